@@ -1,0 +1,73 @@
+/**
+ * What a task is: the plain object a user writes, and what its functions receive. Nothing here knows of tensors.
+ */
+
+/** One message of a chat, as chat templates take it. */
+export interface ChatMessage {
+  role: 'system' | 'user' | 'assistant'
+  content: string
+}
+
+/** What one agent wrote, as rewards, metrics and transitions receive it. */
+export interface Completion {
+  /** The text, without end token and without the stop string that ended it. */
+  text: string
+  /** Token ids, the end token included if there is one. */
+  ids: Int32Array
+  /** `stop`: an end token or stop string; `length`: the token limit. */
+  finish: 'stop' | 'length'
+  /** Sum of the log-probabilities (natural, at temperature 1, of the full distribution) of `ids`. */
+  logProbSum: number
+}
+
+/** What all agents wrote: `joint[i]` is agent i's completion. */
+export type Joint = Completion[]
+
+/** What a reward returns: a number, or a total with the parts it is made of (each part is logged). */
+export type RewardResult = number | { total: number; parts: Record<string, number> }
+
+/** One earlier turn, as agent i saw it: its own prompt and its own completion. Empty in the first turn. */
+export interface TurnHistory {
+  prompts: (string | ChatMessage[])[]
+  completions: Completion[]
+}
+
+/** What every task function gets besides its arguments. */
+export interface TaskContext {
+  signal: AbortSignal
+}
+
+/** What a transition returns to go on: one next prompt an agent. */
+export interface TurnFeedback {
+  prompts: (string | ChatMessage[])[]
+}
+
+/**
+ * A task: items, what each agent sees of an item, and one joint reward.
+ *
+ * @typeParam Item one problem: a plain, JSON-serialisable object
+ */
+export interface Task<Item = unknown> {
+  /** Name used in run folders and metrics. */
+  name: string
+  /** One name an agent, in order; `joint[i]` belongs to `agents[i]`. */
+  agents: string[]
+  /** The problems trained on. */
+  items: readonly Item[]
+  /** Held-out problems for evaluation; never trained on. */
+  heldOut?: readonly Item[]
+  /** The prompt of agent number `agent`. A string goes to the tokenizer as it is; messages go through the chat template. */
+  observe(item: Item, agent: number, history: TurnHistory[]): string | ChatMessage[]
+  /** The joint reward; may be asynchronous. Higher is better. Must be finite. */
+  reward(item: Item, joint: Joint, context: TaskContext): RewardResult | Promise<RewardResult>
+  /** Multi-turn tasks: the next turn's prompts, or `stop`. */
+  transition?(item: Item, joint: Joint, history: TurnHistory[]): 'stop' | TurnFeedback | Promise<'stop' | TurnFeedback>
+  /** Further numbers to log for a joint completion. */
+  metrics?(item: Item, joint: Joint): Record<string, number>
+  /** Upper bound of `reward`, where there is one (for reports). */
+  maxReward?: number
+  /** Sampling the task asks for unless the configuration says otherwise (for example its own token limit). */
+  defaults?: { maxNewTokens?: number; temperature?: number; topP?: number; stop?: string[] }
+  /** Frees what the task holds (a sandbox, say); called when the run ends. */
+  dispose?(): Promise<void>
+}
