@@ -1,0 +1,113 @@
+/**
+ * What generation and training take and give, in terms of policies and token ids. No tensor, no native handle.
+ */
+import type { ChatMessage } from '../tasks/types.ts'
+import type { Policy } from './policy.ts'
+
+/** How tokens are chosen. Unset fields take the defaults named here. */
+export interface Sampling {
+  /** Defaults to `1`. `0` is greedy. */
+  temperature?: number
+  /** Keep the k most probable tokens. Defaults to `0`: all. */
+  topK?: number
+  /** Keep the smallest set of tokens with this probability. Defaults to `1`: all. */
+  topP?: number
+  /** Drop tokens less probable than this share of the most probable one. Defaults to `0`. */
+  minP?: number
+  /** Divides (positive) or multiplies (negative) the logits of tokens seen before. Defaults to `1`: none. */
+  repetitionPenalty?: number
+  /** Most new tokens, the end token included. Defaults to `256`. */
+  maxNewTokens?: number
+  /** End token ids. Default: those of the model folder (`Model.endIds`). */
+  stopIds?: readonly number[]
+  /** Strings that end a completion; the text is cut before them. */
+  stop?: readonly string[]
+}
+
+/**
+ * What a sample's random numbers are a function of, besides the position of the token: equal streams give equal
+ * samples in any batch, on any number of devices. All are integers from 0 to 2³²-1.
+ */
+export interface RandomStream {
+  seed: number
+  step: number
+  agent: number
+  prompt: number
+  /** Number of the request's first sample; the others follow. */
+  sample: number
+}
+
+/** A prompt: text (gets the tokenizer's own special tokens), chat messages, or ids as they are. */
+export type Prompt = string | ChatMessage[] | Int32Array
+
+/** One prompt of one policy, to be continued `count` times. */
+export interface GenerateRequest {
+  policy: Policy
+  prompt: Prompt
+  count: number
+  stream: RandomStream
+}
+
+/** One sampled completion. */
+export interface Sample {
+  /** Without end token and without the stop string that ended it; null for a model without tokenizer. */
+  text: string | null
+  /** Token ids, the end token included if there is one. */
+  ids: Int32Array
+  /** One an id: natural log-probability at temperature 1 under the full distribution, whatever the sampling was. */
+  logProbs: Float32Array
+  /** One an id: entropy of that distribution, in nats. */
+  entropies: Float32Array
+  finish: 'stop' | 'length'
+}
+
+/** All samples of one request. */
+export interface Generation {
+  promptIds: Int32Array
+  samples: Sample[]
+}
+
+/** What a batch of generation cost. */
+export interface GenerateStats {
+  prefillTokens: number
+  newTokens: number
+  seconds: number
+}
+
+/** A prompt with its completions, to be scored or trained; the prompt is computed once for all of them. */
+export interface ScoredGroup {
+  policy: Policy
+  promptIds: Int32Array
+  completions: {
+    ids: Int32Array
+    /** One an id: weight wᵢ of Σ wᵢ·log π(tokenᵢ); needed for training, ignored for scoring. */
+    weights?: Float32Array
+  }[]
+}
+
+/** Log-probabilities and entropies of one group's completions, one array a completion. */
+export interface GroupScores {
+  logProbs: Float32Array[]
+  entropies: Float32Array[]
+}
+
+/** Settings of one optimizer step (AdamW, Loshchilov & Hutter 2019). */
+export interface StepOptions {
+  learningRate: number
+  /** Defaults to `[0.9, 0.999]`. */
+  betas?: readonly [number, number]
+  /** Defaults to `1e-8`. */
+  epsilon?: number
+  /** Decoupled weight decay. Defaults to `0.01`, as in PyTorch. */
+  weightDecay?: number
+  /** Largest global L2 norm of the gradient. Defaults to `0`: no clipping. */
+  maxGradNorm?: number
+}
+
+/** What a step did. */
+export interface StepResult {
+  /** Global L2 norm of the gradient before clipping. */
+  gradNorm: number
+  /** The gradient was not finite: nothing was changed. */
+  skipped: boolean
+}

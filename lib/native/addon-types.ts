@@ -1,0 +1,249 @@
+/**
+ * The addon as JavaScript sees it, one readable file. What crosses is numbers, strings and typed arrays, never a tensor.
+ *
+ * Shapes: `S` segments, `N` tokens of a tree in all, `B` rows that generate, `P` policies of one call.
+ * All asynchronous calls run on the device's executor thread; a rejected promise carries `{ code, message, trace? }`.
+ */
+
+/** How a call is watched and stopped. */
+export interface NativeJobOptions {
+  /** Set by {@link NativeCancelFlag.cancel}; the job then rejects with code `ERR_CANCELLED` at its next slice. */
+  cancel?: NativeCancelFlag
+}
+
+/** An atomic flag that a running job polls once per token step or micro-batch. */
+export interface NativeCancelFlag {
+  cancel(): void
+}
+
+/** One tensor inside a safetensors file; `begin` is a byte offset from the start of the file. */
+export interface NativeTensorSource {
+  name: string
+  file: string
+  dtype: 'F32' | 'F16' | 'BF16'
+  shape: number[]
+  begin: number
+}
+
+/** Rotary settings, resolved from either spelling of config.json. */
+export interface NativeRope {
+  type: 'default' | 'linear' | 'llama3'
+  theta: number
+  factor: number
+  lowFreqFactor: number
+  highFreqFactor: number
+  originalMaxPositions: number
+}
+
+/** A decoder's shape; every field is honoured by `native/model`. */
+export interface NativeModelConfig {
+  vocabSize: number
+  hiddenSize: number
+  intermediateSize: number
+  numLayers: number
+  numHeads: number
+  numKvHeads: number
+  headDim: number
+  rmsNormEps: number
+  rope: NativeRope
+  /** Bias of q, k and v. */
+  qkvBias: boolean
+  /** Bias of the attention's output projection. */
+  outputBias: boolean
+  mlpBias: boolean
+  /** RMS norm of each query and key head before the rotation (qwen3). */
+  qkNorm: boolean
+  tieWordEmbeddings: boolean
+  /** (numLayers) tokens a position may look back, itself included; 0 means all. */
+  slidingWindows: Int32Array
+}
+
+/** What {@link NativeAddon.loadModel} takes. Tensor names are those of the checkpoint. */
+export interface NativeModelSpec {
+  config: NativeModelConfig
+  dtype: 'float32' | 'bfloat16'
+  /** `cpu` or `cuda:N`. */
+  device: string
+  tensors: NativeTensorSource[]
+}
+
+/** A trainable view: all weights, or a LoRA adapter over the frozen base. */
+export type NativePolicySpec =
+  | { kind: 'full' }
+  | {
+      kind: 'lora'
+      rank: number
+      /** What B·A is multiplied with: alpha / rank, or alpha / sqrt(rank) for rank-stabilised adapters. */
+      scale: number
+      /** Names of projections: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`. */
+      targets: string[]
+      /** (targets) rank of each target where they differ from `rank`. */
+      seed: number
+    }
+
+/**
+ * Token tree: the one input of generation, log-probs and gradients. Segment `s` holds tokens `ids[offset[s]..offset[s+1])`
+ * and continues segment `parent[s]` (-1: a root; parents come before children). A path from a root is one text.
+ */
+export interface NativeTokenTree {
+  /** (S) */
+  parent: Int32Array
+  /** (S + 1) */
+  offset: Int32Array
+  /** (N) */
+  ids: Int32Array
+  /** (S) index into the call's `policies`, -1 for the bare base; equal along a path. */
+  policy: Int32Array
+}
+
+/** How tokens are chosen. Order: repetition penalty, temperature, top-k, top-p, min-p. */
+export interface NativeSampling {
+  /** 0 is greedy. */
+  temperature: number
+  /** 0 keeps all. */
+  topK: number
+  topP: number
+  minP: number
+  /** Over the ids of the whole path, prompt included; 1 is none. */
+  repetitionPenalty: number
+  stopIds: Int32Array
+  /** UTF-8 bytes of each stop string; needs {@link NativeModel.setTokenBytes}. */
+  stopStrings: Uint8Array[]
+}
+
+export interface NativeGenerateRequest {
+  tree: NativeTokenTree
+  policies: NativePolicy[]
+  /** (B) the segment each row continues. */
+  rowSegment: Int32Array
+  /** (B) most tokens each row may get. */
+  rowLimit: Int32Array
+  /** (B, 5) seed, step, agent, prompt, sample: what a row's random numbers are a function of, with the position. */
+  rowStream: Uint32Array
+  sampling: NativeSampling
+  /** Called with the row numbers and their new tokens after each token step, on JavaScript's thread. */
+  onTokens?: (rows: Int32Array, ids: Int32Array) => void
+}
+
+export interface NativeGenerateResult {
+  /** (B + 1) row b's tokens are `ids[offset[b]..offset[b+1])`. */
+  offset: Int32Array
+  ids: Int32Array
+  /** One an id: natural log-probability at temperature 1 under the full distribution. */
+  logProbs: Float32Array
+  /** One an id: entropy of that distribution, in nats. */
+  entropies: Float32Array
+  /** (B) 1: an end token or stop string, 0: the limit. */
+  stopped: Uint8Array
+  prefillTokens: number
+  prefillSeconds: number
+  decodeSeconds: number
+}
+
+export interface NativeScoreRequest {
+  tree: NativeTokenTree
+  policies: NativePolicy[]
+  /** (N) 1 where a token's log-probability is wanted; a root's first token has none. */
+  scored: Uint8Array
+  /** Trees are cut between roots into passes of at most so many tokens (a larger root is one pass). */
+  maxTokensPerMicroBatch: number
+}
+
+export interface NativeScoreResult {
+  /** (N) natural log-probabilities, 0 where not scored. */
+  logProbs: Float32Array
+  /** (N) entropies in nats, 0 where not scored. */
+  entropies: Float32Array
+  seconds: number
+}
+
+export interface NativeAccumulateRequest extends NativeScoreRequest {
+  /** (N) weight of each scored token: the gradient of Σ wᵢ·log π(tokenᵢ) is added, to be moved up by a step. */
+  weights: Float32Array
+}
+
+export interface NativeStepOptions {
+  learningRate: number
+  beta1: number
+  beta2: number
+  epsilon: number
+  weightDecay: number
+  /** Largest global L2 norm of the gradient; 0 turns clipping off. */
+  maxGradNorm: number
+}
+
+export interface NativeStepResult {
+  /** Global L2 norm before clipping. */
+  gradNorm: number
+  /** The gradient was not finite: nothing was changed, the gradient was dropped. */
+  skipped: boolean
+}
+
+/** Name, shape and dtype of one tensor as it is saved. */
+export interface NativeTensorInfo {
+  name: string
+  dtype: 'F32' | 'BF16'
+  shape: number[]
+}
+
+export interface NativePolicy {
+  readonly kind: 'full' | 'lora'
+  /** Number of trainable parameters. */
+  readonly parameterCount: number
+  step(options: NativeStepOptions, job?: NativeJobOptions): Promise<NativeStepResult>
+  /** Drops accumulated gradients. */
+  zeroGrad(): Promise<void>
+  /** What {@link writeTensors} writes: weights in checkpoint names, or the optimizer's moments and step count. */
+  tensors(what: 'weights' | 'optimizer' | 'gradients'): NativeTensorInfo[]
+  /** Writes `header` and then the tensors' bytes in the order of {@link tensors} to `file`, and syncs it. */
+  writeTensors(what: 'weights' | 'optimizer' | 'gradients', file: string, header: Uint8Array): Promise<void>
+  /** Overwrites tensors by name; every name and shape must fit. */
+  readTensors(what: 'weights' | 'optimizer', sources: NativeTensorSource[]): Promise<void>
+  dispose(): Promise<void>
+}
+
+export interface NativeModel {
+  readonly parameterCount: number
+  /** Bytes of the weights on the device. */
+  readonly weightBytes: number
+  createPolicy(spec: NativePolicySpec): Promise<NativePolicy>
+  /** The bytes each token id stands for: token i is `bytes[offset[i]..offset[i+1])`. */
+  setTokenBytes(offset: Int32Array, bytes: Uint8Array): void
+  generate(request: NativeGenerateRequest, job?: NativeJobOptions): Promise<NativeGenerateResult>
+  logProbs(request: NativeScoreRequest, job?: NativeJobOptions): Promise<NativeScoreResult>
+  accumulate(request: NativeAccumulateRequest, job?: NativeJobOptions): Promise<NativeScoreResult>
+  /** (V) logits after the last token of each row of `rowSegment`: (B, V), for tests and research. */
+  logits(tree: NativeTokenTree, policies: NativePolicy[], rowSegment: Int32Array): Promise<Float32Array>
+  /** Weights of the bare base (or of the full policy) as they would be saved. */
+  tensors(): NativeTensorInfo[]
+  writeTensors(file: string, header: Uint8Array): Promise<void>
+  dispose(): Promise<void>
+}
+
+export interface NativeInfo {
+  libtorchVersion: string
+  /** `cpu` or the CUDA version the addon was built against. */
+  variant: string
+  cpuCapability: string
+  threads: number
+  cuda: { available: boolean; reason: null | 'cpu_build' | 'no_driver' | 'no_device' | 'driver_too_old' }
+}
+
+export interface NativeLiveObjects {
+  models: number
+  policies: number
+  jobs: number
+}
+
+export interface NativeAddon {
+  info(): NativeInfo
+  /** Intra-op threads of the CPU executor. */
+  setThreads(count: number): void
+  CancelFlag: new () => NativeCancelFlag
+  loadModel(
+    spec: NativeModelSpec,
+    job?: NativeJobOptions & { onProgress?: (done: number, total: number) => void },
+  ): Promise<NativeModel>
+  /** Handles and jobs alive in this process, for leak tests. */
+  liveObjects(): NativeLiveObjects
+}
