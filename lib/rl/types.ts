@@ -1,0 +1,212 @@
+/**
+ * What a training run takes, reports and is recorded through. Plain data: nothing here knows of files, terminals or
+ * tensors. Whoever records or shows a run implements {@link RunSink}.
+ */
+import type { Sampling, StepOptions } from '../model/types.ts'
+import type { ChatMessage, Task } from '../tasks/types.ts'
+import type { Algorithm } from './algorithms.ts'
+import type { ScheduleName } from './schedule.ts'
+import type { Team } from './team.ts'
+
+/** AdamW's settings and how the learning rate moves over the run. */
+export interface OptimizerOptions extends StepOptions {
+  /** Defaults to `constant`. `linear` and `cosine` fall to 0 at the end of the run. */
+  schedule?: ScheduleName
+  /** Steps over which the learning rate rises linearly to its full value. Defaults to `0`. */
+  warmupSteps?: number
+}
+
+/** What {@link train} takes. Give `steps` or `epochs`, not both. */
+export interface TrainOptions<Item = unknown> {
+  /** Who learns; `team.agents[i]` plays `task.agents[i]`, names included. */
+  team: Team
+  task: Task<Item>
+  /** Defaults to `magrpo()`. */
+  algorithm?: Algorithm
+  /** Fields left out come from `task.defaults`, then from {@link Sampling}. */
+  sampling?: Sampling
+  optimizer: OptimizerOptions
+  /** Optimizer steps of the run. */
+  steps?: number
+  /** Passes over `task.items` (may be a fraction), instead of `steps`. */
+  epochs?: number
+  /** Items a step. Defaults to `1`, as in the paper. */
+  promptsPerStep?: number
+  /** Pieces the update of a step is computed in, cut between groups; the gradient is the same. Defaults to `1`. */
+  minibatches?: number
+  /** Most tokens of one forward and backward pass. Default: the core's. */
+  maxTokensPerMicroBatch?: number
+  /** Everything random is a function of it. Integer from 0 to 2³²-1. Defaults to `0`. */
+  seed?: number
+  /** New order of items in each epoch. Defaults to `true`. */
+  shuffle?: boolean
+  /** Evaluate before the first step, after every so many steps, and at the end. Defaults to `0`: never. */
+  evalEvery?: number
+  /** How many of `task.heldOut`, from the first on. Defaults to `64`. */
+  evalItems?: number
+  /** Sampled joint completions an item. Defaults to `1`. */
+  evalSamples?: number
+  /** Also evaluate at temperature 0. Defaults to `true`. */
+  evalGreedy?: boolean
+  /** Let the sinks keep the weights that are best by {@link EvalReport.score}. Defaults to `true`. */
+  keepBest?: boolean
+  /** Time limit of one reward call. Defaults to `120000`. */
+  rewardTimeoutMs?: number
+  /** Reward calls under way at once. Defaults to `16`. */
+  rewardConcurrency?: number
+  /** Groups a step (and items an evaluation) whose samples are reported in full. Defaults to `1`. */
+  logSamples?: number
+  /** Who records or shows the run; called one after the other, each awaited. */
+  sinks?: readonly RunSink[]
+  /** Aborting it rejects the run with its reason; the step under way is dropped. */
+  signal?: AbortSignal
+}
+
+/** The options of a run with every default filled in; plain JSON (`sampling.stopIds` is left out where unset). */
+export interface ResolvedTrainOptions {
+  task: { name: string; agents: string[]; items: number; heldOut: number; maxReward: number | null }
+  team: AgentSummary[]
+  algorithm: Algorithm
+  sampling: Sampling & Required<Omit<Sampling, 'stopIds' | 'stop'>>
+  optimizer: Required<OptimizerOptions>
+  /** Number of steps the run takes. */
+  steps: number
+  /** Passes over the items; null where `steps` was given. */
+  epochs: number | null
+  promptsPerStep: number
+  minibatches: number
+  maxTokensPerMicroBatch: number | null
+  seed: number
+  shuffle: boolean
+  evalEvery: number
+  evalItems: number
+  evalSamples: number
+  evalGreedy: boolean
+  keepBest: boolean
+  rewardTimeoutMs: number
+  rewardConcurrency: number
+  logSamples: number
+}
+
+/** One agent, for records. */
+export interface AgentSummary {
+  name: string
+  /** Number of its policy in the team; agents with equal numbers share weights. */
+  policy: number
+  kind: 'base' | 'full' | 'lora'
+  /** Trainable parameters. */
+  parameterCount: number
+  /** Where its model came from. */
+  source: string
+}
+
+/** Metrics by `area/name`; only finite numbers. */
+export type Metrics = Record<string, number>
+
+/** What one agent wrote in a {@link SampleRow}. */
+export interface AgentSample {
+  name: string
+  prompt: string | ChatMessage[]
+  /** Empty for a model without tokenizer. */
+  completion: string
+  /** Number of token ids, the end token included. */
+  tokens: number
+  finish: 'stop' | 'length'
+  /** Sum of the sampler's log-probabilities. */
+  logProbSum: number
+  /** Which of the agent's G samples this is. */
+  sample: number
+  /** Advantage of this completion; null in evaluations. */
+  advantage: number | null
+}
+
+/** One joint completion with all that was computed from it. */
+export interface SampleRow {
+  /** Step of training, or steps done before the evaluation. */
+  step: number
+  phase: 'train' | 'eval' | 'greedy'
+  /** Index into `task.items`, or into `task.heldOut` in evaluations. */
+  item: number
+  /** Counted from 0. */
+  turn: number
+  /** Number of the node within its item's tree; 0 is the root. */
+  node: number
+  /** Which of the node's joint actions this is. */
+  joint: number
+  reward: number
+  parts: Record<string, number>
+  metrics: Record<string, number>
+  /** Discounted return from this joint action on; equals `reward` where nothing follows. */
+  return: number
+  agents: AgentSample[]
+}
+
+/** One finished step. */
+export interface StepReport {
+  /** Counted from 1: so many steps are done. */
+  index: number
+  /** `reward/…`, `train/…`, `policy/…`, `completion/…`, `task/…`; see `metrics.ts` for each name. */
+  metrics: Metrics
+  /** `time/…` in seconds and rates, `memory/…` in bytes: what no two runs share. */
+  timings: Metrics
+  samples: SampleRow[]
+  /** Texts of the warnings first raised in this step; each was also given to {@link RunSink.onWarning}. */
+  warnings: string[]
+}
+
+/** One evaluation on held-out items. */
+export interface EvalReport {
+  /** Steps done before it. */
+  index: number
+  /** What the best is chosen by: `eval/reward/mean`. */
+  score: number
+  /** `eval/` and the name used in training (`eval/reward/mean`); `eval/greedy/…` at temperature 0. */
+  metrics: Metrics
+  /** `time/eval_s`. */
+  timings: Metrics
+  samples: SampleRow[]
+}
+
+/** Something the user should act on; each code is raised once a run. */
+export interface RunWarning {
+  code: 'length_limit' | 'equal_rewards' | 'non_finite_gradient'
+  /** Step in which it was raised. */
+  index: number
+  message: string
+}
+
+/** Writes all agents' weights, one folder an agent, while training waits. */
+export type SaveTeam = (directory: string) => Promise<void>
+
+/** How a run ended. */
+export interface RunEnd {
+  /** `finished`: all steps; `stopped`: by `run.stop()` or by leaving the loop; `aborted`: the signal; `failed`: an error. */
+  reason: 'finished' | 'stopped' | 'aborted' | 'failed'
+  /** Steps done; the weights are those after the last of them. */
+  steps: number
+  /** Wall time of the run. */
+  seconds: number
+  best: EvalReport | null
+  last: EvalReport | null
+  /** The error of `aborted` and `failed`. */
+  error?: unknown
+}
+
+/** What `run.result` resolves to. */
+export type RunResult = RunEnd & { reason: 'finished' | 'stopped' }
+
+/**
+ * Through which a run is recorded or shown. Calls come in the order of the run, one at a time, and are awaited;
+ * an error thrown by one ends the run. Weights do not change during a call.
+ */
+export interface RunSink {
+  /** Before any work. */
+  onStart?(options: ResolvedTrainOptions): void | Promise<void>
+  onStep?(report: StepReport): void | Promise<void>
+  onEval?(report: EvalReport): void | Promise<void>
+  /** The evaluation just reported is the best so far; only with `keepBest`. The one before training counts too. */
+  onBest?(report: EvalReport, save: SaveTeam): void | Promise<void>
+  onWarning?(warning: RunWarning): void | Promise<void>
+  /** Always the last call, also after an error. Saving makes sense for `finished` and `stopped`. */
+  onEnd?(end: RunEnd, save: SaveTeam): void | Promise<void>
+}
