@@ -1,0 +1,44 @@
+/**
+ * The known word that is nearest to a mistyped one by edit distance (insertions, deletions, replacements and swaps of
+ * neighbours), letter case and separators ignored; undefined if none is near enough to be meant.
+ */
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  const bare = (text: string) => text.toLowerCase().replace(/[-_. ]/g, '')
+  let best: string | undefined
+  let bestDistance = Number.POSITIVE_INFINITY
+  for (const candidate of known) {
+    const distance = editDistance(bare(word), bare(candidate))
+    if (distance < bestDistance) {
+      best = candidate
+      bestDistance = distance
+    }
+  }
+  const longest = Math.max(bare(word).length, best === undefined ? 0 : bare(best).length)
+  return bestDistance <= Math.max(1, Math.ceil(longest / 2.5)) ? best : undefined
+}
+
+/** Fewest single-character edits (optimal string alignment) that turn one text into the other. */
+export function editDistance(from: string, to: string): number {
+  let beforeLast: number[] = []
+  let last = Array.from({ length: to.length + 1 }, (_, column) => column)
+  for (let row = 1; row <= from.length; row++) {
+    const current = [row]
+    for (let column = 1; column <= to.length; column++) {
+      const same = from[row - 1] === to[column - 1]
+      let cost = Math.min(last[column]! + 1, current[column - 1]! + 1, last[column - 1]! + (same ? 0 : 1))
+      const swapped = row > 1 && column > 1 && from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]
+      if (swapped) cost = Math.min(cost, beforeLast[column - 2]! + 1)
+      current.push(cost)
+    }
+    beforeLast = last
+    last = current
+  }
+  return last[to.length]!
+}
+
+/** ` Did you mean "x"?` or the list of what is known, to be put behind a message about an unknown word. */
+export function suggestion(word: string, known: readonly string[]): string {
+  const near = nearest(word, known)
+  if (near !== undefined) return `did you mean ${JSON.stringify(near)}?`
+  return known.length === 0 ? 'nothing is allowed here' : `known: ${known.join(', ')}`
+}
