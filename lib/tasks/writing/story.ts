@@ -1,0 +1,70 @@
+/** Going on with a story twice: one agent briefly, the other at about twice the length. */
+
+import { ConfigError } from '../../errors.ts'
+import { defineTask } from '../define-task.ts'
+import type { Task } from '../types.ts'
+import type { WritingRules } from './reward.ts'
+import { tldrThresholds } from './reward.ts'
+import { storyOpening, storyOpeningCount } from './story-openings.ts'
+import { writingRewards } from './writing-task.ts'
+
+/** The beginning of a story. */
+export interface StoryItem {
+  opening: string
+}
+
+/** Options of {@link story}. */
+export interface StoryOptions {
+  /** Number of openings to train on. Defaults to all that are not held out: 800. */
+  train?: number
+  /** Number of held-out openings. Defaults to 200. */
+  heldOut?: number
+  /** Which rule set scores. Defaults to `strict`. */
+  rules?: WritingRules
+}
+
+/**
+ * A writing task for small story models that follow no instructions: both agents get the same opening, as plain text,
+ * and the same token limit. The reward is that of the TLDR task, on what they write after the opening; agent `long`
+ * has to become longer and richer than agent `short`, which nothing but the reward tells them.
+ *
+ * Openings come from a grammar, always the same ones in the same order. The held-out ones are the first of that order
+ * whatever the size of the training set, so that they are the same for different training sets.
+ *
+ * @throws ConfigError if the numbers of openings do not fit the {@link storyOpeningCount} there are
+ * @example
+ * ```ts
+ * const task = story()
+ * task.items[0] // { opening: 'One day, a happy girl named ...' }
+ * ```
+ */
+export function story(options: StoryOptions = {}): Task<StoryItem> {
+  const { heldOut = 200, train = storyOpeningCount - heldOut } = options
+  if (
+    !Number.isInteger(heldOut) ||
+    !Number.isInteger(train) ||
+    heldOut < 0 ||
+    train < 1 ||
+    train + heldOut > storyOpeningCount
+  )
+    throw new ConfigError(
+      [
+        {
+          path: 'train, heldOut',
+          message: `expected whole numbers, train >= 1, with at most ${storyOpeningCount} in total but received ${train} and ${heldOut}`,
+        },
+      ],
+      'Task "story"',
+    )
+  const openings = (from: number, count: number): StoryItem[] =>
+    Array.from({ length: count }, (_, i) => ({ opening: storyOpening(from + i) }))
+  return defineTask<StoryItem>({
+    name: 'story',
+    agents: ['short', 'long'],
+    items: openings(heldOut, train),
+    heldOut: openings(0, heldOut),
+    observe: (item) => item.opening,
+    ...writingRewards<StoryItem>('story', tldrThresholds, options.rules),
+    defaults: { maxNewTokens: 400, temperature: 1 },
+  })
+}

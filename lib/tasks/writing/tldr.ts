@@ -1,0 +1,58 @@
+/** Summarising a Reddit post twice: one agent briefly, the other at about twice the length. */
+
+import { defineTask } from '../define-task.ts'
+import type { Task } from '../types.ts'
+import { tldrThresholds } from './reward.ts'
+import type { WritingOptions } from './writing-task.ts'
+import { asPrompt, loadSplits, writingRewards } from './writing-task.ts'
+
+/** One post, in the form of the data set `trl-lib/tldr`. */
+export interface TldrItem {
+  /** The post: subreddit, title and text. A `TL;DR:` at its end is left out of the prompts. */
+  prompt: string
+}
+
+/**
+ * The TLDR task of MAGRPO: agent `summarizer` writes a brief summary of a post, agent `elaborator` a detailed one,
+ * without seeing each other. Neither is told how their lengths should relate; the reward teaches it.
+ *
+ * @returns a promise, since files are read asynchronously; `train` takes it as it is
+ * @throws MagrpoError `ERR_DATA` if a file cannot be read or an item has no `prompt`
+ * @example
+ * ```ts
+ * const task = await tldr({ train: 'tldr-train.jsonl', heldOut: { file: 'tldr-eval.jsonl', limit: 100 } })
+ * ```
+ */
+export async function tldr(options: WritingOptions<TldrItem>): Promise<Task<TldrItem>> {
+  const chat = options.chat ?? false
+  const rewards = writingRewards<TldrItem>('tldr', tldrThresholds, options.rules)
+  const splits = await loadSplits(options, 'prompt')
+  return defineTask<TldrItem>({
+    name: 'tldr',
+    agents: ['summarizer', 'elaborator'],
+    ...splits,
+    observe: (item, agent) => asPrompt(agent === 0 ? briefPrompt(item) : detailedPrompt(item), chat),
+    ...rewards,
+    defaults: { maxNewTokens: 256, temperature: 0.7, topP: 0.9 },
+  })
+}
+
+const post = (item: TldrItem) => item.prompt.replace(/\s*TL;DR:?\s*$/, '').trim()
+
+const briefPrompt = (item: TldrItem) =>
+  `Here is a post from Reddit.
+
+${post(item)}
+
+Summarize the post in one or a few sentences. Keep to the facts, leave out side matters, and make each word count.
+
+Brief summary:`
+
+const detailedPrompt = (item: TldrItem) =>
+  `Here is a post from Reddit.
+
+${post(item)}
+
+Write a detailed summary of the post. Use a rich and varied vocabulary, and connect your sentences with some transition words.
+
+Detailed summary:`

@@ -1,0 +1,67 @@
+/** What the writing tasks have in common: two agents, one turn, and a reward that reads only the texts. */
+
+import { ConfigError } from '../../errors.ts'
+import { loadItems } from '../data.ts'
+import type { Task } from '../types.ts'
+import type { WritingRules, WritingThresholds } from './reward.ts'
+import { maxWritingReward, scoreWriting, textPair, writingMetrics } from './reward.ts'
+
+/** Where items come from: a JSON Lines or JSON file (`.gz` too), a part of one, or the items themselves. */
+export type ItemSource<Item> = string | { file: string; offset?: number; limit?: number } | readonly Item[]
+
+/** Options that the writing tasks with data share. */
+export interface WritingOptions<Item> {
+  /** The items to train on. */
+  train: ItemSource<Item>
+  /** Held-out items for evaluation. Defaults to none. */
+  heldOut?: ItemSource<Item>
+  /** Which rule set scores. Defaults to `strict`. */
+  rules?: WritingRules
+  /**
+   * Whether prompts are user messages that go through the model's chat template (instruct models), or plain text as in
+   * the paper's experiments. Defaults to `false`.
+   */
+  chat?: boolean
+}
+
+/**
+ * Loads the items of a task; `field` must be there as a string in each.
+ *
+ * @throws MagrpoError `ERR_DATA`, see {@link loadItems}
+ */
+export async function loadSplits<Item>(
+  options: WritingOptions<Item>,
+  field: string,
+): Promise<Pick<Task<Item>, 'items' | 'heldOut'>> {
+  const items = await itemsFrom(options.train, field)
+  return options.heldOut === undefined ? { items } : { items, heldOut: await itemsFrom(options.heldOut, field) }
+}
+
+async function itemsFrom<Item>(source: ItemSource<Item>, field: string): Promise<readonly Item[]> {
+  if (typeof source === 'string') return loadItems<Item>(source, { fields: [field] })
+  if (!('file' in source)) return source
+  return loadItems<Item>(source.file, { fields: [field], offset: source.offset, limit: source.limit })
+}
+
+/** The parts of a task that follow from its thresholds and rules. */
+export function writingRewards<Item>(
+  name: string,
+  thresholds: WritingThresholds,
+  rules: WritingRules = 'strict',
+): Pick<Task<Item>, 'reward' | 'metrics' | 'maxReward'> {
+  if (rules !== 'paper' && rules !== 'strict')
+    throw new ConfigError(
+      [{ path: 'rules', message: `expected "paper" or "strict" but received ${JSON.stringify(rules)}` }],
+      `Task "${name}"`,
+    )
+  return {
+    reward: (_item, joint) => scoreWriting(...textPair(joint, name), thresholds, rules),
+    metrics: (_item, joint) => writingMetrics(...textPair(joint, name), thresholds, rules),
+    maxReward: maxWritingReward,
+  }
+}
+
+/** A prompt as plain text or as one user message. */
+export function asPrompt(text: string, chat: boolean): ReturnType<Task['observe']> {
+  return chat ? [{ role: 'user', content: text }] : text
+}
