@@ -1,9 +1,11 @@
 /**
  * The known word that is nearest to a mistyped one by edit distance (insertions, deletions, replacements and swaps of
- * neighbours), letter case and separators ignored; undefined if none is near enough to be meant.
+ * neighbours), letter case and separators ignored, or the one whose initials it gives (`lr`); undefined if none is near enough to be meant.
  */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const bare = (text: string) => text.toLowerCase().replace(/[-_. ]/g, '')
+  const abbreviated = known.find((candidate) => initials(candidate) === bare(word))
+  if (abbreviated !== undefined) return abbreviated
   let best: string | undefined
   let bestDistance = Number.POSITIVE_INFINITY
   for (const candidate of known) {
@@ -15,6 +17,12 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   }
   const longest = Math.max(bare(word).length, best === undefined ? 0 : bare(best).length)
   return bestDistance <= Math.max(1, Math.ceil(longest / 2.5)) ? best : undefined
+}
+
+/** `learningRate` is also known as `lr`; one letter alone means nothing. */
+function initials(camelCase: string): string | undefined {
+  const letters = camelCase.replace(/[^A-Z]/g, '')
+  return letters === '' ? undefined : (camelCase.charAt(0) + letters).toLowerCase()
 }
 
 /** Fewest single-character edits (optimal string alignment) that turn one text into the other. */

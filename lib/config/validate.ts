@@ -81,23 +81,22 @@ function flatten(issue: z.core.$ZodIssue, input: unknown, base: readonly Propert
     // Of several forms the one is meant that gets past its own top level.
     const meant = issue.errors.find((errors) => errors.every((inner) => inner.path.length > 0 || hasKeys(inner)))
     if (meant) return meant.flatMap((inner) => flatten(inner, input, path))
-    return [{ path, message: `${received(valueAt(input, path))}; ${issue.errors.map(firstMessage).join(', or ')}` }]
+    return [{ path, message: withReceived(issue.errors.map(firstMessage).join(', or '), valueAt(input, path)) }]
   }
-  const value = valueAt(input, path)
-  if (value === undefined && issue.code === 'invalid_type')
-    return [{ path, message: `missing; expected ${issue.expected}` }]
-  return [{ path, message: `${lowerFirst(issue.message)}${issue.code === 'custom' ? '' : `; ${received(value)}`}` }]
+  return [{ path, message: withReceived(tidy(issue.message), valueAt(input, path)) }]
 }
 
 const hasKeys = (issue: z.core.$ZodIssue) => issue.code === 'unrecognized_keys'
-const firstMessage = (errors: z.core.$ZodIssue[]) => lowerFirst(errors[0]?.message ?? 'another form')
-const lowerFirst = (text: string) =>
-  text.replace(/^(?:Invalid (?:input|option|string): |Too (?:small|big): )/, '').replace(/^E(?=xpected)/, 'e')
+const firstMessage = (errors: z.core.$ZodIssue[]) => tidy(errors[0]?.message ?? 'another form')
 
-function received(value: unknown): string {
-  if (value === undefined) return 'nothing was given'
+/** A message of zod in this project's form: what was expected, without the type that came instead. */
+const tidy = (text: string) => text.replace(/^(?:Invalid \w+|Too (?:small|big)): /, '').replace(/, received \w+$/, '')
+
+function withReceived(message: string, value: unknown): string {
+  if (value === undefined) return `missing; ${message}`
+  if (message.startsWith('unknown ')) return message
   const text = JSON.stringify(value) ?? String(value)
-  return `received ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`
+  return `${message}; received ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {

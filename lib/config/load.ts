@@ -1,0 +1,125 @@
+import { readFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { z } from 'zod'
+import { ConfigError, type ConfigIssue, MagrpoError } from '../errors.ts'
+import { isTaskName, type TaskName, taskNames, taskRegistry } from '../tasks/registry.ts'
+import { suggestion } from './nearest.ts'
+import { configSchema, type RawConfig, type TaskModule } from './schema.ts'
+import { applySetting, type Setting } from './set-paths.ts'
+import { type Lines, located, noLines, readYaml, section, validate } from './validate.ts'
+
+/** Which task a run trains: a built-in one with its checked options, or a user's module. */
+export type TaskConfig = { name: TaskName; options: Record<string, unknown> } | TaskModule
+
+/** A configuration that is known to be valid. Paths in it are relative to the working directory. */
+export interface RunConfig extends Omit<RawConfig, 'task'> {
+  name: string
+  runDir: string
+  task: TaskConfig
+}
+
+/**
+ * Reads and checks a YAML configuration.
+ *
+ * @param file path of the YAML file
+ * @param settings values put over those of the file, in order
+ * @throws ConfigError listing everything that is wrong, each with its line; `ERR_CONFIG` if the file is no YAML or cannot be read
+ */
+export async function loadConfig(file: string, settings: readonly Setting[] = []): Promise<RunConfig> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (cause) {
+    const message = `The configuration ${file} cannot be read: ${(cause as Error).message}.`
+    throw new MagrpoError('ERR_CONFIG', message, { details: { file }, cause })
+  }
+  const { value, lines } = readYaml(text, file)
+  const name = basename(file).replace(/\.ya?ml$/i, '')
+  return resolveConfig(value, { settings, lines, where: file, name })
+}
+
+/** How {@link resolveConfig} names things. */
+export interface ResolveOptions {
+  settings?: readonly Setting[]
+  lines?: Lines
+  /** What the message of an error calls the configuration. */
+  where?: string
+  /** The run's name where the configuration gives none. Defaults to `run`. */
+  name?: string
+}
+
+/**
+ * Checks a configuration given as a plain object, with settings put over it.
+ *
+ * @throws ConfigError listing everything that is wrong
+ */
+export function resolveConfig(input: unknown, options: ResolveOptions = {}): RunConfig {
+  const { settings = [], where = 'The configuration', name = 'run' } = options
+  const merged = settings.reduce((config: unknown, setting) => applySetting(config, setting), input)
+  const lines = withoutSettings(options.lines ?? noLines, settings)
+  const raw = validate(configSchema, merged, lines)
+  const task = readTask((merged as { task?: unknown }).task, lines)
+  const issues = [...(raw.issues ?? []), ...(task.issues ?? []), ...crossChecks(merged, lines)]
+  if (issues.length > 0) throw new ConfigError(unique(issues), where)
+  const config = raw.value as RawConfig
+  const runName = config.name ?? (name.replace(/[^\w.-]+/g, '-').replace(/^[.-]+/, '') || 'run')
+  return { ...config, name: runName, runDir: config.runDir ?? join('runs', runName), task: task.value as TaskConfig }
+}
+
+/** A line says nothing about a value that was put over the file's. */
+function withoutSettings(lines: Lines, settings: readonly Setting[]): Lines {
+  const isSet = (path: readonly PropertyKey[]) =>
+    settings.some((setting) => setting.path.every((key, index) => index >= path.length || key === String(path[index])))
+  return { at: (path) => (isSet(path) ? undefined : lines.at(path)) }
+}
+
+type TaskResult = { value: TaskConfig | null; issues: ConfigIssue[] | null }
+
+function readTask(input: unknown, lines: Lines): TaskResult {
+  if (typeof input === 'string')
+    return isModulePath(input) ? { value: { module: input }, issues: null } : readTask({ name: input }, lines)
+  if (typeof input !== 'object' || input === null) return { value: null, issues: null }
+  const { name, ...options } = input as Record<string, unknown>
+  if ('module' in input) {
+    const schema = section({ module: z.string().min(1), options: z.unknown().optional() })
+    return validate<TaskModule>(schema, input, lines, ['task'])
+  }
+  if (!isTaskName(name)) {
+    const known = `${suggestion(String(name ?? ''), taskNames)}`
+    const message =
+      name === undefined
+        ? `missing; expected one of ${taskNames.join(', ')} (or "module" with the path of your own task)`
+        : `unknown task ${JSON.stringify(name)}; ${known}`
+    return { value: null, issues: [located(['task', 'name'], message, lines)] }
+  }
+  const schema = taskRegistry[name].options as z.ZodType<Record<string, unknown>>
+  const checked = validate(schema, options, lines, ['task'])
+  return checked.issues ? checked : { value: { name, options: checked.value }, issues: null }
+}
+
+const isModulePath = (text: string) => /\.[cm]?[jt]s$/.test(text) || /^\.{0,2}\//.test(text)
+
+/** What no schema of one key can say. */
+function crossChecks(input: unknown, lines: Lines): ConfigIssue[] {
+  const issues: ConfigIssue[] = []
+  const config = input as { steps?: unknown; epochs?: unknown; team?: { model?: unknown; models?: unknown } }
+  if (config.steps === undefined && config.epochs === undefined)
+    issues.push(located(['steps'], 'missing; give steps or epochs', lines))
+  if (config.steps !== undefined && config.epochs !== undefined)
+    issues.push(located(['epochs'], 'give steps or epochs, not both', lines))
+  const { team } = config
+  if (typeof team === 'object' && team !== null) {
+    if (team.model === undefined && team.models === undefined)
+      issues.push(located(['team', 'model'], 'missing; give model for all agents, or models, one an agent', lines))
+    if (team.model !== undefined && team.models !== undefined)
+      issues.push(located(['team', 'models'], 'give model or models, not both', lines))
+  }
+  return issues
+}
+
+function unique(issues: readonly ConfigIssue[]): ConfigIssue[] {
+  return issues.filter(
+    (issue, index) =>
+      issues.findIndex((other) => other.path === issue.path && other.message === issue.message) === index,
+  )
+}

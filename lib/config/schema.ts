@@ -1,0 +1,109 @@
+/**
+ * The schema of a run's configuration. Keys and defaults are those of the TypeScript API ({@link TrainOptions} and what it holds),
+ * so that a setting has one name everywhere.
+ */
+import { z } from 'zod'
+import { scheduleNames } from '../rl/schedule.ts'
+import { choice, section } from './validate.ts'
+
+const count = z.int().min(1)
+const positive = z.number().positive()
+const share = z.number().min(0).max(1)
+const text = z.string().min(1)
+const seed = z.int().min(0).max(0xff_ff_ff_ff)
+
+const adapterSchema = section({
+  rank: count.default(16),
+  alpha: positive.optional(),
+  targets: z.union([z.literal('all-linear'), z.array(text).min(1)]).default('all-linear'),
+})
+
+const teamSchema = section({
+  agents: z.array(text).min(1).optional(),
+  model: text.optional(),
+  models: z.union([z.array(text).min(1), z.record(text, text)]).optional(),
+  dtype: choice(['auto', 'float32', 'bfloat16']).default('auto'),
+  device: z
+    .string()
+    .regex(/^(auto|cpu|cuda:\d+)$/, 'expected auto, cpu or cuda:N')
+    .default('auto'),
+  adapter: z.union([z.literal('full'), adapterSchema]).default({ rank: 16, targets: 'all-linear' }),
+})
+
+const samplingSchema = section({
+  temperature: z.number().min(0).optional(),
+  topK: z.int().min(0).optional(),
+  topP: positive.max(1).optional(),
+  minP: share.optional(),
+  repetitionPenalty: positive.optional(),
+  maxNewTokens: count.optional(),
+  stopIds: z.array(z.int().min(0)).optional(),
+  stop: z.array(text).optional(),
+})
+
+const optimizerSchema = section({
+  learningRate: z.number().min(0),
+  betas: z.tuple([share, share]).optional(),
+  epsilon: positive.optional(),
+  weightDecay: z.number().min(0).optional(),
+  maxGradNorm: z.number().min(0).optional(),
+  schedule: choice(scheduleNames).optional(),
+  warmupSteps: z.int().min(0).optional(),
+})
+
+/** Names of the algorithms; `advantage` may be set for those that leave it open. */
+export const algorithmNames = ['magrpo', 'mareinforce', 'marloo', 'maremax', 'grpo'] as const
+
+const algorithmSchema = section({
+  name: choice(algorithmNames).default('magrpo'),
+  groupSize: count.optional(),
+  jointMode: choice(['align', 'cross']).optional(),
+  advantage: choice(['mean', 'raw', 'max', 'rloo']).optional(),
+  scaleByStd: z.boolean().optional(),
+  crossCredit: choice(['mean', 'sum']).optional(),
+  equalRewardEps: z.number().min(0).optional(),
+  turns: count.optional(),
+  discount: share.optional(),
+  terminationThreshold: z.number().nullable().optional(),
+})
+
+/** The whole configuration; `task` is checked by its own schema afterwards. */
+export const configSchema = section({
+  name: z
+    .string()
+    .regex(/^\w[\w.-]*$/, 'expected letters, digits, dots, dashes and underscores')
+    .optional(),
+  runDir: text.optional(),
+  team: teamSchema,
+  task: z.union([text, z.looseObject({})]),
+  algorithm: algorithmSchema.default({ name: 'magrpo' }),
+  sampling: samplingSchema.default({}),
+  optimizer: optimizerSchema,
+  steps: count.optional(),
+  epochs: positive.optional(),
+  promptsPerStep: count.optional(),
+  minibatches: count.optional(),
+  maxTokensPerMicroBatch: count.optional(),
+  seed: seed.default(0),
+  shuffle: z.boolean().optional(),
+  evalEvery: z.int().min(0).optional(),
+  evalItems: count.optional(),
+  evalSamples: count.optional(),
+  evalGreedy: z.boolean().optional(),
+  keepBest: z.boolean().optional(),
+  rewardTimeoutMs: positive.optional(),
+  rewardConcurrency: count.optional(),
+  logSamples: z.int().min(0).optional(),
+})
+
+/** A configuration as the schema leaves it: defaults that need the task or the team are still open. */
+export type RawConfig = z.infer<typeof configSchema>
+
+/** Settings of the team. */
+export type TeamConfig = RawConfig['team']
+
+/** A user's own task: a module that exports a task, or a function that makes one of `options`. */
+export interface TaskModule {
+  module: string
+  options?: unknown
+}
