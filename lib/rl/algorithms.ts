@@ -5,7 +5,7 @@
  * Left out on purpose, as in the paper: importance ratios and clipping (samples are used once, by the policy that made
  * them), KL to a reference, critics.
  */
-import { type ConfigIssue, ConfigError } from '../errors.ts'
+import { ConfigError, type ConfigIssue } from '../errors.ts'
 import { type AdvantageMode, advantageModes } from './advantages.ts'
 import { type CrossCredit, crossCredits, type JointMode, jointModes } from './credit.ts'
 
@@ -101,6 +101,10 @@ function checkAlgorithm(algorithm: Algorithm): ConfigIssue[] {
   expect('equalRewardEps', equalRewardEps >= 0 && Number.isFinite(equalRewardEps), 'a number from 0 up')
   expect('turns', Number.isInteger(turns) && turns >= 1, 'an integer from 1 up')
   expect('discount', discount >= 0 && discount <= 1, 'a number from 0 to 1')
-  expect('terminationThreshold', terminationThreshold === null || Number.isFinite(terminationThreshold), 'a number or null')
+  expect(
+    'terminationThreshold',
+    terminationThreshold === null || Number.isFinite(terminationThreshold),
+    'a number or null',
+  )
   return issues
 }

@@ -1,0 +1,75 @@
+/**
+ * From joint returns to what each single completion is credited with, and to weights of its tokens.
+ * Liu et al. (AAAI 2026), Algorithm 1 and equation 2.
+ */
+
+/** Names of the joint modes. */
+export const jointModes = ['align', 'cross'] as const
+
+/** Which completions of the agents meet: `align` j-th with j-th, `cross` every combination. */
+export type JointMode = (typeof jointModes)[number]
+
+/** Names of the ways a completion is credited in `cross` mode. */
+export const crossCredits = ['mean', 'sum'] as const
+
+/** How the returns of the joint actions a completion took part in are put together. */
+export type CrossCredit = (typeof crossCredits)[number]
+
+/**
+ * The joint actions of one node, as indices into each agent's samples.
+ *
+ * `align`: G tuples (j, .., j). `cross`: G^n tuples, the last agent's index running fastest.
+ *
+ * @returns (J, n)
+ */
+export function jointActions(mode: JointMode, agents: number, groupSize: number): number[][] {
+  if (mode === 'align') return Array.from({ length: groupSize }, (_, j) => new Array<number>(agents).fill(j))
+  let tuples: number[][] = [[]]
+  for (let agent = 0; agent < agents; agent++) {
+    tuples = tuples.flatMap((tuple) => Array.from({ length: groupSize }, (_, g) => [...tuple, g]))
+  }
+  return tuples
+}
+
+/**
+ * Returns of one agent's G completions at a node, from the returns of the node's joint actions.
+ *
+ * In `align` mode each completion is in one joint action and gets its return as it is. In `cross` mode it is in G^(n-1)
+ * of them: their mean is an estimate of the same quantity, on the same scale as `align`; the published code takes the sum.
+ *
+ * @param picks (J, n) as from {@link jointActions}
+ * @param returns (J)
+ * @returns (G)
+ */
+export function completionReturns(
+  picks: readonly (readonly number[])[],
+  returns: readonly number[],
+  agent: number,
+  groupSize: number,
+  credit: CrossCredit,
+): number[] {
+  const totals = new Array<number>(groupSize).fill(0)
+  const counts = new Array<number>(groupSize).fill(0)
+  picks.forEach((tuple, joint) => {
+    const g = tuple[agent]!
+    totals[g]! += returns[joint]!
+    counts[g]! += 1
+  })
+  return credit === 'sum' ? totals : totals.map((total, g) => total / counts[g]!)
+}
+
+/**
+ * Weights of one completion's tokens, so that the gradient of Σ wᵤ·log π(u), moved **up**, is that of equation 2:
+ * J = (1/N) Σ_groups (1/G) Σ_g A_g · Σᵤ log π(u).
+ *
+ * Sequence level: every token has the same weight, so that long completions have larger gradients (no division by the
+ * length, as in the paper). `ids` ends with its first end token, which is trained; what came after it was never kept.
+ *
+ * @param tokens length of the completion
+ * @param groupsOfStep N: groups of this agent and turn in the **whole** step, skipped ones included, whatever minibatch
+ *   or process they are in
+ * @returns (T) float32
+ */
+export function tokenWeights(tokens: number, advantage: number, groupSize: number, groupsOfStep: number): Float32Array {
+  return new Float32Array(tokens).fill(advantage / (groupSize * groupsOfStep))
+}

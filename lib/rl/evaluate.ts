@@ -1,0 +1,20 @@
+/** Evaluation of a team: the door to `evaluation.ts`. */
+import { type EvaluateSettings, evaluatePlayers } from './evaluation.ts'
+import { playersOf } from './policy-engine.ts'
+import type { Team } from './team.ts'
+import type { EvalReport } from './types.ts'
+
+/** What {@link evaluate} takes. */
+export type EvaluateOptions<Item = unknown> = EvaluateSettings<Item> & { team: Team }
+
+/**
+ * Mean reward, parts and metrics of a team, of any kinds of policies, on items it is not trained on.
+ *
+ * Metrics have the names of training after `eval/` (sampled) and `eval/greedy/`; `reward/stderr` is the standard error of
+ * the mean over items. The random streams are those of step 0, which training never uses.
+ *
+ * @throws ConfigError for settings out of range; MagrpoError `ERR_TASK` where task and team do not fit; see `rollOut`
+ */
+export async function evaluate<Item>(options: EvaluateOptions<Item>): Promise<EvalReport> {
+  return evaluatePlayers(playersOf(options.team), options)
+}

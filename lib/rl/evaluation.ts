@@ -1,0 +1,142 @@
+/** Evaluation on held-out items: sampled, as in training, and greedy. */
+import { ConfigError, MagrpoError } from '../errors.ts'
+import type { Sampling } from '../model/types.ts'
+import type { Task } from '../tasks/types.ts'
+import { completionMetrics, onlyFinite, rewardMetrics, withPrefix } from './metrics.ts'
+import { checkAgents, type Players } from './players.ts'
+import { checkSampling, resolveSampling } from './resolve-options.ts'
+import { type RolloutPlan, rollOut } from './rollout.ts'
+import type { RolloutNode } from './rollout-tree.ts'
+import { sampleRows } from './sample-rows.ts'
+import { mean, standardError } from './statistics.ts'
+import type { EvalReport, Metrics, SampleRow } from './types.ts'
+
+/** What `evaluate` takes besides the team. */
+export interface EvaluateSettings<Item = unknown> {
+  task: Task<Item>
+  /** Defaults to `task.heldOut`, or to `task.items` where there are none. */
+  items?: readonly Item[]
+  /** Fields left out come from `task.defaults`, then from {@link Sampling}. */
+  sampling?: Sampling
+  /** Sampled joint completions an item; j-th meets j-th. Defaults to `1`; `0` leaves sampling out. */
+  samples?: number
+  /** Also one joint completion an item at temperature 0. Defaults to `true`. */
+  greedy?: boolean
+  /** Turns of an episode: each joint completion is followed along one path. Defaults to `1`. */
+  turns?: number
+  /** Equal seeds give equal random numbers, whatever was trained before. Defaults to `0`. */
+  seed?: number
+  /** Most completions generated in one batch. Defaults to `256`. */
+  maxRows?: number
+  /** Defaults to `120000`. */
+  rewardTimeoutMs?: number
+  /** Defaults to `16`. */
+  rewardConcurrency?: number
+  /** Items whose samples are reported in full. Defaults to `1`. */
+  logSamples?: number
+  /** Called after each batch with items done and items in all, greedy ones counted on their own. */
+  onProgress?: (done: number, total: number) => void
+  signal?: AbortSignal
+}
+
+/**
+ * Mean reward, parts and metrics of players of any engine; see `evaluate`.
+ *
+ * @param index number of steps done before, for the report
+ */
+export async function evaluatePlayers<Item>(
+  players: Players,
+  settings: EvaluateSettings<Item>,
+  index = 0,
+): Promise<EvalReport> {
+  const plan = evaluationPlan(players, settings)
+  const samples = settings.samples ?? 1
+  const isGreedy = settings.greedy ?? true
+  const total = plan.items.length * (Number(samples > 0) + Number(isGreedy))
+  const start = performance.now()
+  const metrics: Metrics = {}
+  const rows: SampleRow[] = []
+  const names = players.agents.map(({ name }) => name)
+  let done = 0
+  const pass = async (phase: 'eval' | 'greedy', passPlan: RolloutPlan<Item>) => {
+    const nodes = await rollOutAll(passPlan, settings.maxRows ?? 256, (items) => {
+      done += items
+      settings.onProgress?.(done, total)
+    })
+    Object.assign(metrics, withPrefix(phase === 'eval' ? 'eval/' : 'eval/greedy/', describe(nodes, names)))
+    const shown = nodes.filter(({ slot }) => slot < (settings.logSamples ?? 1))
+    rows.push(...shown.flatMap((node) => sampleRows(node, null, { step: index, phase, agents: names })))
+  }
+  if (samples > 0) await pass('eval', { ...plan, groupSize: samples })
+  if (isGreedy) await pass('greedy', { ...plan, groupSize: 1, sampling: { ...plan.sampling, temperature: 0 } })
+  return {
+    index,
+    score: metrics['eval/reward/mean'] ?? metrics['eval/greedy/reward/mean']!,
+    metrics: onlyFinite(metrics),
+    timings: { 'time/eval_s': (performance.now() - start) / 1000 },
+    samples: rows,
+  }
+}
+
+function evaluationPlan<Item>(players: Players, settings: EvaluateSettings<Item>): RolloutPlan<Item> {
+  const { task } = settings
+  checkAgents(players.agents, task)
+  const items = settings.items ?? (task.heldOut?.length ? task.heldOut : task.items)
+  if (items.length === 0) {
+    throw new MagrpoError(
+      'ERR_TASK',
+      `Expected at least one item to evaluate task '${task.name}' on but received none.`,
+    )
+  }
+  const sampling = resolveSampling(settings.sampling, task.defaults)
+  const issues = checkSampling(sampling, false)
+  const samples = settings.samples ?? 1
+  if (!Number.isInteger(samples) || samples < 0 || (samples === 0 && settings.greedy === false)) {
+    issues.push({ path: 'samples', message: `expected an integer from 1 up (0 with greedy), received ${samples}` })
+  }
+  if ((settings.turns ?? 1) > 1 && !task.transition) {
+    issues.push({ path: 'turns', message: `expected a task with a transition for ${settings.turns} turns` })
+  }
+  if (issues.length > 0) throw new ConfigError(issues, 'The evaluation')
+  return {
+    engine: players.engine,
+    policies: players.agents.map(({ policy }) => policy),
+    task,
+    items,
+    chosen: items.map((_, item) => ({ item, slot: item })),
+    sampling,
+    groupSize: samples,
+    laterGroupSize: 1,
+    jointMode: 'align',
+    turns: settings.turns ?? 1,
+    terminationThreshold: null,
+    seed: settings.seed ?? 0,
+    step: 0,
+    rewardConcurrency: settings.rewardConcurrency ?? 16,
+    rewardTimeoutMs: settings.rewardTimeoutMs ?? 120_000,
+    signal: settings.signal,
+  }
+}
+
+/** Rolls out all items, so many at a time that a batch has at most `maxRows` completions. */
+async function rollOutAll<Item>(
+  plan: RolloutPlan<Item>,
+  maxRows: number,
+  onItems: (items: number) => void,
+): Promise<RolloutNode[]> {
+  const size = Math.max(1, Math.floor(maxRows / (plan.groupSize * plan.policies.length)))
+  const nodes: RolloutNode[] = []
+  for (let begin = 0; begin < plan.chosen.length; begin += size) {
+    plan.signal?.throwIfAborted()
+    const chosen = plan.chosen.slice(begin, begin + size)
+    nodes.push(...(await rollOut({ ...plan, chosen })).nodes)
+    onItems(chosen.length)
+  }
+  return nodes
+}
+
+function describe(nodes: readonly RolloutNode[], agents: readonly string[]): Metrics {
+  const roots = nodes.filter(({ turn }) => turn === 0)
+  const itemMeans = roots.map((root) => mean(root.joints.map(({ reward }) => reward)))
+  return { ...rewardMetrics(nodes), 'reward/stderr': standardError(itemMeans), ...completionMetrics(nodes, agents) }
+}

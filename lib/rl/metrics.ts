@@ -1,0 +1,117 @@
+/**
+ * Metrics of a rollout and of an update, by `area/name`. Means are over joint actions (rewards, task metrics),
+ * completions (lengths, finish) or tokens (entropy); `<agent>` variants restrict them to one agent.
+ */
+import type { StepResult } from '../model/types.ts'
+import type { RolloutNode } from './rollout-tree.ts'
+import type { NodeSignal } from './signals.ts'
+import { largest, mean, populationStd, smallest, sum } from './statistics.ts'
+import type { Metrics } from './types.ts'
+
+/**
+ * `reward/mean`, `reward/std` (of all joint actions), `reward/group_std` (mean over nodes of the deviation within one),
+ * `reward/<part>`, `task/<metric>`; with several turns also `reward/turn_<t>/mean`, turns counted from 1.
+ */
+export function rewardMetrics(nodes: readonly RolloutNode[]): Metrics {
+  const joints = nodes.flatMap((node) => node.joints)
+  const metrics: Metrics = {
+    'reward/mean': mean(joints.map(({ reward }) => reward)),
+    'reward/std': populationStd(joints.map(({ reward }) => reward)),
+    'reward/group_std': mean(nodes.map((node) => populationStd(node.joints.map(({ reward }) => reward)))),
+  }
+  Object.assign(
+    metrics,
+    meansByName(
+      'reward/',
+      joints.map(({ parts }) => parts),
+    ),
+  )
+  Object.assign(
+    metrics,
+    meansByName(
+      'task/',
+      joints.map((action) => action.metrics),
+    ),
+  )
+  const turns = 1 + largest(nodes.map(({ turn }) => turn))
+  for (let turn = 0; turns > 1 && turn < turns; turn++) {
+    const rewards = nodes
+      .filter((node) => node.turn === turn)
+      .flatMap((node) => node.joints.map(({ reward }) => reward))
+    metrics[`reward/turn_${turn + 1}/mean`] = mean(rewards)
+  }
+  return metrics
+}
+
+/** `reward/zero_variance_share`: share of (node, agent) groups whose returns are equal. */
+export function signalMetrics(signals: readonly NodeSignal[]): Metrics {
+  const groups = signals.flatMap(({ agents }) => agents)
+  return { 'reward/zero_variance_share': mean(groups.map(({ isEqual }) => Number(isEqual))) }
+}
+
+/**
+ * `policy/entropy`; `completion/length_mean`, `_min`, `_max` (tokens), `completion/truncated_share` (ended by the token
+ * limit), `completion/stopped_share` (by an end token or stop string); each also as `<name>/<agent>`.
+ */
+export function completionMetrics(nodes: readonly RolloutNode[], agents: readonly string[]): Metrics {
+  const byAgent = agents.map((_, agent) => nodes.flatMap((node) => node.samples[agent]!))
+  const metrics = describeSamples(byAgent.flat(), '')
+  for (const [agent, name] of agents.entries()) Object.assign(metrics, describeSamples(byAgent[agent]!, `/${name}`))
+  return metrics
+}
+
+function describeSamples(samples: readonly RolloutNode['samples'][number][number][], suffix: string): Metrics {
+  const lengths = samples.map(({ ids }) => ids.length)
+  const truncated = mean(samples.map(({ finish }) => Number(finish === 'length')))
+  return {
+    [`policy/entropy${suffix}`]: sum(samples.map(({ entropies }) => sum(entropies))) / sum(lengths),
+    [`completion/length_mean${suffix}`]: mean(lengths),
+    [`completion/length_min${suffix}`]: smallest(lengths),
+    [`completion/length_max${suffix}`]: largest(lengths),
+    [`completion/truncated_share${suffix}`]: truncated,
+    [`completion/stopped_share${suffix}`]: 1 - truncated,
+  }
+}
+
+/**
+ * `train/grad_norm` (over all policies, before clipping) and `train/grad_norm/<agent>`. A policy whose gradient was not
+ * finite is left out; one without gradient counts as 0.
+ *
+ * @param policies (n) number of each agent's policy, null if it is not trained
+ */
+export function gradientMetrics(
+  results: ReadonlyMap<number, StepResult>,
+  agents: readonly string[],
+  policies: readonly (number | null)[],
+): Metrics {
+  const finite = [...results.values()].filter(({ gradNorm }) => Number.isFinite(gradNorm))
+  const metrics: Metrics = { 'train/grad_norm': Math.sqrt(sum(finite.map(({ gradNorm }) => gradNorm ** 2))) }
+  for (const [agent, name] of agents.entries()) {
+    const policy = policies[agent]!
+    if (policy !== null) metrics[`train/grad_norm/${name}`] = results.get(policy)?.gradNorm ?? 0
+  }
+  return onlyFinite(metrics)
+}
+
+/** The same metrics without those that are not finite, which JSON cannot hold. */
+export function onlyFinite(metrics: Metrics): Metrics {
+  return Object.fromEntries(Object.entries(metrics).filter(([, value]) => Number.isFinite(value)))
+}
+
+/** The same metrics under other names: `prefix` and the old name. */
+export function withPrefix(prefix: string, metrics: Metrics): Metrics {
+  return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [prefix + name, value]))
+}
+
+/** Mean of each name over the records that have it. */
+function meansByName(prefix: string, records: readonly Record<string, number>[]): Metrics {
+  const values = new Map<string, number[]>()
+  for (const record of records) {
+    for (const [name, value] of Object.entries(record)) {
+      const list = values.get(name)
+      if (list) list.push(value)
+      else values.set(name, [value])
+    }
+  }
+  return Object.fromEntries([...values].map(([name, list]) => [prefix + name, mean(list)]))
+}

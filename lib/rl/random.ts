@@ -1,0 +1,32 @@
+/** Orders of items as a pure function of (seed, epoch). Samples have their own streams, in the core. */
+
+/**
+ * A permutation of 0..count-1 (Fisher and Yates), the same for equal arguments on any machine.
+ *
+ * @param seed integer from 0 to 2³²-1
+ * @param epoch counted from 0
+ */
+export function permutation(count: number, seed: number, epoch: number): Int32Array {
+  const order = Int32Array.from({ length: count }, (_, i) => i)
+  for (let last = count - 1; last > 0; last--) {
+    const other = Math.floor(uniform(seed, epoch, last) * (last + 1))
+    const kept = order[last]!
+    order[last] = order[other]!
+    order[other] = kept
+  }
+  return order
+}
+
+/** A number in [0, 1) that is a function of three 32-bit integers. */
+export function uniform(a: number, b: number, c: number): number {
+  const mixed = mix(mix(mix(0x2545f491 ^ a) ^ b) ^ c)
+  return mixed / 2 ** 32
+}
+
+/** A bijection of 32-bit integers in which every input bit moves about half of the output bits. */
+function mix(value: number): number {
+  let x = (value + 0x9e3779b9) >>> 0
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b)
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35)
+  return (x ^ (x >>> 16)) >>> 0
+}

@@ -1,0 +1,164 @@
+/** Calls a task's reward for many joint completions, concurrently, and turns whatever goes wrong into a coded error. */
+import { setImmediate } from 'node:timers/promises'
+import { type ErrorDetails, MagrpoError } from '../errors.ts'
+import type { Joint, RewardResult, Task } from '../tasks/types.ts'
+
+/** One joint completion to be rewarded. */
+export interface RewardJob<Item> {
+  item: Item
+  /** Index of the item in its list, for messages. */
+  index: number
+  joint: Joint
+}
+
+/** What a reward said. */
+export interface RewardOutcome {
+  reward: number
+  parts: Record<string, number>
+}
+
+/** Limits of {@link runRewards}. */
+export interface RewardLimits {
+  /** Calls under way at once. */
+  concurrency: number
+  /** Time limit of one call. A function that never gives way to the event loop cannot be stopped. */
+  timeoutMs: number
+  signal?: AbortSignal
+}
+
+/** Names under `reward/` that parts cannot have. */
+export const reservedParts = ['mean', 'std', 'group_std', 'stderr', 'zero_variance_share']
+
+/** Rewards that do not wait may keep the event loop for so long. */
+const busyLimitMs = 8
+
+/**
+ * Rewards of all jobs, in their order.
+ *
+ * The first failure aborts the signals of all calls under way and rejects; so does the given signal, with its reason.
+ *
+ * @throws MagrpoError `ERR_REWARD` for a reward that throws, does not settle in time, or is not a finite number or
+ *   `{ total, parts }` of finite numbers; `details` has `task`, `item` (index) and `part`
+ */
+export async function runRewards<Item>(
+  task: Pick<Task<Item>, 'name' | 'reward'>,
+  jobs: readonly RewardJob<Item>[],
+  limits: RewardLimits,
+): Promise<RewardOutcome[]> {
+  limits.signal?.throwIfAborted()
+  const outcomes = new Array<RewardOutcome>(jobs.length)
+  const stop = new AbortController()
+  const onAbort = () => stop.abort(limits.signal?.reason)
+  limits.signal?.addEventListener('abort', onAbort, { once: true })
+  let next = 0
+  let lastPause = performance.now()
+  const work = async () => {
+    while (next < jobs.length && !stop.signal.aborted) {
+      const current = next++
+      const job = jobs[current]!
+      outcomes[current] = checkOutcome(await callReward(task, job, limits.timeoutMs, stop.signal), task.name, job.index)
+      if (performance.now() - lastPause > busyLimitMs) {
+        await setImmediate()
+        lastPause = performance.now()
+      }
+    }
+  }
+  try {
+    await Promise.all(Array.from({ length: Math.min(limits.concurrency, jobs.length) }, work))
+    limits.signal?.throwIfAborted()
+  } catch (error) {
+    stop.abort(error)
+    throw error
+  } finally {
+    limits.signal?.removeEventListener('abort', onAbort)
+  }
+  return outcomes
+}
+
+/** One call, which ends at the latest with its time limit or when `stop` is aborted, whatever the reward does. */
+function callReward<Item>(
+  task: Pick<Task<Item>, 'name' | 'reward'>,
+  job: RewardJob<Item>,
+  timeoutMs: number,
+  stop: AbortSignal,
+): Promise<RewardResult> {
+  const own = new AbortController()
+  return new Promise<RewardResult>((resolve, reject) => {
+    const end = (settle: () => void) => {
+      clearTimeout(timer)
+      stop.removeEventListener('abort', onStop)
+      settle()
+    }
+    const fail = (error: unknown) =>
+      end(() => {
+        reject(error)
+        own.abort(error)
+      })
+    const onStop = () => fail(stop.reason)
+    const timer = setTimeout(() => {
+      fail(
+        rewardError(
+          `Expected the reward of task '${task.name}' to settle within ${timeoutMs} ms, but for item ${job.index} it did not. ` +
+            'Raise rewardTimeoutMs or make the reward stop at its signal.',
+          { task: task.name, item: job.index, timeoutMs },
+        ),
+      )
+    }, timeoutMs)
+    stop.addEventListener('abort', onStop, { once: true })
+    const call = async () => task.reward(job.item, job.joint, { signal: own.signal })
+    call().then(
+      (result) => end(() => resolve(result)),
+      (error: unknown) => {
+        const why = error instanceof Error ? error.message : String(error)
+        fail(
+          rewardError(
+            `The reward of task '${task.name}' threw for item ${job.index}: ${why}`,
+            {
+              task: task.name,
+              item: job.index,
+            },
+            error,
+          ),
+        )
+      },
+    )
+  })
+}
+
+function checkOutcome(result: RewardResult, task: string, item: number): RewardOutcome {
+  const isObject = typeof result === 'object' && result !== null
+  const reward: unknown = isObject ? result.total : result
+  const parts: Record<string, unknown> = isObject ? (result.parts ?? {}) : {}
+  if (typeof reward !== 'number' || !Number.isFinite(reward)) {
+    throw rewardError(
+      `Expected a finite number${isObject ? ' as total' : ' or { total, parts }'} from the reward of task '${task}' ` +
+        `but received ${describe(reward)} for item ${item}.`,
+      { task, item },
+    )
+  }
+  for (const [part, value] of Object.entries(parts)) {
+    if (typeof value !== 'number' || !Number.isFinite(value)) {
+      throw rewardError(
+        `Expected a finite number as part '${part}' of the reward of task '${task}' but received ${describe(value)} ` +
+          `for item ${item}.`,
+        { task, item, part },
+      )
+    }
+    if (reservedParts.includes(part)) {
+      throw rewardError(
+        `Expected another name than '${part}' for a part of the reward of task '${task}': reward/${part} is a metric ` +
+          'of its own. Rename the part.',
+        { task, item, part },
+      )
+    }
+  }
+  return { reward, parts: parts as Record<string, number> }
+}
+
+function describe(value: unknown): string {
+  return typeof value === 'object' && value !== null ? 'an object' : `${String(value)} (${typeof value})`
+}
+
+function rewardError(message: string, details: ErrorDetails, cause?: unknown): MagrpoError {
+  return new MagrpoError('ERR_REWARD', message, { details, cause })
+}

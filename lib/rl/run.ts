@@ -1,0 +1,75 @@
+/** A run as its user holds it: it goes on as its reports are asked for. */
+import { MagrpoError } from '../errors.ts'
+import type { Players } from './players.ts'
+import { resolveTrainOptions } from './resolve-options.ts'
+import { type Drive, Trainer } from './trainer.ts'
+import type { ResolvedTrainOptions, RunResult, StepReport, TrainOptions } from './types.ts'
+
+/** Begins a run for players of any engine; see `train`. */
+export function startRun<Item>(players: Players, options: Omit<TrainOptions<Item>, 'team'>): Run {
+  const resolved = resolveTrainOptions(options, players.agents)
+  return new Run(
+    new Trainer({ players, task: options.task, options: resolved, sinks: options.sinks ?? [], signal: options.signal }),
+  )
+}
+
+/**
+ * A run of `train`: an async iterable of its steps.
+ *
+ * It is pulled: step k + 1 begins when the report after step k is asked for, so that a loop may look at the team (or
+ * generate with it) between steps. Leaving the loop stops the run.
+ */
+export class Run implements AsyncIterable<StepReport> {
+  private readonly trainer: Drive
+  private isDriven = false
+
+  /** Use `train`. */
+  constructor(trainer: Drive) {
+    this.trainer = trainer
+  }
+
+  /** The options of the run, every default filled in. */
+  get options(): ResolvedTrainOptions {
+    return this.trainer.options
+  }
+
+  /** The steps, once: a run cannot be iterated twice, nor after {@link result} began to drive it. */
+  [Symbol.asyncIterator](): AsyncGenerator<StepReport, void, void> {
+    if (this.isDriven) {
+      throw new MagrpoError(
+        'ERR_ARGUMENT',
+        'Expected a run that has not begun, but it is being iterated or driven by its result already. ' +
+          'Iterate it once, before reading result.',
+      )
+    }
+    this.isDriven = true
+    return this.trainer.steps()
+  }
+
+  /**
+   * How the run ended. Read before anyone iterates, it drives the run to its end by itself; otherwise it waits for the
+   * loop. Rejects with the error that ended the run, or with the signal's reason.
+   */
+  get result(): Promise<RunResult> {
+    if (!this.isDriven) void this.drain()
+    return this.trainer.result
+  }
+
+  /**
+   * Ends the run gracefully: what is under way up to the optimizer's move is dropped, the weights are those of the last
+   * full step, the sinks' `onEnd` is called with `stopped`, and the loop ends without an error.
+   */
+  stop(): void {
+    this.trainer.stop()
+  }
+
+  private async drain(): Promise<void> {
+    try {
+      for await (const _ of this) {
+        // Reports go to the sinks.
+      }
+    } catch {
+      // The trainer's result rejects with the same error.
+    }
+  }
+}

@@ -1,0 +1,20 @@
+/** Training of a team: the door to `run.ts`. */
+import { playersOf } from './policy-engine.ts'
+import { type Run, startRun } from './run.ts'
+import type { TrainOptions } from './types.ts'
+
+/**
+ * Trains a team on a task.
+ *
+ * Nothing happens until the run is iterated or its `result` is read:
+ *
+ * ```ts
+ * for await (const step of train(options)) console.log(step.index, step.metrics['reward/mean'])
+ * ```
+ *
+ * @throws ConfigError or MagrpoError `ERR_TASK` at once, for options that are out of range or do not fit each other
+ */
+export function train<Item>(options: TrainOptions<Item>): Run {
+  const { team, ...rest } = options
+  return startRun(playersOf(team), rest)
+}
