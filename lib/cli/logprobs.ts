@@ -1,0 +1,61 @@
+import type { Command } from 'commander'
+import type { ScoredGroup } from '../model/types.ts'
+import { inBatches } from './batches.ts'
+import { interruptible } from './interrupts.ts'
+import { type InputLine, idsField, readJsonLines } from './json-lines-input.ts'
+import { addModelOptions, type ModelOptions, openPolicy } from './model-options.ts'
+import { printJson, printLine } from './output.ts'
+
+interface LogProbsOptions extends ModelOptions {
+  json?: boolean
+}
+
+/** Adds `magrpo logprobs`: log-probabilities of given completions. */
+export function addLogProbsCommand(program: Command): void {
+  addModelOptions(program.command('logprobs'))
+    .description('log-probabilities of completions: JSON lines in, one line each out')
+    .option('--json', 'print {"logprobs":[..]} for each line')
+    .addHelpText(
+      'after',
+      `
+Input, one line each:  {"prompt_ids":[1,2,3],"completion_ids":[4,5]}
+Output, in that order: {"logprobs":[-1.5,-0.25]}   natural logarithms, one a completion token
+
+Example:
+  magrpo logprobs --model my-model --json < in.jsonl > out.jsonl`,
+    )
+    .action((options: LogProbsOptions) => interruptible((signal) => logProbs(options, signal)))
+}
+
+async function logProbs(options: LogProbsOptions, signal: AbortSignal): Promise<void> {
+  const { scoreBatch } = await import('../model/batch.ts')
+  const { policy, dispose } = await openPolicy(options, signal)
+  try {
+    const compute = async (batch: InputLine[]) => {
+      const { groups, place } = groupByPrompt(batch, (promptIds) => ({ policy, promptIds, completions: [] }))
+      const { scores } = await scoreBatch(groups, { signal })
+      return place.map(({ group, index }) => scores[group]!.logProbs[index]!)
+    }
+    await inBatches(readJsonLines(process.stdin), options.batchSize, compute, (result) => {
+      if (options.json) return printJson({ logprobs: Array.from(result) })
+      return printLine(`${result.reduce((sum, value) => sum + value, 0).toFixed(4)} over ${result.length} tokens`)
+    })
+  } finally {
+    await dispose()
+  }
+}
+
+/** Lines of the same prompt become completions of one group, so that the prompt is computed once. */
+function groupByPrompt(batch: InputLine[], makeGroup: (promptIds: Int32Array) => ScoredGroup) {
+  const groups: ScoredGroup[] = []
+  const groupOf = new Map<string, number>()
+  const place = batch.map((line) => {
+    const promptIds = idsField(line, 'prompt_ids')
+    const ids = idsField(line, 'completion_ids')
+    const key = promptIds.join(',')
+    const group = groupOf.get(key) ?? groups.push(makeGroup(promptIds)) - 1
+    groupOf.set(key, group)
+    return { group, index: groups[group]!.completions.push({ ids }) - 1 }
+  })
+  return { groups, place }
+}

@@ -1,0 +1,75 @@
+/** The command line: registers the commands, one a file, and turns errors into messages and exit codes. */
+import { Command, CommanderError } from 'commander'
+import { packageVersion } from '../run/environment.ts'
+import { addDoctorCommand } from './doctor.ts'
+import { addGenerateCommand } from './generate.ts'
+import { InterruptedError } from './interrupts.ts'
+import { addLogProbsCommand } from './logprobs.ts'
+import { describeError, exitCodes, note, UsageError } from './output.ts'
+import { addRewardCommand } from './reward.ts'
+import { addSetupCommand } from './setup.ts'
+
+/**
+ * Runs one command; results go to stdout, everything else to stderr.
+ *
+ * @param argv as `process.argv`
+ * @returns exit code: 0, 1 for an error, 2 for a command line that cannot be understood, 130 after Ctrl-C, 143 after SIGTERM
+ */
+export async function main(argv: string[]): Promise<number> {
+  process.stdout.on('error', leaveOnClosedPipe)
+  const program = await createProgram()
+  try {
+    await program.parseAsync(argv)
+    return Number(process.exitCode ?? exitCodes.ok)
+  } catch (error) {
+    // An input that nobody reads any more must not keep the process alive.
+    process.stdin.destroy()
+    return report(error)
+  } finally {
+    process.stdout.off('error', leaveOnClosedPipe)
+  }
+}
+
+async function createProgram(): Promise<Command> {
+  const program = new Command('magrpo')
+    .description('Train teams of language models to work together.')
+    .version(await packageVersion())
+    .showSuggestionAfterError()
+    .addHelpText(
+      'after',
+      `
+Examples:
+  magrpo demo                                   train the built-in team and watch it agree
+  magrpo train examples/story.yaml              train what a configuration says
+  magrpo eval runs/story                        score a trained team on held-out items
+  magrpo doctor                                 what every bug report asks for
+
+Results go to standard output, everything else to standard error. Exit codes: 0, 1 error, 2 wrong usage, 130 interrupted.`,
+    )
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'magrpo: ')) })
+  addDoctorCommand(program)
+  addSetupCommand(program)
+  addGenerateCommand(program)
+  addLogProbsCommand(program)
+  addRewardCommand(program)
+  // What commander prints and throws for wrong usage is settled in one place, for every command.
+  for (const command of program.commands) command.copyInheritedSettings(program)
+  return program
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+  if (error instanceof InterruptedError) {
+    note(`magrpo: ${error.message}`)
+    return error.exitCode
+  }
+  note(describeError(error))
+  return error instanceof UsageError ? exitCodes.usage : exitCodes.error
+}
+
+/** `magrpo … | head` ends quietly: who reads the output has enough of it. */
+function leaveOnClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(exitCodes.ok)
+  throw error
+}

@@ -1,0 +1,52 @@
+import { MagrpoError } from '../errors.ts'
+
+/** A command line that cannot be understood: exit code 2. */
+export class UsageError extends Error {
+  override name = 'UsageError'
+}
+
+/** Exit codes of the commands. */
+export const exitCodes = { ok: 0, error: 1, usage: 2, interrupted: 130, terminated: 143 } as const
+
+/**
+ * Writes a line to stdout and resolves when the system has taken it, so that a slow reader slows the command down instead of
+ * filling its memory.
+ */
+export function printLine(line: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(`${line}\n`, (error) => (error ? reject(error) : resolve()))
+  })
+}
+
+/** Writes one JSON line to stdout. */
+export function printJson(value: unknown): Promise<void> {
+  return printLine(JSON.stringify(value))
+}
+
+/** Writes a line for people to stderr. */
+export function note(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+/**
+ * Text of an error as the command line shows it: the message and the code; the stack and what else is known with
+ * `DEBUG=magrpo`, or where the error is not one this package throws on purpose.
+ */
+export function describeError(error: unknown, debug = wantsDebug()): string {
+  if (!(error instanceof Error)) return `magrpo: ${String(error)}`
+  const code = (error as { code?: unknown }).code
+  const lines = [`magrpo: ${error.message}`]
+  if (typeof code === 'string') lines.push(`code: ${code}`)
+  if (debug) {
+    lines.push(error.stack ?? '')
+    for (let { cause } = error; cause instanceof Error; cause = cause.cause) lines.push(`caused by: ${cause.stack}`)
+    if (error instanceof MagrpoError) lines.push(`details: ${JSON.stringify(error.details)}`)
+  } else if (!(error instanceof MagrpoError || error instanceof UsageError)) {
+    lines.push('DEBUG=magrpo shows where it comes from.')
+  }
+  return lines.join('\n')
+}
+
+function wantsDebug(): boolean {
+  return (process.env.DEBUG ?? '').split(/[\s,]+/).some((name) => name === 'magrpo' || name === '*')
+}

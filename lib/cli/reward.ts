@@ -1,0 +1,85 @@
+import { availableParallelism } from 'node:os'
+import { type Command, Option } from 'commander'
+import { nearest } from '../config/nearest.ts'
+import type { Scorer } from '../tasks/registry.ts'
+import type { Joint, RewardResult } from '../tasks/types.ts'
+import { inOrder } from './in-order.ts'
+import { interruptible } from './interrupts.ts'
+import { excerpt, type InputLine, lineError, readJsonLines } from './json-lines-input.ts'
+import { printJson, printLine, UsageError } from './output.ts'
+
+interface RewardOptions {
+  task: string
+  rules: 'paper' | 'strict'
+  json?: boolean
+}
+
+/** Adds `magrpo reward`: a task's joint reward of given completions. */
+export function addRewardCommand(program: Command): void {
+  program
+    .command('reward')
+    .description('joint reward of completions: JSON lines in, one line each out')
+    .requiredOption('--task <name>', 'built-in task: tldr, arxiv, story, humaneval, mini-code')
+    .addOption(new Option('--rules <set>', 'which rule set scores').choices(['paper', 'strict']).default('strict'))
+    .option('--json', 'print {"total":..,"parts":{..}} for each line')
+    .addHelpText(
+      'after',
+      `
+Input, one line each:  {"item":{..},"completions":["text of agent 1","text of agent 2"]}
+Output, in that order: {"total":1.98,"parts":{"structure":0.5}}
+
+Example:
+  magrpo reward --task tldr --rules paper --json < in.jsonl > out.jsonl`,
+    )
+    .action((options: RewardOptions) => interruptible((signal) => reward(options, signal)))
+}
+
+async function reward(options: RewardOptions, signal: AbortSignal): Promise<void> {
+  const { isTaskName, taskNames, taskRegistry } = await import('../tasks/registry.ts')
+  if (!isTaskName(options.task)) {
+    const near = nearest(options.task, taskNames)
+    const remedy = near === undefined ? `known: ${taskNames.join(', ')}` : `did you mean ${near}?`
+    throw new UsageError(`unknown task ${JSON.stringify(options.task)}; ${remedy}`)
+  }
+  const scorer = await taskRegistry[options.task].scorer(options.rules)
+  try {
+    const results = inOrder(readJsonLines(process.stdin), 2 * availableParallelism(), (line) =>
+      score(scorer, line, signal),
+    )
+    for await (const result of results) {
+      signal.throwIfAborted()
+      await (options.json ? printJson(result) : printLine(readable(result)))
+    }
+  } finally {
+    await scorer.dispose?.()
+  }
+}
+
+async function score(scorer: Scorer, input: InputLine, signal: AbortSignal): Promise<Exclude<RewardResult, number>> {
+  const { item = {}, completions } = input.value
+  if (!Array.isArray(completions) || !completions.every((text): text is string => typeof text === 'string'))
+    throw lineError(
+      input.line,
+      `expected an array of texts in "completions" but received ${excerpt(JSON.stringify(completions))}`,
+      {
+        field: 'completions',
+      },
+    )
+  if (typeof item !== 'object' || item === null || Array.isArray(item))
+    throw lineError(input.line, `expected an object in "item" but received ${excerpt(JSON.stringify(item))}`, {
+      field: 'item',
+    })
+  const joint: Joint = completions.map((text) => ({ text, ids: new Int32Array(), finish: 'stop', logProbSum: 0 }))
+  try {
+    const result = await scorer.reward(item, joint, { signal })
+    return typeof result === 'number' ? { total: result, parts: {} } : { total: result.total, parts: result.parts }
+  } catch (cause) {
+    signal.throwIfAborted()
+    throw lineError(input.line, `the reward failed: ${(cause as Error).message.replace(/\.$/, '')}`, { cause })
+  }
+}
+
+function readable({ total, parts }: Exclude<RewardResult, number>): string {
+  const list = Object.entries(parts).map(([name, value]) => `${name} ${Number(value.toFixed(4))}`)
+  return [String(Number(total.toFixed(4))), ...list].join('  ')
+}

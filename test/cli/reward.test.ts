@@ -1,0 +1,61 @@
+import test from 'ava'
+import { runCli } from '../support/cli.ts'
+
+const line = (value: unknown) => `${JSON.stringify(value)}\n`
+const short = 'one two three four five six seven eight'
+const long = 'however the quick brown fox jumps over a lazy dog and then runs far away'
+
+test('one line each, in the order of the input, on stdout alone', async (t) => {
+  const input = [short, long, 'x'].map((text) => line({ item: {}, completions: [short, text] })).join('')
+  const result = await runCli(['reward', '--task', 'tldr', '--rules', 'paper', '--json'], { input })
+  t.is(result.code, 0)
+  t.is(result.stderr, '')
+  const rewards = result.json() as { total: number; parts: Record<string, number> }[]
+  t.deepEqual(
+    rewards.map(({ total }) => total > 0),
+    [true, true, false],
+  )
+  t.true(rewards[1]!.total > rewards[0]!.total)
+  for (const { total, parts } of rewards)
+    t.is(
+      Object.values(parts)
+        .reduce((sum, value) => sum + value, 0)
+        .toFixed(9),
+      total.toFixed(9),
+    )
+})
+
+test('a broken line ends it with a coded error, after the results before it', async (t) => {
+  const input = `${line({ completions: [short, long] })}${line({ completions: 'x' })}`
+  const result = await runCli(['reward', '--task', 'tldr', '--json'], { input })
+  t.is(result.code, 1)
+  t.is(result.json().length, 1)
+  t.regex(
+    result.stderr,
+    /^magrpo: Input line 2: expected an array of texts in "completions" but received "x"\.\ncode: ERR_DATA\n$/,
+  )
+})
+
+test('wrong usage is exit code 2', async (t) => {
+  const cases: [string[], RegExp][] = [
+    [['reward', '--task', 'tldrr'], /unknown task "tldrr"; did you mean tldr\?/],
+    [['reward'], /required option '--task <name>'/],
+    [['reward', '--task', 'tldr', '--rules', 'loose'], /Allowed choices are paper, strict/],
+    [['reword'], /Did you mean reward\?/],
+  ]
+  for (const [args, message] of cases) {
+    const result = await runCli(args)
+    t.is(result.code, 2, args.join(' '))
+    t.is(result.stdout, '')
+    t.regex(result.stderr, /^magrpo: /)
+    t.regex(result.stderr, message)
+  }
+})
+
+test('--version and --help go to stdout', async (t) => {
+  const version = await runCli(['--version'])
+  t.regex(version.stdout, /^\d+\.\d+\.\d+\n$/)
+  const help = await runCli(['reward', '--help'])
+  t.is(help.code, 0)
+  t.regex(help.stdout, /Example:/)
+})
