@@ -1,0 +1,147 @@
+/** Step 5: the addon, built by cmake-js into build/Release/magrpo.node when something it depends on changed. */
+import { existsSync, realpathSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import os from 'node:os'
+import path from 'node:path'
+import { fingerprint, lastLines, listFiles, readJson, runLong, SetupError, which, writeJson } from './common.mjs'
+
+/** Memory one compiler takes for a file that includes libtorch's headers. */
+const bytesPerJob = 1.2 * 2 ** 30
+
+/** @returns {string} where the addon is built to */
+export const addonFile = (root) => path.join(root, 'build/Release/magrpo.node')
+/** @returns {string} where the last successful build is written down: its fingerprints and its libtorch */
+export const stampFile = (root) => path.join(root, 'build/setup.json')
+
+/**
+ * What a build depends on. `configure` changes where CMake has to run again, `sources` where only compilers have to.
+ *
+ * @returns {{ configure: string, sources: string }}
+ */
+export function addonInputs(root, libtorch, env = process.env) {
+  const facts = {
+    libtorch: [libtorch.dir, libtorch.version, libtorch.variant],
+    compiler: [env.CC, env.CXX, env.CXXFLAGS, env.LDFLAGS].map((value) => value ?? null),
+    root,
+    arch: process.arch,
+  }
+  const sources = listFiles(root, 'native', (name) => name === path.join('native', 'test'))
+  return {
+    configure: fingerprint(root, ['CMakeLists.txt', 'package.json'], facts),
+    sources: fingerprint(root, sources),
+  }
+}
+
+/** @returns {'none' | 'build' | 'configure'} the least that brings the addon up to date */
+export function addonDecision(root, inputs) {
+  const stamp = readJson(stampFile(root))
+  if (stamp?.configure !== inputs.configure || !existsSync(path.join(root, 'build/CMakeCache.txt'))) return 'configure'
+  return stamp.sources === inputs.sources && existsSync(addonFile(root)) ? 'none' : 'build'
+}
+
+/** @returns {number} compilers to run at a time: one a core, fewer where memory is short */
+export function parallelJobs({ cores = os.availableParallelism(), memory = availableMemory() } = {}) {
+  return Math.max(1, Math.min(cores, Math.floor(memory / bytesPerJob)))
+}
+
+function availableMemory() {
+  const limit = process.constrainedMemory?.() ?? 0
+  return limit > 0 ? Math.min(limit, os.freemem()) : os.freemem()
+}
+
+/**
+ * @param {{ root: string, libtorch: import('../libtorch.mjs').FoundLibtorch, env?: Record<string, string | undefined>,
+ *   log: (line: string) => void }} options
+ * @returns {Promise<string | null>} what was built; null if it was up to date
+ * @throws {SetupError} with the compiler's own words
+ */
+export async function ensureAddon({ root, libtorch, env = process.env, log }) {
+  const inputs = addonInputs(root, libtorch, env)
+  const decision = addonDecision(root, inputs)
+  if (decision === 'none') return null
+  const jobs = parallelJobs()
+  const buildEnv = { ...env, CMAKE_BUILD_PARALLEL_LEVEL: env.CMAKE_BUILD_PARALLEL_LEVEL ?? String(jobs) }
+  if (decision === 'configure') await configure({ root, libtorch, env: buildEnv })
+  log(`compiling the addon with ${buildEnv.CMAKE_BUILD_PARALLEL_LEVEL} jobs (minutes, the first time)`)
+  await build({ root, env: buildEnv, target: 'magrpo', log })
+  writeJson(stampFile(root), { ...inputs, libtorch })
+  return `built ${path.relative(root, addonFile(root))}`
+}
+
+/** Runs CMake. Settings of an earlier configuration for another folder, libtorch or generator are dropped first. */
+async function configure({ root, libtorch, env }) {
+  rmSync(path.join(root, 'build/CMakeCache.txt'), { force: true })
+  rmSync(path.join(root, 'build/CMakeFiles'), { recursive: true, force: true })
+  const settings = [`--CDTorch_DIR=${path.join(realpathSync(libtorch.dir), 'share/cmake/Torch')}`]
+  if (which('ccache', env)) settings.push('--CDCMAKE_CXX_COMPILER_LAUNCHER=ccache')
+  await cmakeJs(root, ['configure', ...settings], env, () => {})
+}
+
+/** Builds one target of a configured build folder. */
+export async function build({ root, env, target, log }) {
+  await cmakeJs(root, ['build', '--target', target], env, progress(log))
+}
+
+async function cmakeJs(root, args, env, onLine) {
+  const command = cmakeJsCommand(root)
+  const { ok, output } = await runLong(process.execPath, [command, ...args, '--directory', root], {
+    cwd: root,
+    env,
+    onLine,
+  })
+  if (!ok) throw new SetupError(buildFailure(args[0], output))
+}
+
+function cmakeJsCommand(root) {
+  try {
+    return createRequire(path.join(root, 'package.json')).resolve('cmake-js/bin/cmake-js')
+  } catch {
+    throw new SetupError(
+      'The node module cmake-js is missing. In a clone: npm run setup. Elsewhere: npm install magrpo',
+    )
+  }
+}
+
+/** @returns {string} the message for a failed build: the errors, and a remedy where the cause is known */
+export function buildFailure(phase, output) {
+  const lines = output.split('\n')
+  const first = lines.findIndex((line) => /\b(fatal )?error\b|CMake Error|FAILED:/i.test(line))
+  const shown =
+    first < 0
+      ? lastLines(output, 25)
+      : lines
+          .slice(first, first + 25)
+          .join('\n')
+          .trimEnd()
+  const remedy = remedies.find(({ pattern }) => pattern.test(output))?.text
+  return [`The addon could not be built (cmake-js ${phase}):`, shown, ...(remedy ? [remedy] : [])].join('\n')
+}
+
+const remedies = [
+  {
+    pattern: /Killed signal|terminated.*signal 9|cannot allocate memory|out of memory/i,
+    text: 'Memory ran out. Run again with fewer compilers: CMAKE_BUILD_PARALLEL_LEVEL=1',
+  },
+  {
+    pattern: /No CMAKE_CXX_COMPILER|compiler.*(not found|is not able to compile)/i,
+    text: 'There is no working C++ compiler. On Debian or Ubuntu: sudo apt-get install g++',
+  },
+  {
+    pattern: /unrecognized command[- ]line option.*std=|requires? (the language dialect|.*C\+\+20)/i,
+    text: 'The compiler does not know C++20. Use g++ 11 or clang 14 or newer: set CXX to it and run again.',
+  },
+  { pattern: /No space left on device/i, text: 'The disk is full.' },
+]
+
+// One line for every tenth of the work, from ninja's [3/40] or make's [ 7%].
+function progress(log) {
+  let shown = 0
+  return (line) => {
+    const match = /^\[\s*(\d+)(?:\/(\d+)|%)\]/.exec(line)
+    if (match === null) return
+    const percent = match[2] === undefined ? Number(match[1]) : (100 * Number(match[1])) / Number(match[2])
+    if (percent < shown + 10) return
+    shown = Math.floor(percent / 10) * 10
+    log(`compiling: ${shown} %`)
+  }
+}
