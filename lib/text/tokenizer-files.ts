@@ -1,0 +1,116 @@
+/** Reading the files of a tokenizer from a model folder in the layout of Hugging Face. */
+
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { MagrpoError } from '../errors.ts'
+
+/** What a model folder says about its tokenizer. */
+export interface TokenizerFiles {
+  /** `tokenizer.json`. */
+  tokenizer: TokenizerJson
+  /** `tokenizer_config.json`; empty if there is none. */
+  config: TokenizerConfig
+  /** Text of the chat template, if there is one. */
+  chatTemplate?: string
+  /** Folder or file it comes from, for messages. */
+  where: string
+}
+
+/** The parts of `tokenizer.json` that are looked at here; the rest is the library's business. */
+export interface TokenizerJson {
+  model: { type?: string; vocab?: unknown; [key: string]: unknown }
+  added_tokens?: AddedTokenJson[]
+  post_processor?: unknown
+  [key: string]: unknown
+}
+
+/** One added token of `tokenizer.json`. */
+export interface AddedTokenJson {
+  id: number
+  content: string
+  special?: boolean
+  [key: string]: unknown
+}
+
+/** A special token in `tokenizer_config.json`: its text, or an object with it. */
+export type SpecialTokenJson = string | { content: string } | null
+
+/** The parts of `tokenizer_config.json` that are looked at here. */
+export interface TokenizerConfig {
+  bos_token?: SpecialTokenJson
+  eos_token?: SpecialTokenJson
+  pad_token?: SpecialTokenJson
+  unk_token?: SpecialTokenJson
+  add_bos_token?: boolean
+  add_eos_token?: boolean
+  clean_up_tokenization_spaces?: boolean
+  chat_template?: string | { name: string; template: string }[]
+  [key: string]: unknown
+}
+
+/**
+ * Reads `tokenizer.json`, `tokenizer_config.json` (with `special_tokens_map.json` behind it), and the chat template: that
+ * of `chat_template.jinja`, else of `tokenizer_config.json`, where of several the one named `default` is taken.
+ *
+ * @throws MagrpoError `ERR_TOKENIZER_MISSING` if there is no `tokenizer.json`, `ERR_MODEL_FORMAT` if a file is broken
+ */
+export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
+  const tokenizer = await readJson(join(folder, 'tokenizer.json'))
+  if (tokenizer === undefined)
+    throw new MagrpoError(
+      'ERR_TOKENIZER_MISSING',
+      `Expected a tokenizer.json in ${folder} but there is none. Give token ids instead of text, or convert the model's ` +
+        'tokenizer: in Python, AutoTokenizer.from_pretrained(model).save_pretrained(folder) writes one.',
+      { details: { folder } },
+    )
+  const file = join(folder, 'tokenizer.json')
+  if (typeof tokenizer.model !== 'object' || tokenizer.model === null)
+    throw formatError(file, 'expected a field "model" with the vocabulary', { field: 'model' })
+  const config = {
+    ...(await readJson(join(folder, 'special_tokens_map.json'))),
+    ...(await readJson(join(folder, 'tokenizer_config.json'))),
+  } as TokenizerConfig
+  const chatTemplate = (await readText(join(folder, 'chat_template.jinja'))) ?? templateOf(config)
+  return { tokenizer: tokenizer as TokenizerJson, config, chatTemplate, where: folder }
+}
+
+function templateOf({ chat_template: template }: TokenizerConfig): string | undefined {
+  if (Array.isArray(template)) return template.find(({ name }) => name === 'default')?.template
+  return template ?? undefined
+}
+
+async function readJson(file: string): Promise<Record<string, unknown> | undefined> {
+  const text = await readText(file)
+  if (text === undefined) return undefined
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw formatError(file, `broken JSON: ${(cause as Error).message}`, { cause })
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw formatError(file, `expected a JSON object but received ${text.slice(0, 40)}`)
+  return value as Record<string, unknown>
+}
+
+async function readText(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw formatError(file, `cannot be read: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** An error about a tokenizer file that is there but broken. */
+export function formatError(
+  file: string,
+  message: string,
+  { field, cause }: { field?: string; cause?: unknown } = {},
+): MagrpoError {
+  return new MagrpoError('ERR_MODEL_FORMAT', `${file}: ${message}`, {
+    details: { file, ...(field !== undefined && { field }) },
+    cause,
+  })
+}

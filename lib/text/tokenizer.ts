@@ -1,0 +1,199 @@
+/** A model's tokenizer: text to token ids and back, and chat messages to token ids. */
+
+import { Tokenizer as Library } from '@huggingface/tokenizers'
+import { MagrpoError } from '../errors.ts'
+import type { ChatMessage } from '../tasks/types.ts'
+import type { ChatOptions } from './chat-template.ts'
+import { ChatTemplate } from './chat-template.ts'
+import type { LibraryTokenizer } from './reference-behaviour.ts'
+import { useReferenceByteFallback, withReferencePatterns } from './reference-behaviour.ts'
+import type { SpecialTokenJson, TokenizerConfig, TokenizerFiles, TokenizerJson } from './tokenizer-files.ts'
+import { formatError, readTokenizerFiles } from './tokenizer-files.ts'
+
+/** Options of {@link Tokenizer.encode}. */
+export interface EncodeOptions {
+  /** Whether the tokenizer adds the special tokens it is set up to add (a beginning token, say). Defaults to `true`. */
+  addSpecialTokens?: boolean
+}
+
+/** Options of {@link Tokenizer.decode}. */
+export interface DecodeOptions {
+  /** Whether special tokens are left out of the text. Defaults to `true`. */
+  skipSpecialTokens?: boolean
+}
+
+/** Ids of the named special tokens, where the model has them. */
+export interface SpecialIds {
+  bos?: number
+  eos?: number
+  pad?: number
+  unk?: number
+}
+
+const specialNames = ['bos', 'eos', 'pad', 'unk'] as const
+
+/**
+ * A tokenizer read from a model folder. It gives the ids and texts that Hugging Face transformers give, except that
+ * spaces before punctuation are never "cleaned up" for BPE models, which transformers do not do either.
+ */
+export class Tokenizer {
+  /** One more than the largest token id. The model's vocabulary may be larger, with ids that stand for no text. */
+  readonly vocabSize: number
+  /** Ids of the named special tokens. */
+  readonly special: SpecialIds
+  /** Ids of all special tokens: the named ones and those marked so in `tokenizer.json`. */
+  readonly specialIds: ReadonlySet<number>
+  readonly #library: LibraryTokenizer
+  readonly #files: TokenizerFiles
+  readonly #specialTokens: Record<string, string>
+  readonly #cleansUp: boolean
+  #chatTemplate: ChatTemplate | undefined
+
+  /** @throws MagrpoError `ERR_MODEL_FORMAT` if the tokenizer is of a kind that cannot be used */
+  constructor(files: TokenizerFiles) {
+    this.#files = files
+    const { config, where } = files
+    const tokenizer = withBoundaryTokens(files)
+    try {
+      this.#library = new Library(withReferencePatterns(tokenizer), libraryConfig(config)) as LibraryTokenizer
+      useReferenceByteFallback(this.#library)
+    } catch (cause) {
+      throw formatError(where, `tokenizer.json cannot be used: ${(cause as Error).message}`, { cause })
+    }
+    this.#specialTokens = namedTokens(config)
+    this.special = Object.fromEntries(
+      specialNames.flatMap((name) => {
+        const token = this.#specialTokens[`${name}_token`]
+        const id = token === undefined ? undefined : this.#library.token_to_id(token)
+        return id === undefined ? [] : [[name, id]]
+      }),
+    )
+    const marked = (tokenizer.added_tokens ?? []).filter((token) => token.special).map((token) => token.id)
+    this.specialIds = new Set([...marked, ...Object.values(this.special)])
+    this.vocabSize = vocabularySize(this.#library)
+    this.#cleansUp = config.clean_up_tokenization_spaces === true && tokenizer.model.type !== 'BPE'
+  }
+
+  /**
+   * Reads the tokenizer of a model folder, see {@link readTokenizerFiles}.
+   *
+   * @throws MagrpoError `ERR_TOKENIZER_MISSING` if there is none, `ERR_MODEL_FORMAT` if it is broken
+   * @example
+   * ```ts
+   * const tokenizer = await Tokenizer.load('models/stories260K')
+   * const ids = tokenizer.encode('Once upon a time')
+   * tokenizer.decode(ids) // 'Once upon a time'
+   * ```
+   */
+  static async load(folder: string): Promise<Tokenizer> {
+    return new Tokenizer(await readTokenizerFiles(folder))
+  }
+
+  /** The ids of a text. Special tokens written out in the text become their ids. */
+  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): Int32Array {
+    return Int32Array.from(this.#library.encode(text, { add_special_tokens: addSpecialTokens }).ids)
+  }
+
+  /**
+   * The text of ids. Ids without a token (a model's vocabulary is often padded) stand for nothing. Bytes that form no
+   * character become U+FFFD; use `StreamDecoder` for text that is not complete yet.
+   */
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    const shown = this.shownIds(ids, options)
+    return shown.length === 0 ? '' : this.#library.decode(shown, { clean_up_tokenization_spaces: this.#cleansUp })
+  }
+
+  /** The ids that contribute to the text of `decode`: those with a token, special ones only if asked for. */
+  shownIds(ids: ArrayLike<number>, { skipSpecialTokens = true }: DecodeOptions = {}): number[] {
+    return Array.from(ids).filter(
+      (id) => this.idToToken(id) !== undefined && !(skipSpecialTokens && this.specialIds.has(id)),
+    )
+  }
+
+  /** Whether the model has a chat template. */
+  get hasChatTemplate(): boolean {
+    return this.#files.chatTemplate !== undefined
+  }
+
+  /**
+   * The text of a chat as the model's chat template writes it.
+   *
+   * @throws MagrpoError `ERR_CHAT_TEMPLATE` if there is no template, or if it fails
+   */
+  renderChat(messages: readonly ChatMessage[], options: ChatOptions = {}): string {
+    const { chatTemplate, where } = this.#files
+    if (chatTemplate === undefined)
+      throw new MagrpoError(
+        'ERR_CHAT_TEMPLATE',
+        `Received chat messages, but the model in ${where} has no chat template. Give prompts as plain text, or put a ` +
+          'chat_template.jinja into that folder.',
+        { details: { file: where } },
+      )
+    this.#chatTemplate ??= new ChatTemplate(chatTemplate, this.#specialTokens, where)
+    return this.#chatTemplate.render(messages, options)
+  }
+
+  /**
+   * The ids of a chat. The template writes all special tokens itself; the tokenizer adds none.
+   *
+   * @throws MagrpoError `ERR_CHAT_TEMPLATE`, see {@link renderChat}
+   */
+  encodeChat(messages: readonly ChatMessage[], options: ChatOptions = {}): Int32Array {
+    return this.encode(this.renderChat(messages, options), { addSpecialTokens: false })
+  }
+
+  /** The id of a token as the vocabulary writes it, or undefined. */
+  tokenToId(token: string): number | undefined {
+    return this.#library.token_to_id(token)
+  }
+
+  /** The token of an id as the vocabulary writes it, or undefined. */
+  idToToken(id: number): string | undefined {
+    return this.#library.id_to_token(id)
+  }
+}
+
+/** Largest id of vocabulary and added tokens, plus one. */
+function vocabularySize(library: LibraryTokenizer): number {
+  let largest = -1
+  for (const id of library.get_vocab().values()) largest = Math.max(largest, id)
+  return largest + 1
+}
+
+const textOf = (token: SpecialTokenJson | undefined) => (typeof token === 'object' ? token?.content : token)
+
+/** Texts of the special tokens by their names in `tokenizer_config.json`. */
+function namedTokens(config: TokenizerConfig): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(config).flatMap(([name, token]) => {
+      const text = name.endsWith('_token') ? textOf(token as SpecialTokenJson) : undefined
+      return typeof text === 'string' ? [[name, text]] : []
+    }),
+  )
+}
+
+/** The library wants special tokens as texts, and warns about what it does not know. */
+function libraryConfig(config: TokenizerConfig): Record<string, unknown> {
+  return { ...namedTokens(config), tokenizer_class: config.tokenizer_class }
+}
+
+/**
+ * `add_bos_token` and `add_eos_token` in `tokenizer_config.json` win over the post-processor of `tokenizer.json`, as in
+ * transformers.
+ */
+function withBoundaryTokens({ tokenizer, config, where }: TokenizerFiles): TokenizerJson {
+  const complete = { normalizer: null, pre_tokenizer: null, decoder: null, post_processor: null, ...tokenizer }
+  if (config.add_bos_token === undefined && config.add_eos_token === undefined) return complete
+  const boundary = (wanted: boolean | undefined, name: 'bos_token' | 'eos_token') => {
+    const text = wanted ? textOf(config[name]) : undefined
+    if (wanted && text === undefined)
+      throw formatError(where, `tokenizer_config.json: add_${name} is true, but there is no ${name}`, { field: name })
+    return text === undefined ? [] : [{ SpecialToken: { id: text, type_id: 0 } }]
+  }
+  const single = [
+    ...boundary(config.add_bos_token, 'bos_token'),
+    { Sequence: { id: 'A', type_id: 0 } },
+    ...boundary(config.add_eos_token, 'eos_token'),
+  ]
+  return { ...complete, post_processor: { type: 'TemplateProcessing', single, pair: single, special_tokens: {} } }
+}
