@@ -1,0 +1,67 @@
+/** `magrpo doctor`: what this machine has of what magrpo needs. */
+import type { Command } from 'commander'
+import { type DoctorReport, diagnose } from '../native/doctor.ts'
+import { formatBytes } from '../ui/format.ts'
+
+/** Adds `magrpo doctor [--json]` to the program; it prints to stdout and ends well whatever it finds. */
+export function addDoctorCommand(program: Command): void {
+  program
+    .command('doctor')
+    .description('show node, libtorch, the addon, CPU, CUDA or the reason why not, the sandbox and Python')
+    .option('--json', 'print one JSON object')
+    .action(async (options: { json?: boolean }) => {
+      const report = await diagnose()
+      process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : doctorText(report))
+    })
+}
+
+const cudaReasons = {
+  cpu_build: 'this is a CPU build',
+  no_driver: 'no NVIDIA driver is installed',
+  no_device: 'the NVIDIA driver finds no device',
+  driver_too_old: 'the NVIDIA driver is too old for this CUDA version',
+}
+
+/** @returns the report for people: one line a subject, `!` before what needs a hand */
+export function doctorText(report: DoctorReport): string {
+  const { platform, libtorch, addon, cpu, cuda, memory, bubblewrap, python } = report
+  const rows: [ok: boolean, name: string, value: string][] = [
+    [true, 'magrpo', report.version],
+    [true, 'node', report.node],
+    [platform.supported, 'platform', `${platform.note} (kernel ${platform.release})`],
+    [
+      libtorch !== null,
+      'libtorch',
+      libtorch === null
+        ? (report.libtorchError ?? 'none')
+        : `${libtorch.version} ${libtorch.variant}, in ${libtorch.dir} (found by: ${libtorch.rule})`,
+    ],
+    [addon.loads, 'addon', addon.error ?? addon.file],
+    [true, 'cpu', `${cpu.model}, ${cpu.cores} cores${cpu.threads === null ? '' : `, ${cpu.threads} threads`}`],
+    [
+      true,
+      '',
+      [cpu.capability && `libtorch uses ${cpu.capability}`, cpu.features.join(' ')].filter(Boolean).join('; '),
+    ],
+    [
+      true,
+      'cuda',
+      cuda.reason === null ? (cuda.available ? 'available' : 'unknown') : `no: ${cudaReasons[cuda.reason]}`,
+    ],
+    [true, 'memory', `${formatBytes(memory.availableBytes)} of ${formatBytes(memory.totalBytes)} available`],
+    [bubblewrap.works, 'bubblewrap', bubblewrapText(bubblewrap)],
+    [python !== null, 'python', python === null ? 'python3 is not on PATH' : pythonText(python)],
+  ]
+  return rows.map(([ok, name, value]) => `${ok ? ' ' : '!'} ${name.padEnd(12)}${indent(value)}\n`).join('')
+}
+
+const indent = (text: string) => text.replaceAll('\n', `\n${' '.repeat(14)}`)
+
+function bubblewrapText({ found, path, version, works, error, remedy }: DoctorReport['bubblewrap']): string {
+  if (works) return `${version}, ${path}`
+  return [found ? `${version} does not work: ${error}` : error, remedy].join('\n')
+}
+
+function pythonText({ path, version, pip, torch }: NonNullable<DoctorReport['python']>): string {
+  return `${version}, ${path}${pip ? '' : ', without pip'}${torch === null ? '' : ', with PyTorch'}`
+}

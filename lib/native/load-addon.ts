@@ -1,0 +1,118 @@
+/**
+ * Loads the native addon on first use. Nothing is loaded by importing this file, and nothing is ever fetched.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { NativeLoadError } from '../errors.ts'
+import type { NativeAddon } from './addon-types.ts'
+import type { FoundLibtorch } from './setup-scripts.ts'
+
+/** The package's folder; this file lies two folders below it in `lib/` and in `dist/` alike. */
+export const packageRoot = fileURLToPath(new URL('../..', import.meta.url))
+
+/**
+ * @param root the package's folder; defaults to this package's
+ * @returns where set-up builds the addon to
+ */
+export function addonPath(root = packageRoot): string {
+  return path.join(root, 'build', 'Release', 'magrpo.node')
+}
+
+let loaded: NativeAddon | undefined
+
+/**
+ * The native addon; loaded by the first call, the same object afterwards.
+ *
+ * @throws {NativeLoadError} `ERR_ADDON_NOT_BUILT` where set-up has not been run, `ERR_ADDON_LOAD` where the addon is there
+ * but the system cannot load it; the message says what to do
+ */
+export function loadAddon(): NativeAddon {
+  loaded ??= loadAddonFrom(packageRoot)
+  return loaded
+}
+
+/** {@link loadAddon} for the package in `root`, without remembering it. */
+export function loadAddonFrom(root: string): NativeAddon {
+  const file = addonPath(root)
+  if (!existsSync(file)) {
+    throw new NativeLoadError('ERR_ADDON_NOT_BUILT', notBuiltMessage(root), { details: { file } })
+  }
+  const require = createRequire(import.meta.url)
+  const bindings = require('bindings') as (options: object) => NativeAddon
+  try {
+    return bindings({
+      bindings: 'magrpo.node',
+      module_root: root,
+      try: [['module_root', 'build', 'Release', 'bindings']],
+    })
+  } catch (cause) {
+    throw loadError(root, cause)
+  }
+}
+
+function setupCommand(root: string): string {
+  const isClone = existsSync(path.join(root, 'package-lock.json'))
+  return isClone ? '`npm run setup`' : '`npx magrpo setup`'
+}
+
+/** @returns the text for an addon that set-up has not built yet */
+export function notBuiltMessage(root: string): string {
+  return (
+    `The native part of magrpo is not built: expected ${addonPath(root)}.\n` +
+    'Run `npx magrpo setup` (in a clone: `npm run setup`). It finds or fetches libtorch and compiles the addon; ' +
+    'nothing is fetched or compiled before you ask for it.'
+  )
+}
+
+/**
+ * Turns what the system's loader says into an error that names the remedy.
+ *
+ * @param root the package's folder
+ * @param cause what loading the addon threw
+ */
+export function loadError(root: string, cause: unknown): NativeLoadError {
+  const reason = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause)
+  const library = /(?:^|[\s:])([\w.+-]+\.(?:so|dylib)[\w.]*): cannot open shared object file/.exec(reason)?.[1] ?? null
+  const message = [
+    `The native part of magrpo could not be loaded: ${reason}`,
+    `File: ${addonPath(root)}`,
+    remedyFor(root, reason, library),
+  ].join('\n')
+  return new NativeLoadError('ERR_ADDON_LOAD', message, { cause, details: { file: addonPath(root), library } })
+}
+
+function remedyFor(root: string, reason: string, library: string | null): string {
+  const setup = setupCommand(root)
+  if (library !== null && /^lib(torch|c10|gomp|shm)/.test(library)) {
+    const built = stampedLibtorch(root)
+    const where = built === null ? '' : ` The addon was built with the one in ${built.dir}, which was moved or changed.`
+    return `${library} is a part of libtorch.${where} Run ${setup}: it finds or fetches libtorch and builds the addon again.`
+  }
+  if (library !== null && /^lib(cuda|cudart|cublas|cudnn|nccl|nv)/.test(library)) {
+    return `${library} belongs to CUDA: install the NVIDIA driver and CUDA libraries, or build for the CPU with ${setup}.`
+  }
+  if (library !== null) {
+    return `Install the package that provides ${library} (Debian, Ubuntu: \`apt-file search ${library}\` names it).`
+  }
+  if (/GLIBC(XX)?_[\d.]+/.test(reason)) {
+    return `The addon was built on a newer system than this one. Delete the build folder and run ${setup} here.`
+  }
+  if (/undefined symbol|invalid ELF|wrong ELF|file too short|mach-o|incompatible architecture/i.test(reason)) {
+    return `The addon does not fit this libtorch or this machine. Delete the build folder and run ${setup}.`
+  }
+  return `Run ${setup} to build it again; \`npx magrpo doctor\` shows what is there.`
+}
+
+/** @returns the libtorch that the last set-up of `root` built with, null if that is not known */
+export function stampedLibtorch(root = packageRoot): FoundLibtorch | null {
+  try {
+    const stamp = JSON.parse(readFileSync(path.join(root, 'build', 'setup.json'), 'utf8')) as {
+      libtorch?: FoundLibtorch
+    }
+    return stamp.libtorch ?? null
+  } catch {
+    return null
+  }
+}
