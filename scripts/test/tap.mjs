@@ -1,0 +1,42 @@
+/** Counts the results in ava's TAP output, line by line, and shows them to people. */
+
+/**
+ * @typedef {object} Counts
+ * @property {number} passed
+ * @property {number} failed
+ * @property {number} skipped skipped tests and those still to be written
+ */
+
+/** @returns {string} the line a run of tests ends with */
+export function summaryLine({ passed, failed, skipped }) {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
+}
+
+/** @returns {Counts | null} what a {@link summaryLine} says, null for any other line */
+export function parseSummary(line) {
+  const match = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/.exec(line.trim())
+  return match && { passed: Number(match[1]), failed: Number(match[2]), skipped: Number(match[3] ?? 0) }
+}
+
+/**
+ * @param {(line: string) => void} print gets a line a test, and the whole diagnosis of a failed one
+ * @returns {{ counts: Counts, feed: (line: string) => void }} `counts` is up to date after each `feed`
+ */
+export function tapReader(print) {
+  const counts = { passed: 0, failed: 0, skipped: 0 }
+  let inSummary = false
+  const feed = (line) => {
+    const match = /^(ok|not ok) \d+ - (.*?)(?: # (SKIP|TODO).*)?$/.exec(line)
+    if (match === null) {
+      // The plan and the totals that follow it are replaced by our own last line.
+      inSummary ||= /^1\.\.\d+$/.test(line)
+      if (!inSummary && line !== '' && !line.startsWith('TAP version')) print(`    ${line}`)
+      return
+    }
+    const [, status, title, directive] = match
+    const kind = directive !== undefined ? 'skipped' : status === 'ok' ? 'passed' : 'failed'
+    counts[kind] += 1
+    print(`${{ passed: '  ok  ', failed: 'FAILED', skipped: ' skip ' }[kind]} ${title}`)
+  }
+  return { counts, feed }
+}

@@ -1,0 +1,80 @@
+import { execFile } from 'node:child_process'
+import { cpSync, mkdirSync } from 'node:fs'
+import path from 'node:path'
+import test from 'ava'
+import { importScript, makeProgram, root, temporaryFolder } from './stand-ins.ts'
+
+interface Counts {
+  passed: number
+  failed: number
+  skipped: number
+}
+interface TapScript {
+  summaryLine(counts: Counts): string
+  parseSummary(line: string): Counts | null
+  tapReader(print: (line: string) => void): { counts: Counts; feed(line: string): void }
+}
+const { summaryLine, parseSummary, tapReader } = await importScript<TapScript>('test/tap.mjs')
+
+test('results are counted from TAP; a failure is shown in full, the plan is not', (t) => {
+  const printed: string[] = []
+  const { counts, feed } = tapReader((line) => printed.push(line))
+  const tap = [
+    'TAP version 13',
+    'ok 1 - a › left out # SKIP',
+    'not ok 2 - a › later # TODO',
+    'ok 3 - a › passes',
+    '#   a log line',
+    'not ok 4 - a › fails',
+    '  ---',
+    '    message: boom',
+    '  ...',
+    'not ok 5 - test/b.test.ts exited due to SIGSEGV',
+    '',
+    '1..5',
+    '# tests 5',
+    '# fail 2',
+  ]
+  for (const line of tap) feed(line)
+  t.deepEqual(counts, { passed: 1, failed: 2, skipped: 2 })
+  t.true(printed.includes('        message: boom'))
+  t.true(printed.includes('    #   a log line'))
+  t.true(printed.includes('FAILED a › fails'))
+  t.false(printed.some((line) => line.includes('# fail') || line.includes('TAP')))
+})
+
+test('the last line is written and read in one form', (t) => {
+  t.is(summaryLine({ passed: 3, failed: 0, skipped: 0 }), '3 passed, 0 failed')
+  t.is(summaryLine({ passed: 3, failed: 1, skipped: 2 }), '3 passed, 1 failed, 2 skipped')
+  t.deepEqual(parseSummary('3 passed, 1 failed, 2 skipped'), { passed: 3, failed: 1, skipped: 2 })
+  t.is(parseSummary('3 passed, 1 failed and more'), null)
+})
+
+// Runs .ci/run with an npm that answers `npm test` and `npm run test:full` with these scripts.
+function runCi(
+  t: import('ava').ExecutionContext,
+  plain: string,
+  full: string,
+): Promise<{ code: number; last: string }> {
+  const folder = temporaryFolder(t)
+  mkdirSync(path.join(folder, '.ci'))
+  cpSync(path.join(root, '.ci/run'), path.join(folder, '.ci/run'))
+  makeProgram(path.join(folder, 'bin'), 'npm', `if [ "$*" = test ]; then ${plain}\nelse ${full}\nfi`)
+  const env = { ...process.env, PATH: `${path.join(folder, 'bin')}:${process.env.PATH}` }
+  return new Promise((resolve) => {
+    execFile(path.join(folder, '.ci/run'), { env }, (error, stdout) => {
+      resolve({ code: Number(error?.code ?? 0), last: stdout.trimEnd().split('\n').at(-1) ?? '' })
+    })
+  })
+}
+
+test('CI adds up both runs and ends with one line', async (t) => {
+  const good = 'echo working; echo "4 passed, 0 failed"'
+  t.deepEqual(await runCi(t, good, 'echo "2 passed, 0 failed, 3 skipped"'), {
+    code: 0,
+    last: '6 passed, 0 failed, 3 skipped',
+  })
+  t.deepEqual(await runCi(t, 'echo "1 passed, 2 failed"; exit 1', good), { code: 1, last: '5 passed, 2 failed' })
+  t.deepEqual(await runCi(t, 'echo crashed; exit 139', good), { code: 1, last: '4 passed, 1 failed' })
+  t.deepEqual(await runCi(t, good, 'echo "1 passed, 0 failed"; exit 7'), { code: 1, last: '5 passed, 1 failed' })
+})
