@@ -14,10 +14,11 @@ import { ensurePrograms } from './setup/system.mjs'
 import { ensureTypescript } from './setup/typescript.mjs'
 
 /**
- * The steps in their order. `run` returns `{ done }`, what it did, or `{ same }`, why nothing had to be done.
+ * The steps in their order. `run` returns `{ done }`, what it did, or `{ same }`, why nothing had to be done; `writes` marks
+ * those that change this folder.
  *
  * @typedef {{ root: string, env: Record<string, string | undefined>, log: (line: string) => void }} StepContext
- * @type {{ name: string, about: string, run: (context: StepContext) => Promise<{ done: string } | { same: string }> }[]}
+ * @type {{ name: string, about: string, writes?: boolean, run: (context: StepContext) => Promise<{ done: string } | { same: string }> }[]}
  */
 const steps = [
   {
@@ -33,6 +34,7 @@ const steps = [
   },
   {
     name: 'modules',
+    writes: true,
     about: 'node modules of package-lock.json',
     run: async (context) =>
       isClone(context.root)
@@ -56,6 +58,7 @@ const steps = [
   },
   {
     name: 'addon',
+    writes: true,
     about: 'compile the C++ core',
     run: async (context) => {
       const libtorch = await getLibtorch(context)
@@ -65,6 +68,7 @@ const steps = [
   },
   {
     name: 'typescript',
+    writes: true,
     about: 'compile lib/ to dist/',
     run: async (context) =>
       isClone(context.root)
@@ -109,9 +113,10 @@ export async function main(args, { root = packageRoot, env = process.env } = {})
       return 0
     }
     const wanted = steps.filter(({ name }) => options.only === null || options.only.includes(name))
-    await withLock({ root, log: print }, async () => {
+    const work = async () => {
       for (const step of wanted) await runStep(step, { root, env, print, quiet: options.quiet })
-    })
+    }
+    await (wanted.some((step) => step.writes) ? withLock({ root, log: print }, work) : work())
     return 0
   } catch (error) {
     if (!(error instanceof SetupError)) throw error
