@@ -1,0 +1,191 @@
+import type { EvalReport, Metrics, RunEnd, SampleRow } from '../rl/types.ts'
+import type { ChatMessage } from '../tasks/types.ts'
+import { formatBytes, formatCount, formatDuration, formatMetric } from './format.ts'
+import { sparkline } from './sparkline.ts'
+import type { Paint } from './style.ts'
+import { displayWidth, pad, plain, truncate, wrap } from './width.ts'
+
+/** What is known of a run while it is shown. */
+export interface TrainingState {
+  name: string
+  /** Steps of the run. */
+  steps: number
+  agents: readonly string[]
+  /** Steps done. */
+  done: number
+  /** `reward/mean` of every step so far. */
+  rewards: readonly number[]
+  /** Of the last step. */
+  metrics: Metrics
+  timings: Metrics
+  lastEval: EvalReport | null
+  bestEval: EvalReport | null
+  /** Since the run began. */
+  seconds: number
+}
+
+const labelWidth = 10
+const label = (text: string, paint: Paint) => paint('dim', pad(text, labelWidth))
+
+/** The live block: progress, reward with its curve, its parts, phases, completions and memory. */
+export function trainingBlock(state: TrainingState, columns: number, paint: Paint): string[] {
+  const lines = [progressLine(state, columns, paint), rewardLine(state, columns, paint)]
+  const parts = partsText(state.metrics)
+  if (parts !== '') lines.push(label('parts', paint) + parts)
+  if (state.lastEval) lines.push(label('held-out', paint) + evalText(state.lastEval, state.bestEval))
+  if (state.done > 0) {
+    lines.push(label('phases', paint) + phasesText(state.timings))
+    lines.push(label('texts', paint) + textsText(state.metrics, state.agents))
+    lines.push(label('update', paint) + updateText(state.metrics, state.timings))
+  }
+  return lines.map((line) => truncate(line, columns))
+}
+
+/** One line about a step, for logs. */
+export function stepLine(state: TrainingState): string {
+  const { done, steps, metrics, timings } = state
+  const parts = [
+    `step ${String(done).padStart(String(steps).length)}/${steps}`,
+    `reward ${meanAndStd(metrics)}`,
+    `generate ${rate(timings['time/generate_tokens_per_s'])}`,
+    `update ${rate(timings['time/update_tokens_per_s'])}`,
+    memoryText(timings),
+    timeLeft(state),
+  ]
+  return parts.filter((part) => part !== '').join('  ')
+}
+
+/** One line about an evaluation, for logs. */
+export function evalLine(report: EvalReport, isBest: boolean): string {
+  return `held-out after step ${report.index}: ${evalText(report, null)}${isBest ? ', the best so far' : ''}`
+}
+
+/** One line about how a run ended. */
+export function endLine({ reason, steps, seconds, best }: RunEnd): string {
+  const bestText = best === null ? '' : `; best held-out reward ${formatMetric(best.score)} after step ${best.index}`
+  return `${reason} after ${steps} ${steps === 1 ? 'step' : 'steps'} in ${formatDuration(seconds)}${bestText}`
+}
+
+/** A joint completion as a table: prompts, what each agent wrote, reward and advantages. */
+export function sampleTable(row: SampleRow, columns: number, paint: Paint): string[] {
+  const width = Math.max(20, columns - 2)
+  const parts = Object.entries(row.parts).map(([name, value]) => `${name} ${formatMetric(value)}`)
+  const reward = `reward ${formatMetric(row.reward)}${parts.length > 0 ? ` = ${parts.join(' + ')}` : ''}`
+  const title = `sample of step ${row.step}, item ${row.item}  ${reward}`
+  const lines = [paint('dim', '┌ ') + paint('bold', truncate(title, width))]
+  const add = (text: string) => lines.push(paint('dim', '│ ') + text)
+  const prompts = row.agents.map(({ prompt }) => promptText(prompt))
+  const isShared = prompts.every((prompt) => prompt === prompts[0])
+  if (isShared) for (const line of wrap(prompts[0] ?? '', width, 4)) add(paint('dim', line))
+  for (const [index, agent] of row.agents.entries()) {
+    const advantage = agent.advantage === null ? '' : `, advantage ${signed(agent.advantage)}`
+    const cut = agent.finish === 'length' ? ', cut off' : ''
+    add(paint('cyan', truncate(`${plain(agent.name)}: ${agent.tokens} tokens${advantage}${cut}`, width)))
+    if (!isShared) for (const line of wrap(prompts[index]!, width - 2, 3)) add(`  ${paint('dim', line)}`)
+    for (const line of wrap(agent.completion.trim(), width - 2, 8)) add(`  ${line}`)
+  }
+  lines.push(paint('dim', '└'))
+  return lines
+}
+
+function progressLine(state: TrainingState, columns: number, paint: Paint): string {
+  const { name, done, steps } = state
+  const left = [formatDuration(state.seconds), timeLeft(state)].filter((part) => part !== '').join(', ')
+  const head = `${name}  step ${done}/${steps}`
+  const barWidth = Math.max(0, Math.min(30, columns - displayWidth(head) - displayWidth(left) - 4))
+  const filled = Math.round((barWidth * done) / Math.max(1, steps))
+  const bar = paint('green', '━'.repeat(filled)) + paint('dim', '━'.repeat(barWidth - filled))
+  return `${paint('bold', head)}  ${bar}  ${left}`
+}
+
+function rewardLine({ metrics, rewards }: TrainingState, columns: number, paint: Paint): string {
+  if (rewards.length === 0) return label('reward', paint) + paint('dim', 'waiting for the first step')
+  const text = meanAndStd(metrics)
+  const equal = metrics['reward/zero_variance_share'] ?? 0
+  const note = equal > 0 ? `  ${percent(equal)} of groups equal` : ''
+  const room = Math.min(40, columns - labelWidth - displayWidth(text) - displayWidth(note) - 2)
+  return `${label('reward', paint)}${paint('bold', text)}  ${paint('green', sparkline(rewards, room))}${note}`
+}
+
+/** Names under `reward/` that are no parts. */
+const aggregates = /^reward\/(mean|std|group_std|zero_variance_share|stderr|turn_\d+\/mean)$/
+
+function partsText(metrics: Metrics): string {
+  return Object.entries(metrics)
+    .filter(([name]) => name.startsWith('reward/') && !aggregates.test(name))
+    .map(([name, value]) => `${name.slice('reward/'.length)} ${formatMetric(value)}`)
+    .join('  ')
+}
+
+function evalText({ index, metrics, score }: EvalReport, best: EvalReport | null): string {
+  const error = metrics['eval/reward/stderr']
+  const greedy = metrics['eval/greedy/reward/mean']
+  const sampled = metrics['eval/reward/mean']
+  const parts =
+    sampled === undefined
+      ? []
+      : [`${formatMetric(sampled)}${error === undefined ? '' : ` ± ${formatMetric(error)} (s.e.)`}`]
+  if (greedy !== undefined) parts.push(`greedy ${formatMetric(greedy)}`)
+  if (best && best.index !== index) parts.push(`best ${formatMetric(best.score)} at ${best.index}`)
+  return parts.join(', ') || formatMetric(score)
+}
+
+function phasesText(timings: Metrics): string {
+  const phase = (name: string, speed?: number) => {
+    const seconds = timings[`time/${name}_s`]
+    if (seconds === undefined) return ''
+    const speedText = speed === undefined ? '' : ` at ${rate(speed)}`
+    return `${name} ${seconds.toFixed(seconds < 10 ? 2 : 0)} s${speedText}`
+  }
+  return [
+    phase('generate', timings['time/generate_tokens_per_s']),
+    phase('reward'),
+    phase('update', timings['time/update_tokens_per_s']),
+  ]
+    .filter((part) => part !== '')
+    .join('  ')
+}
+
+function textsText(metrics: Metrics, agents: readonly string[]): string {
+  const lengths = agents.map(
+    (agent) => `${agent} ${formatCount(metrics[`completion/length_mean/${agent}`] ?? Number.NaN)}`,
+  )
+  const truncated = percent(metrics['completion/truncated_share'] ?? 0)
+  return `${lengths.join('  ')} tokens  ${truncated} cut off  entropy ${formatMetric(metrics['policy/entropy'] ?? 0)}`
+}
+
+function updateText(metrics: Metrics, timings: Metrics): string {
+  const parts: string[] = []
+  const norm = metrics['train/grad_norm']
+  const learningRate = metrics['train/learning_rate']
+  if (norm !== undefined) parts.push(`gradient ${formatMetric(norm)}`)
+  if (learningRate !== undefined) parts.push(`learning rate ${formatMetric(learningRate)}`)
+  parts.push(memoryText(timings))
+  return parts.filter((part) => part !== '').join('  ')
+}
+
+function meanAndStd(metrics: Metrics): string {
+  return `${formatMetric(metrics['reward/mean'] ?? Number.NaN)} ± ${formatMetric(metrics['reward/std'] ?? Number.NaN)}`
+}
+
+function timeLeft({ done, steps, seconds }: TrainingState): string {
+  if (done === 0 || done >= steps) return ''
+  return `about ${formatDuration((seconds / done) * (steps - done))} left`
+}
+
+function memoryText(timings: Metrics): string {
+  const device = timings['memory/device_bytes']
+  const resident = timings['memory/rss_bytes']
+  const parts = resident === undefined ? [] : [`memory ${formatBytes(resident)}`]
+  if (device !== undefined) parts.push(`device ${formatBytes(device)}`)
+  return parts.join('  ')
+}
+
+const rate = (tokensPerSecond: number | undefined) =>
+  tokensPerSecond === undefined ? '–' : `${formatCount(tokensPerSecond)} tok/s`
+const percent = (value: number) => `${Math.round(value * 100)} %`
+const signed = (value: number) => `${value < 0 ? '−' : '+'}${formatMetric(Math.abs(value))}`
+
+function promptText(prompt: string | ChatMessage[]): string {
+  return typeof prompt === 'string' ? prompt : prompt.map(({ role, content }) => `${role}: ${content}`).join('\n')
+}
