@@ -1,0 +1,271 @@
+import { DisposedError, MagrpoError, SandboxError } from '../errors.ts'
+import { bubblewrapCommand, findBubblewrap, findPython, processCommand, type WorkerCommand } from './command.ts'
+import type {
+  CodeReport,
+  CodeRequest,
+  ProgramFacts,
+  SandboxLimits,
+  SandboxOptions,
+  SandboxResources,
+  TestReport,
+  TestRequest,
+} from './types.ts'
+import { readSources, Worker, type WorkerConfig, type WorkerReply, type WorkerSources } from './worker.ts'
+
+/** Limits of a request where nothing else is said; see {@link SandboxLimits}. */
+export const defaultLimits: SandboxLimits = { cpuSeconds: 4, programCpuSeconds: 20, wallSeconds: 120, maxTimeouts: 3 }
+
+/** Limits of every program where nothing else is said; see {@link SandboxResources}. */
+export const defaultResources: SandboxResources = {
+  memoryBytes: 512 * 2 ** 20,
+  outputBytes: 2 ** 20,
+  processes: 1,
+  fileBytes: 4 * 2 ** 20,
+}
+
+interface Job {
+  message: { limits: SandboxLimits }
+  signal: AbortSignal | undefined
+  resolve(reply: WorkerReply): void
+  reject(error: unknown): void
+}
+
+/**
+ * A pool of sandboxed Python interpreters that run model-written programs.
+ *
+ * Each worker is a warm interpreter under bubblewrap that forks two processes a program: a trusted one, which evaluates the
+ * tests, and an untrusted one, which has the program and is asked for calls only. Values cross as plain data, so a program
+ * can fail its tests but not forge their outcome. Both start from a memory that has never held a test.
+ *
+ * @example
+ * ```ts
+ * const sandbox = await PythonSandbox.start({ workers: 2 })
+ * try {
+ *   const report = await sandbox.runTests({
+ *     program: 'def double(x):\n    return 2 * x\n',
+ *     entryPoint: 'double',
+ *     tests: 'assert double(2) == 4\nassert double(3) == 5\n',
+ *   })
+ *   console.log(report.passed, report.total, report.reason) // 1 2 assert
+ * } finally {
+ *   await sandbox.dispose()
+ * }
+ * ```
+ */
+export class PythonSandbox {
+  /** Limits of requests that set none of their own. */
+  readonly limits: SandboxLimits
+  readonly #command: WorkerCommand
+  readonly #sources: WorkerSources
+  readonly #config: WorkerConfig
+  readonly #size: number
+  readonly #idle: Worker[] = []
+  readonly #all = new Set<Worker>()
+  readonly #queue: Job[] = []
+  #starting = 0
+  #busy = 0
+  #isDisposed = false
+
+  private constructor(command: WorkerCommand, sources: WorkerSources, config: WorkerConfig, limits: SandboxLimits, size: number) {
+    this.#command = command
+    this.#sources = sources
+    this.#config = config
+    this.limits = limits
+    this.#size = size
+  }
+
+  /**
+   * Finds Python and bubblewrap and starts the first worker, so that what cannot work fails here; the others start when
+   * there is work for them.
+   *
+   * @throws SandboxError `ERR_SANDBOX_UNAVAILABLE` if bubblewrap or Python is missing or namespaces are forbidden; the message
+   *   says what to install or to allow
+   * @throws MagrpoError `ERR_ARGUMENT` if a limit is not a positive number
+   */
+  static async start(options: SandboxOptions = {}): Promise<PythonSandbox> {
+    const { workers = 2, mode = 'bubblewrap', log } = options
+    const all = { ...defaultLimits, ...defaultResources, ...options.limits }
+    for (const [name, value] of Object.entries({ workers, ...all }))
+      if (!(typeof value === 'number' && value > 0))
+        throw new MagrpoError('ERR_ARGUMENT', `Expected a positive number for the sandbox's ${name} but received ${value}.`)
+    options.signal?.throwIfAborted()
+    const { cpuSeconds, programCpuSeconds, wallSeconds, maxTimeouts, ...resources } = all
+    const sources = await readSources()
+    const python = await findPython(options.python)
+    if (mode === 'process')
+      log?.(
+        'The Python sandbox runs with resource limits only (mode "process"): programs can read and write what this user can, ' +
+          'use the network and forge their test results. Use it for trusted programs alone.',
+      )
+    const command =
+      mode === 'process'
+        ? processCommand(python, sources.boot)
+        : await bubblewrapCommand(await findBubblewrap(), python, sources.boot)
+    const limits = { cpuSeconds, programCpuSeconds, wallSeconds, maxTimeouts }
+    const sandbox = new PythonSandbox(command, sources, { mode, ...resources }, limits, workers)
+    try {
+      await sandbox.#addWorker()
+      options.signal?.throwIfAborted()
+    } catch (error) {
+      await sandbox.dispose()
+      throw error
+    }
+    return sandbox
+  }
+
+  /**
+   * Runs a test module against a program. A program that fails, in whatever way, is a result and not an error.
+   *
+   * @throws MagrpoError `ERR_DATA` if `tests` is not Python
+   * @throws SandboxError `ERR_SANDBOX` if the sandbox itself fails
+   * @throws the signal's reason when aborted
+   */
+  async runTests(request: TestRequest): Promise<TestReport> {
+    const { signal, limits, prelude = '', ...rest } = request
+    const reply = await this.#run({ action: 'tests', prelude, ...rest }, limits, signal)
+    return reply.died ? deadReport(reply.died) : checkedReport(reply.reply as TestReport, request.tests)
+  }
+
+  /** Looks at a joint completion without running any of it. Rejects as {@link runTests} does. */
+  async analyze(request: CodeRequest): Promise<ProgramFacts> {
+    return (await this.#code({ ...request, test: null })).facts
+  }
+
+  /** Looks at a joint completion and runs its tests, in one request. Rejects as {@link runTests} does. */
+  async runCode(request: CodeRequest & { test: string }): Promise<CodeReport> {
+    const report = await this.#code(request)
+    if (report.tests) report.tests = checkedReport(report.tests, request.test)
+    return report
+  }
+
+  /** Ends all workers; what is still running rejects with `ERR_DISPOSED`. Nothing is left behind. Calling it twice is fine. */
+  async dispose(): Promise<void> {
+    this.#isDisposed = true
+    for (const job of this.#queue.splice(0)) job.reject(new DisposedError('The Python sandbox'))
+    const workers = [...this.#all]
+    for (const worker of workers) worker.kill()
+    await Promise.all(workers.map((worker) => worker.ended()))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose()
+  }
+
+  async #code(request: CodeRequest & { test: string | null }): Promise<CodeReport> {
+    const { signal, limits, ...rest } = request
+    const reply = await this.#run({ action: 'code', ...rest }, limits, signal)
+    if (!reply.died) return reply.reply as CodeReport
+    const nothing = { structureAux: false, structureMain: false, syntax: false, hasAux: false, usesAux: false }
+    const facts = { ...nothing, wrapper: false, ignoresAux: false, program: '', prelude: '' }
+    if (request.test === null) return { facts, tests: null }
+    // The judge went down, in its tests as a rule: what can be seen without running anything still counts.
+    const seen = await this.#run({ action: 'code', ...rest, test: null }, limits, signal)
+    return { facts: seen.died ? facts : (seen.reply as CodeReport).facts, tests: deadReport(reply.died) }
+  }
+
+  #run(message: object, limits: Partial<SandboxLimits> | undefined, signal: AbortSignal | undefined): Promise<WorkerReply> {
+    return new Promise((resolve, reject) => {
+      if (this.#isDisposed) return reject(new DisposedError('The Python sandbox'))
+      if (signal?.aborted) return reject(signal.reason)
+      const job: Job = { message: { ...message, limits: { ...this.limits, ...limits } }, signal, resolve, reject }
+      const leave = () => {
+        const place = this.#queue.indexOf(job)
+        if (place >= 0) this.#queue.splice(place, 1)
+        reject(signal?.reason)
+      }
+      signal?.addEventListener('abort', leave, { once: true })
+      job.resolve = (reply) => {
+        signal?.removeEventListener('abort', leave)
+        resolve(reply)
+      }
+      job.reject = (error) => {
+        signal?.removeEventListener('abort', leave)
+        reject(error)
+      }
+      this.#queue.push(job)
+      this.#next()
+    })
+  }
+
+  /** Gives waiting jobs to idle workers, and starts workers while there are more jobs than workers. */
+  #next(): void {
+    while (this.#queue.length > 0) {
+      const worker = this.#idle.pop()
+      if (worker === undefined) break
+      if (worker.isAlive) void this.#serve(worker, this.#queue.shift() as Job)
+    }
+    while (this.#starting < this.#queue.length && this.#all.size + this.#starting < this.#size && !this.#isDisposed) {
+      this.#addWorker().catch((error) => {
+        // With another worker left the jobs can wait for that one; without, nobody would ever serve them.
+        if (this.#all.size + this.#starting === 0) for (const job of this.#queue.splice(0)) job.reject(error)
+      })
+    }
+  }
+
+  async #addWorker(): Promise<void> {
+    this.#starting++
+    let worker: Worker
+    try {
+      worker = await Worker.start(this.#command, this.#sources, this.#config)
+    } finally {
+      this.#starting--
+    }
+    this.#all.add(worker)
+    void worker.ended().then(() => this.#all.delete(worker))
+    if (this.#isDisposed) {
+      worker.kill()
+      await worker.ended()
+      throw new DisposedError('The Python sandbox')
+    }
+    this.#idle.push(worker)
+    this.#next()
+  }
+
+  async #serve(worker: Worker, job: Job): Promise<void> {
+    this.#busy++
+    const { signal, message } = job
+    const abort = () => worker.kill()
+    signal?.addEventListener('abort', abort, { once: true })
+    let isLate = false
+    // The worker keeps the wall limit by itself; this is for a worker that does not answer at all.
+    const watchdog = setTimeout(() => {
+      isLate = true
+      worker.kill()
+    }, message.limits.wallSeconds * 1000 + 15_000)
+    try {
+      const reply = await worker.request(message)
+      if (reply.bug !== undefined)
+        job.reject(new SandboxError('ERR_SANDBOX', `The sandbox failed by itself; please report this:\n${reply.bug}`))
+      else job.resolve(reply)
+    } catch (error) {
+      if (this.#isDisposed) job.reject(new DisposedError('The Python sandbox'))
+      else if (isLate) job.resolve({ died: 'timeout' })
+      else job.reject(error)
+    } finally {
+      clearTimeout(watchdog)
+      signal?.removeEventListener('abort', abort)
+      this.#busy--
+      if (worker.isAlive && !signal?.aborted) this.#idle.push(worker)
+      else {
+        worker.kill()
+        await worker.ended()
+      }
+      this.#next()
+    }
+  }
+}
+
+function deadReport(reason: NonNullable<WorkerReply['died']>): TestReport {
+  const message = reason === 'timeout' ? 'wall time limit of the whole request' : 'the judge of the tests went down'
+  const outcome = { ok: false, reason, message, forgeable: false }
+  return { passed: 0, total: 1, timeouts: reason === 'timeout' ? 1 : 0, forgeable: 0, reason, message, outcomes: [outcome] }
+}
+
+function checkedReport(report: TestReport | { invalid: string }, tests: string): TestReport {
+  if (!('invalid' in report)) return report
+  throw new MagrpoError(
+    'ERR_DATA',
+    `Expected Python source as tests but received text that does not parse: ${JSON.stringify(tests.slice(0, 120))}. Check the item's field "test".`,
+    { details: { field: report.invalid } },
+  )
+}

@@ -1,0 +1,147 @@
+/** Limits of one program. All are per program unless they say otherwise. */
+export interface SandboxLimits {
+  /** CPU seconds of one test (of one call, outside tests). Defaults to `4`. */
+  cpuSeconds: number
+  /** CPU seconds of the program over all its tests. Defaults to `20`. */
+  programCpuSeconds: number
+  /** Wall seconds of a whole request; generous, so that verdicts depend on CPU time alone. Defaults to `120`. */
+  wallSeconds: number
+  /** After so many timed-out tests the rest is skipped and counts as failed. Defaults to `3`. */
+  maxTimeouts: number
+}
+
+/** Limits that hold for every program of a sandbox. */
+export interface SandboxResources {
+  /** Address space of a program, bytes. Defaults to 512 MiB. */
+  memoryBytes: number
+  /** What a program may print, bytes; more is a failure. Defaults to 1 MiB. */
+  outputBytes: number
+  /** Processes and threads of a program, itself included. Defaults to `1`. */
+  processes: number
+  /** Size of one file, bytes; all files together may have four times as much. Defaults to 4 MiB. */
+  fileBytes: number
+}
+
+/** Options of {@link PythonSandbox.start}. */
+export interface SandboxOptions {
+  /** Programs that run at the same time. Defaults to `2`. */
+  workers?: number
+  /** Limits; each one left out has its default. Those of {@link SandboxLimits} can be set per request as well. */
+  limits?: Partial<SandboxLimits & SandboxResources>
+  /**
+   * `bubblewrap` (default): fresh namespaces for every program. `process`: resource limits only, no security boundary; it
+   * is for machines where namespaces are forbidden and the programs are trusted, and sends a warning to `log`.
+   */
+  mode?: 'bubblewrap' | 'process'
+  /** The Python to run (3.9 or newer). Defaults to `/usr/bin/python3`, else the `python3` on PATH. */
+  python?: string
+  /** Receives warnings. Nothing is ever written to the console. */
+  log?: (message: string) => void
+  /** Gives up starting. */
+  signal?: AbortSignal
+}
+
+/**
+ * Why a test or a program failed: `assert` (a false assert), `exception`, `timeout`, `memory`, `output` (printed too much),
+ * `exit` (ended itself), `crash` (ended by a signal), `syntax`, `name` (the entry point is missing), `protocol` (sent what
+ * nobody asked for).
+ */
+export type FailureReason =
+  | 'assert'
+  | 'exception'
+  | 'timeout'
+  | 'memory'
+  | 'output'
+  | 'exit'
+  | 'crash'
+  | 'syntax'
+  | 'name'
+  | 'protocol'
+
+/** How one assert statement ended. */
+export interface TestOutcome {
+  ok: boolean
+  /** `null` if it passed. */
+  reason: FailureReason | null
+  message: string
+  /** The test had to run in the program's own process, which could have forged the outcome. */
+  forgeable: boolean
+}
+
+/** How a program did in its tests. */
+export interface TestReport {
+  /** Assert statements that passed; one that ran several times passed if it did every time. */
+  passed: number
+  /** Assert statements that count: those that ran, and if the tests ended early all the others too. */
+  total: number
+  /** Tests that ran out of CPU time. */
+  timeouts: number
+  /** Tests whose outcome the program could have forged, see {@link TestOutcome.forgeable}. */
+  forgeable: number
+  /** Why not everything passed; `null` if everything did. */
+  reason: FailureReason | null
+  message: string
+  /** One entry an assert that counts, in the order of the text. */
+  outcomes: TestOutcome[]
+}
+
+/** What {@link PythonSandbox.runTests} runs. */
+export interface TestRequest {
+  /** Python source; its top level runs once, in the untrusted process. */
+  program: string
+  /** The function under test. */
+  entryPoint: string
+  /**
+   * A Python module. All of it runs, asserts going on after one that fails. If it defines `check` without calling it,
+   * `check(candidate)` is called with the entry point. It may use the entry point's name and other global names of the program.
+   */
+  tests: string
+  /** Trusted source that runs before `tests` in the trusted process: imports and helper functions that the tests use. */
+  prelude?: string
+  /** Limits of this request. */
+  limits?: Partial<SandboxLimits>
+  signal?: AbortSignal
+}
+
+/** What both rule sets of the code reward need to know of a joint completion. */
+export interface ProgramFacts {
+  /** aux is defined and returns. */
+  structureAux: boolean
+  /** The entry point is defined and returns. */
+  structureMain: boolean
+  /** The joint program parses. */
+  syntax: boolean
+  /** Agent 1 defines aux. */
+  hasAux: boolean
+  /** The entry point calls aux. */
+  usesAux: boolean
+  /** The entry point only hands on what aux returns. */
+  wrapper: boolean
+  /** The value of a call of aux is lost. */
+  ignoresAux: boolean
+  /** The joint program. */
+  program: string
+  /** What of it comes from the prompt (imports, helper functions). */
+  prelude: string
+}
+
+/** What {@link PythonSandbox.analyze} and {@link PythonSandbox.runCode} look at. */
+export interface CodeRequest {
+  /** `strict`: syntax trees; `paper`: the text rules of the published reward. */
+  rules: 'strict' | 'paper'
+  /** Agent 1's completion; `null` where one agent writes everything. */
+  aux: string | null
+  /** The last agent's completion. */
+  main: string
+  /** The problem's prompt: imports and helper functions are taken from it. */
+  prompt: string
+  entryPoint: string
+  limits?: Partial<SandboxLimits>
+  signal?: AbortSignal
+}
+
+/** Facts of a joint completion and, where the program has its entry point and parses, how it did in its tests. */
+export interface CodeReport {
+  facts: ProgramFacts
+  tests: TestReport | null
+}

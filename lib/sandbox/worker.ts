@@ -1,0 +1,170 @@
+/** One worker: a child process that serves one request after the other, and the frames exchanged with it. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { SandboxError } from '../errors.ts'
+import { explainFailure, nobody, type WorkerCommand } from './command.ts'
+import type { SandboxResources } from './types.ts'
+
+/** The Python modules of a worker, each after those it imports at its top. */
+const moduleNames = ['wire', 'isolation', 'asserts', 'published', 'programs', 'runner', 'judge', 'actions', 'server']
+
+/** The first code of a worker and the modules it is then sent. */
+export interface WorkerSources {
+  boot: string
+  modules: [name: string, source: string][]
+}
+
+/** Reads the Python sources, which lie in the package's folder `python`. */
+export async function readSources(): Promise<WorkerSources> {
+  const read = (name: string) => readFile(new URL(`../../python/${name}.py`, import.meta.url), 'utf8')
+  const modules = await Promise.all(moduleNames.map(async (name): Promise<[string, string]> => [name, await read(name)]))
+  return { boot: await read('boot'), modules }
+}
+
+/** What a worker has to know when it starts. */
+export interface WorkerConfig extends SandboxResources {
+  mode: 'bubblewrap' | 'process'
+}
+
+/** A reply to a request: what was asked for, or why the program brought its judge down, or an error of the sandbox's own. */
+export interface WorkerReply {
+  reply?: unknown
+  died?: 'timeout' | 'memory' | 'crash' | 'syntax'
+  bug?: string
+}
+
+function frame(message: unknown): Buffer {
+  const body = Buffer.from(JSON.stringify(message), 'utf8')
+  const head = Buffer.alloc(4)
+  head.writeUInt32BE(body.length)
+  return Buffer.concat([head, body])
+}
+
+/** A running worker. It serves one request at a time; when its process has ended, `isAlive` is false and it is of no more use. */
+export class Worker {
+  isAlive = true
+  readonly #child: ChildProcess
+  readonly #isGroup: boolean
+  readonly #ended: Promise<void>
+  #received: Buffer[] = []
+  #receivedBytes = 0
+  #said = ''
+  #waiting: { resolve(message: Record<string, unknown>): void; reject(error: Error): void } | undefined
+
+  private constructor(child: ChildProcess, isGroup: boolean) {
+    this.#child = child
+    this.#isGroup = isGroup
+    this.#ended = new Promise((resolve) => {
+      const end = () => {
+        this.isAlive = false
+        this.#waiting?.reject(new Error(this.#said))
+        this.#waiting = undefined
+        resolve()
+      }
+      child.once('error', (error) => {
+        this.#said ||= error.message
+        end()
+      })
+      child.once('close', end)
+    })
+    child.stdin?.on('error', () => {}) // the end of the process is what counts
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#said = (this.#said + text).slice(-4000)
+    })
+    child.stdout?.on('data', (data: Buffer) => this.#receive(data))
+  }
+
+  /**
+   * Starts a worker and waits until its first program could run.
+   *
+   * @throws SandboxError `ERR_SANDBOX_UNAVAILABLE` with the reason and the remedy
+   */
+  static async start(command: WorkerCommand, sources: WorkerSources, config: WorkerConfig): Promise<Worker> {
+    // As root, a real change of user: limits on processes do not hold for root.
+    const user = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {}
+    const isGroup = config.mode === 'process'
+    const child = spawn(command.file, command.args, {
+      cwd: '/',
+      env: isGroup ? { PYTHONHASHSEED: '0' } : {},
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: isGroup,
+      ...user,
+    })
+    const worker = new Worker(child, isGroup)
+    try {
+      const hello = await worker.#ask({ modules: sources.modules, config })
+      if (typeof hello.unavailable === 'string') throw new Error(hello.unavailable)
+      worker.#quiet()
+      return worker
+    } catch (error) {
+      worker.kill()
+      await worker.ended()
+      throw await explainFailure((error as Error).message)
+    }
+  }
+
+  /** Sends a request and resolves with its reply. Rejects with `ERR_SANDBOX` if the worker ends first. */
+  async request(message: unknown): Promise<WorkerReply> {
+    this.#loud()
+    try {
+      return await this.#ask(message)
+    } catch (error) {
+      throw new SandboxError('ERR_SANDBOX', `A sandbox worker ended while it served a request: ${(error as Error).message}`)
+    } finally {
+      this.#quiet()
+    }
+  }
+
+  /** Ends the worker and everything in it at once. */
+  kill(): void {
+    if (!this.isAlive || this.#child.pid === undefined) return
+    try {
+      if (this.#isGroup) process.kill(-this.#child.pid, 'SIGKILL')
+      else this.#child.kill('SIGKILL')
+    } catch {
+      // it has just ended by itself
+    }
+  }
+
+  /** Resolves when the process has ended. */
+  ended(): Promise<void> {
+    return this.#ended
+  }
+
+  // An idle worker must not keep the event loop, and so the program, alive.
+  #quiet(): void {
+    this.#child.unref()
+    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr])
+      (stream as unknown as { unref?(): void } | null)?.unref?.()
+  }
+
+  #loud(): void {
+    this.#child.ref()
+    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr])
+      (stream as unknown as { ref?(): void } | null)?.ref?.()
+  }
+
+  #ask(message: unknown): Promise<Record<string, unknown>> {
+    return new Promise((resolve, reject) => {
+      if (!this.isAlive) return reject(new Error(this.#said))
+      this.#waiting = { resolve, reject }
+      this.#child.stdin?.write(frame(message))
+    })
+  }
+
+  #receive(data: Buffer): void {
+    this.#received.push(data)
+    this.#receivedBytes += data.length
+    if (this.#receivedBytes < 4) return
+    const first = this.#received[0] as Buffer
+    const all = first.length >= 4 ? first : Buffer.concat(this.#received)
+    const size = 4 + all.readUInt32BE(0)
+    if (this.#receivedBytes < size) return
+    const message = JSON.parse(Buffer.concat(this.#received).toString('utf8', 4, size))
+    this.#received = []
+    this.#receivedBytes = 0
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    waiting?.resolve(message)
+  }
+}

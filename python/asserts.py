@@ -1,0 +1,211 @@
+"""Runs test code and keeps count of every assert statement in it, going on after one that fails."""
+import ast
+import builtins
+
+CHECK = "__magrpo_assert__"
+
+
+class Stop(BaseException):
+    """No further test can be run; `reason` says why."""
+
+    def __init__(self, reason, message=""):
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class CallFailed(Exception):
+    """A call of the program under test failed; mixed into the builtin class it raised."""
+
+    reason = "exception"
+
+
+class NeedsOneProcess(Exception):
+    """A test handed over a value that is no plain data."""
+
+
+class Outcome:
+    """What is known of one assert statement: how often it ran, and its first failure."""
+
+    __slots__ = ("runs", "reason", "message", "forgeable")
+
+    def __init__(self):
+        self.runs = 0
+        self.reason = None
+        self.message = ""
+        self.forgeable = False
+
+    def as_list(self):
+        return [self.runs, self.reason, self.message[:300], self.forgeable]
+
+
+class Board:
+    """The outcomes of all assert statements. `renew` is called where a new CPU budget starts: around every assert."""
+
+    def __init__(self, count, max_timeouts, renew, timeout=()):
+        self.outcomes = [Outcome() for _ in range(count)]
+        self.max_timeouts = max_timeouts
+        self.renew = renew
+        self.timeout = timeout
+        self.timeouts = 0
+        self.pending = False
+        self.aborted = None
+        self.depth = 0
+
+    def enter(self):
+        if self.depth == 0:
+            self.renew()
+        self.depth += 1
+
+    def leave(self):
+        self.depth -= 1
+        if self.depth == 0:
+            self.renew()
+
+    def record(self, number, error):
+        """Takes down how one run of assert `number` ended; True if testing goes on."""
+        outcome = self.outcomes[number]
+        outcome.runs += 1
+        if error is None:
+            return True
+        if isinstance(error, NeedsOneProcess):
+            outcome.forgeable = self.pending = True
+            return True
+        reason, message = explain(error, self.timeout)
+        if reason == "timeout":
+            self.timeouts += 1
+        if outcome.reason is None:
+            outcome.reason, outcome.message = reason, message
+        if self.timeouts >= self.max_timeouts:
+            raise Stop("timeout", f"stopped after {self.timeouts} timeouts")
+        return isinstance(error, Exception) or reason == "timeout"
+
+    def abort(self, error):
+        """Takes down that the test code itself ended early: asserts that never ran have failed."""
+        if isinstance(error, NeedsOneProcess):
+            self.pending = True
+            for outcome in self.outcomes:
+                if outcome.runs == 0:
+                    outcome.forgeable = True
+            return
+        if self.aborted is None:
+            self.aborted = explain(error, self.timeout)
+
+    def report(self):
+        return {
+            "outcomes": [outcome.as_list() for outcome in self.outcomes],
+            "timeouts": self.timeouts,
+            "aborted": self.aborted,
+        }
+
+
+def explain(error, timeout=()):
+    """Reason and message of a failure."""
+    if isinstance(error, Stop):
+        return error.reason, error.message
+    if timeout and isinstance(error, timeout):
+        return "timeout", "CPU time limit"
+    if isinstance(error, CallFailed):
+        return error.reason, str(error)
+    if isinstance(error, AssertionError):
+        return "assert", str(error)
+    if isinstance(error, MemoryError):
+        return "memory", "out of memory"
+    if isinstance(error, SystemExit):
+        return "exit", "SystemExit"
+    try:
+        return "exception", f"{type(error).__name__}: {error}"
+    except BaseException:
+        return "exception", type(error).__name__
+
+
+class _Guard:
+    """The context one assert statement runs in."""
+
+    __slots__ = ("board", "number")
+
+    def __init__(self, board, number):
+        self.board = board
+        self.number = number
+
+    def __enter__(self):
+        self.board.enter()
+
+    def __exit__(self, _kind, error, _trace):
+        self.board.leave()
+        if isinstance(error, (Stop, KeyboardInterrupt)):
+            outcome = self.board.outcomes[self.number]
+            outcome.runs += 1
+            if outcome.reason is None:
+                outcome.reason, outcome.message = explain(error)
+            return False
+        return self.board.record(self.number, error)
+
+
+class _Numbering(ast.NodeTransformer):
+    def __init__(self):
+        self.count = 0
+
+    def visit_Assert(self, node):
+        call = ast.Call(ast.Name(CHECK, ast.Load()), [ast.Constant(self.count)], [])
+        self.count += 1
+        guarded = ast.With([ast.withitem(call, None)], [node])
+        return ast.fix_missing_locations(ast.copy_location(guarded, node))
+
+
+def count_asserts(tree):
+    """The number of assert statements in a syntax tree."""
+    return sum(isinstance(node, ast.Assert) for node in ast.walk(tree))
+
+
+def free_names(tree):
+    """Names that test code reads and does not bind itself."""
+    read, bound = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            bound.add(node.name)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.alias):
+            bound.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            bound.add(node.name)
+    return {name for name in read - bound if not hasattr(builtins, name)}
+
+
+def run_module(tree, space, candidate, board):
+    """Runs a test module in `space`; if it defines `check` and does not call it, `check(candidate)` is called at the end."""
+    calls_check = any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check"
+        for statement in tree.body
+        if not isinstance(statement, (ast.FunctionDef, ast.ClassDef))
+        for node in ast.walk(statement)
+    )
+    defines_check = any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body)
+    space[CHECK] = lambda number: _Guard(board, number)
+    space["__name__"] = "tests"
+    steps = [lambda: exec(compile(_Numbering().visit(tree), "<tests>", "exec", dont_inherit=True), space)]
+    if defines_check and not calls_check:
+        steps.append(lambda: space["check"](candidate))
+    for step in steps:
+        board.renew()
+        try:
+            step()
+        except BaseException as error:
+            board.abort(error)
+            return
+
+
+def run_lines(lines, space, board):
+    """Runs single-line asserts as the published reward does, the sides of a plain equality first by themselves."""
+    import published
+
+    for number, line in lines:
+        try:
+            with _Guard(board, number):
+                published.run_test(line, space)
+        except BaseException as error:
+            board.abort(error)
+            return
