@@ -44,13 +44,19 @@ export async function ensureNodeModules({ root, env = process.env, log }) {
     })
     if (!ok) {
       throw new SetupError(
-        `npm could not install the node modules:\n${lastLines(output, 15)}\n` +
+        `npm could not install the node modules:\n${npmErrors(output)}\n` +
           'Check the network and the registry (npm config get registry), then run the same command again.',
       )
     }
   }
   linkCommand(root)
   return stale.length > 0 ? `${stale.length} packages installed` : null
+}
+
+// npm ends its errors with its whole usage; what went wrong stands first.
+function npmErrors(output) {
+  const errors = output.split('\n').filter((line) => /^npm (error|ERR!) ./.test(line))
+  return errors.length > 0 ? errors.slice(0, 10).join('\n') : lastLines(output, 10)
 }
 
 // npm links the commands of dependencies only; without this, npx would look for magrpo in the registry.

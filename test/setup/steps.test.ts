@@ -1,10 +1,19 @@
 import { execFile, spawn } from 'node:child_process'
-import { appendFileSync, cpSync, mkdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import type { FoundLibtorch } from '../../lib/native/setup-scripts.ts'
-import { importScript, root, temporaryFolder } from './stand-ins.ts'
+import { importScript, makeProgram, root, temporaryFolder } from './stand-ins.ts'
 
 interface Inputs {
   configure: string
@@ -19,7 +28,11 @@ interface AddonScript {
 }
 const { addonInputs, addonDecision, stampFile, parallelJobs, buildFailure } =
   await importScript<AddonScript>('setup/addon.mjs')
-const { staleModules } = await importScript<{ staleModules(root: string): string[] }>('setup/node-modules.mjs')
+interface ModulesScript {
+  staleModules(root: string): string[]
+  ensureNodeModules(options: { root: string; env: NodeJS.ProcessEnv; log(line: string): void }): Promise<string | null>
+}
+const { staleModules, ensureNodeModules } = await importScript<ModulesScript>('setup/node-modules.mjs')
 const { ensureTypescript } = await importScript<{
   ensureTypescript(options: { root: string }): Promise<string | null>
 }>('setup/typescript.mjs')
@@ -121,6 +134,31 @@ test('node modules: contents count, not dates, and those for other platforms may
   t.deepEqual(staleModules(folder), [])
   write(folder, 'package-lock.json', JSON.stringify(lock('1.0.1')))
   t.deepEqual(staleModules(folder), ['node_modules/a'])
+})
+
+test('node modules: npm ci for a fresh clone, npm install after that; npx finds the clone', async (t) => {
+  const folder = temporaryFolder(t)
+  const bin = path.join(folder, 'tools')
+  write(folder, 'package-lock.json', JSON.stringify({ packages: { 'node_modules/a': { version: '2.0.0' } } }))
+  const log = () => {}
+  const options = { root: folder, env: { PATH: bin }, log }
+  await t.throwsAsync(ensureNodeModules(options), { code: 'ERR_SETUP', message: /npm is missing/ })
+  const installed = JSON.stringify({ packages: { 'node_modules/a': { version: '2.0.0' } } })
+  makeProgram(
+    bin,
+    'npm',
+    `echo "$1" >> npm.log; mkdir -p node_modules; echo '${installed}' > node_modules/.package-lock.json`,
+  )
+  t.is(await ensureNodeModules(options), '1 packages installed')
+  t.is(await ensureNodeModules(options), null)
+  t.is(readlinkSync(path.join(folder, 'node_modules/.bin/magrpo')), '../../bin/magrpo.mjs')
+  write(folder, 'package-lock.json', JSON.stringify({ packages: { 'node_modules/a': { version: '2.0.1' } } }))
+  await ensureNodeModules(options)
+  t.is(readFileSync(path.join(folder, 'npm.log'), 'utf8'), 'ci\ninstall\n')
+  makeProgram(bin, 'npm', 'echo "npm error code E404" >&2; echo "npm error usage" >&2; exit 1')
+  await t.throwsAsync(ensureNodeModules(options), {
+    message: /npm could not install.*\nnpm error code E404[\s\S]*network/,
+  })
 })
 
 test('TypeScript is compiled when it changed; an error leaves the last good dist/', async (t) => {
