@@ -39,8 +39,10 @@ export class RunFolder {
    * @throws MagrpoError `ERR_RUN_EXISTS` if there is something at this path, `ERR_RUN` if it cannot be made
    */
   static async create(path: string): Promise<RunFolder> {
+    await mkdir(dirname(path), { recursive: true }).catch((cause: unknown) => {
+      throw cannotWrite(dirname(path), cause)
+    })
     try {
-      await mkdir(dirname(path), { recursive: true })
       await mkdir(path)
       return new RunFolder(path, true)
     } catch (cause) {

@@ -11,8 +11,8 @@ import { type LoadedTeam, loadTeam } from './load-team.ts'
 import { RunFolder, runFiles } from './run-folder.ts'
 import { RunRecorder } from './run-recorder.ts'
 
-/** What {@link startRun} may be told. */
-export interface StartRunOptions {
+/** What {@link prepareRun} may be told. */
+export interface PrepareRunOptions {
   /** Who shows the run, besides the run folder. */
   sinks?: readonly RunSink[]
   signal?: AbortSignal
@@ -36,7 +36,7 @@ export interface PreparedRun {
  * @throws MagrpoError `ERR_RUN_EXISTS`, ConfigError, and what making the task and loading the models throws; the folder is
  *   taken back then
  */
-export async function startRun(config: RunConfig, options: StartRunOptions = {}): Promise<PreparedRun> {
+export async function prepareRun(config: RunConfig, options: PrepareRunOptions = {}): Promise<PreparedRun> {
   const { sinks = [], signal, onProgress } = options
   const algorithm = await makeAlgorithm(config.algorithm)
   const folder = await RunFolder.create(config.runDir)
