@@ -128,6 +128,7 @@ export class Worker {
 
   /** Resolves when the process has ended. */
   ended(): Promise<void> {
+    if (this.isAlive) this.#loud()
     return this.#ended
   }
 

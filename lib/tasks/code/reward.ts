@@ -1,0 +1,137 @@
+import { MagrpoError } from '../../errors.ts'
+import { PythonSandbox } from '../../sandbox/python-sandbox.ts'
+import type { CodeReport, SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
+import { type CodeItem, checkCodeItem } from './item.ts'
+
+/** Which rules score a joint completion: `strict` reads syntax trees, `paper` scores as the published reward does. */
+export type CodeRules = 'strict' | 'paper'
+
+/** Options of {@link createCodeReward}. */
+export interface CodeRewardOptions {
+  /** Defaults to `strict`. */
+  rules?: CodeRules
+  /** A sandbox to share; it is not disposed with the reward. Without one a sandbox is started at the first score. */
+  sandbox?: PythonSandbox
+  /** Options of the sandbox that is started where none is given. */
+  sandboxOptions?: SandboxOptions
+  /** Limits of each program. Default: the sandbox's own for `strict`; {@link paperLimits} for `paper`. */
+  limits?: Partial<SandboxLimits>
+}
+
+/** A total and the parts it is made of; see {@link CodeReward.score} for the parts' names. */
+export interface CodeScore {
+  total: number
+  parts: Record<string, number>
+}
+
+/** Scores joint completions of code problems. */
+export interface CodeReward {
+  /** The highest total for so many agents: `4` for two or more, `2.1` for one. */
+  maxReward(agents: number): number
+  /**
+   * Scores what all agents wrote for one problem: of several texts the first has `aux` and the last the entry point; a
+   * single text has the entry point only.
+   *
+   * Parts that add up to the total: `structure_aux` (0.4), `structure_main` (0.6), `syntax` (0.5), `tests` (0 to 1),
+   * `bonus_aux` (0.5), `bonus_non_wrapper` (1), `penalty_ignored` (-0.5). Beside them `tests_passed`, `tests_total`,
+   * `timeouts`, and `forgeable`: tests that had to run in the program's own process.
+   *
+   * @throws MagrpoError `ERR_DATA` naming the field of the item that is missing or wrong
+   * @throws SandboxError `ERR_SANDBOX_UNAVAILABLE` or `ERR_SANDBOX`; never because of what the program does
+   */
+  score(item: CodeItem, texts: readonly string[], signal?: AbortSignal): Promise<CodeScore>
+  /** Ends the sandbox, if this reward started it. */
+  dispose(): Promise<void>
+}
+
+/**
+ * Limits of the published reward: 10 seconds a test, three timeouts. The limits on a whole program, which it does not have,
+ * are far above what its tests can need.
+ */
+export const paperLimits: Partial<SandboxLimits> = {
+  cpuSeconds: 10,
+  programCpuSeconds: 400,
+  wallSeconds: 1200,
+  maxTimeouts: 3,
+}
+
+/**
+ * The level-based code reward of MAGRPO (arXiv 2508.04652, section on coding collaboration): structure, syntax, tests,
+ * cooperation; at most 4.0, for a single agent 2.1.
+ *
+ * `strict` rules: syntax trees instead of text search, whole test statements in their order, helper functions of the prompt
+ * and all top-level definitions of the completions kept, a penalty for a lost value of aux that does fire. `paper` rules:
+ * the published text rules, their oddities included; nested functions, decorators and imports in a completion are lost, and
+ * tests that are not single-line asserts are not seen. Both run programs only in the sandbox.
+ *
+ * @example
+ * ```ts
+ * const reward = createCodeReward({ rules: 'strict' })
+ * const { total, parts } = await reward.score(item, [auxText, mainText])
+ * await reward.dispose()
+ * ```
+ */
+export function createCodeReward(options: CodeRewardOptions = {}): CodeReward {
+  const { rules = 'strict' } = options
+  if (rules !== 'strict' && rules !== 'paper')
+    throw new MagrpoError('ERR_ARGUMENT', `Expected "strict" or "paper" as rules of the code reward but received ${JSON.stringify(rules)}.`)
+  const limits = rules === 'paper' ? { ...paperLimits, ...options.limits } : options.limits
+  let started: Promise<PythonSandbox> | undefined
+  const sandboxOf = async (): Promise<PythonSandbox> => {
+    if (options.sandbox) return options.sandbox
+    started ??= PythonSandbox.start(options.sandboxOptions).catch((error) => {
+      started = undefined
+      throw error
+    })
+    return started
+  }
+  return {
+    maxReward: (agents) => (agents > 1 ? 4 : 2.1),
+    async score(item, texts, signal) {
+      const { prompt, test, entry_point } = checkCodeItem(item)
+      if (texts.length < 1)
+        throw new MagrpoError('ERR_ARGUMENT', 'Expected at least one completion to score but received none.')
+      const aux = texts.length > 1 ? (texts[0] as string) : null
+      const main = texts.at(-1) as string
+      const sandbox = await sandboxOf()
+      const report = await sandbox.runCode({ rules, aux, main, prompt, entryPoint: entry_point, test, limits, signal })
+      return scoreOf(report)
+    },
+    async dispose() {
+      const sandbox = await started?.catch(() => undefined)
+      started = undefined
+      await sandbox?.dispose()
+    },
+  }
+}
+
+/**
+ * The points of a report. The levels are added in the published order, so that equal inputs give equal floating-point sums.
+ */
+export function scoreOf(report: CodeReport): CodeScore {
+  const { facts, tests } = report
+  const goesOn = facts.structureMain
+  const parses = goesOn && facts.syntax
+  const passed = parses ? (tests?.passed ?? 0) : 0
+  const testCount = parses ? (tests?.total ?? 0) : 0
+  const cooperates = passed > 0 && facts.hasAux && facts.usesAux
+  const points = {
+    structure_aux: facts.structureAux ? 0.4 : 0,
+    structure_main: facts.structureMain ? 0.6 : 0,
+    syntax: parses ? 0.5 : 0,
+    tests: testCount > 0 ? passed / testCount : 0,
+    bonus_aux: cooperates ? 0.5 : 0,
+    bonus_non_wrapper: cooperates && !facts.wrapper ? 1 : 0,
+    penalty_ignored: cooperates && facts.ignoresAux ? -0.5 : 0,
+  }
+  return {
+    total: Object.values(points).reduce((sum, value) => sum + value, 0),
+    parts: {
+      ...points,
+      tests_passed: passed,
+      tests_total: testCount,
+      timeouts: tests?.timeouts ?? 0,
+      forgeable: tests?.forgeable ?? 0,
+    },
+  }
+}
