@@ -2,12 +2,14 @@
 import { Command, CommanderError } from 'commander'
 import { packageVersion } from '../run/environment.ts'
 import { addDoctorCommand } from './doctor.ts'
+import { addEvalCommand } from './eval.ts'
 import { addGenerateCommand } from './generate.ts'
 import { InterruptedError } from './interrupts.ts'
 import { addLogProbsCommand } from './logprobs.ts'
 import { describeError, exitCodes, note, UsageError } from './output.ts'
 import { addRewardCommand } from './reward.ts'
 import { addSetupCommand } from './setup.ts'
+import { addTrainCommand } from './train.ts'
 
 /**
  * Runs one command; results go to stdout, everything else to stderr.
@@ -48,11 +50,13 @@ Results go to standard output, everything else to standard error. Exit codes: 0,
     )
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'magrpo: ')) })
-  addDoctorCommand(program)
-  addSetupCommand(program)
+  addTrainCommand(program)
+  addEvalCommand(program)
   addGenerateCommand(program)
   addLogProbsCommand(program)
   addRewardCommand(program)
+  addDoctorCommand(program)
+  addSetupCommand(program)
   // What commander prints and throws for wrong usage is settled in one place, for every command.
   for (const command of program.commands) command.copyInheritedSettings(program)
   return program

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { RawConfig, TeamConfig } from '../config/schema.ts'
 import { ConfigError } from '../errors.ts'
 import type { Model } from '../model/model.ts'
@@ -14,6 +15,8 @@ export interface LoadedTeam {
 
 /** What {@link loadTeam} may be told. */
 export interface LoadTeamOptions {
+  /** Folder with trained weights, one folder an agent (`final/` or `best/` of a run); the team is then frozen. */
+  weights?: string
   signal?: AbortSignal
   /** Called before each model is loaded. */
   onModel?(source: string): void
@@ -32,12 +35,14 @@ export async function loadTeam(
   seed: RawConfig['seed'],
   options: LoadTeamOptions = {},
 ): Promise<LoadedTeam> {
-  const sources = modelSources(config, names)
+  const { weights } = options
+  const { adapter, device, dtype } = config
+  const isTrainedWhole = weights !== undefined && adapter === 'full'
+  const sources = isTrainedWhole ? names.map((name) => join(weights, name)) : modelSources(config, names)
   const folders = sources.map((source) => modelFolder(source))
   const { Model } = await import('../model/model.ts')
   const { Policy } = await import('../model/policy.ts')
   const { Team } = await import('../rl/team.ts')
-  const { adapter, device, dtype } = config
   const models: Model[] = []
   const open = async (agent: number): Promise<Model> => {
     options.onModel?.(sources[agent]!)
@@ -55,12 +60,16 @@ export async function loadTeam(
     const bases = new Map<string, Model>()
     for (const [agent, name] of names.entries()) {
       if (adapter === 'full') {
-        members.push({ name, model: await open(agent) })
+        const model = await open(agent)
+        members.push(isTrainedWhole ? { name, policy: Policy.base(model) } : { name, model })
         continue
       }
       const base = bases.get(folders[agent]!) ?? (await open(agent))
       bases.set(folders[agent]!, base)
-      const policy = await Policy.lora(base, { ...adapter, seed: (seed + agent) >>> 0 })
+      const policy =
+        weights === undefined
+          ? await Policy.lora(base, { ...adapter, seed: (seed + agent) >>> 0 })
+          : await Policy.fromAdapter(base, join(weights, name))
       owned.push(policy)
       members.push({ name, policy })
     }

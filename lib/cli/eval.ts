@@ -1,0 +1,145 @@
+import { existsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Command, Option } from 'commander'
+import type { RunConfig } from '../config/load.ts'
+import { parseSetting } from '../config/set-paths.ts'
+import { MagrpoError } from '../errors.ts'
+import type { EvalReport } from '../rl/types.ts'
+import { runFiles } from '../run/run-folder.ts'
+import { formatMetric } from '../ui/format.ts'
+import { interruptible } from './interrupts.ts'
+import { collect, integerFrom, maxSeed } from './option-values.ts'
+import { note, printJson, printLine, UsageError } from './output.ts'
+
+interface EvalOptions {
+  weights: 'final' | 'best' | 'initial'
+  task?: string
+  model?: string[]
+  items?: number
+  samples: number
+  greedy: boolean
+  seed?: number
+  set?: string[]
+  quiet?: boolean
+  json?: boolean
+}
+
+/** Adds `magrpo eval`: mean rewards on held-out items. */
+export function addEvalCommand(program: Command): void {
+  program
+    .command('eval')
+    .description("score a team on a task's held-out items, sampled and greedy")
+    .argument('[run]', 'run folder, or a YAML configuration (its untrained team)')
+    .addOption(
+      new Option('--weights <which>', 'of a run folder').choices(['final', 'best', 'initial']).default('final'),
+    )
+    .option('--task <name>', 'without a run: the task; its options by --set task.KEY=VALUE')
+    .option('--model <folder>', 'without a run: the model of all agents, or one an agent in their order', collect)
+    .option('--items <count>', 'held-out items, from the first on; all by default', integerFrom(1))
+    .option('--samples <count>', 'sampled joint completions an item; 0 leaves sampling out', integerFrom(0), 1)
+    .option('--no-greedy', 'leave the greedy pass out')
+    .option('--seed <number>', "equal seeds give equal samples; the run's by default", integerFrom(0, maxSeed))
+    .option('--set <path=value>', 'change a setting, such as sampling.temperature=0.7; may come several times', collect)
+    .option('--quiet', 'show no progress')
+    .option('--json', 'print {"task":..,"items":..,"samples":..,"metrics":{..}}')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  magrpo eval runs/story
+  magrpo eval runs/story --weights initial --items 200 --json
+  magrpo eval --task tldr --model my-model --set task.train=posts.jsonl --set task.heldOut=held-out.jsonl`,
+    )
+    .action((run: string | undefined, options: EvalOptions) =>
+      interruptible((signal) => evaluateAndPrint(run, options, signal)),
+    )
+}
+
+async function evaluateAndPrint(run: string | undefined, options: EvalOptions, signal: AbortSignal): Promise<void> {
+  const { config, weights } = await configOf(run, options)
+  const { loadTask } = await import('../run/load-task.ts')
+  const { loadTeam } = await import('../run/load-team.ts')
+  const { evaluate } = await import('../rl/evaluate.ts')
+  const task = await loadTask(config.task)
+  const say = options.quiet ? () => {} : note
+  try {
+    const onModel = (source: string) => say(`loading ${source}`)
+    const { team, dispose } = await loadTeam(config.team, task.agents, config.seed, { signal, weights, onModel })
+    try {
+      const heldOut = task.heldOut?.length ? task.heldOut : task.items
+      const items = heldOut.slice(0, options.items)
+      const { samples, greedy, seed = config.seed } = options
+      const { sampling, rewardTimeoutMs, rewardConcurrency } = config
+      const limits = { rewardTimeoutMs, rewardConcurrency, turns: config.algorithm.turns }
+      const onProgress = progressNotes(say)
+      const report = await evaluate({
+        team,
+        task,
+        items,
+        sampling,
+        samples,
+        greedy,
+        seed,
+        ...limits,
+        signal,
+        onProgress,
+      })
+      await print(report, { task: task.name, items: items.length, samples }, options.json === true)
+    } finally {
+      await dispose()
+    }
+  } finally {
+    await task.dispose?.()
+  }
+}
+
+async function configOf(
+  run: string | undefined,
+  options: EvalOptions,
+): Promise<{ config: RunConfig; weights?: string }> {
+  const { loadConfig, resolveConfig } = await import('../config/load.ts')
+  const settings = (options.set ?? []).map(parseSetting)
+  if (run === undefined) {
+    const { task, model } = options
+    if (task === undefined || model === undefined)
+      throw new UsageError('expected a run folder, a configuration, or --task with --model')
+    const team = model.length === 1 ? { model: model[0] } : { models: model }
+    const input = { team: { ...team, adapter: 'full' }, task: { name: task }, optimizer: { learningRate: 0 }, steps: 1 }
+    return { config: resolveConfig(input, { settings, where: 'The evaluation' }) }
+  }
+  if (options.task !== undefined || options.model !== undefined)
+    throw new UsageError('--task and --model are for evaluations without a run')
+  if (!existsSync(run))
+    throw new MagrpoError('ERR_RUN', `There is no run folder or configuration ${run}.`, { details: { path: run } })
+  if (!statSync(run).isDirectory()) return { config: await loadConfig(run, settings) }
+  const config = await loadConfig(join(run, runFiles.config), settings)
+  if (options.weights === 'initial') return { config }
+  const weights = join(run, options.weights)
+  if (existsSync(weights)) return { config, weights }
+  const remedy = 'the run did not get that far; --weights best, final or initial choose what is evaluated'
+  throw new MagrpoError('ERR_RUN', `The run folder ${run} has no ${options.weights}/: ${remedy}.`, {
+    details: { path: weights },
+  })
+}
+
+/** A line each tenth of the work. */
+function progressNotes(say: (line: string) => void): (done: number, total: number) => void {
+  let shown = 0
+  return (done, total) => {
+    const tenth = Math.floor((10 * done) / total)
+    if (tenth > shown) say(`${done} of ${total} items`)
+    shown = Math.max(shown, tenth)
+  }
+}
+
+async function print(
+  { metrics, score, timings }: EvalReport,
+  about: { task: string; items: number; samples: number },
+  json: boolean,
+): Promise<void> {
+  if (json) return printJson({ ...about, score, metrics, seconds: timings['time/eval_s'] })
+  await printLine(`${about.task}: ${about.items} items, ${about.samples} sampled joint completions each`)
+  const width = Math.max(...Object.keys(metrics).map((name) => name.length))
+  for (const [name, value] of Object.entries(metrics))
+    await printLine(`  ${name.padEnd(width)}  ${formatMetric(value)}`)
+}
