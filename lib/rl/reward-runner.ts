@@ -47,16 +47,16 @@ export async function runRewards<Item>(
 ): Promise<RewardOutcome[]> {
   limits.signal?.throwIfAborted()
   const outcomes = new Array<RewardOutcome>(jobs.length)
-  const stop = new AbortController()
-  const onAbort = () => stop.abort(limits.signal?.reason)
+  const underWay = new CallsUnderWay()
+  const onAbort = () => underWay.end(limits.signal?.reason)
   limits.signal?.addEventListener('abort', onAbort, { once: true })
   let next = 0
   let lastPause = performance.now()
   const work = async () => {
-    while (next < jobs.length && !stop.signal.aborted) {
+    while (next < jobs.length && !underWay.isEnded) {
       const current = next++
       const job = jobs[current]!
-      outcomes[current] = checkOutcome(await callReward(task, job, limits.timeoutMs, stop.signal), task.name, job.index)
+      outcomes[current] = checkOutcome(await callReward(task, job, limits.timeoutMs, underWay), task.name, job.index)
       if (performance.now() - lastPause > busyLimitMs) {
         await setImmediate()
         lastPause = performance.now()
@@ -67,7 +67,7 @@ export async function runRewards<Item>(
     await Promise.all(Array.from({ length: Math.min(limits.concurrency, jobs.length) }, work))
     limits.signal?.throwIfAborted()
   } catch (error) {
-    stop.abort(error)
+    underWay.end(error)
     throw error
   } finally {
     limits.signal?.removeEventListener('abort', onAbort)
@@ -75,54 +75,65 @@ export async function runRewards<Item>(
   return outcomes
 }
 
-/** One call, which ends at the latest with its time limit or when `stop` is aborted, whatever the reward does. */
+/** The calls that an abort or a failure elsewhere has to end. */
+class CallsUnderWay {
+  isEnded = false
+  private readonly enders = new Set<(reason: unknown) => void>()
+
+  /** @returns removes it again */
+  add(ender: (reason: unknown) => void): () => void {
+    this.enders.add(ender)
+    return () => this.enders.delete(ender)
+  }
+
+  end(reason: unknown): void {
+    this.isEnded = true
+    for (const ender of [...this.enders]) ender(reason)
+  }
+}
+
+/** One call, which ends at the latest with its time limit or when `underWay` is ended, whatever the reward does. */
 function callReward<Item>(
   task: Pick<Task<Item>, 'name' | 'reward'>,
   job: RewardJob<Item>,
   timeoutMs: number,
-  stop: AbortSignal,
+  underWay: CallsUnderWay,
 ): Promise<RewardResult> {
   const own = new AbortController()
   return new Promise<RewardResult>((resolve, reject) => {
-    const end = (settle: () => void) => {
-      clearTimeout(timer)
-      stop.removeEventListener('abort', onStop)
-      settle()
+    const fail = (error: unknown) => {
+      leave()
+      reject(error)
+      own.abort(error)
     }
-    const fail = (error: unknown) =>
-      end(() => {
-        reject(error)
-        own.abort(error)
-      })
-    const onStop = () => fail(stop.reason)
-    const timer = setTimeout(() => {
-      fail(
-        rewardError(
-          `Expected the reward of task '${task.name}' to settle within ${timeoutMs} ms, but for item ${job.index} it did not. ` +
-            'Raise rewardTimeoutMs or make the reward stop at its signal.',
-          { task: task.name, item: job.index, timeoutMs },
-        ),
-      )
-    }, timeoutMs)
-    stop.addEventListener('abort', onStop, { once: true })
+    const remove = underWay.add(fail)
+    const timer = setTimeout(() => fail(timeoutError(task.name, job.index, timeoutMs)), timeoutMs)
+    const leave = () => {
+      clearTimeout(timer)
+      remove()
+    }
     const call = async () => task.reward(job.item, job.joint, { signal: own.signal })
     call().then(
-      (result) => end(() => resolve(result)),
-      (error: unknown) => {
-        const why = error instanceof Error ? error.message : String(error)
-        fail(
-          rewardError(
-            `The reward of task '${task.name}' threw for item ${job.index}: ${why}`,
-            {
-              task: task.name,
-              item: job.index,
-            },
-            error,
-          ),
-        )
+      (result) => {
+        leave()
+        resolve(result)
       },
+      (error: unknown) => fail(thrownError(task.name, job.index, error)),
     )
   })
+}
+
+function timeoutError(task: string, item: number, timeoutMs: number): MagrpoError {
+  return rewardError(
+    `Expected the reward of task '${task}' to settle within ${timeoutMs} ms, but for item ${item} it did not. ` +
+      'Raise rewardTimeoutMs or make the reward stop at its signal.',
+    { task, item, timeoutMs },
+  )
+}
+
+function thrownError(task: string, item: number, cause: unknown): MagrpoError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return rewardError(`The reward of task '${task}' threw for item ${item}: ${why}`, { task, item }, cause)
 }
 
 function checkOutcome(result: RewardResult, task: string, item: number): RewardOutcome {

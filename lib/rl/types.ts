@@ -23,7 +23,10 @@ export interface TrainOptions<Item = unknown> {
   task: Task<Item>
   /** Defaults to `magrpo()`. */
   algorithm?: Algorithm
-  /** Fields left out come from `task.defaults`, then from {@link Sampling}. */
+  /**
+   * Fields left out come from `task.defaults`, then from {@link Sampling}. The gradient is that of the full distribution
+   * at temperature 1, as in the paper, whatever was sampled from: it is exact for the default sampling.
+   */
   sampling?: Sampling
   optimizer: OptimizerOptions
   /** Optimizer steps of the run. */
@@ -207,6 +210,6 @@ export interface RunSink {
   /** The evaluation just reported is the best so far; only with `keepBest`. The one before training counts too. */
   onBest?(report: EvalReport, save: SaveTeam): void | Promise<void>
   onWarning?(warning: RunWarning): void | Promise<void>
-  /** Always the last call, also after an error. Saving makes sense for `finished` and `stopped`. */
+  /** Always the last call, also after an error; the weights to save are those of the last full step in every case. */
   onEnd?(end: RunEnd, save: SaveTeam): void | Promise<void>
 }

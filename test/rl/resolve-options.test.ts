@@ -1,0 +1,87 @@
+import test from 'ava'
+import { ConfigError } from '../../lib/errors.ts'
+import { grpo, magrpo } from '../../lib/rl/algorithms.ts'
+import { resolveSampling, resolveTrainOptions } from '../../lib/rl/resolve-options.ts'
+import type { TrainOptions } from '../../lib/rl/types.ts'
+import { TableEngine, tablePlayers } from './support/table-engine.ts'
+import { complementTask, type ToyItem } from './support/toy-task.ts'
+
+const { agents } = tablePlayers(new TableEngine(2, { prompts: 1, positions: 1, tokens: 2 }), ['left', 'right'])
+const resolve = (changes: Partial<Omit<TrainOptions<ToyItem>, 'team'>> = {}, team = agents) =>
+  resolveTrainOptions({ task: complementTask(), optimizer: { learningRate: 1e-3 }, steps: 2, ...changes }, team)
+
+test('every default is filled in, and the result is plain JSON', (t) => {
+  const resolved = resolve()
+  t.deepEqual(JSON.parse(JSON.stringify(resolved)), resolved)
+  t.deepEqual(resolved.optimizer, {
+    learningRate: 1e-3,
+    betas: [0.9, 0.999],
+    epsilon: 1e-8,
+    weightDecay: 0.01,
+    maxGradNorm: 0,
+    schedule: 'constant',
+    warmupSteps: 0,
+  })
+  t.deepEqual(resolved.algorithm, magrpo())
+})
+
+test('sampling: what is given, else the task, else the library', (t) => {
+  t.deepEqual(resolveSampling({ temperature: 0.5 }, { maxNewTokens: 9, temperature: 0.9, stop: ['\n'] }), {
+    temperature: 0.5,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    repetitionPenalty: 1,
+    maxNewTokens: 9,
+    stop: ['\n'],
+  })
+})
+
+test('epochs become steps', (t) => {
+  t.is(resolve({ steps: undefined, epochs: 3, promptsPerStep: 4 }).steps, 2)
+})
+
+for (const [what, changes, expected] of [
+  ['both lengths', { epochs: 1 }, /steps: expected either steps or epochs, received both/],
+  ['no length', { steps: undefined }, /steps: expected either steps or epochs, received neither/],
+  ['half a step', { steps: 0.5 }, /steps: expected an integer from 1 up, received 0.5/],
+  ['greedy training', { sampling: { temperature: 0 } }, /sampling.temperature: expected a number above 0 \(greedy/],
+  ['no rate', { optimizer: {} as never }, /optimizer.learningRate: expected a number from 0 up, received undefined/],
+  ['a NaN rate', { optimizer: { learningRate: NaN } }, /optimizer.learningRate: .* received NaN/],
+  [
+    'schedule',
+    { optimizer: { learningRate: 1, schedule: 'step' as never } },
+    /schedule: expected constant, linear, cosine/,
+  ],
+  ['seed', { seed: -1 }, /seed: expected an integer from 0 to 2\^32 - 1, received -1/],
+  ['an endless wait', { rewardTimeoutMs: Infinity }, /rewardTimeoutMs: .* received Infinity/],
+  ['no held-out items', { evalEvery: 1, task: complementTask({ heldOut: [] }) }, /evalEvery: expected held-out items/],
+  [
+    'no transition',
+    { algorithm: magrpo({ turns: 2 }) },
+    /algorithm.turns: expected a task with a transition for 2 turns/,
+  ],
+  ['grpo with a team', { algorithm: grpo() }, /algorithm: expected one agent for grpo, received 2/],
+  ['a huge cross', { algorithm: magrpo({ groupSize: 100, jointMode: 'cross' }) }, /at most 4096 .* received 10000/],
+] as const) {
+  test(`refused: ${what}`, (t) => {
+    t.throws(() => resolve(changes), { instanceOf: ConfigError, message: expected })
+  })
+}
+
+test('all that is wrong is said at once', (t) => {
+  const error = t.throws(() => resolve({ minibatches: 0, logSamples: -1, promptsPerStep: 1.5 }), {
+    instanceOf: ConfigError,
+  })
+  t.deepEqual(
+    error.issues.map(({ path }) => path),
+    ['promptsPerStep', 'minibatches', 'logSamples'],
+  )
+})
+
+test('team and task must fit', (t) => {
+  t.throws(() => resolve({}, agents.slice(0, 1)), { code: 'ERR_TASK', message: /\(left, right\), but received left\./ })
+  t.throws(() => resolve({ task: complementTask({ items: [] }) }), { code: 'ERR_TASK', message: /at least one item/ })
+  const frozen = agents.map((agent) => ({ ...agent, kind: 'base' as const }))
+  t.throws(() => resolve({}, frozen), { instanceOf: ConfigError, message: /at least one agent that can be trained/ })
+})
