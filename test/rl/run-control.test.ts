@@ -72,7 +72,7 @@ test('stop between steps ends the loop without an error', async (t) => {
   t.is(engine.steps[0], 2)
 })
 
-for (const phase of ['onGenerate', 'onAccumulate'] as const) {
+for (const phase of ['onGenerate', 'onAccumulate', 'onAccumulated'] as const) {
   test(`stop in ${phase} drops the step under way and its gradients`, async (t) => {
     const { run, engine, ends } = setUp()
     engine.hooks = inCall(phase, 2, () => run.stop())
@@ -183,7 +183,7 @@ test('gradients that are not finite are skipped, counted and warned of once', as
 })
 
 /** A hook that acts in its n-th call. */
-function inCall(phase: 'onGenerate' | 'onAccumulate', call: number, act: () => void): TableHooks {
+function inCall(phase: 'onGenerate' | 'onAccumulate' | 'onAccumulated', call: number, act: () => void): TableHooks {
   let calls = 0
   return {
     [phase]: () => {

@@ -20,6 +20,8 @@ export interface TableShape {
 export interface TableHooks {
   onGenerate?: (requests: readonly EngineRequest[]) => void | Promise<void>
   onAccumulate?: (groups: readonly EngineGroup[]) => void | Promise<void>
+  /** Called after the gradients were added. */
+  onAccumulated?: () => void
   onStep?: (policy: number) => void | Promise<void>
 }
 
@@ -78,6 +80,7 @@ export class TableEngine implements Engine {
       }
       return score
     })
+    this.hooks.onAccumulated?.()
     return { scores }
   }
 
