@@ -60,7 +60,7 @@ async function evaluateAndPrint(run: string | undefined, options: EvalOptions, s
   const { loadTask } = await import('../run/load-task.ts')
   const { loadTeam } = await import('../run/load-team.ts')
   const { evaluate } = await import('../rl/evaluate.ts')
-  const task = await loadTask(config.task)
+  const task = await loadTask(config.task, { log: note })
   const say = options.quiet ? () => {} : note
   try {
     const onModel = (source: string) => say(`loading ${source}`)

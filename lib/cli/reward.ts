@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { type Command, Option } from 'commander'
 import { nearest } from '../config/nearest.ts'
+import { MagrpoError, SandboxError } from '../errors.ts'
 import type { Scorer } from '../tasks/registry.ts'
 import type { Joint, RewardResult } from '../tasks/types.ts'
 import { inOrder } from './in-order.ts'
@@ -19,7 +20,7 @@ export function addRewardCommand(program: Command): void {
   program
     .command('reward')
     .description('joint reward of completions: JSON lines in, one line each out')
-    .requiredOption('--task <name>', 'built-in task: tldr, arxiv, story, humaneval, mini-code')
+    .requiredOption('--task <name>', 'built-in task: tldr, arxiv, story, humaneval, coophumaneval, mini-code')
     .addOption(new Option('--rules <set>', 'which rule set scores').choices(['paper', 'strict']).default('strict'))
     .option('--json', 'print {"total":..,"parts":{..}} for each line')
     .addHelpText(
@@ -75,7 +76,10 @@ async function score(scorer: Scorer, input: InputLine, signal: AbortSignal): Pro
     return typeof result === 'number' ? { total: result, parts: {} } : { total: result.total, parts: result.parts }
   } catch (cause) {
     signal.throwIfAborted()
-    throw lineError(input.line, `the reward failed: ${(cause as Error).message.replace(/\.$/, '')}`, { cause })
+    if (cause instanceof SandboxError) throw cause
+    const message = `Input line ${input.line}: ${(cause as Error).message}`
+    const { code, details } = cause instanceof MagrpoError ? cause : { code: 'ERR_REWARD' as const, details: {} }
+    throw new MagrpoError(code, message, { details: { ...details, line: input.line }, cause })
   }
 }
 

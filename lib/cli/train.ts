@@ -74,7 +74,7 @@ async function trainAndReport(config: RunConfig, { quiet = false, json = false }
   const onProgress = quiet ? undefined : (what: string) => note(what)
   try {
     const sinks = json ? [view, jsonSink] : [view]
-    const prepared = await prepareRun(config, { sinks, signal: stopper.signal, onProgress })
+    const prepared = await prepareRun(config, { sinks, signal: stopper.signal, onProgress, onWarning: note })
     try {
       stopper.stopsGently(() => prepared.run.stop())
       if (!quiet) note(`run folder: ${prepared.folder.display}`)

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import type { TaskConfig } from '../config/load.ts'
 import { MagrpoError } from '../errors.ts'
 import { defineTask } from '../tasks/define-task.ts'
-import { type TaskEntry, taskRegistry } from '../tasks/registry.ts'
+import { type CreateContext, type TaskEntry, taskRegistry } from '../tasks/registry.ts'
 import type { Task } from '../tasks/types.ts'
 
 /**
@@ -14,10 +14,10 @@ import type { Task } from '../tasks/types.ts'
  *
  * @throws MagrpoError `ERR_TASK` if a module cannot be loaded or exports no task; what the task itself throws
  */
-export async function loadTask(config: TaskConfig): Promise<Task> {
+export async function loadTask(config: TaskConfig, context: CreateContext = {}): Promise<Task> {
   if (!('module' in config)) {
     const entry = taskRegistry[config.name] as TaskEntry<Record<string, unknown>>
-    return entry.create(config.options)
+    return entry.create(config.options, context)
   }
   const exported = await importModule(config.module)
   const found = exported.default ?? exported.task

@@ -16,6 +16,8 @@ export interface PrepareRunOptions {
   /** Who shows the run, besides the run folder. */
   sinks?: readonly RunSink[]
   signal?: AbortSignal
+  /** Takes warnings of the task, for people. */
+  onWarning?(message: string): void
   /** Called with what is being prepared, for people. */
   onProgress?(what: string): void
 }
@@ -51,7 +53,7 @@ export async function prepareRun(config: RunConfig, options: PrepareRunOptions =
     await folder.writeConfig(configFile(config))
     const environment = await describeEnvironment()
     await folder.writeJson(runFiles.environment, environment)
-    const task = await loadTask(config.task)
+    const task = await loadTask(config.task, { log: options.onWarning })
     undo.push(() => task.dispose?.())
     const onModel = (source: string) => onProgress?.(`loading ${source}`)
     const loaded = await loadTeam(config.team, task.agents, config.seed, { signal, onModel })

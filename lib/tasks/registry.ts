@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { choice, section } from '../config/validate.ts'
+import type { CodeItem } from './code/item.ts'
 import type { Joint, RewardResult, Task, TaskContext } from './types.ts'
 
 /** A task's joint reward without its items, for scoring completions that come from elsewhere. */
@@ -17,12 +18,18 @@ export interface Scorer {
 export interface TaskEntry<Options = unknown> {
   /** One sentence for help texts. */
   about: string
-  /** Names of the agents, in order; null where the options decide. */
+  /** Schema of the options, defaults included. */
   options: z.ZodType<Options>
-  /** Makes the task. `seed` is the run's, for tasks that draw items. */
-  create(options: Options): Promise<Task>
+  /** Makes the task. */
+  create(options: Options, context?: CreateContext): Promise<Task>
   /** The reward alone. */
   scorer(rules: 'paper' | 'strict'): Promise<Scorer>
+}
+
+/** What making a task may use. */
+export interface CreateContext {
+  /** Takes warnings, for people. */
+  log?(message: string): void
 }
 
 const rules = choice(['paper', 'strict']).default('strict')
@@ -65,8 +72,53 @@ const storyEntry = entry({
   scorer: async (rules) => asTask((await import('./writing/story.ts')).story({ rules })),
 })
 
+const codeOptions = section({
+  train: source,
+  heldOut: source.optional(),
+  rules,
+  agents: z.union([z.literal(1), z.literal(2)]).default(2),
+  sandbox: choice(['bubblewrap', 'process']).default('bubblewrap'),
+  workers: count.optional(),
+})
+
+const codeFields = { fields: ['prompt', 'test', 'entry_point'] }
+
+function codeEntry(name: string, about: string): TaskEntry<z.infer<typeof codeOptions>> {
+  return entry({
+    about,
+    options: codeOptions,
+    create: async ({ train, heldOut, rules, agents, sandbox, workers }, { log } = {}) => {
+      const { loadItems } = await import('./data.ts')
+      const { codeTask } = await import('./code/task.ts')
+      const load = (from: z.infer<typeof source>) => {
+        const { file, ...part } = typeof from === 'string' ? { file: from } : from
+        return loadItems<CodeItem>(file, { ...codeFields, ...part })
+      }
+      const items = await load(train)
+      const sandboxOptions = { mode: sandbox, ...(workers && { workers }), ...(log && { log }) }
+      const settings = { name, items, rules, agents, sandboxOptions }
+      return asTask(codeTask(heldOut === undefined ? settings : { ...settings, heldOut: await load(heldOut) }))
+    },
+    scorer: async (rules) => {
+      const { createCodeReward } = await import('./code/reward.ts')
+      const reward = createCodeReward({ rules })
+      const texts = (joint: Joint) => joint.map(({ text }) => text)
+      return {
+        reward: (item, joint, { signal }) => reward.score(item as CodeItem, texts(joint), signal),
+        dispose: () => reward.dispose(),
+      }
+    },
+  })
+}
+
 /** Every built-in task. */
-export const taskRegistry = { tldr: tldrEntry, arxiv: arxivEntry, story: storyEntry } as const
+export const taskRegistry = {
+  tldr: tldrEntry,
+  arxiv: arxivEntry,
+  story: storyEntry,
+  humaneval: codeEntry('humaneval', 'a helper and the function that calls it, for problems of the HumanEval form'),
+  coophumaneval: codeEntry('coophumaneval', 'the same for CoopHumanEval, whose problems gain from a helper'),
+} as const
 
 /** Name of a built-in task. */
 export type TaskName = keyof typeof taskRegistry

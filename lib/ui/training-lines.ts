@@ -70,7 +70,7 @@ export function endLine({ reason, steps, seconds, best }: RunEnd): string {
 export function sampleTable(row: SampleRow, columns: number, paint: Paint): string[] {
   const width = Math.max(20, columns - 2)
   const parts = Object.entries(row.parts).map(([name, value]) => `${name} ${formatMetric(value)}`)
-  const reward = `reward ${formatMetric(row.reward)}${parts.length > 0 ? ` = ${parts.join(' + ')}` : ''}`
+  const reward = `reward ${formatMetric(row.reward)}${parts.length > 0 ? ` (${parts.join(', ')})` : ''}`
   const title = `sample of step ${row.step}, item ${row.item}  ${reward}`
   const lines = [paint('dim', '┌ ') + paint('bold', truncate(title, width))]
   const add = (text: string) => lines.push(paint('dim', '│ ') + text)

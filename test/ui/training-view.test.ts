@@ -168,7 +168,7 @@ test('quiet shows warnings only', (t) => {
 
 test('a sample table shows the prompt once, each text, the reward parts and advantages', (t) => {
   t.deepEqual(sampleTable(row, 60, paintNever), [
-    '┌ sample of step 3, item 7  reward 1.500 = structure 0.500 …',
+    '┌ sample of step 3, item 7  reward 1.500 (structure 0.500, …',
     '│ Once upon a time',
     '│ short: 5 tokens, advantage +0.500',
     '│   there was',
