@@ -146,7 +146,7 @@ function parse(args) {
 async function runStep(step, { root, env, print, quiet }) {
   const start = performance.now()
   const label = step.name.padEnd(10)
-  const outcome = await step.run({ root, env, log: (line) => print(`  ${label}  ${line} ...`) })
+  const outcome = await step.run({ root, env, log: (line) => print(`  ${label}  ${line}`) })
   if (quiet && 'same' in outcome) return
   const seconds = ((performance.now() - start) / 1000).toFixed(1).padStart(6)
   print(`${'done' in outcome ? '+' : '='} ${label} ${seconds} s  ${outcome.done ?? outcome.same}`)
