@@ -12,6 +12,6 @@ const run = train({
   optimizer: { learningRate: 1e-3, maxGradNorm: 1 },
   steps: 20,
   promptsPerStep: 4,
+  runDir: 'runs/story-api',
 })
 for await (const step of run) console.log(step.index, step.metrics['reward/mean'])
-await team.save('runs/story-api/final')

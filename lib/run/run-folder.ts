@@ -2,6 +2,7 @@ import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { stringify } from 'yaml'
 import { MagrpoError } from '../errors.ts'
+import { cannotWrite } from './cannot-write.ts'
 
 /** What a run folder holds, by name. */
 export const runFiles = {
@@ -50,7 +51,7 @@ export class RunFolder {
     }
     const entries = await readdir(path).catch(() => undefined)
     if (entries?.length === 0) return new RunFolder(path, false)
-    const what = entries === undefined ? 'is a file' : `exists already and holds ${entries.length} files`
+    const what = entries === undefined ? 'is a file' : 'exists already and is not empty'
     const message = `The run folder ${path} ${what}. Choose another with --run-dir, or remove it if it is no longer needed.`
     throw new MagrpoError('ERR_RUN_EXISTS', message, { details: { path } })
   }
@@ -114,13 +115,6 @@ export class RunFolder {
       throw cannotWrite(this.file(name), cause)
     }
   }
-}
-
-function cannotWrite(path: string, cause: unknown): MagrpoError {
-  return new MagrpoError('ERR_RUN', `${path} cannot be written: ${(cause as Error).message}.`, {
-    details: { path },
-    cause,
-  })
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): void {

@@ -5,7 +5,7 @@ import { type RunFolder, runFiles } from './run-folder.ts'
 /** What {@link RunRecorder} can be told. */
 export interface RecorderOptions {
   /** Called with the options of the run as training resolved them, before any work. */
-  onResolved?(options: ResolvedTrainOptions): void | Promise<void>
+  onResolved?(options: ResolvedTrainOptions, folder: RunFolder): void | Promise<void>
 }
 
 /**
@@ -14,21 +14,24 @@ export interface RecorderOptions {
  * too; `reason` in `result.json` tells.
  */
 export class RunRecorder implements RunSink {
-  readonly #folder: RunFolder
+  readonly #open: () => Promise<RunFolder>
   readonly #options: RecorderOptions
+  #opened?: RunFolder
   #metrics?: JsonLinesWriter
   #timings?: JsonLinesWriter
   #samples?: JsonLinesWriter
   /** Whether training began: from here on the folder holds something. */
   started = false
 
-  constructor(folder: RunFolder, options: RecorderOptions = {}) {
-    this.#folder = folder
+  /** @param folder where to, or what makes it when training begins */
+  constructor(folder: RunFolder | (() => Promise<RunFolder>), options: RecorderOptions = {}) {
+    this.#open = typeof folder === 'function' ? folder : async () => folder
     this.#options = options
   }
 
   async onStart(options: ResolvedTrainOptions): Promise<void> {
-    await this.#options.onResolved?.(options)
+    this.#opened = await this.#open()
+    await this.#options.onResolved?.(options, this.#opened)
     this.#metrics = await JsonLinesWriter.open(this.#folder.file(runFiles.metrics))
     this.#timings = await JsonLinesWriter.open(this.#folder.file(runFiles.timings))
     this.#samples = await JsonLinesWriter.open(this.#folder.file(runFiles.samples))
@@ -61,6 +64,11 @@ export class RunRecorder implements RunSink {
       error instanceof Error ? { error: { code: (error as { code?: unknown }).code, message: error.message } } : {}
     const result = { reason, steps, seconds, best: evaluation(end.best), last: evaluation(end.last), ...failure }
     await this.#folder.writeJson(runFiles.result, result)
+  }
+
+  get #folder(): RunFolder {
+    if (!this.#opened) throw new Error('the run was not started')
+    return this.#opened
   }
 
   async #write(line: Record<string, unknown>, report: { timings: object; samples: SampleRow[] }): Promise<void> {

@@ -80,9 +80,9 @@ export function sampleTable(row: SampleRow, columns: number, paint: Paint): stri
   for (const [index, agent] of row.agents.entries()) {
     const advantage = agent.advantage === null ? '' : `, advantage ${signed(agent.advantage)}`
     const cut = agent.finish === 'length' ? ', cut off' : ''
-    add(paint('cyan', truncate(`${plain(agent.name)}: ${agent.tokens} tokens${advantage}${cut}`, width)))
+    add(paint('cyan', truncate(`${plain(agent.name)}: ${agent.tokens} ${agent.tokens === 1 ? 'token' : 'tokens'}${advantage}${cut}`, width)))
     if (!isShared) for (const line of wrap(prompts[index]!, width - 2, 3)) add(`  ${paint('dim', line)}`)
-    for (const line of wrap(agent.completion.trim(), width - 2, 8)) add(`  ${line}`)
+    for (const line of wrap(agent.completion.trim(), width - 2, 8)) add(`  ${line}`.trimEnd())
   }
   lines.push(paint('dim', '└'))
   return lines
@@ -184,7 +184,7 @@ function memoryText(timings: Metrics): string {
 const rate = (tokensPerSecond: number | undefined) =>
   tokensPerSecond === undefined ? '–' : `${formatCount(tokensPerSecond)} tok/s`
 const percent = (value: number) => `${Math.round(value * 100)} %`
-const signed = (value: number) => `${value < 0 ? '−' : '+'}${formatMetric(Math.abs(value))}`
+const signed = (value: number) => `${value < 0 ? '−' : value > 0 ? '+' : ''}${formatMetric(Math.abs(value))}`
 
 function promptText(prompt: string | ChatMessage[]): string {
   return typeof prompt === 'string' ? prompt : prompt.map(({ role, content }) => `${role}: ${content}`).join('\n')

@@ -1,0 +1,37 @@
+import type { Run } from '../rl/run.ts'
+import { train as trainTeam } from '../rl/train.ts'
+import type { TrainOptions } from '../rl/types.ts'
+import { describeEnvironment } from './environment.ts'
+import { RunFolder, runFiles } from './run-folder.ts'
+import { RunRecorder } from './run-recorder.ts'
+
+/** What {@link train} takes. */
+export interface RecordedTrainOptions<Item = unknown> extends TrainOptions<Item> {
+  /** Folder the run is recorded in, made when it begins: see {@link RunRecorder}. Defaults to none. */
+  runDir?: string
+}
+
+/**
+ * Trains a team on a task, and records the run in `runDir` where one is given.
+ *
+ * Nothing happens until the run is iterated or its `result` is read:
+ *
+ * ```ts
+ * for await (const step of train(options)) console.log(step.index, step.metrics['reward/mean'])
+ * ```
+ *
+ * The iteration rejects with `ERR_RUN_EXISTS` if `runDir` holds something already.
+ *
+ * @throws ConfigError or MagrpoError `ERR_TASK` at once, for options that are out of range or do not fit each other
+ */
+export function train<Item>(options: RecordedTrainOptions<Item>): Run {
+  const { runDir, sinks = [], ...rest } = options
+  if (runDir === undefined) return trainTeam(options)
+  const open = async () => {
+    const folder = await RunFolder.create(runDir)
+    await folder.writeJson(runFiles.environment, await describeEnvironment())
+    return folder
+  }
+  const recorder = new RunRecorder(open, { onResolved: (resolved, folder) => folder.writeConfig(resolved) })
+  return trainTeam({ ...rest, sinks: [recorder, ...sinks] })
+}

@@ -1,0 +1,57 @@
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import test from 'ava'
+import { runCli } from '../support/cli.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+
+const yaml = 'team: { model: no-such-model }\ntask: story\noptimizer: { learningRate: 1e-4 }\nsteps: 2\n'
+
+test('a configuration that is not valid lists everything that is wrong with it', async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'bad.yaml'), `${yaml}promptPerStep: 2\nalgorithm: { groupsize: 3 }\n`)
+  const result = await runCli(['train', join(folder, 'bad.yaml'), '--json'])
+  t.is(result.code, 1)
+  t.is(result.stdout, '')
+  t.regex(result.stderr, /^magrpo: .*bad\.yaml is not valid:\n/)
+  t.regex(result.stderr, /promptPerStep: unknown key; did you mean "promptsPerStep"\? \(line 5\)\n/)
+  t.regex(result.stderr, /algorithm\.groupsize: unknown key; did you mean "groupSize"\? \(line 6\)\n/)
+  t.regex(result.stderr, /code: ERR_CONFIG\n$/)
+})
+
+test('an existing run folder is left alone', async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'run.yaml'), yaml)
+  await mkdir(join(folder, 'runs/run'), { recursive: true })
+  await writeFile(join(folder, 'runs/run/metrics.jsonl'), '')
+  const result = await runCli(['train', 'run.yaml'], { cwd: folder })
+  t.is(result.code, 1)
+  t.regex(
+    result.stderr,
+    /^magrpo: The run folder runs\/run exists already and is not empty\. Choose another with --run-dir/,
+  )
+  t.regex(result.stderr, /code: ERR_RUN_EXISTS\n$/)
+})
+
+test('a run that cannot begin leaves no folder behind', async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'run.yaml'), yaml)
+  const result = await runCli(['train', 'run.yaml', '--run-dir', 'mine'], { cwd: folder })
+  t.is(result.code, 1)
+  t.regex(result.stderr, /code: ERR_/)
+  t.deepEqual(await readdir(folder), ['run.yaml'])
+})
+
+test('wrong usage is exit code 2', async (t) => {
+  const cases: [string[], RegExp][] = [
+    [['train'], /missing required argument 'config'/],
+    [['train', 'x.yaml', '--steps', '0'], /expected a whole number from 1 up/],
+    [['train', 'x.yaml', '--seed', '-1'], /expected a whole number from 0 to 4294967295/],
+    [['train', 'x.yaml', '--set', 'steps'], /expected path\.to\.key=value/],
+    [['eval'], /expected a run folder, a configuration, or --task with --model/],
+  ]
+  for (const [args, message] of cases) {
+    const result = await runCli(args)
+    t.is(result.code, 2, args.join(' '))
+    t.regex(result.stderr, message)
+  }
+})

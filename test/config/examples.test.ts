@@ -1,0 +1,14 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'ava'
+import { loadConfig } from '../../lib/config/load.ts'
+import { repositoryDir } from '../support/fixtures.ts'
+
+const folder = join(repositoryDir, 'examples')
+
+for (const name of readdirSync(folder).filter((file) => file.endsWith('.yaml'))) {
+  test(`examples/${name} is a valid configuration, named as its file`, async (t) => {
+    const config = await loadConfig(join(folder, name))
+    t.is(`${config.name}.yaml`, name)
+  })
+}
