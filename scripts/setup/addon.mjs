@@ -22,6 +22,8 @@ export function addonInputs(root, libtorch, env = process.env) {
   const facts = {
     libtorch: [libtorch.dir, libtorch.version, libtorch.variant],
     compiler: [env.CC, env.CXX, env.CXXFLAGS, env.LDFLAGS].map((value) => value ?? null),
+    // cmake-js takes ninja where it is there; a folder configured for the other generator cannot be used.
+    ninja: which('ninja', env) !== null,
     root,
     arch: process.arch,
   }

@@ -76,6 +76,8 @@ test('the addon is built again when what it is made of changes, and only then', 
   t.is(decide({ ...libtorch, version: '2.14.0' }), 'configure')
   t.is(decide({ ...libtorch, dir: '/other' }), 'configure')
   t.is(decide(libtorch, { CXX: 'clang++' }), 'configure')
+  makeProgram(path.join(folder, 'tools'), 'ninja')
+  t.is(decide(libtorch, { PATH: path.join(folder, 'tools') }), 'configure', 'another generator')
   write(folder, 'native/core/b.h', '')
   t.is(decide(), 'build', 'a new file')
 })
