@@ -13,6 +13,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { lastLines, runLong, SetupError } from './setup/common.mjs'
 import { defaultVersion, describe, inspectLibtorch, isSupported, rangeText } from './setup/libtorch-folder.mjs'
+import { isAlive } from './setup/lock.mjs'
 import { probePython } from './setup/python.mjs'
 
 /** @typedef {import('./setup/libtorch-folder.mjs').Libtorch & { rule: string }} FoundLibtorch */
@@ -156,8 +157,9 @@ async function fetchWheel(env, log, tried) {
 async function downloadAndUnpack(env, python, args) {
   const cache = cacheFolder(env)
   const work = path.join(cache, `.fetch-${process.pid}`)
-  rmSync(work, { recursive: true, force: true })
-  mkdirSync(work, { recursive: true })
+  mkdirSync(cache, { recursive: true })
+  removeAbandoned(cache)
+  mkdirSync(work)
   try {
     const base = ['-m', 'pip', 'download', '--no-deps', '--only-binary', ':all:', '--disable-pip-version-check']
     const spec = [...args, '--dest', work, `torch==${defaultVersion}`]
@@ -176,6 +178,16 @@ async function downloadAndUnpack(env, python, args) {
     return typeof libtorch === 'string' ? libtorch : { libtorch, source: sourceOf(download.output) ?? wheel }
   } finally {
     rmSync(work, { recursive: true, force: true })
+  }
+}
+
+// A set-up that was killed could not delete what it had fetched.
+function removeAbandoned(cache) {
+  for (const name of readdirSync(cache)) {
+    const pid = /^\.fetch-(\d+)$/.exec(name)?.[1]
+    if (pid !== undefined && (Number(pid) === process.pid || !isAlive(Number(pid)))) {
+      rmSync(path.join(cache, name), { recursive: true, force: true })
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 /** What every bug report asks for: the machine, and each thing magrpo stands on. Works where nothing is built. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import type { NativeInfo } from './addon-types.ts'
@@ -80,7 +80,7 @@ function diagnoseLibtorch(
   env: NodeJS.ProcessEnv,
 ): Pick<DoctorReport, 'libtorch' | 'libtorchError'> {
   const built = stampedLibtorch(root)
-  if (built !== null) return { libtorch: built, libtorchError: null }
+  if (built !== null && existsSync(built.dir)) return { libtorch: built, libtorchError: null }
   try {
     const { found, tried } = scripts.findLibtorch(env)
     const error = `none was found (${tried.join('; ')}). Run \`npx magrpo setup\`.`

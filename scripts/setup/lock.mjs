@@ -51,7 +51,8 @@ function ownerOf(file) {
   }
 }
 
-function isAlive(pid) {
+/** @returns {boolean} whether a process of that number runs */
+export function isAlive(pid) {
   try {
     process.kill(pid, 0)
     return true

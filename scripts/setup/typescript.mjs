@@ -24,7 +24,7 @@ export function isCompiled(root, inputs) {
 export async function ensureTypescript({ root, env = process.env }) {
   const inputs = typescriptInputs(root)
   if (isCompiled(root, inputs)) return null
-  const fresh = path.join(root, `dist.${process.pid}`)
+  const fresh = path.join(root, 'build', `dist-${process.pid}`)
   try {
     const tsc = compilerOf(root)
     const args = [tsc, '-p', 'tsconfig.build.json', '--outDir', fresh]

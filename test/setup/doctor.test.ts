@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import test from 'ava'
 import { doctorText } from '../../lib/cli/doctor.ts'
@@ -43,12 +43,15 @@ test('the libtorch shown is the one the addon was built with', async (t) => {
   const other = makeLibtorch(path.join(folder, 'other'), '2.12.0')
   const env = { PATH: '/nowhere', HOME: folder, MAGRPO_LIBTORCH: other }
   t.like((await diagnose({ root: folder, env })).libtorch, { dir: other, version: '2.12.0', rule: 'MAGRPO_LIBTORCH' })
-  const stamp = { dir: '/built/with', version: '2.13.0', variant: 'cpu', rule: 'cache' }
+  const builtWith = makeLibtorch(path.join(folder, 'built-with'), '2.13.0')
+  const stamp = { dir: builtWith, version: '2.13.0', variant: 'cpu', rule: 'cache' }
   mkdirSync(path.join(folder, 'build'))
   writeFileSync(path.join(folder, 'build/setup.json'), JSON.stringify({ libtorch: stamp }))
   const report = await diagnose({ root: folder, env })
   t.deepEqual(report.libtorch, stamp)
   t.is(report.python, null)
+  rmSync(builtWith, { recursive: true })
+  t.is((await diagnose({ root: folder, env })).libtorch?.dir, other, 'one that was deleted is not shown')
 })
 
 test('an addon that crashes or lacks a library is reported, and the doctor lives', async (t) => {

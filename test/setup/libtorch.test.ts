@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -103,6 +104,14 @@ test('a CUDA wheel is refused, and nothing is left in the cache', async (t) => {
   const { cache, env } = machine(t, { version: '2.13.0+cu130', cuda: '13.0' })
   await t.throwsAsync(getLibtorch({ env }), { message: /pip as you configured it: it is a CUDA build \(cu130\)/ })
   t.deepEqual(readdirSync(cache), [])
+})
+
+test('what a killed set-up left in the cache is removed, what a running one fetches is not', async (t) => {
+  const { cache, env } = machine(t)
+  const dead = spawnSync('true').pid
+  for (const pid of [dead, process.ppid]) mkdirSync(path.join(cache, `.fetch-${pid}`), { recursive: true })
+  await getLibtorch({ env })
+  t.deepEqual(readdirSync(cache).sort(), [`.fetch-${process.ppid}`, 'libtorch-2.13.0-cpu'])
 })
 
 test('a broken libtorch in the cache is replaced', async (t) => {
