@@ -1,0 +1,86 @@
+// Exports of the addon; lib/native/addon-types.ts is their documentation.
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <napi.h>
+#include <torch/csrc/api/include/torch/version.h>
+
+#include "binding/conversions.h"
+#include "binding/executor.h"
+#include "binding/handles.h"
+#include "binding/job.h"
+#include "core/device.h"
+#include "core/errors.h"
+
+#if TORCH_VERSION_MAJOR != 2 || TORCH_VERSION_MINOR < 11 || TORCH_VERSION_MINOR > 14
+#error "magrpo supports libtorch 2.11 to 2.14: run `npx magrpo setup`, or point MAGRPO_LIBTORCH at one of these."
+#endif
+
+namespace magrpo::binding {
+namespace {
+
+Napi::Value info_of(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::string reason = cuda_unavailable_reason();
+  Napi::Object cuda = Napi::Object::New(env);
+  cuda.Set("available", reason.empty());
+  cuda.Set("reason", reason.empty() ? env.Null() : Napi::String::New(env, reason).As<Napi::Value>());
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("libtorchVersion", TORCH_VERSION);
+  result.Set("variant", "cpu");
+  result.Set("cpuCapability", at::get_cpu_capability());
+  result.Set("threads", intra_op_threads());
+  result.Set("cuda", cuda);
+  return result;
+}
+
+Napi::Value set_threads(const Napi::CallbackInfo& info) {
+  const double count = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+  if (!(count >= 1 && count <= 1024)) throw_error(info.Env(), "ERR_ARGUMENT", concat("Expected 1 to 1024 threads but received ", count, "."));
+  set_intra_op_threads(static_cast<int>(count));
+  return info.Env().Undefined();
+}
+
+Napi::Value live_objects(const Napi::CallbackInfo& info) {
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("models", model::Decoder::alive());
+  result.Set("policies", train::Policy::alive());
+  result.Set("jobs", live_jobs());
+  return result;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* environment = new Environment(env);
+  env.SetInstanceData(environment);
+  const auto define = [&](Napi::FunctionReference& reference, Napi::Function constructor) {
+    reference = Napi::Persistent(constructor);
+    reference.SuppressDestruct();  // the environment goes down with its values
+  };
+  define(environment->model_constructor, ModelHandle::define(env));
+  define(environment->policy_constructor, PolicyHandle::define(env));
+  define(environment->cancel_flag_constructor, CancelFlagHandle::define(env));
+  exports.Set("CancelFlag", environment->cancel_flag_constructor.Value());
+  exports.Set("loadModel", Napi::Function::New(env, load_model, "loadModel"));
+  exports.Set("info", Napi::Function::New(env, info_of, "info"));
+  exports.Set("setThreads", Napi::Function::New(env, set_threads, "setThreads"));
+  exports.Set("liveObjects", Napi::Function::New(env, live_objects, "liveObjects"));
+  return exports;
+}
+
+}  // namespace
+
+Napi::Function CancelFlagHandle::define(Napi::Env env) {
+  return DefineClass(env, "CancelFlag", {InstanceMethod<&CancelFlagHandle::cancel>("cancel")});
+}
+
+CancelFlagHandle::CancelFlagHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+
+CancelFlagPtr cancel_option(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsObject()) return std::make_shared<CancelFlag>();
+  const Napi::Value flag = info[index].As<Napi::Object>().Get("cancel");
+  if (flag.IsUndefined() || flag.IsNull()) return std::make_shared<CancelFlag>();
+  return unwrap<CancelFlagHandle>(flag, Environment::of(info.Env()).cancel_flag_constructor, "a CancelFlag")->flag();
+}
+
+NODE_API_MODULE(magrpo, init)
+
+}  // namespace magrpo::binding

@@ -1,0 +1,211 @@
+#include "binding/conversions.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "core/errors.h"
+
+namespace magrpo::binding {
+namespace {
+
+Napi::Value field(const Napi::Object& object, const char* name, const char* expected, bool (Napi::Value::*is)() const) {
+  const Napi::Value value = object.Get(name);
+  if (!(value.*is)()) throw_error(object.Env(), "ERR_ARGUMENT", concat("Expected ", expected, " in field \"", name, "\"."));
+  return value;
+}
+
+template <typename T>
+std::vector<T> array_field(const Napi::Object& object, const char* name, napi_typedarray_type type, const char* expected) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
+    throw_error(object.Env(), "ERR_ARGUMENT", concat("Expected ", expected, " in field \"", name, "\"."));
+  const auto array = value.As<Napi::TypedArrayOf<T>>();
+  return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
+}
+
+template <typename Array, typename T>
+Array copy_to_js(Napi::Env env, const std::vector<T>& values) {
+  Array array = Array::New(env, values.size());
+  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(T));
+  return array;
+}
+
+}  // namespace
+
+void throw_error(Napi::Env env, const std::string& code, const std::string& message) {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Value().Set("code", Napi::String::New(env, code));
+  throw error;
+}
+
+Napi::Object object_field(const Napi::Object& object, const char* name) {
+  return field(object, name, "an object", &Napi::Value::IsObject).As<Napi::Object>();
+}
+
+double number_field(const Napi::Object& object, const char* name) {
+  return field(object, name, "a number", &Napi::Value::IsNumber).As<Napi::Number>().DoubleValue();
+}
+
+int64_t integer_field(const Napi::Object& object, const char* name) {
+  const double value = number_field(object, name);
+  if (!(std::floor(value) == value) || std::abs(value) > 9007199254740991.0)
+    throw_error(object.Env(), "ERR_ARGUMENT", concat("Expected an integer in field \"", name, "\" but received ", value, "."));
+  return static_cast<int64_t>(value);
+}
+
+bool boolean_field(const Napi::Object& object, const char* name) {
+  return field(object, name, "a boolean", &Napi::Value::IsBoolean).As<Napi::Boolean>().Value();
+}
+
+std::string string_field(const Napi::Object& object, const char* name) {
+  return field(object, name, "a string", &Napi::Value::IsString).As<Napi::String>().Utf8Value();
+}
+
+std::vector<std::string> strings_field(const Napi::Object& object, const char* name) {
+  const auto array = field(object, name, "an array", &Napi::Value::IsArray).As<Napi::Array>();
+  std::vector<std::string> result;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value value = array.Get(i);
+    if (!value.IsString()) throw_error(object.Env(), "ERR_ARGUMENT", concat("Expected strings in field \"", name, "\"."));
+    result.push_back(value.As<Napi::String>().Utf8Value());
+  }
+  return result;
+}
+
+std::vector<int32_t> int32s_field(const Napi::Object& object, const char* name) {
+  return array_field<int32_t>(object, name, napi_int32_array, "an Int32Array");
+}
+std::vector<uint32_t> uint32s_field(const Napi::Object& object, const char* name) {
+  return array_field<uint32_t>(object, name, napi_uint32_array, "a Uint32Array");
+}
+std::vector<float> floats_field(const Napi::Object& object, const char* name) {
+  return array_field<float>(object, name, napi_float32_array, "a Float32Array");
+}
+std::vector<uint8_t> bytes_field(const Napi::Object& object, const char* name) {
+  return array_field<uint8_t>(object, name, napi_uint8_array, "a Uint8Array");
+}
+
+TokenTree tree_field(const Napi::Object& object, const char* name) {
+  const Napi::Object tree = object_field(object, name);
+  return {int32s_field(tree, "parent"), int32s_field(tree, "offset"), int32s_field(tree, "ids"), int32s_field(tree, "policy")};
+}
+
+model::Config model_config(const Napi::Object& object) {
+  model::Config config;
+  config.vocab_size = integer_field(object, "vocabSize");
+  config.hidden_size = integer_field(object, "hiddenSize");
+  config.intermediate_size = integer_field(object, "intermediateSize");
+  config.num_layers = integer_field(object, "numLayers");
+  config.num_heads = integer_field(object, "numHeads");
+  config.num_kv_heads = integer_field(object, "numKvHeads");
+  config.head_dim = integer_field(object, "headDim");
+  config.rms_norm_eps = number_field(object, "rmsNormEps");
+  const Napi::Object rope = object_field(object, "rope");
+  config.rope = {string_field(rope, "type"),           number_field(rope, "theta"),          number_field(rope, "factor"),
+                 number_field(rope, "lowFreqFactor"), number_field(rope, "highFreqFactor"), integer_field(rope, "originalMaxPositions")};
+  config.qkv_bias = boolean_field(object, "qkvBias");
+  config.output_bias = boolean_field(object, "outputBias");
+  config.mlp_bias = boolean_field(object, "mlpBias");
+  config.qk_norm = boolean_field(object, "qkNorm");
+  config.tie_word_embeddings = boolean_field(object, "tieWordEmbeddings");
+  for (const int32_t window : int32s_field(object, "slidingWindows")) config.sliding_windows.push_back(window);
+  config.check();
+  return config;
+}
+
+std::vector<model::TensorSource> tensor_sources(const Napi::Value& value) {
+  std::vector<model::TensorSource> sources;
+  if (!value.IsArray()) throw_error(value.Env(), "ERR_ARGUMENT", "Expected an array of tensor sources.");
+  const auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value element = array.Get(i);
+    if (!element.IsObject()) throw_error(value.Env(), "ERR_ARGUMENT", "Expected tensor sources to be objects.");
+    const auto object = element.As<Napi::Object>();
+    const std::string dtype = string_field(object, "dtype");
+    model::TensorSource source{string_field(object, "name"), string_field(object, "file"), at::kFloat, {}, integer_field(object, "begin")};
+    if (dtype == "F16") source.dtype = at::kHalf;
+    else if (dtype == "BF16") source.dtype = at::kBFloat16;
+    else if (dtype != "F32")
+      throw Error("ERR_MODEL_FORMAT", concat("Expected dtype F32, F16 or BF16 for tensor \"", source.name, "\" but received ", dtype, "."));
+    const auto shape = field(object, "shape", "an array", &Napi::Value::IsArray).As<Napi::Array>();
+    for (uint32_t d = 0; d < shape.Length(); ++d) source.shape.push_back(shape.Get(d).ToNumber().Int64Value());
+    sources.push_back(std::move(source));
+  }
+  return sources;
+}
+
+rollout::Sampling sampling(const Napi::Object& object) {
+  rollout::Sampling result{number_field(object, "temperature"), integer_field(object, "topK"), number_field(object, "topP"),
+                           number_field(object, "minP"), number_field(object, "repetitionPenalty"), int32s_field(object, "stopIds"), {}};
+  const auto strings = field(object, "stopStrings", "an array", &Napi::Value::IsArray).As<Napi::Array>();
+  for (uint32_t i = 0; i < strings.Length(); ++i) {
+    const Napi::Value value = strings.Get(i);
+    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+      throw_error(object.Env(), "ERR_ARGUMENT", "Expected stop strings as Uint8Arrays of UTF-8.");
+    const auto bytes = value.As<Napi::Uint8Array>();
+    result.stop_strings.emplace_back(reinterpret_cast<const char*>(bytes.Data()), bytes.ElementLength());
+  }
+  return result;
+}
+
+train::StepOptions step_options(const Napi::Object& object) {
+  return {number_field(object, "learningRate"), number_field(object, "beta1"),       number_field(object, "beta2"),
+          number_field(object, "epsilon"),      number_field(object, "weightDecay"), number_field(object, "maxGradNorm")};
+}
+
+Napi::Float32Array to_js(Napi::Env env, const std::vector<float>& values) { return copy_to_js<Napi::Float32Array>(env, values); }
+Napi::Int32Array to_js(Napi::Env env, const std::vector<int32_t>& values) { return copy_to_js<Napi::Int32Array>(env, values); }
+
+Napi::Value to_js(Napi::Env env, const rollout::GenerateResult& result) {
+  std::vector<int32_t> offset{0}, ids;
+  std::vector<float> log_probs, entropies;
+  std::vector<uint8_t> stopped;
+  for (const auto& row : result.rows) {
+    ids.insert(ids.end(), row.ids.begin(), row.ids.end());
+    log_probs.insert(log_probs.end(), row.log_probs.begin(), row.log_probs.end());
+    entropies.insert(entropies.end(), row.entropies.begin(), row.entropies.end());
+    offset.push_back(static_cast<int32_t>(ids.size()));
+    stopped.push_back(row.stopped ? 1 : 0);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("offset", to_js(env, offset));
+  object.Set("ids", to_js(env, ids));
+  object.Set("logProbs", to_js(env, log_probs));
+  object.Set("entropies", to_js(env, entropies));
+  object.Set("stopped", copy_to_js<Napi::Uint8Array>(env, stopped));
+  object.Set("prefillTokens", static_cast<double>(result.prefill_tokens));
+  object.Set("prefillSeconds", result.prefill_seconds);
+  object.Set("decodeSeconds", result.decode_seconds);
+  return object;
+}
+
+Napi::Value to_js(Napi::Env env, const train::ScoreResult& result) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("logProbs", to_js(env, result.log_probs));
+  object.Set("entropies", to_js(env, result.entropies));
+  object.Set("seconds", result.seconds);
+  return object;
+}
+
+Napi::Value to_js(Napi::Env env, const train::StepResult& result) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("gradNorm", result.grad_norm);
+  object.Set("skipped", result.skipped);
+  return object;
+}
+
+Napi::Value to_js(Napi::Env env, const std::vector<model::TensorInfo>& tensors) {
+  Napi::Array array = Napi::Array::New(env, tensors.size());
+  for (uint32_t i = 0; i < tensors.size(); ++i) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", tensors[i].name);
+    object.Set("dtype", tensors[i].dtype == at::kBFloat16 ? "BF16" : "F32");
+    Napi::Array shape = Napi::Array::New(env, tensors[i].shape.size());
+    for (uint32_t d = 0; d < tensors[i].shape.size(); ++d) shape.Set(d, static_cast<double>(tensors[i].shape[d]));
+    object.Set("shape", shape);
+    array.Set(i, object);
+  }
+  return array;
+}
+
+}  // namespace magrpo::binding

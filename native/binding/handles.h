@@ -1,0 +1,108 @@
+// The classes JavaScript holds: a model, a policy, a cancel flag. They own nothing heavy but shared pointers; memory is freed on
+// the executor by dispose(), or by the garbage collector when nothing runs any more.
+#pragma once
+
+#include <napi.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "binding/job.h"
+#include "core/cancel.h"
+#include "core/live_objects.h"
+#include "model/decoder.h"
+#include "rollout/generate.h"
+#include "train/policy.h"
+
+namespace magrpo::binding {
+
+// What a model handle shares with its jobs.
+struct ModelState : Counted<ModelState> {
+  using Counted<ModelState>::alive;
+  std::shared_ptr<model::Decoder> decoder;
+  std::shared_ptr<const rollout::TokenBytes> token_bytes;
+  std::string device;
+  int64_t parameter_count = 0;
+  int64_t weight_bytes = 0;
+  std::atomic<bool> has_full_policy{false};
+  std::vector<model::TensorInfo> tensors;
+};
+
+// What a policy handle shares with its jobs.
+struct PolicyState {
+  std::shared_ptr<ModelState> model;
+  std::shared_ptr<train::Policy> policy;
+};
+
+class CancelFlagHandle : public Napi::ObjectWrap<CancelFlagHandle> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit CancelFlagHandle(const Napi::CallbackInfo& info);
+  const CancelFlagPtr& flag() const { return flag_; }
+
+ private:
+  void cancel(const Napi::CallbackInfo&) { flag_->cancel(); }
+
+  CancelFlagPtr flag_ = std::make_shared<CancelFlag>();
+};
+
+class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  // Made by load_model only, which fills in the state.
+  explicit ModelHandle(const Napi::CallbackInfo& info);
+  void adopt(std::shared_ptr<ModelState> state);
+  void Finalize(Napi::Env env) override;
+
+ private:
+  Napi::Value create_policy(const Napi::CallbackInfo& info);
+  Napi::Value set_token_bytes(const Napi::CallbackInfo& info);
+  Napi::Value generate(const Napi::CallbackInfo& info);
+  Napi::Value log_probs(const Napi::CallbackInfo& info);
+  Napi::Value accumulate(const Napi::CallbackInfo& info);
+  Napi::Value logits(const Napi::CallbackInfo& info);
+  Napi::Value tensors(const Napi::CallbackInfo& info);
+  Napi::Value write_tensors(const Napi::CallbackInfo& info);
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+  Napi::Value score(const Napi::CallbackInfo& info, bool with_gradient);
+  // The state, or a thrown ERR_DISPOSED.
+  std::shared_ptr<ModelState> state(Napi::Env env) const;
+
+  std::shared_ptr<ModelState> state_;
+};
+
+class PolicyHandle : public Napi::ObjectWrap<PolicyHandle> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit PolicyHandle(const Napi::CallbackInfo& info);
+  void adopt(std::shared_ptr<PolicyState> state);
+  std::shared_ptr<PolicyState> state(Napi::Env env) const;
+
+ private:
+  Napi::Value step(const Napi::CallbackInfo& info);
+  Napi::Value zero_grad(const Napi::CallbackInfo& info);
+  Napi::Value tensors(const Napi::CallbackInfo& info);
+  Napi::Value write_tensors(const Napi::CallbackInfo& info);
+  Napi::Value read_tensors(const Napi::CallbackInfo& info);
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<PolicyState> state_;
+};
+
+// The addon's loadModel(spec, job).
+Napi::Value load_model(const Napi::CallbackInfo& info);
+
+// Options that every asynchronous call may get as its argument number `index`: { cancel }.
+CancelFlagPtr cancel_option(const Napi::CallbackInfo& info, size_t index);
+
+// Checks that `value` is an instance of `constructor`: napi_unwrap alone does not look at types.
+template <typename Handle>
+Handle* unwrap(const Napi::Value& value, const Napi::FunctionReference& constructor, const char* what) {
+  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(constructor.Value()))
+    throw Napi::TypeError::New(value.Env(), std::string("Expected ") + what + ".");
+  return Handle::Unwrap(value.As<Napi::Object>());
+}
+
+}  // namespace magrpo::binding

@@ -1,0 +1,185 @@
+#include "binding/job.h"
+
+#include <c10/util/Exception.h>
+
+#include <atomic>
+#include <new>
+
+#include "core/errors.h"
+
+namespace magrpo::binding {
+namespace {
+
+std::atomic<int> jobs_alive{0};
+
+struct Failure {
+  std::string code;
+  std::string message;
+  std::string trace;
+};
+
+Failure describe_current_exception() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return {error.code(), error.what(), ""};
+  } catch (const c10::OutOfMemoryError& error) {
+    return {"ERR_OUT_OF_MEMORY", error.what_without_backtrace(), error.what()};
+  } catch (const c10::Error& error) {
+    const std::string text = error.what_without_backtrace();
+    // libtorch reports a failed allocation on the CPU as a plain error.
+    const bool memory = text.find("DefaultCPUAllocator") != std::string::npos;
+    return {memory ? "ERR_OUT_OF_MEMORY" : "ERR_NATIVE", text, error.what()};
+  } catch (const std::bad_alloc&) {
+    return {"ERR_OUT_OF_MEMORY", "Memory ran out. Use fewer samples, shorter completions or a smaller maxTokensPerMicroBatch.", ""};
+  } catch (const std::exception& error) {
+    return {"ERR_NATIVE", error.what(), ""};
+  } catch (...) {
+    return {"ERR_NATIVE", "An unknown native error.", ""};
+  }
+}
+
+Napi::Value to_error(Napi::Env env, const Failure& failure) {
+  Napi::Object error = Napi::Error::New(env, failure.message).Value();
+  error.Set("code", Napi::String::New(env, failure.code));
+  if (!failure.trace.empty()) error.Set("trace", Napi::String::New(env, failure.trace));
+  return error;
+}
+
+}  // namespace
+
+class Environment::Job : public Task, public std::enable_shared_from_this<Environment::Job> {
+ public:
+  Job(Environment& environment, Napi::Env env, JobSpec spec)
+      : environment_(environment), deferred_(Napi::Promise::Deferred::New(env)), spec_(std::move(spec)) {
+    reads = spec_.reads;
+    writes = spec_.writes;
+    if (!spec_.cancel) spec_.cancel = std::make_shared<CancelFlag>();
+    ++jobs_alive;
+  }
+  ~Job() override { --jobs_alive; }
+
+  bool advance() override {
+    try {
+      spec_.cancel->check();
+      return spec_.advance();
+    } catch (...) {
+      failure_ = std::make_unique<Failure>(describe_current_exception());
+      return true;
+    }
+  }
+  void finished() override { environment_.finish(shared_from_this()); }
+
+  void cancel() { spec_.cancel->cancel(); }
+  const std::string& device() const { return spec_.device; }
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+  void settle(Napi::Env env) {
+    try {
+      if (failure_) deferred_.Reject(to_error(env, *failure_));
+      else deferred_.Resolve(spec_.result ? spec_.result(env) : env.Undefined());
+    } catch (const Napi::Error& error) {
+      deferred_.Reject(error.Value());
+    }
+    release();
+  }
+
+  // Lets go of JavaScript values. On JavaScript's thread: the executor may hold the last pointer to the job itself.
+  void release() {
+    spec_.result = nullptr;
+    spec_.callback.reset();
+    spec_.keep.clear();
+  }
+
+ private:
+  Environment& environment_;
+  Napi::Promise::Deferred deferred_;
+  JobSpec spec_;
+  std::unique_ptr<Failure> failure_;
+};
+
+Environment::Environment(Napi::Env env) {
+  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "magrpo"), 0, 1, nullptr, nullptr, this, on_wake,
+                                  &wake_);
+  napi_unref_threadsafe_function(env, wake_);  // an idle addon does not keep the process alive
+  napi_add_env_cleanup_hook(env, on_teardown, this);
+}
+
+Environment& Environment::of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
+
+Napi::Promise Environment::start(Napi::Env env, JobSpec spec) {
+  auto job = std::make_shared<Job>(*this, env, std::move(spec));
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (running_.empty()) napi_ref_threadsafe_function(env, wake_);
+    running_.insert(job);
+    ++unfinished_;
+  }
+  Executor::of(job->device()).submit(job);
+  return job->promise();
+}
+
+void Environment::post(std::function<void(Napi::Env)> event) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (closing_) return;
+  events_.push_back(std::move(event));
+  napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
+}
+
+void Environment::finish(std::shared_ptr<Job> job) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  --unfinished_;
+  if (closing_) {
+    drained_.notify_all();
+    return;
+  }
+  events_.push_back([this, job](Napi::Env env) { settle(env, job); });
+  napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
+}
+
+void Environment::settle(Napi::Env env, const std::shared_ptr<Job>& job) {
+  job->settle(env);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  running_.erase(job);
+  if (running_.empty()) napi_unref_threadsafe_function(env, wake_);
+}
+
+void Environment::on_wake(napi_env raw_env, napi_value, void* context, void*) {
+  if (raw_env == nullptr) return;
+  auto* self = static_cast<Environment*>(context);
+  const Napi::Env env(raw_env);
+  const Napi::HandleScope scope(env);
+  std::deque<std::function<void(Napi::Env)>> events;
+  {
+    const std::lock_guard<std::mutex> lock(self->mutex_);
+    events.swap(self->events_);
+  }
+  for (auto& event : events) {
+    const Napi::HandleScope event_scope(env);
+    try {
+      event(env);
+    } catch (const Napi::Error& error) {
+      napi_fatal_exception(env, error.Value());  // a callback threw: it surfaces as an uncaught exception, not as silence
+    }
+  }
+}
+
+void Environment::on_teardown(void* environment) {
+  auto* self = static_cast<Environment*>(environment);
+  std::set<std::shared_ptr<Job>> jobs;
+  std::deque<std::function<void(Napi::Env)>> events;
+  {
+    std::unique_lock<std::mutex> lock(self->mutex_);
+    self->closing_ = true;
+    for (const auto& job : self->running_) job->cancel();
+    self->drained_.wait(lock, [self] { return self->unfinished_ == 0; });
+    jobs.swap(self->running_);
+    events.swap(self->events_);
+  }
+  for (const auto& job : jobs) job->release();
+  napi_release_threadsafe_function(self->wake_, napi_tsfn_abort);
+}
+
+int live_jobs() { return jobs_alive.load(); }
+
+}  // namespace magrpo::binding

@@ -1,0 +1,77 @@
+// An asynchronous call: arguments are converted on JavaScript's thread, slices run on the executor, the promise is settled on
+// JavaScript's thread again.
+#pragma once
+
+#include <napi.h>
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "binding/executor.h"
+#include "core/cancel.h"
+
+namespace magrpo::binding {
+
+class Environment;
+
+// What a call does. Nothing here may touch JavaScript values except `result`.
+struct JobSpec {
+  std::string device = "cpu";
+  std::vector<const void*> reads;
+  std::vector<const void*> writes;
+  CancelFlagPtr cancel;                            // polled by advance
+  std::function<bool()> advance;                   // executor thread; may throw
+  std::function<Napi::Value(Napi::Env)> result;    // JavaScript's thread
+  std::vector<Napi::ObjectReference> keep;         // handles that must not be collected while the job runs
+  std::shared_ptr<Napi::FunctionReference> callback;  // of progress or token events; released on JavaScript's thread
+};
+
+// Per JavaScript environment (main thread or worker): its jobs, and the way back to its thread.
+class Environment {
+ public:
+  explicit Environment(Napi::Env env);
+  ~Environment() = default;
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+  static Environment& of(Napi::Env env);
+
+  // Queues the job and returns its promise.
+  Napi::Promise start(Napi::Env env, JobSpec spec);
+
+  // From the executor thread: runs `event` soon on JavaScript's thread, unless the environment is being torn down.
+  void post(std::function<void(Napi::Env)> event);
+
+  // Constructors of the handle classes.
+  Napi::FunctionReference model_constructor;
+  Napi::FunctionReference policy_constructor;
+  Napi::FunctionReference cancel_flag_constructor;
+
+ private:
+  class Job;
+  friend class Job;
+
+  static void on_wake(napi_env env, napi_value, void* context, void*);
+  // Cancels what runs and waits for it: a worker may be terminated, or the process exit, at any moment.
+  static void on_teardown(void* environment);
+  void finish(std::shared_ptr<Job> job);
+  void settle(Napi::Env env, const std::shared_ptr<Job>& job);
+
+  napi_threadsafe_function wake_ = nullptr;
+  std::mutex mutex_;
+  std::condition_variable drained_;
+  std::set<std::shared_ptr<Job>> running_;  // not yet settled
+  int64_t unfinished_ = 0;                  // still owned by an executor
+  std::deque<std::function<void(Napi::Env)>> events_;
+  bool closing_ = false;
+};
+
+// Number of jobs queued or running in this process.
+int live_jobs();
+
+}  // namespace magrpo::binding

@@ -1,0 +1,350 @@
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+
+#include "binding/conversions.h"
+#include "binding/handles.h"
+#include "core/device.h"
+#include "core/errors.h"
+#include "train/accumulate.h"
+
+namespace magrpo::binding {
+namespace {
+
+struct PolicyList {
+  std::vector<std::shared_ptr<train::Policy>> policies;
+  std::vector<const model::Adapter*> adapters;
+  std::vector<Napi::ObjectReference> keep;
+};
+
+// The policies of a call; each must belong to `model`.
+PolicyList policy_list(Napi::Env env, const Napi::Value& value, const std::shared_ptr<ModelState>& model) {
+  PolicyList list;
+  if (!value.IsArray()) throw_error(env, "ERR_ARGUMENT", "Expected an array of policies.");
+  const auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value element = array.Get(i);
+    const auto state = unwrap<PolicyHandle>(element, Environment::of(env).policy_constructor, "a policy")->state(env);
+    if (state->model != model) throw_error(env, "ERR_ARGUMENT", concat("Expected policy ", i, " to belong to this model."));
+    list.policies.push_back(state->policy);
+    list.adapters.push_back(state->policy->adapter());
+    list.keep.push_back(Napi::Persistent(element.As<Napi::Object>()));
+  }
+  return list;
+}
+
+void require_disposal_order(JobSpec& spec, const std::shared_ptr<ModelState>& model) {
+  spec.device = model->device;
+  spec.reads.push_back(model->decoder.get());
+}
+
+}  // namespace
+
+Napi::Function ModelHandle::define(Napi::Env env) {
+  return DefineClass(env, "Model",
+                     {InstanceMethod<&ModelHandle::create_policy>("createPolicy"),
+                      InstanceMethod<&ModelHandle::set_token_bytes>("setTokenBytes"),
+                      InstanceMethod<&ModelHandle::generate>("generate"),
+                      InstanceMethod<&ModelHandle::log_probs>("logProbs"),
+                      InstanceMethod<&ModelHandle::accumulate>("accumulate"),
+                      InstanceMethod<&ModelHandle::logits>("logits"),
+                      InstanceMethod<&ModelHandle::tensors>("tensors"),
+                      InstanceMethod<&ModelHandle::write_tensors>("writeTensors"),
+                      InstanceMethod<&ModelHandle::dispose>("dispose")});
+}
+
+ModelHandle::ModelHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+
+void ModelHandle::adopt(std::shared_ptr<ModelState> state) {
+  state_ = std::move(state);
+  Napi::Object self = Value();
+  self.Set("parameterCount", static_cast<double>(state_->parameter_count));
+  self.Set("weightBytes", static_cast<double>(state_->weight_bytes));
+}
+
+void ModelHandle::Finalize(Napi::Env env) {
+  if (state_) Napi::MemoryManagement::AdjustExternalMemory(env, -state_->weight_bytes);
+}
+
+std::shared_ptr<ModelState> ModelHandle::state(Napi::Env env) const {
+  if (!state_) throw_error(env, "ERR_DISPOSED", "The model was used after it was disposed.");
+  return state_;
+}
+
+Napi::Value ModelHandle::create_policy(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto model = state(env);
+  const auto options = info[0].As<Napi::Object>();
+  const bool full = string_field(options, "kind") == "full";
+  if (full && model->has_full_policy)
+    throw_error(env, "ERR_ARGUMENT", "Expected at most one full policy a model, but this one has one: load the model once for each agent.");
+  int64_t rank = 0, seed = 0;
+  double scale = 0.0;
+  std::vector<std::string> targets;
+  if (full) {
+    model->has_full_policy = true;
+  } else {
+    rank = integer_field(options, "rank");
+    scale = number_field(options, "scale");
+    targets = strings_field(options, "targets");
+    seed = integer_field(options, "seed");
+  }
+  auto made = std::make_shared<PolicyState>();
+  made->model = model;
+  JobSpec spec;
+  require_disposal_order(spec, model);
+  spec.keep.push_back(Napi::Persistent(Value()));
+  spec.advance = [model, made, full, rank, scale, targets, seed] {
+    made->policy = full ? std::make_shared<train::Policy>(model->decoder)
+                        : std::make_shared<train::Policy>(
+                              model->decoder, model::make_adapter(model->decoder->config(), rank, scale, targets,
+                                                                  static_cast<uint64_t>(seed), model->decoder->device()));
+    return true;
+  };
+  spec.result = [made](Napi::Env env) -> Napi::Value {
+    const Napi::Object object = Environment::of(env).policy_constructor.New({});
+    PolicyHandle::Unwrap(object)->adopt(made);
+    return object;
+  };
+  return Environment::of(env).start(env, std::move(spec));
+}
+
+Napi::Value ModelHandle::set_token_bytes(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto model = state(env);
+  if (!info[0].IsTypedArray() || !info[1].IsTypedArray()) throw_error(env, "ERR_ARGUMENT", "Expected offsets and bytes as typed arrays.");
+  const auto offset = info[0].As<Napi::Int32Array>();
+  const auto bytes = info[1].As<Napi::Uint8Array>();
+  auto table = std::make_shared<rollout::TokenBytes>();
+  table->offset.assign(offset.Data(), offset.Data() + offset.ElementLength());
+  table->bytes.assign(reinterpret_cast<const char*>(bytes.Data()), bytes.ElementLength());
+  const bool rising = !table->offset.empty() && table->offset.front() == 0 &&
+                      std::is_sorted(table->offset.begin(), table->offset.end()) &&
+                      table->offset.back() == static_cast<int64_t>(table->bytes.size());
+  if (!rising) throw_error(env, "ERR_ARGUMENT", "Expected rising offsets from 0 to the number of bytes.");
+  model->token_bytes = std::move(table);
+  return env.Undefined();
+}
+
+Napi::Value ModelHandle::generate(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto model = state(env);
+  const auto object = info[0].As<Napi::Object>();
+  auto request = std::make_shared<rollout::GenerateRequest>();
+  request->tree = tree_field(object, "tree");
+  PolicyList list = policy_list(env, object.Get("policies"), model);
+  request->adapters = list.adapters;
+  const auto segment = int32s_field(object, "rowSegment");
+  const auto limit = int32s_field(object, "rowLimit");
+  const auto stream = uint32s_field(object, "rowStream");
+  if (limit.size() != segment.size() || stream.size() != segment.size() * 5)
+    throw_error(env, "ERR_ARGUMENT", concat("Expected ", segment.size(), " limits and ", segment.size() * 5, " stream numbers but received ",
+                                            limit.size(), " and ", stream.size(), "."));
+  for (size_t b = 0; b < segment.size(); ++b) {
+    const uint32_t* s = &stream[b * 5];
+    request->rows.push_back({segment[b], limit[b], {s[0], s[1], s[2], s[3], s[4]}});
+  }
+  request->sampling = guarded(env, [&] { return sampling(object_field(object, "sampling")); });
+  request->token_bytes = model->token_bytes;
+
+  JobSpec spec;
+  spec.cancel = cancel_option(info, 1);
+  if (object.Get("onTokens").IsFunction()) {
+    spec.callback = std::make_shared<Napi::FunctionReference>(Napi::Persistent(object.Get("onTokens").As<Napi::Function>()));
+    auto* environment = &Environment::of(env);
+    // The event holds the callback weakly: it must be released on JavaScript's thread, with the job.
+    const std::weak_ptr<Napi::FunctionReference> callback = spec.callback;
+    request->on_tokens = [environment, callback](const std::vector<int32_t>& rows, const std::vector<int32_t>& ids) {
+      environment->post([callback, rows, ids](Napi::Env env) {
+        if (const auto function = callback.lock()) function->Call({to_js(env, rows), to_js(env, ids)});
+      });
+    };
+  }
+  require_disposal_order(spec, model);
+  for (const auto& policy : list.policies) spec.reads.push_back(policy.get());
+  spec.keep = std::move(list.keep);
+  spec.keep.push_back(Napi::Persistent(Value()));
+  struct State {
+    std::unique_ptr<rollout::Generation> generation;
+    rollout::GenerateResult result;
+  };
+  auto run = std::make_shared<State>();
+  auto policies = list.policies;
+  const CancelFlagPtr cancel = spec.cancel;
+  spec.advance = [model, request, run, policies, cancel] {
+    if (!run->generation) run->generation = std::make_unique<rollout::Generation>(*model->decoder, std::move(*request), cancel);
+    if (!run->generation->advance()) return false;
+    run->result = run->generation->take_result();
+    run->generation.reset();  // the cache is freed here, not when JavaScript gets round to it
+    return true;
+  };
+  spec.result = [run](Napi::Env env) { return to_js(env, run->result); };
+  return Environment::of(env).start(env, std::move(spec));
+}
+
+Napi::Value ModelHandle::log_probs(const Napi::CallbackInfo& info) { return score(info, false); }
+
+Napi::Value ModelHandle::accumulate(const Napi::CallbackInfo& info) { return score(info, true); }
+
+Napi::Value ModelHandle::score(const Napi::CallbackInfo& info, bool with_gradient) {
+  const Napi::Env env = info.Env();
+  const auto model = state(env);
+  const auto object = info[0].As<Napi::Object>();
+  auto request = std::make_shared<train::ScoreRequest>();
+  request->tree = tree_field(object, "tree");
+  PolicyList list = policy_list(env, object.Get("policies"), model);
+  request->policies = list.policies;
+  request->scored = bytes_field(object, "scored");
+  if (with_gradient) request->weights = floats_field(object, "weights");
+  request->max_tokens_per_micro_batch = integer_field(object, "maxTokensPerMicroBatch");
+
+  JobSpec spec;
+  spec.cancel = cancel_option(info, 1);
+  require_disposal_order(spec, model);
+  for (const auto& policy : list.policies) (with_gradient ? spec.writes : spec.reads).push_back(policy.get());
+  spec.keep = std::move(list.keep);
+  spec.keep.push_back(Napi::Persistent(Value()));
+  struct State {
+    std::unique_ptr<train::Accumulation> accumulation;
+    train::ScoreResult result;
+  };
+  auto run = std::make_shared<State>();
+  const CancelFlagPtr cancel = spec.cancel;
+  spec.advance = [model, request, run, cancel] {
+    if (!run->accumulation) run->accumulation = std::make_unique<train::Accumulation>(*model->decoder, std::move(*request), cancel);
+    if (!run->accumulation->advance()) return false;
+    run->result = run->accumulation->take_result();
+    run->accumulation.reset();
+    return true;
+  };
+  spec.result = [run](Napi::Env env) { return to_js(env, run->result); };
+  return Environment::of(env).start(env, std::move(spec));
+}
+
+Napi::Value ModelHandle::logits(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto model = state(env);
+  const auto wrapper = Napi::Object::New(env);
+  wrapper.Set("tree", info[0]);
+  wrapper.Set("rows", info[2]);
+  const TokenTree tree = tree_field(wrapper, "tree");
+  const auto rows = int32s_field(wrapper, "rows");
+  PolicyList list = policy_list(env, info[1], model);
+  guarded(env, [&] {
+    tree.check(model->decoder->config().vocab_size, static_cast<int64_t>(list.adapters.size()));
+    for (const int32_t row : rows)
+      check_argument(row >= 0 && row < tree.segments() && tree.length(row) > 0, "Expected a non-empty segment but received ", row, ".");
+    return 0;
+  });
+  JobSpec spec;
+  require_disposal_order(spec, model);
+  for (const auto& policy : list.policies) spec.reads.push_back(policy.get());
+  spec.keep = std::move(list.keep);
+  spec.keep.push_back(Napi::Persistent(Value()));
+  auto values = std::make_shared<std::vector<float>>();
+  spec.advance = [model, tree, rows, values, policies = list.policies, adapters = list.adapters] {
+    at::NoGradGuard no_grad;
+    const auto segments = model::segments_by_root(tree);
+    std::vector<int64_t> row_of_token(static_cast<size_t>(tree.tokens()));
+    const auto batch = model::pack_roots(tree, segments, 0, static_cast<int64_t>(segments.size()), model::KeyPlace::kPass, row_of_token);
+    const at::Tensor hidden = model->decoder->forward(batch, adapters, nullptr);
+    for (const int32_t row : rows) {
+      const at::Tensor logits = model->decoder->logits(hidden.narrow(0, row_of_token[tree.offset[row + 1] - 1], 1)).contiguous();
+      values->insert(values->end(), logits.const_data_ptr<float>(), logits.const_data_ptr<float>() + logits.numel());
+    }
+    return true;
+  };
+  spec.result = [values](Napi::Env env) -> Napi::Value { return to_js(env, *values); };
+  return Environment::of(env).start(env, std::move(spec));
+}
+
+Napi::Value ModelHandle::tensors(const Napi::CallbackInfo& info) { return to_js(info.Env(), state(info.Env())->tensors); }
+
+Napi::Value ModelHandle::write_tensors(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto model = state(env);
+  const std::string file = info[0].ToString();
+  const auto bytes = info[1].As<Napi::Uint8Array>();
+  const std::string header(reinterpret_cast<const char*>(bytes.Data()), bytes.ElementLength());
+  JobSpec spec;
+  require_disposal_order(spec, model);
+  spec.keep.push_back(Napi::Persistent(Value()));
+  spec.advance = [model, file, header] {
+    model::write_tensors(file, header, model::named_slices(model->decoder->config(), model->decoder->weights()));
+    return true;
+  };
+  return Environment::of(env).start(env, std::move(spec));
+}
+
+Napi::Value ModelHandle::dispose(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  JobSpec spec;
+  if (state_) {
+    // Runs after every job that reads the model; policies that still hold the decoder let it go with their own disposal.
+    spec.device = state_->device;
+    spec.writes.push_back(state_->decoder.get());
+    spec.advance = [state = state_]() mutable {
+      state->decoder.reset();
+      state->token_bytes.reset();
+      return true;
+    };
+    Napi::MemoryManagement::AdjustExternalMemory(env, -state_->weight_bytes);
+    state_.reset();
+  } else {
+    spec.advance = [] { return true; };
+  }
+  return Environment::of(env).start(env, std::move(spec));
+}
+
+Napi::Value load_model(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto object = info[0].As<Napi::Object>();
+  const std::string dtype = string_field(object, "dtype");
+  if (dtype != "float32" && dtype != "bfloat16")
+    throw_error(env, "ERR_ARGUMENT", concat("Expected dtype float32 or bfloat16 but received \"", dtype, "\"."));
+  const std::string device = string_field(object, "device");
+  guarded(env, [&] { return resolve_device(device); });
+  const model::Config config = guarded(env, [&] { return model_config(object_field(object, "config")); });
+  auto sources = std::make_shared<std::vector<model::TensorSource>>(
+      guarded(env, [&] { return tensor_sources(object.Get("tensors")); }));
+
+  JobSpec spec;
+  spec.device = device;
+  spec.cancel = cancel_option(info, 1);
+  std::function<void(int64_t, int64_t)> progress;
+  if (info[1].IsObject() && info[1].As<Napi::Object>().Get("onProgress").IsFunction()) {
+    spec.callback = std::make_shared<Napi::FunctionReference>(
+        Napi::Persistent(info[1].As<Napi::Object>().Get("onProgress").As<Napi::Function>()));
+    auto* environment = &Environment::of(env);
+    const std::weak_ptr<Napi::FunctionReference> callback = spec.callback;
+    progress = [environment, callback](int64_t done, int64_t total) {
+      environment->post([callback, done, total](Napi::Env env) {
+        if (const auto function = callback.lock())
+          function->Call({Napi::Number::New(env, static_cast<double>(done)), Napi::Number::New(env, static_cast<double>(total))});
+      });
+    };
+  }
+  auto made = std::make_shared<ModelState>();
+  made->device = device;
+  const CancelFlagPtr cancel = spec.cancel;
+  spec.advance = [made, config, sources, dtype, device, cancel, progress] {
+    const auto options = at::TensorOptions().dtype(dtype == "float32" ? at::kFloat : at::kBFloat16).device(resolve_device(device));
+    model::Weights weights = model::allocate_weights(config, options);
+    model::read_tensors(model::named_slices(config, weights), *sources, cancel, progress);
+    made->parameter_count = weights.parameter_count();
+    made->weight_bytes = made->parameter_count * static_cast<int64_t>(weights.embedding.element_size());
+    for (const auto& slice : model::named_slices(config, weights))
+      made->tensors.push_back({slice.name, slice.tensor.scalar_type(), slice.view().sizes().vec()});
+    made->decoder = std::make_shared<model::Decoder>(config, std::move(weights));
+    return true;
+  };
+  spec.result = [made](Napi::Env env) -> Napi::Value {
+    const Napi::Object handle = Environment::of(env).model_constructor.New({});
+    ModelHandle::Unwrap(handle)->adopt(made);
+    Napi::MemoryManagement::AdjustExternalMemory(env, made->weight_bytes);
+    return handle;
+  };
+  return Environment::of(env).start(env, std::move(spec));
+}
+
+}  // namespace magrpo::binding

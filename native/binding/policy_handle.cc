@@ -1,0 +1,125 @@
+#include "binding/conversions.h"
+#include "binding/handles.h"
+#include "core/errors.h"
+
+namespace magrpo::binding {
+namespace {
+
+train::Section section_argument(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].ToString();
+  if (name == "weights") return train::Section::kWeights;
+  if (name == "optimizer") return train::Section::kOptimizer;
+  if (name == "gradients") return train::Section::kGradients;
+  throw_error(info.Env(), "ERR_ARGUMENT", concat("Expected weights, optimizer or gradients but received \"", name, "\"."));
+}
+
+// A job that changes the policy; what a full policy writes are the model's own weights.
+JobSpec writing_job(const std::shared_ptr<PolicyState>& state, const Napi::Object& self) {
+  JobSpec spec;
+  spec.device = state->model->device;
+  spec.writes.push_back(state->policy.get());
+  (state->policy->is_full() ? spec.writes : spec.reads).push_back(&state->policy->decoder());
+  spec.keep.push_back(Napi::Persistent(self));
+  return spec;
+}
+
+}  // namespace
+
+Napi::Function PolicyHandle::define(Napi::Env env) {
+  return DefineClass(env, "Policy",
+                     {InstanceMethod<&PolicyHandle::step>("step"), InstanceMethod<&PolicyHandle::zero_grad>("zeroGrad"),
+                      InstanceMethod<&PolicyHandle::tensors>("tensors"),
+                      InstanceMethod<&PolicyHandle::write_tensors>("writeTensors"),
+                      InstanceMethod<&PolicyHandle::read_tensors>("readTensors"),
+                      InstanceMethod<&PolicyHandle::dispose>("dispose")});
+}
+
+PolicyHandle::PolicyHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+
+void PolicyHandle::adopt(std::shared_ptr<PolicyState> state) {
+  state_ = std::move(state);
+  Napi::Object self = Value();
+  self.Set("kind", state_->policy->is_full() ? "full" : "lora");
+  self.Set("parameterCount", static_cast<double>(state_->policy->parameter_count()));
+}
+
+std::shared_ptr<PolicyState> PolicyHandle::state(Napi::Env env) const {
+  if (!state_) throw_error(env, "ERR_DISPOSED", "The policy was used after it was disposed.");
+  return state_;
+}
+
+Napi::Value PolicyHandle::step(const Napi::CallbackInfo& info) {
+  const auto current = state(info.Env());
+  const train::StepOptions options = step_options(info[0].As<Napi::Object>());
+  JobSpec spec = writing_job(current, Value());
+  spec.cancel = cancel_option(info, 1);
+  auto result = std::make_shared<train::StepResult>();
+  spec.advance = [current, options, result] {
+    *result = current->policy->step(options);
+    return true;
+  };
+  spec.result = [result](Napi::Env env) { return to_js(env, *result); };
+  return Environment::of(info.Env()).start(info.Env(), std::move(spec));
+}
+
+Napi::Value PolicyHandle::zero_grad(const Napi::CallbackInfo& info) {
+  const auto current = state(info.Env());
+  JobSpec spec = writing_job(current, Value());
+  spec.advance = [current] {
+    current->policy->zero_gradients();
+    return true;
+  };
+  return Environment::of(info.Env()).start(info.Env(), std::move(spec));
+}
+
+Napi::Value PolicyHandle::tensors(const Napi::CallbackInfo& info) {
+  return to_js(info.Env(), state(info.Env())->policy->describe(section_argument(info)));
+}
+
+Napi::Value PolicyHandle::write_tensors(const Napi::CallbackInfo& info) {
+  const auto current = state(info.Env());
+  const train::Section section = section_argument(info);
+  const std::string file = info[1].ToString();
+  const auto bytes = info[2].As<Napi::Uint8Array>();
+  const std::string header(reinterpret_cast<const char*>(bytes.Data()), bytes.ElementLength());
+  JobSpec spec = writing_job(current, Value());  // the optimizer's moments are made at first need
+  spec.advance = [current, section, file, header] {
+    model::write_tensors(file, header, current->policy->slices(section));
+    return true;
+  };
+  return Environment::of(info.Env()).start(info.Env(), std::move(spec));
+}
+
+Napi::Value PolicyHandle::read_tensors(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto current = state(env);
+  const train::Section section = section_argument(info);
+  auto sources = std::make_shared<std::vector<model::TensorSource>>(guarded(env, [&] { return tensor_sources(info[1]); }));
+  JobSpec spec = writing_job(current, Value());
+  spec.cancel = std::make_shared<CancelFlag>();
+  const CancelFlagPtr cancel = spec.cancel;
+  spec.advance = [current, section, sources, cancel] {
+    model::read_tensors(current->policy->slices(section), *sources, cancel, nullptr);
+    if (section == train::Section::kWeights) current->policy->weights_changed();
+    return true;
+  };
+  return Environment::of(env).start(env, std::move(spec));
+}
+
+Napi::Value PolicyHandle::dispose(const Napi::CallbackInfo& info) {
+  JobSpec spec;
+  if (state_) {
+    spec = writing_job(state_, Value());
+    spec.advance = [state = std::move(state_)]() mutable {
+      if (state->policy->is_full()) state->model->has_full_policy = false;
+      state->policy.reset();
+      return true;
+    };
+    state_.reset();
+  } else {
+    spec.advance = [] { return true; };
+  }
+  return Environment::of(info.Env()).start(info.Env(), std::move(spec));
+}
+
+}  // namespace magrpo::binding

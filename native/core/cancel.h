@@ -1,0 +1,25 @@
+// A flag that JavaScript sets and a running job polls, once per token step or micro-batch.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "core/errors.h"
+
+namespace magrpo {
+
+class CancelFlag {
+ public:
+  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+  void check() const {
+    if (cancelled()) throw Cancelled();
+  }
+
+ private:
+  std::atomic<bool> cancelled_{false};
+};
+
+using CancelFlagPtr = std::shared_ptr<CancelFlag>;
+
+}  // namespace magrpo

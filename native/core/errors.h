@@ -1,0 +1,40 @@
+// Errors with a stable code: the same codes as lib/errors.ts.
+#pragma once
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace magrpo {
+
+// What the core throws on purpose. `code` is one of lib/errors.ts's codes; the message says what was expected and what came.
+class Error : public std::runtime_error {
+ public:
+  Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}
+  const std::string& code() const { return code_; }
+
+ private:
+  std::string code_;
+};
+
+// Thrown by a job that saw its cancel flag. JavaScript replaces it by the signal's reason.
+class Cancelled : public Error {
+ public:
+  Cancelled() : Error("ERR_CANCELLED", "The job was cancelled.") {}
+};
+
+template <typename... Parts>
+std::string concat(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+// Throws ERR_ARGUMENT with the joined parts unless `condition` holds.
+template <typename... Parts>
+void check_argument(bool condition, const Parts&... parts) {
+  if (!condition) throw Error("ERR_ARGUMENT", concat(parts...));
+}
+
+}  // namespace magrpo

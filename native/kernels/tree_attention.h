@@ -1,0 +1,69 @@
+// Attention over a token tree: each span of queries sees the key ranges of its path, nothing is padded or gathered.
+// Free of torch headers: raw pointers and sizes. The plain ATen reference is in tree_attention_reference.h.
+#pragma once
+
+#include <cstdint>
+
+namespace magrpo::kernels {
+
+// `length` keys in consecutive slots from `begin`; the first stands at `position` in its text.
+struct KeyRange {
+  int64_t begin;
+  int64_t length;
+  int64_t position;
+};
+
+// `length` consecutive queries from row `begin`, the first at `position`; they see ranges [range_begin, range_end), causally.
+struct QuerySpan {
+  int64_t begin;
+  int64_t length;
+  int64_t position;
+  int64_t range_begin;
+  int64_t range_end;
+};
+
+// Spans [begin, end) that share keys, for the backward pass: two groups never touch the same key.
+struct SpanGroup {
+  int64_t begin;
+  int64_t end;
+};
+
+struct AttentionShape {
+  int64_t heads;
+  int64_t kv_heads;
+  int64_t head_dim;
+  int64_t window;  // a query sees keys less than `window` positions back; 0: all
+  float scale;
+  int64_t q_stride;  // floats between two tokens
+  int64_t k_stride;
+  int64_t v_stride;
+};
+
+// Row-major float32. q, out, d_out: (N, H, D); k, v: (slots, K, D); lse: (N, H).
+struct AttentionPointers {
+  const float* q;
+  const float* k;
+  const float* v;
+  float* out;  // (N, H, D) contiguous
+  float* lse;  // (N, H) contiguous, may be null in the forward pass
+};
+
+struct AttentionGradients {
+  const float* d_out;  // (N, H, D) contiguous
+  float* d_q;          // (N, H, D) contiguous
+  float* d_k;          // (slots, K, D) contiguous, zeroed by the caller
+  float* d_v;
+};
+
+// Most keys that any query of the spans sees: the size of the scratch row.
+int64_t longest_context(const QuerySpan* spans, int64_t span_count);
+
+// Forward of KV head `kv_head` for spans [begin, end). `scratch` holds longest_context floats.
+void tree_attention_forward(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans,
+                            const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head, float* scratch);
+
+// Backward of KV head `kv_head` for spans [begin, end), which must be whole groups.
+void tree_attention_backward(const AttentionShape& shape, const AttentionPointers& data, const AttentionGradients& gradients,
+                             const QuerySpan* spans, const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head);
+
+}  // namespace magrpo::kernels

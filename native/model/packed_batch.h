@@ -1,0 +1,48 @@
+// A token tree (or part of one) laid out for one pass of the decoder: segments side by side, nothing padded.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "core/token_tree.h"
+#include "kernels/tree_attention.h"
+
+namespace magrpo::model {
+
+// Rows [begin, end) of a pass belong to one policy (-1: the bare base).
+struct PolicyRange {
+  int32_t policy;
+  int64_t begin;
+  int64_t end;
+};
+
+struct PackedBatch {
+  at::Tensor ids;        // (N) int64
+  at::Tensor positions;  // (N) int64
+  std::vector<PolicyRange> policies;
+  std::vector<kernels::QuerySpan> spans;
+  std::vector<kernels::KeyRange> ranges;
+  std::vector<kernels::SpanGroup> groups;
+  // (N) int64 cache slots that receive this pass's keys and values; undefined: attention stays within the pass.
+  at::Tensor slots;
+
+  int64_t tokens() const { return ids.size(0); }
+};
+
+// Where a segment's keys stand: at its rows of the pass (training, scoring) or at its token offsets (generation's cache).
+enum class KeyPlace { kPass, kCache };
+
+// Packs all segments under the roots `roots[begin..end)`, in that order. `row_of_token` (N of the tree) receives each packed token's row.
+PackedBatch pack_roots(const TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root, int64_t begin,
+                       int64_t end, KeyPlace place, std::vector<int64_t>& row_of_token);
+
+// (roots) the segments of each root in rising order; roots are sorted by policy, so that a policy's rows stay together.
+std::vector<std::vector<int32_t>> segments_by_root(const TokenTree& tree);
+
+// Cuts the list of roots into passes of at most `max_tokens` tokens each (a larger root is a pass by itself): end indices.
+std::vector<int64_t> cut_into_passes(const TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root,
+                                     int64_t max_tokens);
+
+}  // namespace magrpo::model

@@ -1,0 +1,121 @@
+// Reading and writing the bytes of safetensors files. Headers are TypeScript's matter: no JSON here.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/isfinite.h>
+#include <c10/core/ScalarType.h>
+
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <unordered_map>
+
+#include "core/errors.h"
+#include "model/weights.h"
+
+namespace magrpo::model {
+namespace {
+
+// A whole file mapped for reading; its size is the one checked against, before anything is touched.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path) {
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) throw Error("ERR_MODEL_FORMAT", concat("Cannot open ", path, ": ", std::strerror(errno), "."));
+    struct stat status {};
+    ::fstat(descriptor, &status);
+    size_ = status.st_size;
+    if (size_ > 0) data_ = ::mmap(nullptr, static_cast<size_t>(size_), PROT_READ, MAP_PRIVATE, descriptor, 0);
+    const int failure = errno;
+    ::close(descriptor);
+    if (size_ == 0 || data_ == MAP_FAILED)
+      throw Error("ERR_MODEL_FORMAT", concat("Cannot map ", path, ": ", size_ == 0 ? "the file is empty" : std::strerror(failure), "."));
+  }
+  ~MappedFile() { ::munmap(data_, static_cast<size_t>(size_)); }
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  int64_t size() const { return size_; }
+  char* at(int64_t offset) const { return static_cast<char*>(data_) + offset; }
+
+ private:
+  void* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += concat(i > 0 ? ", " : "", shape[i]);
+  return text + "]";
+}
+
+}  // namespace
+
+void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources,
+                  const CancelFlagPtr& cancel, const std::function<void(int64_t, int64_t)>& progress) {
+  std::unordered_map<std::string, const TensorSource*> by_name;
+  for (const auto& source : sources) by_name[source.name] = &source;
+  std::map<std::string, std::unique_ptr<MappedFile>> files;
+  int64_t done = 0;
+  for (const auto& slice : slices) {
+    if (cancel) cancel->check();
+    const auto found = by_name.find(slice.name);
+    if (found == by_name.end())
+      throw Error("ERR_MODEL_FORMAT", concat("Expected a tensor \"", slice.name, "\" in the model's files but found none."));
+    const TensorSource& source = *found->second;
+    at::Tensor target = slice.view();
+    if (target.sizes() != at::IntArrayRef(source.shape))
+      throw Error("ERR_MODEL_FORMAT", concat("Expected shape ", shape_text(target.sizes()), " for tensor \"", slice.name,
+                                             "\" but ", source.file, " has ", shape_text(source.shape), "."));
+    auto& file = files[source.file];
+    if (!file) file = std::make_unique<MappedFile>(source.file);
+    const int64_t bytes = target.numel() * static_cast<int64_t>(c10::elementSize(source.dtype));
+    if (source.begin < 0 || source.begin + bytes > file->size())
+      throw Error("ERR_MODEL_FORMAT", concat("Expected ", bytes, " bytes at ", source.begin, " of ", source.file, " for tensor \"",
+                                             slice.name, "\" but the file has ", file->size(), " bytes."));
+    // Data of a safetensors file may stand at any offset; an unaligned tensor goes through aligned memory first.
+    std::vector<char> aligned;
+    char* data = file->at(source.begin);
+    if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(source.dtype) != 0) {
+      aligned.assign(data, data + bytes);
+      data = aligned.data();
+    }
+    target.copy_(at::from_blob(data, source.shape, at::TensorOptions().dtype(source.dtype)));
+    if (!at::isfinite(target).all().item<bool>())
+      throw Error("ERR_MODEL_WEIGHTS", concat("Tensor \"", slice.name, "\" of ", source.file,
+                                              " holds NaN or infinite values: the file is damaged, or training diverged before it was saved."));
+    if (progress) progress(++done, static_cast<int64_t>(slices.size()));
+  }
+}
+
+void write_tensors(const std::string& file, const std::string& header, const std::vector<NamedSlice>& slices) {
+  const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const auto fail = [&](const char* what) {
+    const int failure = errno;
+    if (descriptor >= 0) ::close(descriptor);
+    throw Error("ERR_RUN", concat("Cannot ", what, " ", file, ": ", std::strerror(failure), "."));
+  };
+  if (descriptor < 0) fail("create");
+  const auto write_all = [&](const char* data, size_t size) {
+    while (size > 0) {
+      const ssize_t written = ::write(descriptor, data, size);
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) fail("write");
+      data += written;
+      size -= static_cast<size_t>(written);
+    }
+  };
+  write_all(header.data(), header.size());
+  for (const auto& slice : slices) {
+    const at::Tensor bytes = slice.view().detach().cpu().contiguous();
+    write_all(static_cast<const char*>(bytes.const_data_ptr()), static_cast<size_t>(bytes.nbytes()));
+  }
+  if (::fsync(descriptor) != 0) fail("sync");
+  ::close(descriptor);
+}
+
+}  // namespace magrpo::model

@@ -1,0 +1,80 @@
+// A decoder's weights. q, k, v and gate, up are kept as one matrix each, so that a layer is four products.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/cancel.h"
+#include "model/config.h"
+
+namespace magrpo::model {
+
+struct LayerWeights {
+  at::Tensor input_norm;      // (h)
+  at::Tensor qkv;             // ((H + 2K) x D, h)
+  at::Tensor qkv_bias;        // ((H + 2K) x D), undefined without bias
+  at::Tensor q_norm, k_norm;  // (D), undefined unless config.qk_norm
+  at::Tensor output;          // (h, H x D)
+  at::Tensor output_bias;     // (h), undefined without bias
+  at::Tensor post_norm;       // (h)
+  at::Tensor gate_up;         // (2I, h)
+  at::Tensor gate_up_bias;    // (2I)
+  at::Tensor down;            // (h, I)
+  at::Tensor down_bias;       // (h)
+};
+
+struct Weights {
+  at::Tensor embedding;  // (V, h)
+  std::vector<LayerWeights> layers;
+  at::Tensor final_norm;  // (h)
+  at::Tensor head;        // (V, h); the embedding itself if tied
+
+  // All different tensors, in a fixed order.
+  std::vector<at::Tensor> parameters() const;
+  int64_t parameter_count() const;
+};
+
+// One tensor of a checkpoint as a slice of ours: `tensor` rows [row, row + rows).
+struct NamedSlice {
+  std::string name;  // the checkpoint's name
+  at::Tensor tensor;
+  int64_t row;
+  int64_t rows;
+
+  at::Tensor view() const { return tensor.narrow(0, row, rows); }
+};
+
+// Name, dtype and shape of a tensor as it is saved.
+struct TensorInfo {
+  std::string name;
+  at::ScalarType dtype;
+  std::vector<int64_t> shape;
+};
+
+// The checkpoint names (Hugging Face) of all weights, in checkpoint order. A tied head has no name of its own.
+std::vector<NamedSlice> named_slices(const Config& config, const Weights& weights);
+
+// Where a tensor's bytes stand in a safetensors file. The header was read in TypeScript.
+struct TensorSource {
+  std::string name;
+  std::string file;
+  at::ScalarType dtype;
+  std::vector<int64_t> shape;
+  int64_t begin;
+};
+
+// Undefined memory in the right shapes.
+Weights allocate_weights(const Config& config, const at::TensorOptions& options);
+
+// Fills `slices` from `sources`, matched by name. Files are memory-mapped after their size was checked; values are copied.
+// Throws ERR_MODEL_FORMAT (missing tensor, wrong shape, short file), ERR_MODEL_WEIGHTS (NaN or infinity).
+void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources,
+                  const CancelFlagPtr& cancel, const std::function<void(int64_t, int64_t)>& progress);
+
+// Writes `header` and the slices' bytes to `file` and syncs it to the disk.
+void write_tensors(const std::string& file, const std::string& header, const std::vector<NamedSlice>& slices);
+
+}  // namespace magrpo::model

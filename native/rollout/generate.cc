@@ -1,0 +1,201 @@
+#include "rollout/generate.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/index_select.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/errors.h"
+
+namespace magrpo::rollout {
+namespace {
+
+// Tokens prefilled before other jobs get a turn.
+constexpr int64_t kPrefillTokens = 4096;
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::vector<int32_t> path_ids(const TokenTree& tree, int32_t segment) {
+  std::vector<int32_t> reversed;
+  for (int32_t s = segment; s >= 0; s = tree.parent[s])
+    for (int64_t i = tree.offset[s + 1] - 1; i >= tree.offset[s]; --i) reversed.push_back(tree.ids[i]);
+  return {reversed.rbegin(), reversed.rend()};
+}
+
+}  // namespace
+
+Generation::Generation(const model::Decoder& decoder, GenerateRequest request, CancelFlagPtr cancel)
+    : decoder_(decoder), request_(std::move(request)), cancel_(std::move(cancel)) {
+  const TokenTree& tree = request_.tree;
+  tree.check(decoder_.config().vocab_size, static_cast<int64_t>(request_.adapters.size()));
+  request_.sampling.check();
+  check_argument(request_.sampling.stop_strings.empty() || request_.token_bytes != nullptr,
+                 "Expected the tokenizer's bytes for stop strings but the model has none.");
+  for (const auto& text : request_.sampling.stop_strings) {
+    check_argument(!text.empty(), "Expected stop strings of at least one character but received an empty one.");
+    longest_stop_ = std::max(longest_stop_, text.size());
+  }
+  rows_of_segment_.resize(static_cast<size_t>(tree.segments()));
+  int64_t slots = tree.tokens();
+  for (size_t b = 0; b < request_.rows.size(); ++b) {
+    const Row& row = request_.rows[b];
+    check_argument(row.segment >= 0 && row.segment < tree.segments(), "Expected row ", b, " to continue a segment from 0 to ",
+                   tree.segments() - 1, " but received ", row.segment, ".");
+    check_argument(row.limit > 0, "Expected row ", b, " to get at least one new token but its limit is ", row.limit, ".");
+    rows_of_segment_[row.segment].push_back(static_cast<int32_t>(b));
+    first_slot_.push_back(slots);
+    slots += row.limit;
+  }
+  result_.rows.resize(request_.rows.size());
+  cache_ = model::KvCache(decoder_.config(), slots, at::TensorOptions().dtype(at::kFloat).device(decoder_.device()));
+  segments_of_root_ = model::segments_by_root(tree);
+  pass_ends_ = model::cut_into_passes(tree, segments_of_root_, kPrefillTokens);
+}
+
+bool Generation::advance() {
+  at::NoGradGuard no_grad;
+  cancel_->check();
+  const auto start = std::chrono::steady_clock::now();
+  if (next_pass_ < pass_ends_.size()) {
+    prefill_pass();
+    result_.prefill_seconds += seconds_since(start);
+  } else if (!running_.empty()) {
+    decode_step();
+    result_.decode_seconds += seconds_since(start);
+  }
+  return next_pass_ == pass_ends_.size() && running_.empty();
+}
+
+void Generation::prefill_pass() {
+  const TokenTree& tree = request_.tree;
+  const int64_t begin = next_pass_ == 0 ? 0 : pass_ends_[next_pass_ - 1];
+  const int64_t end = pass_ends_[next_pass_++];
+  std::vector<int64_t> row_of_token(static_cast<size_t>(tree.tokens()));
+  const model::PackedBatch batch =
+      model::pack_roots(tree, segments_of_root_, begin, end, model::KeyPlace::kCache, row_of_token);
+  result_.prefill_tokens += batch.tokens();
+  const at::Tensor hidden = decoder_.forward(batch, request_.adapters, &cache_);
+
+  // One row of logits a segment that is continued, whatever the number of its samples.
+  const auto starts = tree.starts();
+  std::vector<int64_t> last_rows;
+  std::vector<std::pair<int32_t, size_t>> continued;  // (segment, row of logits)
+  for (int64_t r = begin; r < end; ++r)
+    for (const int32_t s : segments_of_root_[r]) {
+      if (rows_of_segment_[s].empty()) continue;
+      int32_t last = s;
+      while (tree.length(last) == 0) last = tree.parent[last];
+      continued.emplace_back(s, last_rows.size());
+      last_rows.push_back(row_of_token[tree.offset[last + 1] - 1]);
+    }
+  if (continued.empty()) return;
+  const at::Tensor index = at::empty({static_cast<int64_t>(last_rows.size())}, at::kLong);
+  std::copy(last_rows.begin(), last_rows.end(), index.mutable_data_ptr<int64_t>());
+  const at::Tensor logits = decoder_.logits(hidden.index_select(0, index)).contiguous();
+
+  std::vector<RunningRow> rows;
+  std::vector<const float*> row_logits;
+  for (const auto& [segment, at_row] : continued)
+    for (const int32_t number : rows_of_segment_[segment]) {
+      RunningRow row{number, first_slot_[number], {}, starts[segment] + tree.length(segment), {}, {}};
+      for (int32_t s = segment; s >= 0; s = tree.parent[s])
+        if (tree.length(s) > 0) row.ranges.push_back({tree.offset[s], tree.length(s), starts[s]});
+      std::reverse(row.ranges.begin(), row.ranges.end());
+      row.ranges.push_back({row.slot, 0, row.position});
+      if (request_.sampling.repetition_penalty != 1.0) row.seen = path_ids(tree, segment);
+      rows.push_back(std::move(row));
+      row_logits.push_back(logits.const_data_ptr<float>() + at_row * decoder_.config().vocab_size);
+    }
+  append_tokens(rows, row_logits);
+  std::move(rows.begin(), rows.end(), std::back_inserter(running_));
+}
+
+void Generation::decode_step() {
+  const TokenTree& tree = request_.tree;
+  const int64_t count = static_cast<int64_t>(running_.size());
+  model::PackedBatch batch;
+  batch.ids = at::empty({count}, at::kLong);
+  batch.positions = at::empty({count}, at::kLong);
+  batch.slots = at::empty({count}, at::kLong);
+  for (int64_t i = 0; i < count; ++i) {
+    RunningRow& row = running_[i];
+    // The newest token is the one to run: it stands one position before the next.
+    const int64_t position = row.position - 1;
+    row.ranges.back().length += 1;
+    batch.ids.mutable_data_ptr<int64_t>()[i] = result_.rows[row.number].ids.back();
+    batch.positions.mutable_data_ptr<int64_t>()[i] = position;
+    batch.slots.mutable_data_ptr<int64_t>()[i] = row.ranges.back().begin + row.ranges.back().length - 1;
+    const int64_t range_begin = static_cast<int64_t>(batch.ranges.size());
+    batch.ranges.insert(batch.ranges.end(), row.ranges.begin(), row.ranges.end());
+    batch.spans.push_back({i, 1, position, range_begin, static_cast<int64_t>(batch.ranges.size())});
+    const int32_t policy = tree.policy[request_.rows[row.number].segment];
+    if (!batch.policies.empty() && batch.policies.back().policy == policy) batch.policies.back().end = i + 1;
+    else batch.policies.push_back({policy, i, i + 1});
+  }
+  const at::Tensor logits = decoder_.logits(decoder_.forward(batch, request_.adapters, &cache_)).contiguous();
+  std::vector<const float*> row_logits(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) row_logits[i] = logits.const_data_ptr<float>() + i * decoder_.config().vocab_size;
+  append_tokens(running_, row_logits);
+}
+
+void Generation::append_tokens(std::vector<RunningRow>& rows, const std::vector<const float*>& logits) {
+  const Sampling& sampling = request_.sampling;
+  std::vector<Choice> choices(rows.size());
+  at::parallel_for(0, static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
+    SamplerScratch scratch;
+    for (int64_t i = begin; i < end; ++i) {
+      const size_t position = result_.rows[rows[i].number].ids.size();
+      const double uniform = request_.rows[rows[i].number].stream.uniform(static_cast<uint32_t>(position));
+      choices[i] = choose_token(logits[i], decoder_.config().vocab_size, sampling, rows[i].seen, uniform, scratch);
+    }
+  });
+  std::vector<int32_t> numbers, tokens;
+  std::vector<bool> ended(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    RunningRow& row = rows[i];
+    RowResult& result = result_.rows[row.number];
+    const Choice& choice = choices[i];
+    result.ids.push_back(choice.token);
+    result.log_probs.push_back(choice.log_prob);
+    result.entropies.push_back(choice.entropy);
+    row.position += 1;
+    if (sampling.repetition_penalty != 1.0) row.seen.push_back(choice.token);
+    result.stopped = std::find(sampling.stop_ids.begin(), sampling.stop_ids.end(), choice.token) != sampling.stop_ids.end() ||
+                     ends_with_stop_string(row, choice.token);
+    ended[i] = result.stopped || static_cast<int32_t>(result.ids.size()) == request_.rows[row.number].limit;
+    numbers.push_back(row.number);
+    tokens.push_back(choice.token);
+  }
+  size_t kept = 0;
+  for (size_t i = 0; i < rows.size(); ++i)
+    if (!ended[i]) {
+      if (kept != i) rows[kept] = std::move(rows[i]);
+      ++kept;
+    }
+  rows.erase(rows.begin() + static_cast<int64_t>(kept), rows.end());
+  if (request_.on_tokens) request_.on_tokens(numbers, tokens);
+}
+
+bool Generation::ends_with_stop_string(RunningRow& row, int32_t token) const {
+  if (longest_stop_ == 0) return false;
+  const TokenBytes& table = *request_.token_bytes;
+  if (token + 1 >= static_cast<int32_t>(table.offset.size())) return false;
+  const size_t old_size = row.tail.size();
+  row.tail.append(table.bytes, static_cast<size_t>(table.offset[token]),
+                  static_cast<size_t>(table.offset[token + 1] - table.offset[token]));
+  bool found = false;
+  for (const auto& text : request_.sampling.stop_strings) {
+    // A match must end within the new bytes: earlier ones ended the row before.
+    const size_t from = old_size >= text.size() ? old_size - text.size() + 1 : 0;
+    found = found || row.tail.find(text, from) != std::string::npos;
+  }
+  if (row.tail.size() > longest_stop_) row.tail.erase(0, row.tail.size() - longest_stop_);
+  return found;
+}
+
+}  // namespace magrpo::rollout

@@ -1,0 +1,44 @@
+// Chooses one token from a row of logits. Pure: a function of the logits, the settings and one uniform number.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace magrpo::rollout {
+
+// Order of application: repetition penalty, temperature, top-k, top-p, min-p (as in Hugging Face's generate).
+struct Sampling {
+  double temperature = 1.0;  // 0: greedy
+  int64_t top_k = 0;         // 0: all
+  double top_p = 1.0;
+  double min_p = 0.0;
+  double repetition_penalty = 1.0;
+  std::vector<int32_t> stop_ids;
+  std::vector<std::string> stop_strings;
+
+  // Throws ERR_ARGUMENT for settings out of range.
+  void check() const;
+};
+
+struct Choice {
+  int32_t token;
+  float log_prob;  // natural, at temperature 1 under the full distribution, whatever the settings
+  float entropy;   // of that distribution, in nats
+};
+
+// Reusable memory of one thread.
+struct SamplerScratch {
+  std::vector<float> logits;
+  std::vector<std::pair<float, int32_t>> candidates;
+};
+
+// `logits`: (V). `seen`: the ids of the row's whole path so far. `uniform` in [0, 1).
+Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen,
+                    double uniform, SamplerScratch& scratch);
+
+// The distribution that choose_token draws from: (V) probabilities. For tests.
+std::vector<double> distribution(const float* logits, int64_t vocab_size, const Sampling& sampling,
+                                 const std::vector<int32_t>& seen);
+
+}  // namespace magrpo::rollout

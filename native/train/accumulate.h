@@ -1,0 +1,50 @@
+// One pass over a token tree that gives log-probabilities, and adds their weighted gradients to the policies.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/cancel.h"
+#include "core/token_tree.h"
+#include "train/policy.h"
+
+namespace magrpo::train {
+
+struct ScoreRequest {
+  TokenTree tree;
+  std::vector<std::shared_ptr<Policy>> policies;
+  std::vector<uint8_t> scored;  // (N) 1 where a token's log-probability is wanted; a root's first token has none
+  std::vector<float> weights;   // (N) for gradients, empty for scores alone
+  int64_t max_tokens_per_micro_batch = 0;
+};
+
+struct ScoreResult {
+  std::vector<float> log_probs;  // (N) natural, 0 where not scored
+  std::vector<float> entropies;  // (N) nats, 0 where not scored
+  double seconds = 0.0;
+};
+
+// Scoring or accumulation in progress, advanced one micro-batch at a time. Micro-batches are cut between roots, so a prompt is
+// computed once for all of its completions, and a token's weight never depends on the cut. Call on the executor thread only.
+// The gradient added is that of Σ wᵢ·log π(tokenᵢ) (Eq. 2 of Liu et al., AAAI 2026, with wᵢ = A / divisor).
+class Accumulation {
+ public:
+  Accumulation(const model::Decoder& decoder, ScoreRequest request, CancelFlagPtr cancel);
+
+  // Computes one micro-batch. Returns true when all are done.
+  bool advance();
+
+  ScoreResult take_result() { return std::move(result_); }
+
+ private:
+  const model::Decoder& decoder_;
+  ScoreRequest request_;
+  CancelFlagPtr cancel_;
+  std::vector<const model::Adapter*> adapters_;
+  std::vector<std::vector<int32_t>> segments_of_root_;
+  std::vector<int64_t> pass_ends_;
+  size_t next_pass_ = 0;
+  ScoreResult result_;
+};
+
+}  // namespace magrpo::train

@@ -1,0 +1,20 @@
+// Log-probabilities of chosen tokens straight from hidden states: logits exist for one chunk of rows at a time.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace magrpo::train {
+
+struct TokenScores {
+  at::Tensor log_probs;  // (M) float32, differentiable in hidden and head
+  at::Tensor entropies;  // (M) float32, no gradient
+};
+
+// hidden: (M, h), head: (V, h), targets: (M) int64. log_probs[i] = logits[i][targets[i]] - logsumexp(logits[i]).
+// The backward pass forms each chunk's logits again: d logits = g (onehot - softmax).
+TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets);
+
+// Rows of a chunk: at most this many logits exist at once.
+inline constexpr int64_t kChunkLogits = int64_t{1} << 22;
+
+}  // namespace magrpo::train

@@ -1,0 +1,149 @@
+#include "train/policy.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <cmath>
+
+#include "core/errors.h"
+
+namespace magrpo::train {
+
+Policy::Policy(std::shared_ptr<model::Decoder> decoder) : decoder_(std::move(decoder)) {
+  for (const auto& weight : decoder_->weights().parameters()) parameters_.push_back({weight, weight, {}, {}, {}});
+  // An update of 5e-6 is lost in bfloat16: what is trained keeps float32 masters.
+  for (auto& p : parameters_)
+    if (p.weight.scalar_type() != at::kFloat) p.master = p.weight.to(at::kFloat);
+}
+
+Policy::Policy(std::shared_ptr<model::Decoder> decoder, model::Adapter adapter)
+    : decoder_(std::move(decoder)), adapter_(std::make_unique<model::Adapter>(std::move(adapter))) {
+  for (const auto& slice : model::named_slices(*adapter_)) parameters_.push_back({slice.tensor, slice.tensor, {}, {}, {}});
+}
+
+int64_t Policy::parameter_count() const {
+  int64_t count = 0;
+  for (const auto& p : parameters_) count += p.weight.numel();
+  return count;
+}
+
+void Policy::require_gradients(bool wanted) {
+  for (auto& p : parameters_) p.weight.set_requires_grad(wanted);
+}
+
+void Policy::absorb_gradients() {
+  for (auto& p : parameters_) {
+    at::Tensor& fresh = p.weight.mutable_grad();
+    if (!fresh.defined()) continue;
+    if (!p.gradient.defined()) p.gradient = fresh.to(at::kFloat);
+    else p.gradient.add_(fresh.to(at::kFloat));
+    fresh.reset();
+  }
+}
+
+void Policy::zero_gradients() {
+  for (auto& p : parameters_) p.gradient.reset();
+}
+
+void Policy::prepare_optimizer() {
+  if (!step_.defined()) step_ = at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(decoder_->device()));
+  for (auto& p : parameters_) {
+    if (!p.exp_avg.defined()) p.exp_avg = at::zeros_like(p.master);
+    if (!p.exp_avg_sq.defined()) p.exp_avg_sq = at::zeros_like(p.master);
+  }
+}
+
+StepResult Policy::step(const StepOptions& options) {
+  at::NoGradGuard no_grad;
+  prepare_optimizer();
+  // A policy whose groups were all skipped has no gradient; its step is one with gradient zero, so that moments and counters agree.
+  std::vector<at::Tensor> weights, gradients, exp_avgs, exp_avg_sqs, steps;
+  for (auto& p : parameters_) {
+    weights.push_back(p.master);
+    gradients.push_back(p.gradient.defined() ? p.gradient : at::zeros_like(p.master));
+    exp_avgs.push_back(p.exp_avg);
+    exp_avg_sqs.push_back(p.exp_avg_sq);
+    steps.push_back(step_.clone());
+  }
+  StepResult result;
+  result.grad_norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients))).item<double>();
+  if (!std::isfinite(result.grad_norm)) {
+    zero_gradients();
+    result.skipped = true;
+    return result;
+  }
+  if (options.max_grad_norm > 0.0 && result.grad_norm > options.max_grad_norm) {
+    const double factor = options.max_grad_norm / (result.grad_norm + 1e-6);
+    for (auto& gradient : gradients) gradient.mul_(factor);
+  }
+  // What is accumulated is the gradient of something to be made larger, so the step goes up.
+  step_.add_(1.0);
+  for (auto& step : steps) step.add_(1.0);
+  at::_fused_adamw_(weights, gradients, exp_avgs, exp_avg_sqs, {}, steps, options.learning_rate, options.beta1, options.beta2,
+                    options.weight_decay, options.epsilon, /*amsgrad=*/false, /*maximize=*/true);
+  for (auto& p : parameters_)
+    if (!p.master.is_same(p.weight)) p.weight.copy_(p.master);
+  zero_gradients();
+  return result;
+}
+
+std::vector<model::NamedSlice> Policy::weight_slices() const {
+  return adapter_ ? model::named_slices(*adapter_) : model::named_slices(decoder_->config(), decoder_->weights());
+}
+
+std::vector<model::NamedSlice> Policy::slices_of(const std::string& prefix, at::Tensor Parameter::*member) const {
+  std::vector<model::NamedSlice> result;
+  for (const auto& slice : weight_slices())
+    for (const auto& p : parameters_)
+      if (p.weight.is_same(slice.tensor)) result.push_back({prefix + slice.name, p.*member, slice.row, slice.rows});
+  return result;
+}
+
+std::vector<model::NamedSlice> Policy::slices(Section section) {
+  if (section == Section::kWeights) return weight_slices();
+  if (section == Section::kGradients) {
+    for (auto& p : parameters_)
+      if (!p.gradient.defined()) p.gradient = at::zeros_like(p.master);
+    return slices_of("", &Parameter::gradient);
+  }
+  prepare_optimizer();
+  std::vector<model::NamedSlice> result{{"step", step_.view({1}), 0, 1}};
+  const auto append = [&](std::vector<model::NamedSlice> more) { result.insert(result.end(), more.begin(), more.end()); };
+  append(slices_of("exp_avg.", &Parameter::exp_avg));
+  append(slices_of("exp_avg_sq.", &Parameter::exp_avg_sq));
+  if (has_masters()) append(slices_of("master.", &Parameter::master));
+  return result;
+}
+
+std::vector<model::TensorInfo> Policy::describe(Section section) const {
+  std::vector<model::TensorInfo> result;
+  const auto append = [&](const std::string& prefix, bool float32) {
+    for (const auto& slice : weight_slices()) {
+      const at::Tensor view = slice.view();
+      result.push_back({prefix + slice.name, float32 ? at::kFloat : view.scalar_type(), view.sizes().vec()});
+    }
+  };
+  if (section == Section::kOptimizer) {
+    result.push_back({"step", at::kFloat, {1}});
+    append("exp_avg.", true);
+    append("exp_avg_sq.", true);
+    if (has_masters()) append("master.", true);
+  } else {
+    append("", section == Section::kGradients);
+  }
+  return result;
+}
+
+bool Policy::has_masters() const { return is_full() && decoder_->weights().embedding.scalar_type() != at::kFloat; }
+
+void Policy::weights_changed() {
+  for (auto& p : parameters_)
+    if (!p.master.is_same(p.weight)) p.master.copy_(p.weight);
+}
+
+}  // namespace magrpo::train

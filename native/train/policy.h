@@ -1,0 +1,82 @@
+// A trainable view of a decoder: all its weights, or an adapter over the frozen base; with its optimizer.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/live_objects.h"
+#include "model/decoder.h"
+#include "model/lora.h"
+
+namespace magrpo::train {
+
+// AdamW (Loshchilov & Hutter 2019) with clipping by global norm.
+struct StepOptions {
+  double learning_rate = 0.0;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0.01;
+  double max_grad_norm = 0.0;  // 0: no clipping
+};
+
+struct StepResult {
+  double grad_norm = 0.0;  // global L2 norm before clipping
+  bool skipped = false;    // the gradient was not finite: nothing was changed
+};
+
+// What can be saved of a policy. Optimizer: `step`, `exp_avg.NAME`, `exp_avg_sq.NAME` and, for bfloat16, `master.NAME`.
+enum class Section { kWeights, kOptimizer, kGradients };
+
+class Policy : Counted<Policy> {
+ public:
+  using Counted<Policy>::alive;
+
+  // All weights of `decoder`; at most one such policy a decoder.
+  explicit Policy(std::shared_ptr<model::Decoder> decoder);
+  // An adapter over `decoder`.
+  Policy(std::shared_ptr<model::Decoder> decoder, model::Adapter adapter);
+
+  bool is_full() const { return adapter_ == nullptr; }
+  const model::Adapter* adapter() const { return adapter_.get(); }
+  model::Decoder& decoder() const { return *decoder_; }
+  int64_t parameter_count() const;
+
+  // Marks the parameters as wanting gradients, or not; gradients are wanted during accumulate only.
+  void require_gradients(bool wanted);
+  // Moves gradients of bfloat16 parameters into float32 accumulators, so that micro-batches add up without rounding.
+  void absorb_gradients();
+  void zero_gradients();
+  StepResult step(const StepOptions& options);
+
+  // The tensors of a section, in checkpoint names and a fixed order. Executor thread only.
+  std::vector<model::NamedSlice> slices(Section section);
+  // Their names, dtypes and shapes alone; any thread, as none of these ever change.
+  std::vector<model::TensorInfo> describe(Section section) const;
+  // To be called after weights were overwritten from a file.
+  void weights_changed();
+
+ private:
+  struct Parameter {
+    at::Tensor weight;      // as the forward pass uses it
+    at::Tensor master;      // float32; the weight itself if that is float32
+    at::Tensor gradient;    // float32 accumulator, undefined until something was accumulated
+    at::Tensor exp_avg;     // float32, undefined before the first step
+    at::Tensor exp_avg_sq;  // float32
+  };
+
+  void prepare_optimizer();
+  bool has_masters() const;
+  std::vector<model::NamedSlice> weight_slices() const;
+  std::vector<model::NamedSlice> slices_of(const std::string& prefix, at::Tensor Parameter::*member) const;
+
+  std::shared_ptr<model::Decoder> decoder_;
+  std::unique_ptr<model::Adapter> adapter_;
+  std::vector<Parameter> parameters_;
+  at::Tensor step_;  // () float32, as the fused kernel wants it
+};
+
+}  // namespace magrpo::train
