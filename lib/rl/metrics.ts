@@ -103,11 +103,12 @@ export function withPrefix(prefix: string, metrics: Metrics): Metrics {
   return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [prefix + name, value]))
 }
 
-/** Mean of each name over the records that have it. */
+/** Mean of each name over the records that have a finite number for it. */
 function meansByName(prefix: string, records: readonly Record<string, number>[]): Metrics {
   const values = new Map<string, number[]>()
   for (const record of records) {
     for (const [name, value] of Object.entries(record)) {
+      if (!Number.isFinite(value)) continue
       const list = values.get(name)
       if (list) list.push(value)
       else values.set(name, [value])
