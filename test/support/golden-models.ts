@@ -8,6 +8,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { goldenDir } from './fixtures.ts'
 
+const folders: string[] = []
+process.once('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
 /** The settings of config.json that shapes depend on. */
 export interface GoldenConfig {
   model_type: 'llama' | 'mistral' | 'qwen2' | 'qwen3'
@@ -124,7 +129,7 @@ export function safetensorsBytes(tensors: readonly GoldenTensor[]): Buffer {
  */
 export function goldenModel(name: string, configFile = 'config.json'): string {
   const folder = mkdtempSync(join(tmpdir(), `magrpo-golden-${name}-`))
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  folders.push(folder)
   copyFileSync(join(goldenDir(name), configFile), join(folder, 'config.json'))
   const generation = join(goldenDir(name), 'generation_config.json')
   if (existsSync(generation)) copyFileSync(generation, join(folder, 'generation_config.json'))
