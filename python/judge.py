@@ -1,14 +1,18 @@
 """The trusted side: evaluates tests, and asks the untrusted runner only for calls of the program's functions.
 
-One judge serves one request. It starts its runner before it reads the request, so that tests and expected values are
-never in the runner's memory.
+A judge serves one request after the other, each with a runner of its own, which the fork server starts: never a child of the
+judge, so that tests and expected values are not in a runner's memory.
 """
 import builtins
+import gc
 import json
+import marshal
 import os
+import random
 import select
 import signal
 import socket
+import sys
 import time
 import traceback
 
@@ -19,6 +23,7 @@ import wire
 from asserts import CallFailed, NeedsOneProcess, Stop
 
 JUDGE_EXTRA_BYTES = 512 << 20
+REQUESTS_A_JUDGE = 1000  # then a fresh one takes over, so that nothing piles up in it
 _GRACE = 0.25  # CPU seconds the program has to notice its time limit by itself
 _POLL_MS = 20
 
@@ -56,28 +61,40 @@ def failure(kind, text):
 class Runner:
     """The judge's handle of the untrusted process."""
 
-    def __init__(self, config):
+    def __init__(self, config, control):
         self.config = config
+        self.control = control
         self.written = 0
         self.output_open = True
         self.dead = None
         self.limits = {}
         self.remaining = None
+        self.pid = None
         ours, theirs = socket.socketpair()
         output, theirs_output = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            runner_module.main(theirs.fileno(), theirs_output, config)
+        socket.send_fds(control, [b"S"], [theirs.fileno(), theirs_output])
         theirs.close()
         os.close(theirs_output)
         self.socket = ours
         self.output = output
         ours.setblocking(False)
         os.set_blocking(output, False)
-        # The process clock of another process (man 2 clock_getres: pid -> clock id).
-        self.clock = (~self.pid << 3) | 2
         self.poll = select.poll()
         self.poll.register(output, select.POLLIN)
+
+    def meet(self):
+        """Waits until the runner is ready. Raises OSError if it could not be started or isolated."""
+        answer = self.control.recv(256)
+        if answer[:1] != b"p":
+            raise OSError(answer[1:].decode(errors="replace"))
+        self.pid = int(answer[1:])
+        # The process clock of another process (how a pid becomes a clock id: linux/posix-timers.h).
+        self.clock = (~self.pid << 3) | 2
+        self.socket.setblocking(True)
+        hello = wire.read_frame(self.socket.fileno())
+        self.socket.setblocking(False)
+        if hello is None or hello[1] != "ready":
+            raise OSError(hello[2] if hello else "the program's process ended before it was ready")
 
     def cpu(self):
         try:
@@ -86,17 +103,16 @@ class Runner:
             return 0.0
 
     def stop(self):
-        """Kills the runner and returns its wait status."""
-        if self.pid is None:
-            return None
-        try:
-            if self.config["mode"] == "process":
-                os.killpg(self.pid, signal.SIGKILL)
-        except OSError:
-            pass
-        pid, self.pid = self.pid, None
-        os.kill(pid, signal.SIGKILL)
-        return os.waitpid(pid, 0)[1]
+        """Kills the runner, if it lives."""
+        if self.pid is not None:
+            self.control.send(b"k%d" % self.pid)
+            self.pid = None
+
+    def close(self):
+        """Kills the runner and closes the pipes to it."""
+        self.stop()
+        self.socket.close()
+        os.close(self.output)
 
     def die(self, reason, message):
         """Ends the runner for good; every later request fails in the same way."""
@@ -107,25 +123,20 @@ class Runner:
 
     def gone(self):
         """The runner closed its end: finds out why."""
-        deadline = time.monotonic() + 0.5
-        status = 0
-        while time.monotonic() < deadline:
-            pid, status, used = os.wait4(self.pid, os.WNOHANG)
-            if pid:
-                self.pid = None
-                break
-            time.sleep(0.001)
-        else:
-            self.die("exit", "the program closed its channel")
+        time.sleep(0.002)  # its end of the socket closes a moment before the process has ended
+        self.control.send(b"K%d" % self.pid)
+        self.pid = None
+        status, used = self.control.recv(64)[1:].split()
+        status, used = int(status), float(used)
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
-            if number in (signal.SIGXCPU, signal.SIGKILL):
-                if used.ru_utime + used.ru_stime > self.limits["programCpuSeconds"] - 0.5:
-                    self.die("timeout", "CPU time limit of the whole program")
-                self.die("memory", "killed by the system, which was probably short of memory")
+            if number in (signal.SIGXCPU, signal.SIGKILL) and used > self.limits["programCpuSeconds"] - 0.5:
+                self.die("timeout", "CPU time limit of the whole program")
+            if number == signal.SIGKILL:
+                self.die("exit", "the program closed its channel or was killed")
             self.die("crash", f"the program was ended by {signal.Signals(number).name}")
         code = os.WEXITSTATUS(status)
-        if code == 78:
+        if code == runner_module.OUT_OF_MEMORY:
             self.die("memory", "out of memory")
         self.die("exit", f"the program ended itself (exit code {code})")
 
@@ -210,15 +221,20 @@ class Runner:
 
     def load(self, source, preset=(), bare=False, catchable=False):
         """Loads the program; returns its global names with their kind. Raises `Stop` if it cannot be loaded."""
-        message = {"action": "load", "source": source, "preset": list(preset), "bare": bare, "catchable": catchable}
-        message["totalSeconds"] = self.limits["programCpuSeconds"]
+        try:
+            code = compile(source, "<program>", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:
+            self.die("syntax", str(error)[:200])
+        message = {"action": "load", "code": marshal.dumps(code).hex(), "preset": list(preset), "bare": bare}
+        message |= {"catchable": catchable, "totalSeconds": self.limits["programCpuSeconds"]}
+        message["seeded"] = "random" in source
         status, value = self.ask(message, self.limits["cpuSeconds"])
         if status == "ok" and type(value) is dict:
             return value
         if status == "raised" and type(value) is list:
             self.die("memory" if value[0] == "MemoryError" else "exception", "while loading: " + str(value[1])[:300])
-        if status in ("syntax", "timeout", "exit"):
-            self.die(status, "while loading" + (f": {value}" if type(value) is str else ""))
+        if status in ("timeout", "exit"):
+            self.die(status, "while loading")
         self.die("protocol", "a wrong answer while loading")
 
     def call(self, target, arguments, keywords, what="call"):
@@ -231,19 +247,21 @@ class Runner:
             raise NeedsOneProcess(str(error)) from None
         seconds = self.limits["cpuSeconds"] if self.remaining is None else self.remaining
         status, value = self.ask({"action": "call", "what": what, **target, "graph": graph}, seconds)
+        error = None
         try:
             if status == "ok":
                 return wire.decode(value, known, self.foreign)[0][0]
-            if status == "stop" and what == "next":
-                raise StopIteration
             if status in ("raised", "timeout", "exit"):
                 if value["graph"]:
                     wire.decode(value["graph"], known, self.foreign)
                 if status == "raised":
-                    kind, text = value["error"]
-                    raise failure(str(kind), str(text)[:300])
-        except (wire.BadFrame, RecursionError, TypeError, KeyError):
+                    error = failure(str(value["error"][0]), str(value["error"][1])[:300])
+        except (wire.BadFrame, RecursionError, TypeError, LookupError):
             self.die("protocol", "a result that is not a value")
+        if error is not None:
+            raise error
+        if status == "stop" and what == "next":
+            raise StopIteration
         if status == "timeout":
             raise TestTimeout("CPU time limit")
         if status == "exit":
@@ -306,49 +324,56 @@ class Iterator:
         return self._runner.call({"handle": self.handle}, (), {}, "next")
 
 
-def launch(config):
-    """Isolates this process and starts its runner. Raises OSError where namespaces are forbidden."""
-    if config["mode"] == "bubblewrap":
-        isolation.enter_namespaces(config["fileBytes"])
-    runner = Runner(config)
-    if config["mode"] == "bubblewrap":
-        isolation.drop_capabilities()
-    isolation.hide_memory()
-    isolation.limit_judge(config["memoryBytes"] + JUDGE_EXTRA_BYTES)
-    return runner
-
-
-def main(config, status):
-    """Serves one request and ends the process; says on `status` how far it is (one letter a step). Never returns."""
-    code = 0
-    runner = None
+def main(config, control, is_first):
+    """Serves requests from standard input and ends the process, see the letters in server.py. Never returns."""
     try:
-        try:
-            runner = launch(config)
-        except OSError as error:
-            os.write(status, b"E" + str(error).encode())
-            os._exit(0)
-        os.write(status, b"R")
-        request = wire.read_frame(0)
-        if request is None:
-            os.write(status, b"Q")
-            os._exit(0)
-        os.write(status, b"P")
-        # Unhandled, this ends the process whatever it is doing; the server then reports a timeout.
-        signal.setitimer(signal.ITIMER_REAL, request["limits"]["wallSeconds"])
-        reply = answer(request, runner)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        runner.stop()
-        os.write(status, b"W")
-        wire.write_frame(1, reply)
-        os.write(status, b"D")
+        isolation.hide_memory()
+        isolation.limit_judge(config["memoryBytes"] + JUDGE_EXTRA_BYTES)
+        gc.enable()
+        for _ in range(REQUESTS_A_JUDGE):
+            try:
+                runner = prepared(config, control, 1 if is_first else 20)
+            except OSError as error:
+                wire.write_frame(1, {"unavailable": str(error)})
+                control.send(b"Q")
+                os._exit(0)
+            if is_first:
+                wire.write_frame(1, {"ready": sys.version.split()[0]})
+                is_first = False
+            request = wire.read_frame(0)
+            if request is None:
+                control.send(b"Q")
+                os._exit(0)
+            control.send(b"P")
+            # Unhandled, this ends the process whatever it is doing; the server then reports a timeout.
+            signal.setitimer(signal.ITIMER_REAL, request["limits"]["wallSeconds"])
+            random.seed(0)
+            reply = answer(request, runner)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            control.send(b"W")
+            wire.write_frame(1, reply)
+            control.send(b"D")
+            runner.close()
+        control.send(b"R")
+        os._exit(0)
     except BaseException:
         traceback.print_exc()
-        code = 1
     finally:
-        if runner:
-            runner.stop()
-        os._exit(code)
+        os._exit(1)
+
+
+def prepared(config, control, attempts):
+    """A runner that is ready. Namespaces can be short for a moment, as they are freed late: then it is tried again."""
+    for attempt in range(1, attempts + 1):
+        runner = Runner(config, control)
+        try:
+            runner.meet()
+            return runner
+        except OSError:
+            runner.close()
+            if attempt == attempts:
+                raise
+            time.sleep(0.02 * attempt)
 
 
 def answer(request, runner):

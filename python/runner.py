@@ -4,16 +4,16 @@ Whatever this process sends is only a claim: the judge reads it as plain data an
 """
 import ast
 import gc
+import marshal
 import os
-import random
 import signal
 import sys
-import types
 
 import isolation
+import syscalls
 import wire
 
-LOST = 77  # exit code: the judge has gone
+LOST, OUT_OF_MEMORY, ENDED, BROKEN = 77, 78, 79, 80  # exit codes
 
 
 class SoftTimeout(BaseException):
@@ -58,8 +58,8 @@ class Program:
                 return ["same", refer(plain(value))]
         if isinstance(value, (type({}.keys()), type({}.values()), type({}.items()))):
             value = iter(value)
-        kind = "function" if callable(value) and not isinstance(value, type) else "iterator" if hasattr(value, "__next__") else None
-        if kind is None:
+        kind = "iterator" if hasattr(value, "__next__") else kind_of(value)
+        if kind == "other":
             return ["opaque", type(value).__name__[:80]]
         self.handles.append(value)
         return [kind, len(self.handles) - 1]
@@ -74,28 +74,16 @@ class Program:
         self.timeout = CatchableTimeout if message["catchable"] else SoftTimeout
         signal.signal(signal.SIGPROF, self._expired)
         isolation.limit_cpu(message["totalSeconds"])
-        self.space = dict(message["preset"] and {name: __import__(name) for name in message["preset"]})
+        self.space = {name: __import__(name) for name in message["preset"]}
         if not message["bare"]:
             self.space["__name__"] = "program"
-        module = types.ModuleType("program")
-        space = self.space
-
-        def run():
-            try:
-                code = compile(message["source"], "<program>", "exec", dont_inherit=True)
-            except (SyntaxError, ValueError) as error:
-                return ["syntax", str(error)[:200]]
-            module.__dict__.update(space)
-            exec(code, space)
-            return None
-
-        status, value = self.limited(message["seconds"], run)
-        if status == "ok":
-            if value is not None:
-                return "syntax", value[1]
-            kinds = {name: "function" if callable(thing) and not isinstance(thing, type) else "other" for name, thing in space.items()}
-            return "ok", {name: kind for name, kind in kinds.items() if isinstance(name, str)}
-        return status, value
+        if message["seeded"]:
+            __import__("random").seed(0)  # verdicts have to repeat
+        code = marshal.loads(bytes.fromhex(message["code"]))
+        status, value = self.limited(message["seconds"], lambda: exec(code, self.space))
+        if status != "ok":
+            return status, value
+        return "ok", {name: kind_of(thing) for name, thing in self.space.items() if type(name) is str}
 
     def call(self, message):
         (arguments, keywords), table = wire.decode(message["graph"], (), self.own)
@@ -135,6 +123,11 @@ class Program:
         return "ok", board.report()
 
 
+def kind_of(value):
+    """What a global name of the program stands for: a function, or something else."""
+    return "function" if callable(value) and not isinstance(value, type) else "other"
+
+
 def describe(error):
     """Class and message of an exception, as far as they can be had."""
     kind = type(error)
@@ -152,23 +145,25 @@ def main(channel, output, config):
     try:
         os.setsid()
         isolation.die_with_parent()
-        null = os.open("/dev/null", os.O_RDONLY)
-        os.dup2(null, 0)
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        # Out of the way of the numbers that are reused.
-        high = os.dup2(channel, 250)
+        os.dup2(channel, 250)  # out of the way of the numbers that are closed
         os.closerange(3, 250)
-        channel = os.dup2(high, 3)
-        os.close(high)
-        os.closerange(4, 256)
-        os.umask(0o077)
-        os.chdir("/tmp")
-        if config["mode"] == "bubblewrap":
-            isolation.drop_capabilities()
-        isolation.limit_program(config["memoryBytes"], config["fileBytes"], config["processes"])
+        channel = 250
+        try:
+            if config["mode"] == "bubblewrap":
+                isolation.settle(config["fileBytes"])
+                isolation.drop_capabilities()
+                syscalls.forbid("signals")
+            isolation.limit_program(config["memoryBytes"], config["fileBytes"], config["processes"])
+            os.umask(0o077)
+            os.chdir("/tmp")
+        except OSError as error:
+            wire.write_frame(channel, ["", "failed", str(error)])
+            os._exit(BROKEN)
         gc.enable()
-        random.seed(0)
+        wire.write_frame(channel, ["", "ready", None])
         program = Program()
         actions = {"load": program.load, "call": program.call, "fetch": program.fetch, "tests": program.tests}
         while True:
@@ -182,8 +177,8 @@ def main(channel, output, config):
                 pass  # the program's own stream
             wire.write_frame(channel, [message["nonce"], status, value])
     except MemoryError:
-        os._exit(78)
+        os._exit(OUT_OF_MEMORY)
     except SystemExit:
-        os._exit(79)
+        os._exit(ENDED)
     except BaseException:
-        os._exit(80)
+        os._exit(BROKEN)

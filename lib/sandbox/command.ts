@@ -39,7 +39,9 @@ async function onPath(name: string): Promise<string | undefined> {
 
 /** An error that says that the sandbox cannot be had here, why, and what to do. */
 export function unavailable(reason: string, remedy: string, details: Record<string, unknown> = {}): SandboxError {
-  return new SandboxError('ERR_SANDBOX_UNAVAILABLE', `The Python sandbox cannot start: ${reason}\n${remedy}`, { details })
+  return new SandboxError('ERR_SANDBOX_UNAVAILABLE', `The Python sandbox cannot start: ${reason}\n${remedy}`, {
+    details,
+  })
 }
 
 /** Where bubblewrap is. Throws `ERR_SANDBOX_UNAVAILABLE` with the command that installs it. */
@@ -57,9 +59,13 @@ export async function findBubblewrap(): Promise<string> {
 export async function findPython(wanted?: string): Promise<PythonInstallation> {
   const candidate = wanted ?? ((await isExecutable('/usr/bin/python3')) ? '/usr/bin/python3' : await onPath('python3'))
   if (candidate === undefined)
-    throw unavailable('there is no `python3` on PATH.', 'Install it: `sudo apt-get install python3` (Debian, Ubuntu).', {
-      reason: 'no_python',
-    })
+    throw unavailable(
+      'there is no `python3` on PATH.',
+      'Install it: `sudo apt-get install python3` (Debian, Ubuntu).',
+      {
+        reason: 'no_python',
+      },
+    )
   const question =
     'import sys, os, json; print(json.dumps([list(sys.version_info[:2]), os.path.realpath(sys.executable), sys.base_prefix]))'
   let answer: [[number, number], string, string]
@@ -88,7 +94,11 @@ const pythonFlags = ['-s', '-S', '-B', '-X', 'utf8', '-c']
  * The command that starts a worker under bubblewrap: all namespaces new, a read-only system of `/usr` and the libraries, no
  * environment but a fixed hash seed (so that verdicts repeat), nothing of `/etc`, `/home`, `/root` or `/var`.
  */
-export async function bubblewrapCommand(bwrap: string, python: PythonInstallation, boot: string): Promise<WorkerCommand> {
+export async function bubblewrapCommand(
+  bwrap: string,
+  python: PythonInstallation,
+  boot: string,
+): Promise<WorkerCommand> {
   const args = ['--unshare-all', '--unshare-user', '--uid', `${nobody}`, '--gid', `${nobody}`, '--hostname', 'sandbox']
   args.push('--die-with-parent', '--new-session', '--clearenv', '--setenv', 'PYTHONHASHSEED', '0')
   args.push('--ro-bind', '/usr', '/usr')

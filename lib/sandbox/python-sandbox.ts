@@ -63,10 +63,15 @@ export class PythonSandbox {
   readonly #all = new Set<Worker>()
   readonly #queue: Job[] = []
   #starting = 0
-  #busy = 0
   #isDisposed = false
 
-  private constructor(command: WorkerCommand, sources: WorkerSources, config: WorkerConfig, limits: SandboxLimits, size: number) {
+  private constructor(
+    command: WorkerCommand,
+    sources: WorkerSources,
+    config: WorkerConfig,
+    limits: SandboxLimits,
+    size: number,
+  ) {
     this.#command = command
     this.#sources = sources
     this.#config = config
@@ -87,7 +92,10 @@ export class PythonSandbox {
     const all = { ...defaultLimits, ...defaultResources, ...options.limits }
     for (const [name, value] of Object.entries({ workers, ...all }))
       if (!(typeof value === 'number' && value > 0))
-        throw new MagrpoError('ERR_ARGUMENT', `Expected a positive number for the sandbox's ${name} but received ${value}.`)
+        throw new MagrpoError(
+          'ERR_ARGUMENT',
+          `Expected a positive number for the sandbox's ${name} but received ${value}.`,
+        )
     options.signal?.throwIfAborted()
     const { cpuSeconds, programCpuSeconds, wallSeconds, maxTimeouts, ...resources } = all
     const sources = await readSources()
@@ -163,7 +171,11 @@ export class PythonSandbox {
     return { facts: seen.died ? facts : (seen.reply as CodeReport).facts, tests: deadReport(reply.died) }
   }
 
-  #run(message: object, limits: Partial<SandboxLimits> | undefined, signal: AbortSignal | undefined): Promise<WorkerReply> {
+  #run(
+    message: object,
+    limits: Partial<SandboxLimits> | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<WorkerReply> {
     return new Promise((resolve, reject) => {
       if (this.#isDisposed) return reject(new DisposedError('The Python sandbox'))
       if (signal?.aborted) return reject(signal.reason)
@@ -222,16 +234,18 @@ export class PythonSandbox {
   }
 
   async #serve(worker: Worker, job: Job): Promise<void> {
-    this.#busy++
     const { signal, message } = job
     const abort = () => worker.kill()
     signal?.addEventListener('abort', abort, { once: true })
     let isLate = false
     // The worker keeps the wall limit by itself; this is for a worker that does not answer at all.
-    const watchdog = setTimeout(() => {
-      isLate = true
-      worker.kill()
-    }, message.limits.wallSeconds * 1000 + 15_000)
+    const watchdog = setTimeout(
+      () => {
+        isLate = true
+        worker.kill()
+      },
+      message.limits.wallSeconds * 1000 + 15_000,
+    )
     try {
       const reply = await worker.request(message)
       if (reply.bug !== undefined)
@@ -244,7 +258,6 @@ export class PythonSandbox {
     } finally {
       clearTimeout(watchdog)
       signal?.removeEventListener('abort', abort)
-      this.#busy--
       if (worker.isAlive && !signal?.aborted) this.#idle.push(worker)
       else {
         worker.kill()
@@ -258,7 +271,15 @@ export class PythonSandbox {
 function deadReport(reason: NonNullable<WorkerReply['died']>): TestReport {
   const message = reason === 'timeout' ? 'wall time limit of the whole request' : 'the judge of the tests went down'
   const outcome = { ok: false, reason, message, forgeable: false }
-  return { passed: 0, total: 1, timeouts: reason === 'timeout' ? 1 : 0, forgeable: 0, reason, message, outcomes: [outcome] }
+  return {
+    passed: 0,
+    total: 1,
+    timeouts: reason === 'timeout' ? 1 : 0,
+    forgeable: 0,
+    reason,
+    message,
+    outcomes: [outcome],
+  }
 }
 
 function checkedReport(report: TestReport | { invalid: string }, tests: string): TestReport {

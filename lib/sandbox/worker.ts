@@ -6,7 +6,18 @@ import { explainFailure, nobody, type WorkerCommand } from './command.ts'
 import type { SandboxResources } from './types.ts'
 
 /** The Python modules of a worker, each after those it imports at its top. */
-const moduleNames = ['wire', 'isolation', 'asserts', 'published', 'programs', 'runner', 'judge', 'actions', 'server']
+const moduleNames = [
+  'wire',
+  'isolation',
+  'syscalls',
+  'asserts',
+  'published',
+  'programs',
+  'runner',
+  'judge',
+  'actions',
+  'server',
+]
 
 /** The first code of a worker and the modules it is then sent. */
 export interface WorkerSources {
@@ -17,7 +28,9 @@ export interface WorkerSources {
 /** Reads the Python sources, which lie in the package's folder `python`. */
 export async function readSources(): Promise<WorkerSources> {
   const read = (name: string) => readFile(new URL(`../../python/${name}.py`, import.meta.url), 'utf8')
-  const modules = await Promise.all(moduleNames.map(async (name): Promise<[string, string]> => [name, await read(name)]))
+  const modules = await Promise.all(
+    moduleNames.map(async (name): Promise<[string, string]> => [name, await read(name)]),
+  )
   return { boot: await read('boot'), modules }
 }
 
@@ -109,7 +122,10 @@ export class Worker {
     try {
       return await this.#ask(message)
     } catch (error) {
-      throw new SandboxError('ERR_SANDBOX', `A sandbox worker ended while it served a request: ${(error as Error).message}`)
+      throw new SandboxError(
+        'ERR_SANDBOX',
+        `A sandbox worker ended while it served a request: ${(error as Error).message}`,
+      )
     } finally {
       this.#quiet()
     }

@@ -74,7 +74,10 @@ export const paperLimits: Partial<SandboxLimits> = {
 export function createCodeReward(options: CodeRewardOptions = {}): CodeReward {
   const { rules = 'strict' } = options
   if (rules !== 'strict' && rules !== 'paper')
-    throw new MagrpoError('ERR_ARGUMENT', `Expected "strict" or "paper" as rules of the code reward but received ${JSON.stringify(rules)}.`)
+    throw new MagrpoError(
+      'ERR_ARGUMENT',
+      `Expected "strict" or "paper" as rules of the code reward but received ${JSON.stringify(rules)}.`,
+    )
   const limits = rules === 'paper' ? { ...paperLimits, ...options.limits } : options.limits
   let started: Promise<PythonSandbox> | undefined
   const sandboxOf = async (): Promise<PythonSandbox> => {

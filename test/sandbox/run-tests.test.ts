@@ -1,0 +1,244 @@
+import test from 'ava'
+import { PythonSandbox } from '../../lib/sandbox/python-sandbox.ts'
+
+let sandbox: PythonSandbox
+
+test.before(async () => {
+  sandbox = await PythonSandbox.start({ workers: 2, limits: { cpuSeconds: 0.5, programCpuSeconds: 4 } })
+})
+
+test.after.always(() => sandbox?.dispose())
+
+function run(program: string, tests: string, prelude = '') {
+  return sandbox.runTests({ program, entryPoint: 'f', tests, prelude })
+}
+
+test('every kind of plain value crosses unchanged, both ways', async (t) => {
+  const values = [
+    'None',
+    'True',
+    '0',
+    '-1',
+    '10**30',
+    '-(2**63)',
+    '1.5',
+    '-0.0',
+    'float("inf")',
+    '1e308',
+    '"a\\u00e9\\U0001f600\\ud800"',
+    'b"\\x00\\xff"',
+    '[]',
+    '[1, [2, [3]]]',
+    '(1, (2,), ())',
+    '{"a": {1: (2,)}}',
+    '{1, 2}',
+    'frozenset({1})',
+    '1+2j',
+    'range(3)',
+    'bytearray(b"ab")',
+    '...',
+  ]
+  const tests = values.map(
+    (value) => `assert (lambda v, r: type(v) is type(r) and repr(v) == repr(r))(${value}, f(${value}))`,
+  )
+  const report = await run(
+    'def f(x):\n    return x\n',
+    `${tests.join('\n')}\nassert f(float("nan")) != f(float("nan"))\n`,
+  )
+  t.is(report.message, '')
+  t.is(report.passed, values.length + 1)
+  t.is(report.forgeable, 0)
+})
+
+test('changes of arguments, aliases and cycles can be seen by the tests', async (t) => {
+  const program = [
+    'def f(rows, extra=None):',
+    '    rows[0].append(9)',
+    '    rows.reverse()',
+    '    if extra is not None:',
+    '        extra["rows"] = rows',
+    '    return rows',
+    '',
+  ].join('\n')
+  const tests = [
+    'a, b = [1], [2]',
+    'rows, extra = [a, b], {}',
+    'result = f(rows, extra=extra)',
+    'assert result is rows and rows == [[2], [1, 9]]',
+    'assert rows[0] is b and rows[1] is a and a == [1, 9]',
+    'assert extra["rows"] is rows',
+    'loop = [[]]',
+    'loop.append(loop)',
+    'f(loop)',
+    'assert loop[0] is loop and loop[1] == [9]',
+  ]
+  const report = await run(program, tests.join('\n'))
+  t.is(report.reason, null, report.message)
+  t.is(report.passed, 4)
+})
+
+test('functions, generators and objects of the program can be used from outside, and win nothing', async (t) => {
+  const program = [
+    'class Thing: pass',
+    'def f(kind):',
+    '    if kind == "function": return lambda x: x + 1',
+    '    if kind == "generator": return (i * i for i in __import__("itertools").count())',
+    '    if kind == "map": return map(str, [1, 2])',
+    '    if kind == "keys": return {1: 2}.keys()',
+    '    if kind == "counter": return __import__("collections").Counter("aab")',
+    '    return Thing()',
+    'def apply(g, x):',
+    '    return g(x)',
+    '',
+  ].join('\n')
+  const tests = [
+    'assert f("function")(1) == 2',
+    'g = f("generator")',
+    'assert [next(g), next(g), next(g)] == [0, 1, 4]',
+    'assert list(f("map")) == ["1", "2"] and f("map") != ["1", "2"]',
+    'assert sorted(f("keys")) == [1]',
+    'assert f("counter") == {"a": 2, "b": 1}',
+    'assert f("thing") != f("thing") and "Thing" in repr(f("thing"))',
+    'assert apply(f("function"), 4) == 5',
+  ]
+  const report = await run(program, tests.join('\n'))
+  t.is(report.reason, null, report.message)
+  t.is(report.passed, 7)
+  t.is(report.forgeable, 0)
+})
+
+test('asserts go on after one that fails, and a loop is one statement', async (t) => {
+  const tests = [
+    'METADATA = {}',
+    'def check(candidate):',
+    '    assert candidate(1) == 2, "first"',
+    '    assert candidate(2) == 5, "second"',
+    '    total = 0',
+    '    for i in range(5):',
+    '        assert candidate(i) == 2 * i',
+    '        total += candidate(i)',
+    '    for i in range(5):',
+    '        assert candidate(i) != 4',
+    '    assert (',
+    '        total',
+    '        == 20',
+    '    )',
+    '    if total == 0:',
+    '        assert False',
+    '',
+  ].join('\n')
+  const report = await run('def f(x):\n    return 2 * x\n', tests)
+  t.is(report.passed, 3)
+  t.is(report.total, 5)
+  t.deepEqual(
+    report.outcomes.map((outcome) => outcome.ok),
+    [true, false, true, false, true],
+  )
+  t.is(report.outcomes[1]?.message, 'second')
+})
+
+test('what a test module may do: asserts without check, a call of check of its own, exceptions by class', async (t) => {
+  const program =
+    'LIMIT = 3\ndef helper(x):\n    return x - 1\ndef f(x):\n    if x > LIMIT:\n        raise ValueError("big")\n    return x\n'
+  const tests = [
+    'import math',
+    'def check(g):',
+    '    try:',
+    '        g(5)',
+    '        assert False, "no error"',
+    '    except ValueError as error:',
+    '        assert str(error) == "ValueError: big"',
+    'check(f)',
+    'assert math.isclose(f(2), 2.0) and helper(2) == 1 and LIMIT == 3',
+    'assert ready(1)',
+  ].join('\n')
+  const report = await run(program, tests, 'def ready(x):\n    return f(x) == 1\n')
+  t.is(report.reason, null, report.message)
+  t.is(report.passed, 3)
+  t.is(report.total, 3)
+})
+
+test('tests that end early fail what they did not reach', async (t) => {
+  const report = await run('def f(x):\n    return [][x]\n', 'assert True\ny = f(1)\nassert y == 1\nassert y == 2\n')
+  t.is(report.passed, 1)
+  t.is(report.total, 3)
+  t.is(report.reason, 'exception')
+  t.true(report.message.startsWith('IndexError'))
+})
+
+test('a test whose values are no plain data runs beside the program and is marked', async (t) => {
+  const program = 'class Pair:\n    def __init__(self, a): self.a = a\ndef f(g, x):\n    return g(x)\n'
+  const mixed = await run(
+    program,
+    'assert f(lambda x: x + 1, 1) == 2\nassert f(lambda x: x, 1) == 2\nassert 1 + 1 == 2\n',
+  )
+  t.deepEqual(
+    mixed.outcomes.map(({ ok, forgeable }) => [ok, forgeable]),
+    [
+      [true, true],
+      [false, true],
+      [true, false],
+    ],
+  )
+  t.is(mixed.forgeable, 2)
+  const classes = await run(program, 'assert Pair(3).a == 3\nassert Pair(3).a == 4\n')
+  t.is(classes.passed, 1)
+  t.is(classes.forgeable, 2)
+})
+
+test('an object that equals everything cannot make a test run beside the program', async (t) => {
+  const program = 'class Yes:\n    def __eq__(self, o): return True\ndef f(x):\n    return Yes()\n'
+  const report = await run(program, 'assert f(1) == 1\nassert f(f(1)) == 1\nassert 1 == f(2)\n')
+  t.is(report.passed, report.forgeable === 0 ? 0 : report.outcomes.filter((o) => o.ok && o.forgeable).length)
+  t.false(report.outcomes[0]?.ok)
+  t.false(report.outcomes[2]?.ok)
+})
+
+test('three timeouts end the tests, what had passed stays', async (t) => {
+  const program = 'def f(x):\n    while x:\n        pass\n    return 0\n'
+  const report = await sandbox.runTests({
+    program,
+    entryPoint: 'f',
+    tests: `assert f(0) == 0\n${'assert f(1) == 0\n'.repeat(5)}assert f(0) == 0\n`,
+    limits: { cpuSeconds: 0.1 },
+  })
+  t.is(report.passed, 1)
+  t.is(report.total, 7)
+  t.is(report.timeouts, 3)
+  t.is(report.reason, 'timeout')
+})
+
+test('the CPU budget belongs to a test, not to a call', async (t) => {
+  const program =
+    'import time\ndef f(x):\n    end = time.process_time() + 0.2\n    while time.process_time() < end: pass\n    return x\n'
+  const tests = 'assert f(1) == 1\nassert f(2) == 2\nassert all(f(i) == i for i in range(5))\nassert f(3) == 3\n'
+  const report = await run(program, tests)
+  t.deepEqual(
+    report.outcomes.map((outcome) => outcome.reason),
+    [null, null, 'timeout', null],
+  )
+})
+
+test('tests that never end are stopped', async (t) => {
+  const report = await sandbox.runTests({
+    program: 'def f(x):\n    return x\n',
+    entryPoint: 'f',
+    tests: 'while True:\n    pass\n',
+    limits: { wallSeconds: 0.5 },
+  })
+  t.is(report.reason, 'timeout')
+  t.is((await run('def f(x):\n    return x\n', 'assert f(1) == 1\n')).passed, 1)
+})
+
+test('hashes and random numbers repeat', async (t) => {
+  const program = 'import random\ndef f(x):\n    return [hash("a"), random.random(), list({"a", "b", "c"})]\n'
+  const one = await run(program, 'assert False, repr(f(0))\n')
+  const results = await Promise.all([1, 2, 3, 4].map(() => run(program, 'assert False, repr(f(0))\n')))
+  for (const result of results) t.is(result.message, one.message)
+})
+
+test('tests that are no Python are an error that says so', async (t) => {
+  const error = await t.throwsAsync(run('def f(x):\n    return x\n', 'assert ('))
+  t.is((error as { code?: string }).code, 'ERR_DATA')
+  t.true(error?.message.includes('"test"'))
+})
