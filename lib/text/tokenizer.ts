@@ -43,6 +43,8 @@ export class Tokenizer {
   readonly special: SpecialIds
   /** Ids of all special tokens: the named ones and those marked so in `tokenizer.json`. */
   readonly specialIds: ReadonlySet<number>
+  /** Whether tokens are written as byte-level BPE writes them: one character a byte. */
+  readonly isByteLevel: boolean
   readonly #library: LibraryTokenizer
   readonly #files: TokenizerFiles
   readonly #specialTokens: Record<string, string>
@@ -70,6 +72,7 @@ export class Tokenizer {
     )
     const marked = (tokenizer.added_tokens ?? []).filter((token) => token.special).map((token) => token.id)
     this.specialIds = new Set([...marked, ...Object.values(this.special)])
+    this.isByteLevel = JSON.stringify(tokenizer.decoder ?? null).includes('"ByteLevel"')
     this.vocabSize = vocabularySize(this.#library)
     this.#cleansUp = config.clean_up_tokenization_spaces === true && tokenizer.model.type !== 'BPE'
   }

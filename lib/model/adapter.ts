@@ -1,0 +1,126 @@
+/**
+ * Adapters on disk, in PEFT's layout. What a configuration asks for beyond plain LoRA on the seven projections is honoured
+ * (rank stabilisation) or refused by name.
+ */
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { MagrpoError } from '../errors.ts'
+import type { NativePolicy } from '../native/addon-types.ts'
+import { callNative } from '../native/call.ts'
+import { readJsonFile } from './folder.ts'
+import type { Model } from './model.ts'
+import { safetensorsHeader } from './safetensors.ts'
+
+/** The projections of a layer that an adapter may sit on. */
+export const allProjections = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const
+
+/** Settings of an adapter. */
+export interface AdapterSettings {
+  rank: number
+  alpha: number
+  targets: string[]
+  /** Scale alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023). */
+  rankStabilised: boolean
+}
+
+/** Fields that must be absent, false, null or empty, with what they would mean. */
+const refused: Record<string, string> = {
+  use_dora: 'weight decomposition (DoRA)',
+  use_qalora: 'quantisation-aware LoRA',
+  use_bdlora: 'block-diagonal LoRA',
+  arrow_config: 'adapter routing (Arrow)',
+  alora_invocation_tokens: 'activated LoRA',
+  rank_pattern: 'ranks that differ between modules',
+  alpha_pattern: 'alphas that differ between modules',
+  modules_to_save: 'modules trained whole beside the adapter',
+  layers_to_transform: 'an adapter on some layers only',
+  layers_pattern: 'an adapter on some layers only',
+  layer_replication: 'replicated layers',
+  exclude_modules: 'excluded modules',
+  target_parameters: 'adapters on bare parameters',
+  trainable_token_indices: 'trained token embeddings',
+  fan_in_fan_out: 'transposed weights',
+  lora_bias: 'a bias in the adapter',
+  megatron_config: 'Megatron layers',
+}
+
+/**
+ * Settings and weights file of a PEFT adapter folder.
+ *
+ * @throws MagrpoError `ERR_MODEL_NOT_FOUND` if there is no adapter, `ERR_ADAPTER` naming the setting that is not supported
+ */
+export async function readAdapter(folder: string): Promise<{ settings: AdapterSettings; weightsFile: string }> {
+  const file = join(folder, 'adapter_config.json')
+  const json = await readJsonFile(folder, 'adapter_config.json')
+  if (json === undefined)
+    throw new MagrpoError(
+      'ERR_MODEL_NOT_FOUND',
+      `Expected an adapter with adapter_config.json in ${folder} but found none.`,
+      {
+        details: { folder },
+      },
+    )
+  const fail = (field: string, message: string): never => {
+    throw new MagrpoError('ERR_ADAPTER', `${file}: ${message}.`, { details: { file, field } })
+  }
+  if (json.peft_type !== 'LORA')
+    fail('peft_type', `expected a LORA adapter but received ${JSON.stringify(json.peft_type)}`)
+  for (const [field, meaning] of Object.entries(refused)) {
+    const value = json[field]
+    const isUnset =
+      value === undefined ||
+      value === null ||
+      value === false ||
+      (typeof value === 'object' && Object.keys(value).length === 0)
+    if (!isUnset) fail(field, `"${field}" asks for ${meaning}, which magrpo does not support`)
+  }
+  if (json.bias !== undefined && json.bias !== 'none')
+    fail('bias', `"bias" asks for trained biases (${json.bias}), which magrpo does not support`)
+  const { r: rank, lora_alpha: alpha, target_modules: modules } = json
+  if (!Number.isInteger(rank) || (rank as number) < 1)
+    fail('r', `expected a positive integer for "r" but received ${JSON.stringify(rank)}`)
+  if (typeof alpha !== 'number' || !(alpha > 0))
+    fail('lora_alpha', `expected a positive "lora_alpha" but received ${JSON.stringify(alpha)}`)
+  const targets = modules === 'all-linear' ? [...allProjections] : modules
+  if (!Array.isArray(targets) || targets.length === 0)
+    return fail(
+      'target_modules',
+      `expected a list of modules in "target_modules" but received ${JSON.stringify(modules)}`,
+    )
+  for (const target of targets)
+    if (!(allProjections as readonly unknown[]).includes(target))
+      fail(
+        'target_modules',
+        `expected target modules among ${allProjections.join(', ')} but received ${JSON.stringify(target)}`,
+      )
+  const settings = { rank: rank as number, alpha: alpha as number, targets, rankStabilised: json.use_rslora === true }
+  return { settings, weightsFile: join(folder, 'adapter_model.safetensors') }
+}
+
+/** Writes an adapter so that `peft` opens it. */
+export async function writeAdapter(
+  folder: string,
+  native: NativePolicy,
+  settings: AdapterSettings,
+  model: Model,
+): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  const config = {
+    peft_type: 'LORA',
+    task_type: 'CAUSAL_LM',
+    base_model_name_or_path: model.source,
+    r: settings.rank,
+    lora_alpha: settings.alpha,
+    target_modules: settings.targets,
+    use_rslora: settings.rankStabilised,
+    lora_dropout: 0,
+    bias: 'none',
+    fan_in_fan_out: false,
+    init_lora_weights: true,
+    inference_mode: true,
+  }
+  await writeFile(join(folder, 'adapter_config.json'), `${JSON.stringify(config, null, 2)}\n`)
+  const header = safetensorsHeader(native.tensors('weights'), { format: 'pt' })
+  const file = join(folder, 'adapter_model.safetensors')
+  await callNative(() => native.writeTensors('weights', file, header))
+}

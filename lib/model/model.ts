@@ -1,0 +1,195 @@
+/** A language model on a device: its weights, its shape and its tokenizer. */
+import { join } from 'node:path'
+import { DisposedError, MagrpoError } from '../errors.ts'
+import type { NativeModel } from '../native/addon-types.ts'
+import { callNative } from '../native/call.ts'
+import { loadAddon } from '../native/load-addon.ts'
+import { tokenBytes } from '../text/token-bytes.ts'
+import { Tokenizer } from '../text/tokenizer.ts'
+import { idList, type ModelConfig, parseModelConfig } from './config.ts'
+import { findModelFolder, readJsonFile } from './folder.ts'
+import { readModelTensors, toNativeSource } from './safetensors.ts'
+
+/** Options of {@link Model.load}. */
+export interface LoadOptions {
+  /** `auto` is the first CUDA device if there is one, else the processor; see {@link Model.device}. Defaults to `auto`. */
+  device?: 'auto' | 'cpu' | `cuda:${number}`
+  /** `auto` is what `config.json` says, with float16 widened to float32. Defaults to `auto`. */
+  dtype?: 'auto' | 'float32' | 'bfloat16'
+  signal?: AbortSignal
+  /** Called with the number of tensors read and their total. */
+  onProgress?(done: number, total: number): void
+}
+
+/** Something that lives as long as a model at most. */
+interface Child {
+  dispose(): Promise<void>
+}
+
+/**
+ * A loaded model. What is trained or sampled is a `Policy` over it. Several policies may share one model: adapters, or the
+ * bare base.
+ *
+ * Dispose it when done: `await using model = await Model.load(...)`, or `dispose()` in `finally`.
+ */
+export class Model {
+  /** What it was loaded as. */
+  readonly source: string
+  /** Folder its files are in. */
+  readonly folder: string
+  readonly config: ModelConfig
+  /** Null if the folder has no `tokenizer.json`: prompts are then token ids. */
+  readonly tokenizer: Tokenizer | null
+  /** Ids that end a completion: those of `generation_config.json`, else of `config.json`, else none. */
+  readonly endIds: readonly number[]
+  /** `cpu` or `cuda:N`. */
+  readonly device: string
+  readonly dtype: 'float32' | 'bfloat16'
+  readonly #native: NativeModel
+  readonly #children = new Set<Child>()
+  #disposal: Promise<void> | undefined
+
+  private constructor(fields: Omit<ModelFields, 'native'>, native: NativeModel) {
+    this.source = fields.source
+    this.folder = fields.folder
+    this.config = fields.config
+    this.tokenizer = fields.tokenizer
+    this.endIds = fields.endIds
+    this.device = fields.device
+    this.dtype = fields.dtype
+    this.#native = native
+  }
+
+  /**
+   * Loads a model in Hugging Face layout (`config.json`, `model.safetensors` or its shards, `tokenizer.json`).
+   *
+   * @param source path of a folder, or `org/name` in the Hugging Face cache
+   * @throws MagrpoError `ERR_MODEL_NOT_FOUND`; ModelFormatError `ERR_MODEL_FORMAT`, `ERR_MODEL_UNSUPPORTED`,
+   *   `ERR_MODEL_WEIGHTS`; DeviceError; NativeLoadError; the signal's reason
+   * @example
+   * ```ts
+   * await using model = await Model.load('models/mini-code')
+   * console.log(model.parameterCount, model.device)
+   * ```
+   */
+  static async load(source: string, options: LoadOptions = {}): Promise<Model> {
+    const { signal, onProgress } = options
+    signal?.throwIfAborted()
+    const folder = await findModelFolder(source)
+    const config = parseModelConfig(await readJsonFile(folder, 'config.json'), join(folder, 'config.json'))
+    const generation = await readJsonFile(folder, 'generation_config.json')
+    const endIds = generation?.eos_token_id == null ? config.endIds : idList(generation.eos_token_id)
+    const tokenizer = await loadTokenizer(folder)
+    const tensors = needed(await readModelTensors(folder), config).map(toNativeSource)
+    const addon = loadAddon()
+    const device = options.device === undefined || options.device === 'auto' ? defaultDevice() : options.device
+    const wanted = options.dtype === undefined || options.dtype === 'auto' ? config.dtype : options.dtype
+    const dtype = wanted === 'bfloat16' ? 'bfloat16' : 'float32'
+    const native = await callNative(
+      (job) => addon.loadModel({ config, dtype, device, tensors }, { ...job, onProgress }),
+      signal,
+    )
+    if (tokenizer !== null) {
+      const table = tokenBytes(tokenizer)
+      native.setTokenBytes(table.offset, table.bytes)
+    }
+    return new Model({ source, folder, config, tokenizer, endIds, device, dtype }, native)
+  }
+
+  /** Number of parameters, a tied head counted once. */
+  get parameterCount(): number {
+    return this.#native.parameterCount
+  }
+
+  /** Bytes of the weights on the device. */
+  get weightBytes(): number {
+    return this.#native.weightBytes
+  }
+
+  /** Most tokens of a prompt and its completion together. */
+  get contextLength(): number {
+    return this.config.contextLength
+  }
+
+  /**
+   * The native handle, for the other files of `lib/model`.
+   *
+   * @throws DisposedError
+   * @internal
+   */
+  get native(): NativeModel {
+    if (this.#disposal !== undefined) throw new DisposedError(`Model "${this.source}"`)
+    return this.#native
+  }
+
+  /** Ties a policy's life to the model's. @internal */
+  adopt(child: Child): void {
+    this.#children.add(child)
+  }
+
+  /** Undoes {@link adopt}. @internal */
+  release(child: Child): void {
+    this.#children.delete(child)
+  }
+
+  /** Frees the model and its policies once running calls have ended; idempotent. */
+  dispose(): Promise<void> {
+    this.#disposal ??= (async () => {
+      await Promise.all([...this.#children].map((child) => child.dispose()))
+      await this.#native.dispose()
+    })()
+    return this.#disposal
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose()
+  }
+}
+
+interface ModelFields {
+  source: string
+  folder: string
+  config: ModelConfig
+  tokenizer: Tokenizer | null
+  endIds: readonly number[]
+  device: string
+  dtype: 'float32' | 'bfloat16'
+  native: NativeModel
+}
+
+function defaultDevice(): string {
+  return loadAddon().info().cuda.available ? 'cuda:0' : 'cpu'
+}
+
+async function loadTokenizer(folder: string): Promise<Tokenizer | null> {
+  try {
+    return await Tokenizer.load(folder)
+  } catch (error) {
+    if (error instanceof MagrpoError && error.code === 'ERR_TOKENIZER_MISSING') return null
+    throw error
+  }
+}
+
+/** Checkpoints may hold what is derived or tied; anything else that would be left unread is refused. */
+function needed<T extends { name: string; file: string }>(tensors: T[], config: ModelConfig): T[] {
+  const known =
+    /^(model\.embed_tokens\.weight|model\.norm\.weight|lm_head\.weight|model\.layers\.(\d+)\.(input_layernorm|post_attention_layernorm|self_attn\.[qkvo]_proj|self_attn\.[qk]_norm|mlp\.(gate|up|down)_proj)\.(weight|bias))$/
+  return tensors.filter(({ name, file }) => {
+    if (name.endsWith('rotary_emb.inv_freq') || (name === 'lm_head.weight' && config.tieWordEmbeddings)) return false
+    const match = known.exec(name)
+    const isExtra =
+      match === null ||
+      (match[2] !== undefined && Number(match[2]) >= config.numLayers) ||
+      (/[qk]_norm/.test(name) && !config.qkNorm) ||
+      (/[qkv]_proj\.bias$/.test(name) && !config.qkvBias) ||
+      (name.endsWith('o_proj.bias') && !config.outputBias) ||
+      (/mlp\..*\.bias$/.test(name) && !config.mlpBias)
+    if (isExtra)
+      throw new MagrpoError(
+        'ERR_MODEL_UNSUPPORTED',
+        `${file} holds a tensor "${name}" that a ${config.architecture} model of this config.json does not have.`,
+        { details: { file, tensor: name } },
+      )
+    return true
+  })
+}

@@ -1,0 +1,243 @@
+/** What is sampled and trained: a model's weights, an adapter over them, or the bare base. */
+import { DisposedError, MagrpoError } from '../errors.ts'
+import type { NativePolicy } from '../native/addon-types.ts'
+import { callNative } from '../native/call.ts'
+import { type AdapterSettings, allProjections, readAdapter, writeAdapter } from './adapter.ts'
+import { accumulateBatch, generateBatch, scoreBatch, type TokenEvent } from './batch.ts'
+import type { Model } from './model.ts'
+import { readSafetensorsHeader, toNativeSource } from './safetensors.ts'
+import { writeModelFolder } from './save.ts'
+import type {
+  Generation,
+  GroupScores,
+  Prompt,
+  RandomStream,
+  Sampling,
+  ScoredGroup,
+  StepOptions,
+  StepResult,
+} from './types.ts'
+
+/** Settings of a new adapter, see {@link Policy.lora}. */
+export interface LoraOptions {
+  /** Defaults to `16`. */
+  rank?: number
+  /** B·A is scaled by alpha / rank. Defaults to `2 * rank`. */
+  alpha?: number
+  /** Projections that get an adapter. Defaults to `all-linear`: all seven of a layer. */
+  targets?: 'all-linear' | readonly string[]
+  /** Of A's random start; B starts at zero. Defaults to `0`. */
+  seed?: number
+}
+
+/** Options of {@link Policy.generate} besides the sampling. */
+export interface GenerateOptions extends Sampling {
+  /** Completions a prompt. Defaults to `1`. */
+  count?: number
+  /** Of the random numbers; prompts are numbered on from `prompt`. Defaults to all zeros. */
+  stream?: Partial<RandomStream>
+  signal?: AbortSignal
+  /** Called with new tokens as they come, many rows at a time. */
+  onTokens?(events: TokenEvent[]): void
+}
+
+/** A prompt and completions to score or train, see {@link ScoredGroup}. */
+export type PolicyGroup = Omit<ScoredGroup, 'policy'>
+
+/** How a pass is cut and stopped. */
+export interface PassOptions {
+  signal?: AbortSignal
+  /** Tokens of one forward and backward pass at most; cut between prompts. Defaults to `4096`. */
+  maxTokensPerMicroBatch?: number
+}
+
+/**
+ * A policy π over a model.
+ *
+ * - `Policy.base(model)`: the bare base, frozen.
+ * - `Policy.full(model)`: all weights, trainable; one a model.
+ * - `Policy.lora(model)`: a LoRA adapter (Hu et al. 2021), trainable; any number a model, all sharing its frozen weights.
+ */
+export class Policy {
+  readonly model: Model
+  readonly kind: 'base' | 'full' | 'lora'
+  readonly #native: NativePolicy | null
+  readonly #adapter: AdapterSettings | null
+  #disposal: Promise<void> | undefined
+
+  private constructor(model: Model, native: NativePolicy | null, adapter: AdapterSettings | null) {
+    this.model = model
+    this.kind = native?.kind ?? 'base'
+    this.#native = native
+    this.#adapter = adapter
+    model.adopt(this)
+  }
+
+  /** The bare base. It holds nothing of its own and cannot be trained. */
+  static base(model: Model): Policy {
+    return new Policy(model, null, null)
+  }
+
+  /**
+   * All weights of the model. In bfloat16, float32 masters are kept beside them.
+   *
+   * @throws MagrpoError `ERR_ARGUMENT` if the model has a full policy already
+   */
+  static async full(model: Model): Promise<Policy> {
+    return new Policy(model, await callNative(async () => model.native.createPolicy({ kind: 'full' })), null)
+  }
+
+  /**
+   * A new adapter over the model, equal to the bare base until it is trained.
+   *
+   * @throws MagrpoError `ERR_ARGUMENT`, `ERR_ADAPTER` for settings that do not fit
+   */
+  static async lora(model: Model, options: LoraOptions = {}): Promise<Policy> {
+    const { rank = 16, targets = 'all-linear', seed = 0 } = options
+    const { alpha = 2 * rank } = options
+    if (!Number.isInteger(rank) || rank < 1)
+      throw new MagrpoError('ERR_ARGUMENT', `Expected a positive integer for rank but received ${rank}.`)
+    if (!(alpha > 0)) throw new MagrpoError('ERR_ARGUMENT', `Expected a positive alpha but received ${alpha}.`)
+    const projections = targets === 'all-linear' ? [...allProjections] : [...targets]
+    const settings: AdapterSettings = { rank, alpha, targets: projections, rankStabilised: false }
+    return new Policy(model, await createAdapter(model, settings, seed), settings)
+  }
+
+  /**
+   * An adapter that was saved in PEFT's layout (`adapter_config.json`, `adapter_model.safetensors`).
+   *
+   * @throws MagrpoError `ERR_ADAPTER` for settings that are not supported, by name; ModelFormatError for broken files
+   */
+  static async fromAdapter(model: Model, folder: string): Promise<Policy> {
+    const { settings, weightsFile } = await readAdapter(folder)
+    const sources = (await readSafetensorsHeader(weightsFile)).map(toNativeSource)
+    const native = await createAdapter(model, settings, 0)
+    try {
+      const names = new Set(native.tensors('weights').map(({ name }) => name))
+      const unknown = sources.find(({ name }) => !names.has(name))
+      if (unknown !== undefined)
+        throw new MagrpoError(
+          'ERR_ADAPTER',
+          `${weightsFile} holds a tensor "${unknown.name}" that an adapter of this model with targets ` +
+            `${settings.targets.join(', ')} does not have.`,
+          { details: { file: weightsFile, tensor: unknown.name } },
+        )
+      await callNative(() => native.readTensors('weights', sources))
+    } catch (error) {
+      await native.dispose()
+      throw error
+    }
+    return new Policy(model, native, settings)
+  }
+
+  /** Number of trainable parameters; 0 for the bare base. */
+  get parameterCount(): number {
+    return this.#native?.parameterCount ?? 0
+  }
+
+  /**
+   * The native handle, null for the bare base; for the other files of `lib/model`.
+   *
+   * @throws DisposedError
+   * @internal
+   */
+  get native(): NativePolicy | null {
+    if (this.#disposal !== undefined) throw new DisposedError(`The ${this.kind} policy of "${this.model.source}"`)
+    return this.#native
+  }
+
+  /**
+   * Completions of each prompt, all in one batch; each prompt is computed once for all its samples.
+   *
+   * @returns one entry a prompt, in order
+   * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKEN_RANGE`, `ERR_TOKENIZER_MISSING`,
+   *   `ERR_ARGUMENT`; the signal's reason
+   */
+  async generate(prompts: readonly Prompt[], options: GenerateOptions = {}): Promise<Generation[]> {
+    const { count = 1, stream, signal, onTokens, ...sampling } = options
+    const base = { seed: 0, step: 0, agent: 0, prompt: 0, sample: 0, ...stream }
+    const requests = prompts.map((prompt, index) => ({
+      policy: this as Policy,
+      prompt,
+      count,
+      stream: { ...base, prompt: base.prompt + index },
+    }))
+    return (await generateBatch(requests, sampling, { signal, onTokens })).generations
+  }
+
+  /** Log-probabilities (natural, temperature 1) and entropies of completions, in the order given. */
+  async logProbs(groups: readonly PolicyGroup[], options: PassOptions = {}): Promise<GroupScores[]> {
+    return (await scoreBatch(this.#owned(groups), options)).scores
+  }
+
+  /**
+   * Adds the gradient of Σ wᵢ·log π(tokenᵢ) over all completions' tokens; {@link step} moves the policy up it. With
+   * wᵢ = A / divisor this is Eq. 2 of MAGRPO (Liu et al., AAAI 2026). The scores of the pass come for free.
+   */
+  async accumulate(groups: readonly PolicyGroup[], options: PassOptions = {}): Promise<GroupScores[]> {
+    return (await accumulateBatch(this.#owned(groups), options)).scores
+  }
+
+  /**
+   * One AdamW step up the accumulated gradient, which is then dropped.
+   *
+   * @throws MagrpoError `ERR_ARGUMENT` for the bare base
+   */
+  async step(options: StepOptions, { signal }: { signal?: AbortSignal } = {}): Promise<StepResult> {
+    const { learningRate, betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0.01, maxGradNorm = 0 } = options
+    const settings = { learningRate, beta1: betas[0], beta2: betas[1], epsilon, weightDecay, maxGradNorm }
+    for (const [name, value] of Object.entries(settings))
+      if (!Number.isFinite(value) || value < 0)
+        throw new MagrpoError('ERR_ARGUMENT', `Expected ${name} of 0 or more but received ${value}.`)
+    return callNative((job) => this.#trainable('step').step(settings, job), signal)
+  }
+
+  /** Drops the accumulated gradient. */
+  async zeroGrad(): Promise<void> {
+    if (this.native !== null) await callNative(async () => this.native?.zeroGrad())
+  }
+
+  /**
+   * Writes the policy to a folder: an adapter in PEFT's layout, weights in Hugging Face layout with configuration and
+   * tokenizer. `transformers` and `peft` open the result.
+   *
+   * @throws MagrpoError `ERR_RUN` where the folder cannot be written
+   */
+  async save(folder: string): Promise<void> {
+    const { native } = this
+    if (this.#adapter !== null && native !== null) await writeAdapter(folder, native, this.#adapter, this.model)
+    else await writeModelFolder(folder, this.model, native)
+  }
+
+  /** Frees the policy once running calls have ended; idempotent. The model stays. */
+  dispose(): Promise<void> {
+    this.#disposal ??= (async () => {
+      this.model.release(this)
+      await this.#native?.dispose()
+    })()
+    return this.#disposal
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose()
+  }
+
+  #owned(groups: readonly PolicyGroup[]): ScoredGroup[] {
+    return groups.map((group) => ({ ...group, policy: this }))
+  }
+
+  #trainable(what: string): NativePolicy {
+    if (this.native === null)
+      throw new MagrpoError(
+        'ERR_ARGUMENT',
+        `Expected a trainable policy for ${what}() but received the bare base: use Policy.full or Policy.lora.`,
+      )
+    return this.native
+  }
+}
+
+function createAdapter(model: Model, settings: AdapterSettings, seed: number): Promise<NativePolicy> {
+  const { rank, alpha, targets, rankStabilised } = settings
+  const scale = alpha / (rankStabilised ? Math.sqrt(rank) : rank)
+  return callNative(async () => model.native.createPolicy({ kind: 'lora', rank, scale, targets, seed }))
+}

@@ -1,0 +1,189 @@
+/**
+ * The headers of safetensors files: 8 bytes of length, JSON, raw bytes. They are checked here in full before anything is
+ * mapped; the bytes themselves are read and written in C++.
+ */
+import { type FileHandle, open } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { ModelFormatError } from '../errors.ts'
+import type { NativeTensorInfo, NativeTensorSource } from '../native/addon-types.ts'
+
+const bytesPerElement: Record<string, number> = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+}
+const largestHeader = 100_000_000
+
+/** One tensor as the header lists it; `begin` counts from the start of the file. */
+export interface TensorEntry {
+  name: string
+  file: string
+  dtype: string
+  shape: number[]
+  begin: number
+}
+
+/**
+ * The tensors of one safetensors file.
+ *
+ * @throws ModelFormatError `ERR_MODEL_FORMAT` naming the file and the tensor where the header and the file disagree
+ */
+export async function readSafetensorsHeader(file: string): Promise<TensorEntry[]> {
+  const handle = await open(file, 'r')
+  try {
+    return await readHeader(handle, file)
+  } finally {
+    await handle.close()
+  }
+}
+
+async function readHeader(handle: FileHandle, file: string): Promise<TensorEntry[]> {
+  const fail = (what: string, tensor?: string): never => {
+    throw new ModelFormatError('ERR_MODEL_FORMAT', `${file} is not a valid safetensors file: ${what}.`, {
+      details: { file, ...(tensor === undefined ? {} : { tensor }) },
+    })
+  }
+  const { size } = await handle.stat()
+  const prefix = Buffer.alloc(8)
+  if (size < 8) fail(`expected at least 8 bytes but it has ${size}`)
+  await handle.read(prefix, 0, 8, 0)
+  const headerSize = Number(prefix.readBigUInt64LE())
+  if (headerSize > largestHeader || 8 + headerSize > size)
+    fail(`its header claims ${headerSize} bytes but the file has ${size}; it may be cut off`)
+  const text = Buffer.alloc(headerSize)
+  await handle.read(text, 0, headerSize, 8)
+  let json: Record<string, { dtype?: unknown; shape?: unknown; data_offsets?: unknown }> = {}
+  try {
+    json = JSON.parse(text.toString('utf8'))
+  } catch (cause) {
+    fail(`its header is not JSON (${(cause as Error).message})`)
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) fail('its header is not a JSON object')
+
+  const dataSize = size - 8 - headerSize
+  const entries: (TensorEntry & { end: number })[] = []
+  for (const [name, entry] of Object.entries(json)) {
+    if (name === '__metadata__') continue
+    const { dtype, shape, data_offsets: offsets } = entry ?? {}
+    const width = bytesPerElement[dtype as string]
+    if (width === undefined) fail(`tensor "${name}" has unknown dtype ${JSON.stringify(dtype)}`, name)
+    if (!isCountList(shape)) fail(`tensor "${name}" has no valid shape`, name)
+    if (!isCountList(offsets) || offsets.length !== 2) fail(`tensor "${name}" has no valid data_offsets`, name)
+    const [begin, end] = offsets as [number, number]
+    const bytes = (shape as number[]).reduce((product, length) => product * length, 1) * (width as number)
+    if (end - begin !== bytes)
+      fail(
+        `tensor "${name}" of shape [${(shape as number[]).join(', ')}] needs ${bytes} bytes but has ${end - begin}`,
+        name,
+      )
+    if (end > dataSize)
+      fail(`tensor "${name}" ends at byte ${end} of the data but the file holds ${dataSize}; it may be cut off`, name)
+    entries.push({ name, file, dtype: dtype as string, shape: shape as number[], begin: 8 + headerSize + begin, end })
+  }
+  const ordered = [...entries].sort((a, b) => a.begin - b.begin)
+  for (let i = 1; i < ordered.length; i++) {
+    const [before, after] = [ordered[i - 1]!, ordered[i]!]
+    if (before.end + 8 + headerSize > after.begin && before.end + 8 + headerSize > before.begin)
+      fail(`tensors "${before.name}" and "${after.name}" overlap`, after.name)
+  }
+  return entries.map(({ end: _, ...entry }) => entry)
+}
+
+function isCountList(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0)
+}
+
+/**
+ * The tensors of a model folder: of `model.safetensors`, or of the shards that `model.safetensors.index.json` names.
+ *
+ * @throws ModelFormatError `ERR_MODEL_NOT_FOUND` if there is neither, `ERR_MODEL_FORMAT` if they are broken
+ */
+export async function readModelTensors(folder: string): Promise<TensorEntry[]> {
+  const index = join(folder, 'model.safetensors.index.json')
+  const single = join(folder, 'model.safetensors')
+  const text = await readIfPresent(index)
+  if (text === undefined) {
+    try {
+      return await readSafetensorsHeader(single)
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause
+      throw new ModelFormatError(
+        'ERR_MODEL_NOT_FOUND',
+        `Expected model.safetensors or model.safetensors.index.json in ${folder} but found neither.`,
+        { details: { folder } },
+      )
+    }
+  }
+  const fail = (what: string): never => {
+    throw new ModelFormatError('ERR_MODEL_FORMAT', `${index}: ${what}.`, { details: { file: index } })
+  }
+  let map: Record<string, string> | undefined
+  try {
+    map = JSON.parse(text).weight_map
+  } catch (cause) {
+    fail(`is not JSON (${(cause as Error).message})`)
+  }
+  if (typeof map !== 'object' || map === null) return fail('expected an object "weight_map"')
+  const entries = new Map<string, TensorEntry>()
+  for (const shard of new Set(Object.values(map))) {
+    if (typeof shard !== 'string' || basename(shard) !== shard) fail(`"${shard}" is not the name of a file beside it`)
+    try {
+      for (const entry of await readSafetensorsHeader(join(folder, shard))) entries.set(`${shard}/${entry.name}`, entry)
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') fail(`names ${shard}, which is missing`)
+      throw cause
+    }
+  }
+  return Object.entries(map).map(
+    ([name, shard]) => entries.get(`${shard}/${name}`) ?? fail(`names tensor "${name}" in ${shard}, which lacks it`),
+  )
+}
+
+async function readIfPresent(file: string): Promise<string | undefined> {
+  const handle = await open(file, 'r').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  })
+  try {
+    return await handle?.readFile('utf8')
+  } finally {
+    await handle?.close()
+  }
+}
+
+/** A tensor as the addon reads it. @throws ModelFormatError for dtypes that weights are not stored in */
+export function toNativeSource(entry: TensorEntry): NativeTensorSource {
+  if (entry.dtype !== 'F32' && entry.dtype !== 'F16' && entry.dtype !== 'BF16')
+    throw new ModelFormatError(
+      'ERR_MODEL_UNSUPPORTED',
+      `Expected dtype F32, F16 or BF16 for tensor "${entry.name}" but ${entry.file} has ${entry.dtype}.`,
+      { details: { file: entry.file, tensor: entry.name } },
+    )
+  return { ...entry, dtype: entry.dtype }
+}
+
+/**
+ * Header bytes of a file that holds `tensors` one after the other; the tensors' bytes follow it. Padded with spaces to a
+ * multiple of 64, so that data is aligned.
+ */
+export function safetensorsHeader(tensors: readonly NativeTensorInfo[], metadata: Record<string, string>): Uint8Array {
+  let offset = 0
+  const entries = tensors.map(({ name, dtype, shape }) => {
+    const begin = offset
+    offset += shape.reduce((product, length) => product * length, 1) * bytesPerElement[dtype]!
+    return [name, { dtype, shape, data_offsets: [begin, offset] }] as const
+  })
+  const json = JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) })
+  const size = Math.ceil((8 + Buffer.byteLength(json)) / 64) * 64
+  const bytes = Buffer.alloc(size, ' ')
+  bytes.writeBigUInt64LE(BigInt(size - 8))
+  bytes.write(json, 8, 'utf8')
+  return bytes
+}
