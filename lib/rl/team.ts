@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { type ErrorDetails, MagrpoError } from '../errors.ts'
 import type { Model } from '../model/model.ts'
-import { Policy } from '../model/policy.ts'
+import { type LoraOptions, Policy } from '../model/policy.ts'
 
 /** One member of a team. */
 export interface Agent {
@@ -10,17 +10,8 @@ export interface Agent {
   readonly policy: Policy
 }
 
-/** Settings of the adapters of {@link Team.adapters}. */
-export interface AdapterOptions {
-  /** Defaults to `16`. */
-  rank?: number
-  /** B·A is scaled by alpha / rank. Defaults to `2 * rank`. */
-  alpha?: number
-  /** Projections that get an adapter. Defaults to `all-linear`. */
-  targets?: 'all-linear' | string[]
-  /** Agent i's adapter is drawn from `seed + i`. Defaults to `0`. */
-  seed?: number
-}
+/** Settings of the adapters of {@link Team.adapters}; agent i's is drawn from `seed + i`. */
+export type AdapterOptions = LoraOptions
 
 /** A member as {@link Team.of} takes it: a model, of which all weights are trained, or a policy of any kind. */
 export type Member = { name: string; model: Model } | { name: string; policy: Policy }
