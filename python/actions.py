@@ -1,11 +1,19 @@
 """What a worker can be asked for: run tests, look at programs, score a joint completion."""
-import ast
+import importlib
 
 import asserts
 import programs
 import published
 from asserts import Board, Stop
 from judge import Function
+
+
+# Modules that tests may use because the program has imported them.
+HARMLESS = {
+    f"module {name}"
+    for name in "bisect collections copy datetime decimal fractions functools heapq itertools json math operator random re "
+    "statistics string typing".split()
+}
 
 
 def run_tests(program, prelude, tests, entry_point, runner):
@@ -26,8 +34,11 @@ def run_tests(program, prelude, tests, entry_point, runner):
             exec(compile(prelude, "<prompt>", "exec", dont_inherit=True), space)
         space[entry_point] = candidate
         for name in sorted(asserts.free_names(tree) - set(space)):
-            if names.get(name) == "function":
+            kind = names.get(name)
+            if kind == "function":
                 space[name] = Function(runner, {"name": name})
+            elif kind in HARMLESS:
+                space[name] = importlib.import_module(kind[len("module ") :])
             elif name in names:
                 value = runner.fetch(name)
                 if value is None:

@@ -12,7 +12,8 @@ _SIGCHLD = 17
 _ALL_NAMESPACES = 0x10000000 | 0x00020000 | 0x20000000 | 0x08000000 | 0x04000000 | 0x02000000 | 0x40000000
 _MS_NOSUID_NODEV = 2 | 4
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
-_CAPABILITY_VERSION_3 = 0x20080522
+_CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this process
+_NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 _USER, _GROUP = os.getuid(), os.getgid()  # in the namespace this worker lives in
 
 
@@ -71,8 +72,7 @@ def settle(file_bytes):
 
 def drop_capabilities():
     """Gives up every capability, for good: without new privileges no program that is started can bring one back."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "dropping capabilities")
+    _check(_libc.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES), "dropping capabilities")
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
 
 

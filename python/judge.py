@@ -8,7 +8,6 @@ import gc
 import json
 import marshal
 import os
-import random
 import select
 import signal
 import socket
@@ -167,7 +166,7 @@ class Runner:
         pending = memoryview(wire.pack({**message, "nonce": nonce, "seconds": seconds}))
         started = self.cpu()
         seconds = at_most or seconds
-        wall = time.monotonic() + max(4 * seconds, 5)
+        wall = time.monotonic() + max(10 * seconds, 10)
         received = bytearray()
         size = None
         while size is None or len(received) < size:
@@ -239,10 +238,9 @@ class Runner:
 
     def call(self, target, arguments, keywords, what="call"):
         """Calls a function of the program (or takes the next element of an iterator) with plain data."""
-        handed = lambda value, refer: ["handle", value.handle] if isinstance(value, (Function, Iterator)) else None
         known = []
         try:
-            graph = wire.encode([list(arguments), keywords], (), handed, known)
+            graph = wire.encode([list(arguments), keywords], (), handed_back, known)
         except (wire.NotPlain, RecursionError) as error:
             raise NeedsOneProcess(str(error)) from None
         seconds = self.limits["cpuSeconds"] if self.remaining is None else self.remaining
@@ -273,9 +271,7 @@ class Runner:
             return Function(self, {"handle": int(items[0])}, int(items[0]))
         if kind == "iterator":
             return Iterator(self, int(items[0]))
-        if kind == "opaque":
-            return wire.Opaque(str(items[0])[:80])
-        return None
+        return wire.Opaque(int(items[0]), str(items[1])[:80])
 
     def fetch(self, name):
         """A global constant of the program, or None in a list's place if it is no plain data."""
@@ -305,6 +301,7 @@ class Function:
         self._runner = runner
         self._target = target
         self.handle = handle
+        self.__name__ = target.get("name", "function")
 
     def __call__(self, *arguments, **keywords):
         return self._runner.call(self._target, arguments, keywords)
@@ -324,12 +321,21 @@ class Iterator:
         return self._runner.call({"handle": self.handle}, (), {}, "next")
 
 
+def handed_back(value, _refer):
+    """What the program has given away before, when it is given back."""
+    if isinstance(value, Function) and value.handle is None:
+        return ["global", value.__name__]
+    return ["handle", value.handle] if isinstance(value, (Function, Iterator, wire.Opaque)) else None
+
+
 def main(config, control, is_first):
     """Serves requests from standard input and ends the process, see the letters in server.py. Never returns."""
     try:
         isolation.hide_memory()
         isolation.limit_judge(config["memoryBytes"] + JUDGE_EXTRA_BYTES)
         gc.enable()
+        import random  # not earlier: it would seed itself anew in every fork of the server
+
         for _ in range(REQUESTS_A_JUDGE):
             try:
                 runner = prepared(config, control, 1 if is_first else 20)

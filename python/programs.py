@@ -9,6 +9,7 @@ import textwrap
 _FENCE = re.compile(r"^[ \t]*(```|~~~)[^\n`]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MAX_FALLBACK = 1 << 16  # characters; longer broken texts are not searched for whole statements
+_MAX_PARSES = 3000  # attempts to find them
 
 
 class Source:
@@ -41,11 +42,13 @@ class Source:
         starts = [number for number, line in enumerate(lines) if line and not line[0].isspace()]
         ends = [*starts[1:], len(lines)]
         position = 0
-        while position < len(starts):
+        attempts = 0
+        while position < len(starts) and attempts < _MAX_PARSES:
             found = None
             for last in range(position, min(position + 40, len(starts))):
                 text = "\n".join(lines[starts[position] : ends[last]])
                 tree = parse(text)
+                attempts += 1
                 if tree is not None:
                     found = (last, text, tree)
                     break
@@ -120,12 +123,7 @@ def bound_names(statement):
 
 def prelude_of(prompt, entry_point):
     """What the prompt itself defines beside the entry point: imports, constants, classes, helper functions."""
-    kept = [
-        (node, text)
-        for node, text in Source(prompt).statements
-        if entry_point not in bound_names(node)
-    ]
-    return kept
+    return [(node, text) for node, text in Source(prompt).statements if entry_point not in bound_names(node)]
 
 
 def join(*groups):

@@ -4,13 +4,13 @@ Whatever this process sends is only a claim: the judge reads it as plain data an
 """
 import ast
 import gc
+import json
 import marshal
 import os
 import signal
 import sys
 
 import isolation
-import syscalls
 import wire
 
 LOST, OUT_OF_MEMORY, ENDED, BROKEN = 77, 78, 79, 80  # exit codes
@@ -59,21 +59,20 @@ class Program:
         if isinstance(value, (type({}.keys()), type({}.values()), type({}.items()))):
             value = iter(value)
         kind = "iterator" if hasattr(value, "__next__") else kind_of(value)
-        if kind == "other":
-            return ["opaque", type(value).__name__[:80]]
         self.handles.append(value)
-        return [kind, len(self.handles) - 1]
+        return [kind, len(self.handles) - 1, type(value).__name__[:80]]
 
     def own(self, kind, items):
-        """A handle that came back."""
-        return self.handles[items[0]] if kind == "handle" else None
+        """An object of the program that came back."""
+        return self.space[items[0]] if kind == "global" else self.handles[items[0]]
 
     # What the judge may ask for. Each method returns a status and a value.
 
     def load(self, message):
         self.timeout = CatchableTimeout if message["catchable"] else SoftTimeout
         signal.signal(signal.SIGPROF, self._expired)
-        isolation.limit_cpu(message["totalSeconds"])
+        if message["totalSeconds"]:
+            isolation.limit_cpu(message["totalSeconds"])
         self.space = {name: __import__(name) for name in message["preset"]}
         if not message["bare"]:
             self.space["__name__"] = "program"
@@ -124,7 +123,9 @@ class Program:
 
 
 def kind_of(value):
-    """What a global name of the program stands for: a function, or something else."""
+    """What a global name of the program stands for: a function, a module (with its name), or something else."""
+    if isinstance(value, type(sys)):
+        return f"module {value.__name__}"
     return "function" if callable(value) and not isinstance(value, type) else "other"
 
 
@@ -138,6 +139,31 @@ def describe(error):
     except BaseException:
         text = ""
     return [kind.__name__, f"{type(error).__name__}: {text}" if text else type(error).__name__]
+
+
+def converse(receive, send):
+    """Answers what the judge asks for, until there is nothing more."""
+    program = Program()
+    actions = {"load": program.load, "call": program.call, "fetch": program.fetch, "tests": program.tests}
+    while (message := receive()) is not None:
+        status, value = actions[message["action"]](message)
+        try:
+            sys.stdout.flush()
+        except Exception:
+            pass  # the program's own stream
+        send([message["nonce"], status, value])
+
+
+def rehearse():
+    """Runs through a conversation in the server, so that the interpreter has adapted its code before it is forked."""
+    code = marshal.dumps(compile("def f(x):\n    return x\n", "<program>", "exec")).hex()
+    load = {"action": "load", "code": code, "preset": [], "bare": False, "catchable": False, "seeded": False}
+    call = {"action": "call", "name": "f", "what": "call", "graph": wire.encode([[[1, (2, "a")]], {}])}
+    common = {"nonce": "0", "seconds": 1.0, "totalSeconds": None}
+    for _ in range(50):
+        messages = [wire.pack({**load, **common}), wire.pack({**call, **common})]
+        frames = iter([json.loads(message[4:]) for message in messages])
+        converse(lambda: next(frames, None), wire.pack)
 
 
 def main(channel, output, config):
@@ -155,7 +181,7 @@ def main(channel, output, config):
             if config["mode"] == "bubblewrap":
                 isolation.settle(config["fileBytes"])
                 isolation.drop_capabilities()
-                syscalls.forbid("signals")
+                config["signals"].enforce()
             isolation.limit_program(config["memoryBytes"], config["fileBytes"], config["processes"])
             os.umask(0o077)
             os.chdir("/tmp")
@@ -164,18 +190,8 @@ def main(channel, output, config):
             os._exit(BROKEN)
         gc.enable()
         wire.write_frame(channel, ["", "ready", None])
-        program = Program()
-        actions = {"load": program.load, "call": program.call, "fetch": program.fetch, "tests": program.tests}
-        while True:
-            message = wire.read_frame(channel)
-            if message is None:
-                os._exit(LOST)
-            status, value = actions[message["action"]](message)
-            try:
-                sys.stdout.flush()
-            except Exception:
-                pass  # the program's own stream
-            wire.write_frame(channel, [message["nonce"], status, value])
+        converse(lambda: wire.read_frame(channel), lambda answer: wire.write_frame(channel, answer))
+        os._exit(LOST)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except SystemExit:

@@ -27,6 +27,7 @@ WARM = "ast bisect collections copy functools heapq itertools json math operator
 def serve(config):
     """Serves until standard input ends. Never returns."""
     import judge
+    import runner
 
     for name in WARM:
         __import__(name)
@@ -36,10 +37,12 @@ def serve(config):
     else:
         isolation.drop_capabilities()
         try:
-            syscalls.forbid("rest")
+            config["signals"] = syscalls.Filter("signals")
+            syscalls.Filter("rest").enforce()
         except OSError as error:
             wire.write_frame(1, {"unavailable": str(error)})
             os._exit(0)
+    runner.rehearse()
     gc.collect()
     gc.disable()
     gc.freeze()
@@ -99,13 +102,13 @@ class Attendant:
         return steps
 
     def start(self, channel, output):
-        import runner
-
         try:
             pid = isolation.fork(self.config["mode"] == "bubblewrap")
         except OSError as error:
             return b"e" + str(error).encode()[:200]
         if pid == 0:
+            import runner
+
             runner.main(channel, output, self.config)
         self.alive.add(pid)
         return b"p%d" % pid

@@ -34,6 +34,7 @@ _LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _NOT_PERMITTED, _KILL = 0x7FFF0000, 0x00050001, 0x80000000
 _X32 = 0x40000000
 _PR_SET_SECCOMP, _FILTER = 22, 2
+_prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
 
 
 def _program(architecture, numbers):
@@ -46,13 +47,18 @@ def _program(architecture, numbers):
     return b"".join(struct.pack("HBBI", *instruction) for instruction in body)
 
 
-def forbid(group):
-    """Forbids the calls of a group ("signals" or "rest") to this process and its children. Needs `no_new_privs`."""
-    table = _NUMBERS.get(os.uname().machine)
-    if table is None:
-        raise OSError(f"no table of system calls for {os.uname().machine} (x86_64 and aarch64 have one)")
-    code = ctypes.create_string_buffer(_program(table["arch"], table[group]))
-    head = struct.pack("HxxxxxxP", (len(code) - 1) // 8, ctypes.addressof(code))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_SECCOMP, _FILTER, head, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), f"filtering system calls: {os.strerror(ctypes.get_errno())}")
+class Filter:
+    """A filter that forbids a group of calls ("signals" or "rest"), made once and put in force where it is needed."""
+
+    def __init__(self, group):
+        table = _NUMBERS.get(os.uname().machine)
+        if table is None:
+            raise OSError(f"no table of system calls for {os.uname().machine} (x86_64 and aarch64 have one)")
+        code = _program(table["arch"], table[group])
+        self._code = ctypes.create_string_buffer(code, len(code))
+        self._head = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(self._code))
+
+    def enforce(self):
+        """Forbids the calls to this process and its children, for good. Needs `no_new_privs`."""
+        if _prctl(_PR_SET_SECCOMP, _FILTER, self._head, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), f"filtering system calls: {os.strerror(ctypes.get_errno())}")

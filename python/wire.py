@@ -12,6 +12,7 @@ from fractions import Fraction
 
 MAX_FRAME = 1 << 24
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 _SMALL = 1 << 62
 _MUTABLE = {list: "list", dict: "dict", set: "set", bytearray: "bytearray", deque: "deque"}
 _EMPTY = {name: kind for kind, name in _MUTABLE.items()}
@@ -26,11 +27,12 @@ class BadFrame(Exception):
 
 
 class Opaque:
-    """Stands for a result that is not plain data: equal to nothing but itself."""
+    """Stands for a result that is not plain data: equal to nothing but itself, and the object again for the program."""
 
-    __slots__ = ("kind",)
+    __slots__ = ("handle", "kind")
 
-    def __init__(self, kind):
+    def __init__(self, handle, kind):
+        self.handle = handle
         self.kind = kind
 
     def __repr__(self):
@@ -60,7 +62,7 @@ def read_frame(descriptor):
 
 def pack(message):
     """The bytes of one frame."""
-    body = json.dumps(message, separators=(",", ":")).encode("ascii")
+    body = _to_json(message).encode("ascii")
     return len(body).to_bytes(4, "big") + body
 
 
@@ -189,7 +191,7 @@ def _decode(graph, known, foreign):
         values = [value_of(item) for item in (items[1:] if kind == "deque" else items)]
         target.clear()
         if kind == "dict":
-            target.update(zip(values[::2], values[1::2], strict=True))
+            target.update(zip(values[::2], values[1::2]))
         elif kind == "set":
             target.update(values)
         elif kind == "bytearray":

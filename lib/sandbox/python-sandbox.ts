@@ -1,5 +1,6 @@
 import { DisposedError, MagrpoError, SandboxError } from '../errors.ts'
 import { bubblewrapCommand, findBubblewrap, findPython, processCommand, type WorkerCommand } from './command.ts'
+import { onAbort } from './on-abort.ts'
 import type {
   CodeReport,
   CodeRequest,
@@ -13,7 +14,7 @@ import type {
 import { readSources, Worker, type WorkerConfig, type WorkerReply, type WorkerSources } from './worker.ts'
 
 /** Limits of a request where nothing else is said; see {@link SandboxLimits}. */
-export const defaultLimits: SandboxLimits = { cpuSeconds: 4, programCpuSeconds: 20, wallSeconds: 120, maxTimeouts: 3 }
+export const defaultLimits: SandboxLimits = { cpuSeconds: 4, programCpuSeconds: 20, wallSeconds: 300, maxTimeouts: 3 }
 
 /** Limits of every program where nothing else is said; see {@link SandboxResources}. */
 export const defaultResources: SandboxResources = {
@@ -185,13 +186,13 @@ export class PythonSandbox {
         if (place >= 0) this.#queue.splice(place, 1)
         reject(signal?.reason)
       }
-      signal?.addEventListener('abort', leave, { once: true })
+      const forget = onAbort(signal, leave)
       job.resolve = (reply) => {
-        signal?.removeEventListener('abort', leave)
+        forget()
         resolve(reply)
       }
       job.reject = (error) => {
-        signal?.removeEventListener('abort', leave)
+        forget()
         reject(error)
       }
       this.#queue.push(job)
@@ -235,8 +236,7 @@ export class PythonSandbox {
 
   async #serve(worker: Worker, job: Job): Promise<void> {
     const { signal, message } = job
-    const abort = () => worker.kill()
-    signal?.addEventListener('abort', abort, { once: true })
+    const forget = onAbort(signal, () => worker.kill())
     let isLate = false
     // The worker keeps the wall limit by itself; this is for a worker that does not answer at all.
     const watchdog = setTimeout(
@@ -257,7 +257,7 @@ export class PythonSandbox {
       else job.reject(error)
     } finally {
       clearTimeout(watchdog)
-      signal?.removeEventListener('abort', abort)
+      forget()
       if (worker.isAlive && !signal?.aborted) this.#idle.push(worker)
       else {
         worker.kill()

@@ -4,7 +4,7 @@ export interface SandboxLimits {
   cpuSeconds: number
   /** CPU seconds of the program over all its tests. Defaults to `20`. */
   programCpuSeconds: number
-  /** Wall seconds of a whole request; generous, so that verdicts depend on CPU time alone. Defaults to `120`. */
+  /** Wall seconds of a whole request; generous, so that verdicts depend on CPU time alone. Defaults to `300`. */
   wallSeconds: number
   /** After so many timed-out tests the rest is skipped and counts as failed. Defaults to `3`. */
   maxTimeouts: number

@@ -100,6 +100,18 @@ test.serial(
   },
 )
 
+test.serial('one signal for many programs raises no warning', async (t) => {
+  await using sandbox = await PythonSandbox.start({ workers: 2 })
+  const warnings: Error[] = []
+  const listen = (warning: Error) => warnings.push(warning)
+  process.on('warning', listen)
+  const { signal } = new AbortController()
+  await Promise.all(Array.from({ length: 30 }, () => sandbox.runTests({ ...honest, signal })))
+  await new Promise((resolve) => setImmediate(resolve))
+  process.off('warning', listen)
+  t.deepEqual(warnings, [])
+})
+
 test.serial('a worker that is killed is replaced', async (t) => {
   const before = new Set(descendants())
   await using sandbox = await PythonSandbox.start({ workers: 1 })

@@ -87,6 +87,9 @@ test('functions, generators and objects of the program can be used from outside,
     '    if kind == "keys": return {1: 2}.keys()',
     '    if kind == "counter": return __import__("collections").Counter("aab")',
     '    return Thing()',
+    'import math',
+    'def kind(x):',
+    '    return type(x).__name__',
     'def apply(g, x):',
     '    return g(x)',
     '',
@@ -100,10 +103,11 @@ test('functions, generators and objects of the program can be used from outside,
     'assert f("counter") == {"a": 2, "b": 1}',
     'assert f("thing") != f("thing") and "Thing" in repr(f("thing"))',
     'assert apply(f("function"), 4) == 5',
+    'assert apply(kind, f("thing")) == "Thing" and math.floor(1.5) == 1',
   ]
   const report = await run(program, tests.join('\n'))
   t.is(report.reason, null, report.message)
-  t.is(report.passed, 7)
+  t.is(report.passed, 8)
   t.is(report.forgeable, 0)
 })
 
@@ -189,9 +193,8 @@ test('a test whose values are no plain data runs beside the program and is marke
 test('an object that equals everything cannot make a test run beside the program', async (t) => {
   const program = 'class Yes:\n    def __eq__(self, o): return True\ndef f(x):\n    return Yes()\n'
   const report = await run(program, 'assert f(1) == 1\nassert f(f(1)) == 1\nassert 1 == f(2)\n')
-  t.is(report.passed, report.forgeable === 0 ? 0 : report.outcomes.filter((o) => o.ok && o.forgeable).length)
-  t.false(report.outcomes[0]?.ok)
-  t.false(report.outcomes[2]?.ok)
+  t.is(report.forgeable, 0)
+  t.is(report.passed, 0)
 })
 
 test('three timeouts end the tests, what had passed stays', async (t) => {
