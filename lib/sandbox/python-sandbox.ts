@@ -26,6 +26,8 @@ export const defaultResources: SandboxResources = {
 
 interface Job {
   message: { limits: SandboxLimits }
+  /** How many workers have ended while they served this job. */
+  attempts: number
   signal: AbortSignal | undefined
   resolve(reply: WorkerReply): void
   reject(error: unknown): void
@@ -126,7 +128,7 @@ export class PythonSandbox {
    * Runs a test module against a program. A program that fails, in whatever way, is a result and not an error.
    *
    * @throws MagrpoError `ERR_DATA` if `tests` is not Python
-   * @throws SandboxError `ERR_SANDBOX` if the sandbox itself fails
+   * @throws SandboxError `ERR_SANDBOX` if the sandbox itself fails; a worker that ends is replaced and its program run again
    * @throws the signal's reason when aborted
    */
   async runTests(request: TestRequest): Promise<TestReport> {
@@ -180,7 +182,13 @@ export class PythonSandbox {
     return new Promise((resolve, reject) => {
       if (this.#isDisposed) return reject(new DisposedError('The Python sandbox'))
       if (signal?.aborted) return reject(signal.reason)
-      const job: Job = { message: { ...message, limits: { ...this.limits, ...limits } }, signal, resolve, reject }
+      const job: Job = {
+        message: { ...message, limits: { ...this.limits, ...limits } },
+        attempts: 0,
+        signal,
+        resolve,
+        reject,
+      }
       const leave = () => {
         const place = this.#queue.indexOf(job)
         if (place >= 0) this.#queue.splice(place, 1)
@@ -254,7 +262,9 @@ export class PythonSandbox {
     } catch (error) {
       if (this.#isDisposed) job.reject(new DisposedError('The Python sandbox'))
       else if (isLate) job.resolve({ died: 'timeout' })
-      else job.reject(error)
+      else if (signal?.aborted) job.reject(signal.reason)
+      else if (job.attempts++ === 0) this.#queue.unshift(job)
+      else job.resolve({ died: 'crash' }) // twice with the same program: not by chance
     } finally {
       clearTimeout(watchdog)
       forget()

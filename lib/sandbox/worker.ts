@@ -57,16 +57,14 @@ function frame(message: unknown): Buffer {
 export class Worker {
   isAlive = true
   readonly #child: ChildProcess
-  readonly #isGroup: boolean
   readonly #ended: Promise<void>
   #received: Buffer[] = []
   #receivedBytes = 0
   #said = ''
   #waiting: { resolve(message: Record<string, unknown>): void; reject(error: Error): void } | undefined
 
-  private constructor(child: ChildProcess, isGroup: boolean) {
+  private constructor(child: ChildProcess) {
     this.#child = child
-    this.#isGroup = isGroup
     this.#ended = new Promise((resolve) => {
       const end = () => {
         this.isAlive = false
@@ -95,15 +93,14 @@ export class Worker {
   static async start(command: WorkerCommand, sources: WorkerSources, config: WorkerConfig): Promise<Worker> {
     // As root, a real change of user: limits on processes do not hold for root.
     const user = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {}
-    const isGroup = config.mode === 'process'
     const child = spawn(command.file, command.args, {
       cwd: '/',
-      env: isGroup ? { PYTHONHASHSEED: '0' } : {},
+      env: config.mode === 'process' ? { PYTHONHASHSEED: '0' } : {},
       stdio: ['pipe', 'pipe', 'pipe'],
-      detached: isGroup,
+      detached: true, // Ctrl-C on a terminal is for the program that uses the sandbox, which may want to finish a step
       ...user,
     })
-    const worker = new Worker(child, isGroup)
+    const worker = new Worker(child)
     try {
       const hello = await worker.#ask({ modules: sources.modules, config })
       if (typeof hello.unavailable === 'string') throw new Error(hello.unavailable)
@@ -135,8 +132,7 @@ export class Worker {
   kill(): void {
     if (!this.isAlive || this.#child.pid === undefined) return
     try {
-      if (this.#isGroup) process.kill(-this.#child.pid, 'SIGKILL')
-      else this.#child.kill('SIGKILL')
+      process.kill(-this.#child.pid, 'SIGKILL')
     } catch {
       // it has just ended by itself
     }

@@ -1,5 +1,6 @@
-import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import test from 'ava'
 import { explainFailure, findPython } from '../../lib/sandbox/command.ts'
 import { PythonSandbox } from '../../lib/sandbox/python-sandbox.ts'
@@ -8,7 +9,7 @@ const honest = { program: 'def f(x):\n    return 2 * x\n', entryPoint: 'f', test
 const endless = { program: 'def f(x):\n    while True: pass\n', entryPoint: 'f', tests: 'assert f(2) == 4\n' }
 
 /** Processes below this one, by the parent numbers of /proc. */
-function descendants(): number[] {
+function descendants(root = process.pid): number[] {
   const parents = new Map<number, number>()
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue
@@ -27,7 +28,7 @@ function descendants(): number[] {
         visit(child)
       }
   }
-  visit(process.pid)
+  visit(root)
   return found
 }
 
@@ -115,16 +116,47 @@ test.serial('one signal for many programs raises no warning', async (t) => {
 test.serial('a worker that is killed is replaced', async (t) => {
   const before = new Set(descendants())
   await using sandbox = await PythonSandbox.start({ workers: 1 })
-  t.is((await sandbox.runTests(honest)).passed, 1)
-  for (const pid of descendants().filter((pid) => !before.has(pid))) {
-    try {
-      process.kill(pid, 'SIGKILL')
-    } catch {
-      // it went with its parent
+  const killAll = () => {
+    for (const pid of descendants().filter((pid) => !before.has(pid))) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // it went with its parent
+      }
     }
   }
+  t.is((await sandbox.runTests(honest)).passed, 1)
+  killAll()
   await new Promise((resolve) => setTimeout(resolve, 200))
   t.is((await sandbox.runTests(honest)).passed, 1)
+  // In the middle of a program: it is run again.
+  const running = sandbox.runTests({ ...endless, limits: { cpuSeconds: 1 } })
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  killAll()
+  t.is((await running).reason, 'timeout')
+  t.is((await sandbox.runTests(honest)).passed, 1)
+})
+
+test.serial('nothing is left behind when the process that uses the sandbox is killed', async (t) => {
+  const code = [
+    `import { PythonSandbox } from ${JSON.stringify(new URL('../../lib/sandbox/python-sandbox.ts', import.meta.url).href)}`,
+    'const sandbox = await PythonSandbox.start({ workers: 1 })',
+    `sandbox.runTests(${JSON.stringify({ ...endless, limits: { cpuSeconds: 100, programCpuSeconds: 100 } })})`,
+    "setTimeout(() => process.stdout.write('up'), 300)",
+  ].join('\n')
+  const child = spawn(process.execPath, ['--import=tsx', '--input-type=module', '-e', code], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    cwd: new URL('../..', import.meta.url),
+  })
+  await once(child.stdout, 'data')
+  const started = descendants(child.pid)
+  t.true(started.length >= 4)
+  child.kill('SIGKILL')
+  await once(child, 'close')
+  const isAlive = (pid: number) => existsSync(`/proc/${pid}`)
+  for (let tries = 0; tries < 100 && started.some(isAlive); tries++)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  t.deepEqual(started.filter(isAlive), [])
 })
 
 test.serial(
