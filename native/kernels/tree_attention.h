@@ -14,6 +14,7 @@ struct KeyRange {
 };
 
 // `length` consecutive queries from row `begin`, the first at `position`; they see ranges [range_begin, range_end), causally.
+// The ranges are the query's path from its root: their positions follow one another from 0.
 struct QuerySpan {
   int64_t begin;
   int64_t length;
@@ -55,15 +56,20 @@ struct AttentionGradients {
   float* d_v;
 };
 
-// Most keys that any query of the spans sees: the size of the scratch row.
+// Most keys that any query of the spans sees, n.
 int64_t longest_context(const QuerySpan* spans, int64_t span_count);
 
-// Forward of KV head `kv_head` for spans [begin, end). `scratch` holds longest_context floats.
+// Floats of scratch memory that one call needs for contexts of n keys.
+int64_t forward_scratch(const AttentionShape& shape, int64_t context);
+int64_t backward_scratch(const AttentionShape& shape, int64_t context);
+
+// Forward of KV head `kv_head` for spans [begin, end).
 void tree_attention_forward(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans,
                             const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head, float* scratch);
 
 // Backward of KV head `kv_head` for spans [begin, end), which must be whole groups.
 void tree_attention_backward(const AttentionShape& shape, const AttentionPointers& data, const AttentionGradients& gradients,
-                             const QuerySpan* spans, const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head);
+                             const QuerySpan* spans, const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head,
+                             float* scratch);
 
 }  // namespace magrpo::kernels

@@ -36,7 +36,7 @@ at::Tensor forward(const kernels::AttentionShape& shape, const at::Tensor& q, co
   const int64_t spans = static_cast<int64_t>(batch.spans.size());
   const int64_t context = kernels::longest_context(batch.spans.data(), spans);
   at::parallel_for(0, spans * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> scratch(static_cast<size_t>(context));
+    std::vector<float> scratch(static_cast<size_t>(kernels::forward_scratch(shape, context)));
     for (int64_t task = begin; task < end; ++task)
       kernels::tree_attention_forward(shape, data, batch.spans.data(), batch.ranges.data(), task / shape.kv_heads,
                                       task / shape.kv_heads + 1, task % shape.kv_heads, scratch.data());
@@ -79,11 +79,13 @@ class TreeAttention : public torch::autograd::Function<TreeAttention> {
     const kernels::AttentionGradients grads{d_out.const_data_ptr<float>(), d_q.mutable_data_ptr<float>(),
                                             d_k.mutable_data_ptr<float>(), d_v.mutable_data_ptr<float>()};
     const int64_t groups = static_cast<int64_t>(batch.groups.size());
+    const int64_t context = kernels::longest_context(batch.spans.data(), static_cast<int64_t>(batch.spans.size()));
     at::parallel_for(0, groups * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
+      std::vector<float> scratch(static_cast<size_t>(kernels::backward_scratch(shape, context)));
       for (int64_t task = begin; task < end; ++task) {
         const auto& group = batch.groups[task / shape.kv_heads];
         kernels::tree_attention_backward(shape, data, grads, batch.spans.data(), batch.ranges.data(), group.begin, group.end,
-                                         task % shape.kv_heads);
+                                         task % shape.kv_heads, scratch.data());
       }
     });
     return {d_q, d_k, d_v, at::Tensor(), at::Tensor()};

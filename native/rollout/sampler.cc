@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "core/errors.h"
+#include "kernels/exp.h"
 #include "kernels/simd.h"
 
 namespace magrpo::rollout {
@@ -27,11 +28,19 @@ Moments moments(const float* logits, int64_t n) {
 #pragma omp simd reduction(max : highest)
   for (int64_t i = 0; i < n; ++i) highest = logits[i] > highest ? logits[i] : highest;
   double sum = 0.0, weighted = 0.0;
-  for (int64_t i = 0; i < n; ++i) {
-    const float shifted = logits[i] - highest;
-    const float e = std::exp(shifted);
-    sum += e;
-    weighted += e > 0.0f ? static_cast<double>(e) * shifted : 0.0;
+  // Short float32 sums, which the compiler vectorises, added up in double.
+  for (int64_t begin = 0; begin < n; begin += 512) {
+    const int64_t end = begin + 512 < n ? begin + 512 : n;
+    float block_sum = 0.0f, block_weighted = 0.0f;
+#pragma omp simd reduction(+ : block_sum, block_weighted)
+    for (int64_t i = begin; i < end; ++i) {
+      const float shifted = logits[i] - highest;
+      const float e = kernels::fast_exp(shifted);
+      block_sum += e;
+      block_weighted += e > 0.0f ? e * shifted : 0.0f;
+    }
+    sum += block_sum;
+    weighted += block_weighted;
   }
   return {highest, sum, weighted};
 }
@@ -97,7 +106,7 @@ int32_t draw(const float* logits, int64_t n, float highest, double inverse_tempe
   double cumulative = 0.0;
   int64_t last = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const double p = inverse_temperature == 1.0 ? std::exp(logits[i] - highest)
+    const double p = inverse_temperature == 1.0 ? kernels::fast_exp(logits[i] - highest)
                                                 : std::exp(inverse_temperature * (static_cast<double>(logits[i]) - highest));
     if (p > 0.0) last = i;
     cumulative += p;
