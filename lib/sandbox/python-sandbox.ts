@@ -259,7 +259,7 @@ export class PythonSandbox {
       if (reply.bug !== undefined)
         job.reject(new SandboxError('ERR_SANDBOX', `The sandbox failed by itself; please report this:\n${reply.bug}`))
       else job.resolve(reply)
-    } catch (error) {
+    } catch {
       if (this.#isDisposed) job.reject(new DisposedError('The Python sandbox'))
       else if (isLate) job.resolve({ died: 'timeout' })
       else if (signal?.aborted) job.reject(signal.reason)
