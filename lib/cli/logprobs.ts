@@ -32,9 +32,13 @@ async function logProbs(options: LogProbsOptions, signal: AbortSignal): Promise<
   const { policy, dispose } = await openPolicy(options, signal)
   try {
     const compute = async (batch: InputLine[]) => {
-      const { groups, place } = groupByPrompt(batch, (promptIds) => ({ policy, promptIds, completions: [] }))
+      const groups = batch.map<ScoredGroup>((line) => ({
+        policy,
+        promptIds: idsField(line, 'prompt_ids'),
+        completions: [{ ids: idsField(line, 'completion_ids') }],
+      }))
       const { scores } = await scoreBatch(groups, { signal })
-      return place.map(({ group, index }) => scores[group]!.logProbs[index]!)
+      return scores.map(({ logProbs }) => logProbs[0] ?? new Float32Array())
     }
     await inBatches(readJsonLines(process.stdin), options.batchSize, compute, (result) => {
       if (options.json) return printJson({ logprobs: Array.from(result) })
@@ -43,19 +47,4 @@ async function logProbs(options: LogProbsOptions, signal: AbortSignal): Promise<
   } finally {
     await dispose()
   }
-}
-
-/** Lines of the same prompt become completions of one group, so that the prompt is computed once. */
-function groupByPrompt(batch: InputLine[], makeGroup: (promptIds: Int32Array) => ScoredGroup) {
-  const groups: ScoredGroup[] = []
-  const groupOf = new Map<string, number>()
-  const place = batch.map((line) => {
-    const promptIds = idsField(line, 'prompt_ids')
-    const ids = idsField(line, 'completion_ids')
-    const key = promptIds.join(',')
-    const group = groupOf.get(key) ?? groups.push(makeGroup(promptIds)) - 1
-    groupOf.set(key, group)
-    return { group, index: groups[group]!.completions.push({ ids }) - 1 }
-  })
-  return { groups, place }
 }

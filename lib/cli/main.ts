@@ -1,6 +1,7 @@
 /** The command line: registers the commands, one a file, and turns errors into messages and exit codes. */
 import { Command, CommanderError } from 'commander'
 import { packageVersion } from '../run/environment.ts'
+import { addDemoCommand } from './demo.ts'
 import { addDoctorCommand } from './doctor.ts'
 import { addEvalCommand } from './eval.ts'
 import { addGenerateCommand } from './generate.ts'
@@ -50,6 +51,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0,
     )
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'magrpo: ')) })
+  addDemoCommand(program)
   addTrainCommand(program)
   addEvalCommand(program)
   addGenerateCommand(program)

@@ -111,6 +111,23 @@ function codeEntry(name: string, about: string): TaskEntry<z.infer<typeof codeOp
   })
 }
 
+const miniCodeEntry = entry({
+  about: 'a tiny helper and the function that calls it, written by two tiny models',
+  options: section({
+    train: count.optional(),
+    heldOut: z.int().min(0).optional(),
+    evaluateOn: choice(['validation', 'held-out']).default('validation'),
+    sandbox: choice(['bubblewrap', 'process']).default('bubblewrap'),
+    workers: count.optional(),
+  }),
+  create: async ({ sandbox, workers, ...options }, { log } = {}) => {
+    const { miniCode } = await import('./mini-code/task.ts')
+    const sandboxOptions = { mode: sandbox, ...(workers && { workers }), ...(log && { log }) }
+    return asTask(miniCode({ ...options, sandboxOptions }))
+  },
+  scorer: async () => asTask((await import('./mini-code/task.ts')).miniCode()),
+})
+
 /** Every built-in task. */
 export const taskRegistry = {
   tldr: tldrEntry,
@@ -118,6 +135,7 @@ export const taskRegistry = {
   story: storyEntry,
   humaneval: codeEntry('humaneval', 'a helper and the function that calls it, for problems of the HumanEval form'),
   coophumaneval: codeEntry('coophumaneval', 'the same for CoopHumanEval, whose problems gain from a helper'),
+  'mini-code': miniCodeEntry,
 } as const
 
 /** Name of a built-in task. */

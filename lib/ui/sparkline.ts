@@ -6,14 +6,16 @@ const bars = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] as const
  *
  * @param values the curve, oldest first
  * @param columns most characters; fewer values give a shorter line
+ * @param range lowest and highest value of the scale; by default those of the curve
  */
-export function sparkline(values: readonly number[], columns: number): string {
+export function sparkline(values: readonly number[], columns: number, range?: readonly [number, number]): string {
   const finite = values.filter(Number.isFinite)
   if (finite.length === 0 || columns < 1) return ''
   const points = finite.length <= columns ? finite : averageParts(finite, columns)
-  const lowest = Math.min(...points)
-  const span = Math.max(...points) - lowest
-  return points.map((value) => bars[span === 0 ? 3 : Math.round(((value - lowest) / span) * 7)]).join('')
+  const [lowest, highest] = range ?? [Math.min(...points), Math.max(...points)]
+  const span = highest - lowest
+  const height = (value: number) => Math.round((Math.min(Math.max(value, lowest), highest) - lowest) / (span / 7))
+  return points.map((value) => bars[span === 0 ? 3 : height(value)]).join('')
 }
 
 function averageParts(values: readonly number[], parts: number): number[] {

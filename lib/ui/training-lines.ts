@@ -80,7 +80,15 @@ export function sampleTable(row: SampleRow, columns: number, paint: Paint): stri
   for (const [index, agent] of row.agents.entries()) {
     const advantage = agent.advantage === null ? '' : `, advantage ${signed(agent.advantage)}`
     const cut = agent.finish === 'length' ? ', cut off' : ''
-    add(paint('cyan', truncate(`${plain(agent.name)}: ${agent.tokens} ${agent.tokens === 1 ? 'token' : 'tokens'}${advantage}${cut}`, width)))
+    add(
+      paint(
+        'cyan',
+        truncate(
+          `${plain(agent.name)}: ${agent.tokens} ${agent.tokens === 1 ? 'token' : 'tokens'}${advantage}${cut}`,
+          width,
+        ),
+      ),
+    )
     if (!isShared) for (const line of wrap(prompts[index]!, width - 2, 3)) add(`  ${paint('dim', line)}`)
     for (const line of wrap(agent.completion.trim(), width - 2, 8)) add(`  ${line}`.trimEnd())
   }
