@@ -63,6 +63,7 @@ class Runner:
     def __init__(self, config, control):
         self.config = config
         self.control = control
+        self.is_used = False
         self.written = 0
         self.output_open = True
         self.dead = None
@@ -162,6 +163,7 @@ class Runner:
         """
         if self.dead is not None:
             raise self.dead
+        self.is_used = True
         nonce = os.urandom(8).hex()
         pending = memoryview(wire.pack({**message, "nonce": nonce, "seconds": seconds}))
         started = self.cpu()
@@ -336,9 +338,11 @@ def main(config, control, is_first):
         gc.enable()
         import random  # not earlier: it would seed itself anew in every fork of the server
 
+        runner = None
         for _ in range(REQUESTS_A_JUDGE):
             try:
-                runner = prepared(config, control, 1 if is_first else 20)
+                # One that has not been asked anything, because the program did not parse, say, is as good as new.
+                runner = runner or prepared(config, control, 1 if is_first else 20)
             except OSError as error:
                 wire.write_frame(1, {"unavailable": str(error)})
                 control.send(b"Q")
@@ -359,7 +363,9 @@ def main(config, control, is_first):
             control.send(b"W")
             wire.write_frame(1, reply)
             control.send(b"D")
-            runner.close()
+            if runner.is_used or runner.dead:
+                runner.close()
+                runner = None
         control.send(b"R")
         os._exit(0)
     except BaseException:

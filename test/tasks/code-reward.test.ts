@@ -235,6 +235,25 @@ test('hostile completions score as failed programs', async (t) => {
   }
 })
 
+test('equal completions run once, and scores do not share their parts', async (t) => {
+  let runs = 0
+  const runCode = (request: Parameters<PythonSandbox['runCode']>[0]) => {
+    runs++
+    return sandbox.runCode(request)
+  }
+  const counting = { runCode } as unknown as PythonSandbox
+  const reward = createCodeReward({ sandbox: counting, remember: 2 })
+  const first = await reward.score(item, [aux, useful])
+  const kept = { ...first.parts }
+  first.parts.tests = -1
+  t.deepEqual((await reward.score(item, [aux, useful])).parts, kept)
+  t.is(runs, 1)
+  await reward.score(item, [aux, alone])
+  await reward.score(item, ['', alone])
+  await reward.score(item, [aux, useful])
+  t.is(runs, 4)
+})
+
 test('a field that is missing is an error that names it', async (t) => {
   for (const field of ['prompt', 'test', 'entry_point'] as const) {
     const broken = { ...item, [field]: undefined } as unknown as CodeItem

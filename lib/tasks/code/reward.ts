@@ -14,6 +14,11 @@ export interface CodeRewardOptions {
   sandbox?: PythonSandbox
   /** Options of the sandbox that is started where none is given. */
   sandboxOptions?: SandboxOptions
+  /**
+   * How many scores are kept, so that equal completions of a problem run once. A converged policy writes the same programs
+   * over and over; verdicts repeat, see {@link PythonSandbox}. Defaults to `4096`; `0` keeps none.
+   */
+  remember?: number
   /** Limits of each program. Default: the sandbox's own for `strict`; {@link paperLimits} for `paper`. */
   limits?: Partial<SandboxLimits>
 }
@@ -72,13 +77,14 @@ export const paperLimits: Partial<SandboxLimits> = {
  * ```
  */
 export function createCodeReward(options: CodeRewardOptions = {}): CodeReward {
-  const { rules = 'strict' } = options
+  const { rules = 'strict', remember = 4096 } = options
   if (rules !== 'strict' && rules !== 'paper')
     throw new MagrpoError(
       'ERR_ARGUMENT',
       `Expected "strict" or "paper" as rules of the code reward but received ${JSON.stringify(rules)}.`,
     )
   const limits = rules === 'paper' ? { ...paperLimits, ...options.limits } : options.limits
+  const scores = new Map<string, CodeScore>()
   let started: Promise<PythonSandbox> | undefined
   const sandboxOf = async (): Promise<PythonSandbox> => {
     if (options.sandbox) return options.sandbox
@@ -96,9 +102,20 @@ export function createCodeReward(options: CodeRewardOptions = {}): CodeReward {
         throw new MagrpoError('ERR_ARGUMENT', 'Expected at least one completion to score but received none.')
       const aux = texts.length > 1 ? (texts[0] as string) : null
       const main = texts.at(-1) as string
+      const key = JSON.stringify([prompt, test, entry_point, aux, main])
+      const known = scores.get(key)
+      if (known !== undefined) return { total: known.total, parts: { ...known.parts } }
       const sandbox = await sandboxOf()
       const report = await sandbox.runCode({ rules, aux, main, prompt, entryPoint: entry_point, test, limits, signal })
-      return scoreOf(report)
+      const score = scoreOf(report)
+      if (remember > 0) {
+        scores.set(key, { total: score.total, parts: { ...score.parts } })
+        for (const oldest of scores.keys()) {
+          if (scores.size <= remember) break
+          scores.delete(oldest)
+        }
+      }
+      return score
     },
     async dispose() {
       const sandbox = await started?.catch(() => undefined)
