@@ -41,7 +41,7 @@ export function addEvalCommand(program: Command): void {
     .option('--seed <number>', "equal seeds give equal samples; the run's by default", integerFrom(0, maxSeed))
     .option('--set <path=value>', 'change a setting, such as sampling.temperature=0.7; may come several times', collect)
     .option('--quiet', 'show no progress')
-    .option('--json', 'print {"task":..,"items":..,"samples":..,"metrics":{..}}')
+    .option('--json', 'print {"task":..,"items":..,"score":..,"metrics":{..}}')
     .addHelpText(
       'after',
       `
@@ -84,7 +84,8 @@ async function evaluateAndPrint(run: string | undefined, options: EvalOptions, s
         signal,
         onProgress,
       })
-      await print(report, { task: task.name, items: items.length, samples }, options.json === true)
+      const about = { task: task.name, items: items.length, held_out: heldOut === task.heldOut, samples }
+      await print(report, about, options.json === true)
     } finally {
       await dispose()
     }
@@ -134,12 +135,39 @@ function progressNotes(say: (line: string) => void): (done: number, total: numbe
 
 async function print(
   { metrics, score, timings }: EvalReport,
-  about: { task: string; items: number; samples: number },
+  about: { task: string; items: number; held_out: boolean; samples: number },
   json: boolean,
 ): Promise<void> {
   if (json) return printJson({ ...about, score, metrics, seconds: timings['time/eval_s'] })
-  await printLine(`${about.task}: ${about.items} items, ${about.samples} sampled joint completions each`)
-  const width = Math.max(...Object.keys(metrics).map((name) => name.length))
-  for (const [name, value] of Object.entries(metrics))
-    await printLine(`  ${name.padEnd(width)}  ${formatMetric(value)}`)
+  const which = about.held_out ? 'held-out items' : 'items (the task holds none out)'
+  await printLine(`${about.task}: ${about.items} ${which}`)
+  for (const line of evalTable(metrics, about.samples)) await printLine(line)
+}
+
+/** Sampled and greedy numbers side by side, a metric a line. */
+function evalTable(metrics: Record<string, number>, samples: number): string[] {
+  const short = (name: string) => name.replace(/^eval\/(greedy\/)?/, '')
+  const names = [...new Set(Object.keys(metrics).map(short))]
+  const columns = [
+    { title: samples === 1 ? 'sampled' : `${samples} sampled`, prefix: 'eval/' },
+    { title: 'greedy', prefix: 'eval/greedy/' },
+  ].filter(({ prefix }) => names.some((name) => metrics[prefix + name] !== undefined))
+  const nameWidth = Math.max(...names.map((name) => name.length))
+  const width = Math.max(10, ...columns.map(({ title }) => title.length)) + 2
+  const row = (name: string, cells: string[]) =>
+    `  ${name.padEnd(nameWidth)}${cells.map((cell) => cell.padStart(width)).join('')}`.trimEnd()
+  const cell = (value: number | undefined) => (value === undefined ? '' : formatMetric(value))
+  const rows = names.map((name) =>
+    row(
+      name,
+      columns.map(({ prefix }) => cell(metrics[prefix + name])),
+    ),
+  )
+  return [
+    row(
+      '',
+      columns.map(({ title }) => title),
+    ),
+    ...rows,
+  ]
 }
