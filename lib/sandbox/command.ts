@@ -92,7 +92,7 @@ const pythonFlags = ['-s', '-S', '-B', '-X', 'utf8', '-c']
 
 /**
  * The command that starts a worker under bubblewrap: all namespaces new, a read-only system of `/usr` and the libraries, no
- * environment but a fixed hash seed (so that verdicts repeat), nothing of `/etc`, `/home`, `/root` or `/var`.
+ * environment but a fixed hash seed (so that verdicts repeat), nothing of the configuration, of home folders or of `/var`.
  */
 export async function bubblewrapCommand(
   bwrap: string,
