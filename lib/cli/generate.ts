@@ -21,6 +21,9 @@ interface GenerateOptions extends ModelOptions {
   json?: boolean
 }
 
+/** Most completions computed at once: their keys and values have to fit into memory. */
+const mostRows = 512
+
 /** Adds `magrpo generate`: completions of prompts. */
 export function addGenerateCommand(program: Command): void {
   addModelOptions(program.command('generate'))
@@ -71,7 +74,8 @@ async function generate(options: GenerateOptions, signal: AbortSignal): Promise<
       const { generations } = await generateBatch(requests, samplingOf(options), { signal })
       return generations.map(({ samples }) => samples)
     }
-    await inBatches(inputLines(options), options.batchSize, compute, async (samples) => {
+    const lines = Math.min(options.batchSize, Math.max(1, Math.floor(mostRows / options.n)))
+    await inBatches(inputLines(options), lines, compute, async (samples) => {
       for (const sample of samples) await printSample(sample, options.json === true)
     })
   } finally {
