@@ -2,7 +2,7 @@ import type { Metrics } from '../rl/types.ts'
 import { conventions } from '../tasks/mini-code/solutions.ts'
 import { sparkline } from './sparkline.ts'
 import type { Paint } from './style.ts'
-import { pad } from './width.ts'
+import { pad, truncate } from './width.ts'
 
 /** One look at the team of mini-code: shares of completions that follow each convention, and of programs that pass. */
 export interface ConventionShares {
@@ -34,7 +34,7 @@ export function conventionTable(history: readonly ConventionShares[], columns: n
     return last >= 0.5 ? paint('bold', text) : text
   }
   const heading = `${pad('', nameWidth)}${pad('  aux is written as', room + 8)}  main takes aux for`
-  const lines = [paint('dim', heading)]
+  const lines = [paint('dim', truncate(heading, columns))]
   for (const [index, name] of conventions.entries()) {
     const aux = cell(history.map((shares) => shares.aux[index] ?? 0))
     const main = cell(history.map((shares) => shares.main[index] ?? 0))
