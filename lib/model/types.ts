@@ -74,21 +74,60 @@ export interface GenerateStats {
   seconds: number
 }
 
+/** One completion to be scored or trained. */
+export interface ScoredCompletion {
+  /** May be empty where only the value at the prompt is asked for. */
+  ids: Int32Array
+  /** One an id: weight wᵢ of Σ wᵢ·log π(tokenᵢ); needed for training, ignored for scoring. */
+  weights?: Float32Array
+  /** One an id: log-probabilities under the policy that sampled; needed with {@link LossOptions.clip}. */
+  oldLogProbs?: Float32Array
+  /** One an id: log-probabilities under the frozen reference; needed with {@link LossOptions.kl}. */
+  referenceLogProbs?: Float32Array
+  /** One an id: weight uᵢ of the token's KL and entropy terms. Defaults to 0: neither. */
+  penaltyWeights?: Float32Array
+  /** What the value head is to say; together with `valueWeight`. */
+  valueTarget?: number
+  /** Factor of (valueTarget - V)², which is subtracted from the objective. Defaults to `0`. */
+  valueWeight?: number
+}
+
 /** A prompt with its completions, to be scored or trained; the prompt is computed once for all of them. */
 export interface ScoredGroup {
   policy: Policy
   promptIds: Int32Array
-  completions: {
-    ids: Int32Array
-    /** One an id: weight wᵢ of Σ wᵢ·log π(tokenᵢ); needed for training, ignored for scoring. */
-    weights?: Float32Array
-  }[]
+  completions: ScoredCompletion[]
+  /**
+   * Where the policy's value head is read, once a completion: at the last token of the prompt, or of the completion.
+   * Unset: not at all.
+   */
+  valueAt?: 'prompt' | 'completion'
 }
 
 /** Log-probabilities and entropies of one group's completions, one array a completion. */
 export interface GroupScores {
   logProbs: Float32Array[]
   entropies: Float32Array[]
+  /** One a completion; only where the group has `valueAt`. */
+  values?: number[]
+}
+
+/** Estimators of KL(π ‖ π_ref) of one token, with d = log π_ref - log π: -d, d²/2, exp(d) - d - 1. */
+export type KlEstimator = 'k1' | 'k2' | 'k3'
+
+/**
+ * The objective of an accumulation, moved up, with ρᵢ = exp(log πᵢ - oldᵢ):
+ *
+ *     Σᵢ [ clip ? min(ρᵢ·wᵢ, clamp(ρᵢ, 1 - low, 1 + high)·wᵢ) : wᵢ·log πᵢ ]
+ *       + Σᵢ uᵢ·(entropyCoefficient·Hᵢ - kl.coefficient·KLᵢ) - Σ valueWeight·(valueTarget - V)²
+ */
+export interface LossOptions {
+  /** Unset: no ratio. */
+  clip?: { low: number; high: number }
+  /** Unset: no KL term. The gradient is that of the estimator itself. */
+  kl?: { estimator: KlEstimator; coefficient: number }
+  /** Defaults to `0`. */
+  entropyCoefficient?: number
 }
 
 /** Settings of one optimizer step (AdamW, Loshchilov & Hutter 2019). */
