@@ -72,13 +72,13 @@ Napi::Function CancelFlagHandle::define(Napi::Env env) {
   return DefineClass(env, "CancelFlag", {InstanceMethod<&CancelFlagHandle::cancel>("cancel")});
 }
 
-CancelFlagHandle::CancelFlagHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+CancelFlagHandle::CancelFlagHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) { Value().TypeTag(&kTag); }
 
 CancelFlagPtr cancel_option(const Napi::CallbackInfo& info, size_t index) {
   if (!info[index].IsObject()) return std::make_shared<CancelFlag>();
   const Napi::Value flag = info[index].As<Napi::Object>().Get("cancel");
   if (flag.IsUndefined() || flag.IsNull()) return std::make_shared<CancelFlag>();
-  return unwrap<CancelFlagHandle>(flag, Environment::of(info.Env()).cancel_flag_constructor, "a CancelFlag")->flag();
+  return unwrap<CancelFlagHandle>(flag, "a CancelFlag in field \"cancel\"")->flag();
 }
 
 NODE_API_MODULE(magrpo, init)

@@ -38,6 +38,23 @@ void throw_error(Napi::Env env, const std::string& code, const std::string& mess
   throw error;
 }
 
+Napi::Object object_argument(const Napi::CallbackInfo& info, size_t index, const char* what) {
+  if (!info[index].IsObject()) throw_error(info.Env(), "ERR_ARGUMENT", concat("Expected an object for ", what, "."));
+  return info[index].As<Napi::Object>();
+}
+
+std::string string_argument(const Napi::CallbackInfo& info, size_t index, const char* what) {
+  if (!info[index].IsString()) throw_error(info.Env(), "ERR_ARGUMENT", concat("Expected a string for ", what, "."));
+  return info[index].As<Napi::String>().Utf8Value();
+}
+
+std::string bytes_argument(const Napi::CallbackInfo& info, size_t index, const char* what) {
+  if (!info[index].IsTypedArray() || info[index].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+    throw_error(info.Env(), "ERR_ARGUMENT", concat("Expected a Uint8Array for ", what, "."));
+  const auto bytes = info[index].As<Napi::Uint8Array>();
+  return {reinterpret_cast<const char*>(bytes.Data()), bytes.ElementLength()};
+}
+
 Napi::Object object_field(const Napi::Object& object, const char* name) {
   return field(object, name, "an object", &Napi::Value::IsObject).As<Napi::Object>();
 }

@@ -28,6 +28,11 @@ auto guarded(Napi::Env env, Body&& body) {
   }
 }
 
+// Arguments of a call; each throws ERR_ARGUMENT naming `what` if it is of another type.
+Napi::Object object_argument(const Napi::CallbackInfo& info, size_t index, const char* what);
+std::string string_argument(const Napi::CallbackInfo& info, size_t index, const char* what);
+std::string bytes_argument(const Napi::CallbackInfo& info, size_t index, const char* what);
+
 // Fields of an options object; each throws ERR_ARGUMENT naming the field if it is missing or of another type.
 Napi::Object object_field(const Napi::Object& object, const char* name);
 double number_field(const Napi::Object& object, const char* name);

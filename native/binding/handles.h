@@ -9,8 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "binding/conversions.h"
 #include "binding/job.h"
 #include "core/cancel.h"
+#include "core/errors.h"
 #include "core/live_objects.h"
 #include "model/decoder.h"
 #include "rollout/generate.h"
@@ -32,12 +34,29 @@ struct ModelState : Counted<ModelState> {
 
 // What a policy handle shares with its jobs.
 struct PolicyState {
-  std::shared_ptr<ModelState> model;
+  // A full policy takes the model's only place for one; see ModelState::has_full_policy.
+  PolicyState(std::shared_ptr<ModelState> model, bool full) : model(std::move(model)), holds_place(full) {
+    if (full) this->model->has_full_policy = true;
+  }
+  // However the policy ends (disposed, collected, never made), its place is free then.
+  ~PolicyState() { release(); }
+  PolicyState(const PolicyState&) = delete;
+  PolicyState& operator=(const PolicyState&) = delete;
+
+  void release() {
+    policy.reset();
+    if (holds_place) model->has_full_policy = false;
+    holds_place = false;
+  }
+
+  const std::shared_ptr<ModelState> model;
   std::shared_ptr<train::Policy> policy;
+  bool holds_place;
 };
 
 class CancelFlagHandle : public Napi::ObjectWrap<CancelFlagHandle> {
  public:
+  static constexpr napi_type_tag kTag{0x6d61677270000001, 0x9f0b7c2de4a15836};
   static Napi::Function define(Napi::Env env);
   explicit CancelFlagHandle(const Napi::CallbackInfo& info);
   const CancelFlagPtr& flag() const { return flag_; }
@@ -75,6 +94,7 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
 
 class PolicyHandle : public Napi::ObjectWrap<PolicyHandle> {
  public:
+  static constexpr napi_type_tag kTag{0x6d61677270000002, 0x41d8e35a90c7f26b};
   static Napi::Function define(Napi::Env env);
   explicit PolicyHandle(const Napi::CallbackInfo& info);
   void adopt(std::shared_ptr<PolicyState> state);
@@ -97,11 +117,11 @@ Napi::Value load_model(const Napi::CallbackInfo& info);
 // Options that every asynchronous call may get as its argument number `index`: { cancel }.
 CancelFlagPtr cancel_option(const Napi::CallbackInfo& info, size_t index);
 
-// Checks that `value` is an instance of `constructor`: napi_unwrap alone does not look at types.
+// The native object behind a handle. Tags are compared first: napi_unwrap does not look at types, and a prototype can be set.
 template <typename Handle>
-Handle* unwrap(const Napi::Value& value, const Napi::FunctionReference& constructor, const char* what) {
-  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(constructor.Value()))
-    throw Napi::TypeError::New(value.Env(), std::string("Expected ") + what + ".");
+Handle* unwrap(const Napi::Value& value, const char* what) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&Handle::kTag))
+    throw_error(value.Env(), "ERR_ARGUMENT", concat("Expected ", what, "."));
   return Handle::Unwrap(value.As<Napi::Object>());
 }
 

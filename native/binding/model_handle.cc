@@ -24,7 +24,7 @@ PolicyList policy_list(Napi::Env env, const Napi::Value& value, const std::share
   const auto array = value.As<Napi::Array>();
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value element = array.Get(i);
-    const auto state = unwrap<PolicyHandle>(element, Environment::of(env).policy_constructor, "a policy")->state(env);
+    const auto state = unwrap<PolicyHandle>(element, "policies of this model")->state(env);
     if (state->model != model) throw_error(env, "ERR_ARGUMENT", concat("Expected policy ", i, " to belong to this model."));
     list.policies.push_back(state->policy);
     list.adapters.push_back(state->policy->adapter());
@@ -74,23 +74,22 @@ std::shared_ptr<ModelState> ModelHandle::state(Napi::Env env) const {
 Napi::Value ModelHandle::create_policy(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto model = state(env);
-  const auto options = info[0].As<Napi::Object>();
-  const bool full = string_field(options, "kind") == "full";
+  const auto options = object_argument(info, 0, "the policy's settings");
+  const std::string kind = string_field(options, "kind");
+  if (kind != "full" && kind != "lora") throw_error(env, "ERR_ARGUMENT", concat("Expected kind full or lora but received \"", kind, "\"."));
+  const bool full = kind == "full";
   if (full && model->has_full_policy)
     throw_error(env, "ERR_ARGUMENT", "Expected at most one full policy a model, but this one has one: load the model once for each agent.");
   int64_t rank = 0, seed = 0;
   double scale = 0.0;
   std::vector<std::string> targets;
-  if (full) {
-    model->has_full_policy = true;
-  } else {
+  if (!full) {
     rank = integer_field(options, "rank");
     scale = number_field(options, "scale");
     targets = strings_field(options, "targets");
     seed = integer_field(options, "seed");
   }
-  auto made = std::make_shared<PolicyState>();
-  made->model = model;
+  auto made = std::make_shared<PolicyState>(model, full);
   JobSpec spec;
   require_disposal_order(spec, model);
   spec.keep.push_back(Napi::Persistent(Value()));
@@ -112,12 +111,12 @@ Napi::Value ModelHandle::create_policy(const Napi::CallbackInfo& info) {
 Napi::Value ModelHandle::set_token_bytes(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto model = state(env);
-  if (!info[0].IsTypedArray() || !info[1].IsTypedArray()) throw_error(env, "ERR_ARGUMENT", "Expected offsets and bytes as typed arrays.");
+  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_int32_array)
+    throw_error(env, "ERR_ARGUMENT", "Expected an Int32Array for the tokens' offsets.");
   const auto offset = info[0].As<Napi::Int32Array>();
-  const auto bytes = info[1].As<Napi::Uint8Array>();
   auto table = std::make_shared<rollout::TokenBytes>();
   table->offset.assign(offset.Data(), offset.Data() + offset.ElementLength());
-  table->bytes.assign(reinterpret_cast<const char*>(bytes.Data()), bytes.ElementLength());
+  table->bytes = bytes_argument(info, 1, "the tokens' bytes");
   const bool rising = !table->offset.empty() && table->offset.front() == 0 &&
                       std::is_sorted(table->offset.begin(), table->offset.end()) &&
                       table->offset.back() == static_cast<int64_t>(table->bytes.size());
@@ -129,7 +128,7 @@ Napi::Value ModelHandle::set_token_bytes(const Napi::CallbackInfo& info) {
 Napi::Value ModelHandle::generate(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto model = state(env);
-  const auto object = info[0].As<Napi::Object>();
+  const auto object = object_argument(info, 0, "the request");
   auto request = std::make_shared<rollout::GenerateRequest>();
   request->tree = tree_field(object, "tree");
   PolicyList list = policy_list(env, object.Get("policies"), model);
@@ -189,7 +188,7 @@ Napi::Value ModelHandle::accumulate(const Napi::CallbackInfo& info) { return sco
 Napi::Value ModelHandle::score(const Napi::CallbackInfo& info, bool with_gradient) {
   const Napi::Env env = info.Env();
   const auto model = state(env);
-  const auto object = info[0].As<Napi::Object>();
+  const auto object = object_argument(info, 0, "the request");
   auto request = std::make_shared<train::ScoreRequest>();
   request->tree = tree_field(object, "tree");
   PolicyList list = policy_list(env, object.Get("policies"), model);
@@ -263,9 +262,8 @@ Napi::Value ModelHandle::tensors(const Napi::CallbackInfo& info) { return to_js(
 Napi::Value ModelHandle::write_tensors(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto model = state(env);
-  const std::string file = info[0].ToString();
-  const auto bytes = info[1].As<Napi::Uint8Array>();
-  const std::string header(reinterpret_cast<const char*>(bytes.Data()), bytes.ElementLength());
+  const std::string file = string_argument(info, 0, "the file");
+  const std::string header = bytes_argument(info, 1, "the header");
   JobSpec spec;
   require_disposal_order(spec, model);
   spec.keep.push_back(Napi::Persistent(Value()));
@@ -298,7 +296,7 @@ Napi::Value ModelHandle::dispose(const Napi::CallbackInfo& info) {
 
 Napi::Value load_model(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const auto object = info[0].As<Napi::Object>();
+  const auto object = object_argument(info, 0, "the model");
   const std::string dtype = string_field(object, "dtype");
   if (dtype != "float32" && dtype != "bfloat16")
     throw_error(env, "ERR_ARGUMENT", concat("Expected dtype float32 or bfloat16 but received \"", dtype, "\"."));
@@ -329,6 +327,8 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
   const CancelFlagPtr cancel = spec.cancel;
   spec.advance = [made, config, sources, dtype, device, cancel, progress] {
     const auto options = at::TensorOptions().dtype(dtype == "float32" ? at::kFloat : at::kBFloat16).device(resolve_device(device));
+    // Before memory is taken: a wrong number in config.json may ask for more than there is.
+    model::check_shapes(model::named_slices(config, model::allocate_weights(config, options.device(at::kMeta))), *sources);
     model::Weights weights = model::allocate_weights(config, options);
     model::read_tensors(model::named_slices(config, weights), *sources, cancel, progress);
     made->parameter_count = weights.parameter_count();

@@ -6,7 +6,7 @@ namespace magrpo::binding {
 namespace {
 
 train::Section section_argument(const Napi::CallbackInfo& info) {
-  const std::string name = info[0].ToString();
+  const std::string name = string_argument(info, 0, "the tensors' kind");
   if (name == "weights") return train::Section::kWeights;
   if (name == "optimizer") return train::Section::kOptimizer;
   if (name == "gradients") return train::Section::kGradients;
@@ -34,7 +34,7 @@ Napi::Function PolicyHandle::define(Napi::Env env) {
                       InstanceMethod<&PolicyHandle::dispose>("dispose")});
 }
 
-PolicyHandle::PolicyHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+PolicyHandle::PolicyHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) { Value().TypeTag(&kTag); }
 
 void PolicyHandle::adopt(std::shared_ptr<PolicyState> state) {
   state_ = std::move(state);
@@ -50,7 +50,7 @@ std::shared_ptr<PolicyState> PolicyHandle::state(Napi::Env env) const {
 
 Napi::Value PolicyHandle::step(const Napi::CallbackInfo& info) {
   const auto current = state(info.Env());
-  const train::StepOptions options = step_options(info[0].As<Napi::Object>());
+  const train::StepOptions options = step_options(object_argument(info, 0, "the step's options"));
   JobSpec spec = writing_job(current, Value());
   spec.cancel = cancel_option(info, 1);
   auto result = std::make_shared<train::StepResult>();
@@ -79,9 +79,8 @@ Napi::Value PolicyHandle::tensors(const Napi::CallbackInfo& info) {
 Napi::Value PolicyHandle::write_tensors(const Napi::CallbackInfo& info) {
   const auto current = state(info.Env());
   const train::Section section = section_argument(info);
-  const std::string file = info[1].ToString();
-  const auto bytes = info[2].As<Napi::Uint8Array>();
-  const std::string header(reinterpret_cast<const char*>(bytes.Data()), bytes.ElementLength());
+  const std::string file = string_argument(info, 1, "the file");
+  const std::string header = bytes_argument(info, 2, "the header");
   JobSpec spec = writing_job(current, Value());  // the optimizer's moments are made at first need
   spec.advance = [current, section, file, header] {
     model::write_tensors(file, header, current->policy->slices(section));
@@ -111,8 +110,7 @@ Napi::Value PolicyHandle::dispose(const Napi::CallbackInfo& info) {
   if (state_) {
     spec = writing_job(state_, Value());
     spec.advance = [state = std::move(state_)]() mutable {
-      if (state->policy->is_full()) state->model->has_full_policy = false;
-      state->policy.reset();
+      state->release();
       return true;
     };
     state_.reset();

@@ -53,24 +53,44 @@ std::string shape_text(at::IntArrayRef shape) {
   return text + "]";
 }
 
+using SourcesByName = std::unordered_map<std::string, const TensorSource*>;
+
+SourcesByName by_name_of(const std::vector<TensorSource>& sources) {
+  SourcesByName by_name;
+  for (const auto& source : sources) by_name[source.name] = &source;
+  return by_name;
+}
+
+// The source of a slice, which has its shape.
+const TensorSource& source_of(const NamedSlice& slice, const SourcesByName& by_name) {
+  const auto found = by_name.find(slice.name);
+  if (found == by_name.end())
+    throw Error("ERR_MODEL_FORMAT", concat("Expected a tensor \"", slice.name, "\" but found none in ",
+                                           by_name.empty() ? "the files" : by_name.begin()->second->file,
+                                           by_name.size() > 1 ? " or the files beside it." : "."));
+  const at::Tensor target = slice.view();
+  if (target.sizes() != at::IntArrayRef(found->second->shape))
+    throw Error("ERR_MODEL_FORMAT", concat("Expected shape ", shape_text(target.sizes()), " for tensor \"", slice.name, "\" but ",
+                                           found->second->file, " has ", shape_text(found->second->shape), "."));
+  return *found->second;
+}
+
 }  // namespace
+
+void check_shapes(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources) {
+  const auto by_name = by_name_of(sources);
+  for (const auto& slice : slices) source_of(slice, by_name);
+}
 
 void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources,
                   const CancelFlagPtr& cancel, const std::function<void(int64_t, int64_t)>& progress) {
-  std::unordered_map<std::string, const TensorSource*> by_name;
-  for (const auto& source : sources) by_name[source.name] = &source;
+  const auto by_name = by_name_of(sources);
   std::map<std::string, std::unique_ptr<MappedFile>> files;
   int64_t done = 0;
   for (const auto& slice : slices) {
     if (cancel) cancel->check();
-    const auto found = by_name.find(slice.name);
-    if (found == by_name.end())
-      throw Error("ERR_MODEL_FORMAT", concat("Expected a tensor \"", slice.name, "\" in the model's files but found none."));
-    const TensorSource& source = *found->second;
+    const TensorSource& source = source_of(slice, by_name);
     at::Tensor target = slice.view();
-    if (target.sizes() != at::IntArrayRef(source.shape))
-      throw Error("ERR_MODEL_FORMAT", concat("Expected shape ", shape_text(target.sizes()), " for tensor \"", slice.name,
-                                             "\" but ", source.file, " has ", shape_text(source.shape), "."));
     auto& file = files[source.file];
     if (!file) file = std::make_unique<MappedFile>(source.file);
     const int64_t bytes = target.numel() * static_cast<int64_t>(c10::elementSize(source.dtype));

@@ -66,8 +66,11 @@ struct TensorSource {
   int64_t begin;
 };
 
-// Undefined memory in the right shapes.
+// Undefined memory in the right shapes; on the meta device, shapes alone.
 Weights allocate_weights(const Config& config, const at::TensorOptions& options);
+
+// Throws ERR_MODEL_FORMAT if a slice has no source, or one of another shape.
+void check_shapes(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources);
 
 // Fills `slices` from `sources`, matched by name. Files are memory-mapped after their size was checked; values are copied.
 // Throws ERR_MODEL_FORMAT (missing tensor, wrong shape, short file), ERR_MODEL_WEIGHTS (NaN or infinity).

@@ -129,6 +129,9 @@ void Sampling::check() const {
 Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen,
                     double uniform, SamplerScratch& scratch) {
   const Moments raw = moments(logits, vocab_size);
+  // NaN would also break the order that sorting relies on.
+  if (!std::isfinite(raw.sum))
+    throw Error("ERR_NON_FINITE", "The model's logits hold NaN or infinite values: its weights diverged, or are damaged.");
   const double log_sum = std::log(raw.sum);
   const auto choice = [&](int32_t token) {
     return Choice{token, static_cast<float>(static_cast<double>(logits[token]) - raw.highest - log_sum),

@@ -33,7 +33,7 @@ struct SamplerScratch {
   std::vector<std::pair<float, int32_t>> candidates;
 };
 
-// `logits`: (V). `seen`: the ids of the row's whole path so far. `uniform` in [0, 1).
+// Throws ERR_NON_FINITE if the logits are not finite. `logits`: (V). `seen`: the ids of the row's whole path so far. `uniform` in [0, 1).
 Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen,
                     double uniform, SamplerScratch& scratch);
 

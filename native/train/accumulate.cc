@@ -23,7 +23,8 @@ int64_t predecessor(const TokenTree& tree, int32_t segment, int64_t token) {
   return tree.offset[s + 1] - 1;
 }
 
-// Policies want gradients only while a micro-batch runs: generation of the same weights must not build graphs.
+// Policies want gradients only while a micro-batch runs: generation of the same weights must not build graphs. What a pass that
+// failed left half-done is dropped.
 class GradientScope {
  public:
   GradientScope(const std::vector<std::shared_ptr<Policy>>& policies, bool wanted) : policies_(policies), wanted_(wanted) {
@@ -34,8 +35,11 @@ class GradientScope {
     if (!wanted_) return;
     for (const auto& policy : policies_) {
       policy->require_gradients(false);
-      policy->absorb_gradients();
+      policy->drop_fresh_gradients();
     }
+  }
+  void absorb() {
+    for (const auto& policy : policies_) policy->absorb_gradients();
   }
   GradientScope(const GradientScope&) = delete;
   GradientScope& operator=(const GradientScope&) = delete;
@@ -100,11 +104,14 @@ bool Accumulation::advance() {
       targets.mutable_data_ptr<int64_t>()[i] = tree.ids[tokens[i]];
       weights.mutable_data_ptr<float>()[i] = wants_gradient ? request_.weights[tokens[i]] : 0.0f;
     }
-    const GradientScope scope(request_.policies, any_weight);
+    GradientScope scope(request_.policies, any_weight);
     at::AutoGradMode grad_mode(any_weight);
     const at::Tensor hidden = decoder_.forward(batch, adapters_, nullptr);
     const TokenScores scores = score_tokens(hidden.index_select(0, row_index), decoder_.weights().head, targets);
-    if (any_weight) (scores.log_probs * weights).sum().backward();
+    if (any_weight) {
+      (scores.log_probs * weights).sum().backward();
+      scope.absorb();
+    }
     const at::Tensor log_probs = scores.log_probs.detach().contiguous();
     for (int64_t i = 0; i < count; ++i) {
       result_.log_probs[tokens[i]] = log_probs.const_data_ptr<float>()[i];

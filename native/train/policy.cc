@@ -46,6 +46,10 @@ void Policy::absorb_gradients() {
   }
 }
 
+void Policy::drop_fresh_gradients() {
+  for (auto& p : parameters_) p.weight.mutable_grad().reset();
+}
+
 void Policy::zero_gradients() {
   for (auto& p : parameters_) p.gradient.reset();
 }

@@ -49,6 +49,8 @@ class Policy : Counted<Policy> {
   void require_gradients(bool wanted);
   // Moves gradients of bfloat16 parameters into float32 accumulators, so that micro-batches add up without rounding.
   void absorb_gradients();
+  // Forgets what the last backward pass left and was not absorbed.
+  void drop_fresh_gradients();
   void zero_gradients();
   StepResult step(const StepOptions& options);
 
