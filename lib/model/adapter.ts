@@ -10,6 +10,7 @@ import { callNative } from '../native/call.ts'
 import { readJsonFile } from './folder.ts'
 import type { Model } from './model.ts'
 import { safetensorsHeader } from './safetensors.ts'
+import { replaceFile, writing } from './write-file.ts'
 
 /** The projections of a layer that an adapter may sit on. */
 export const allProjections = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const
@@ -23,7 +24,31 @@ export interface AdapterSettings {
   rankStabilised: boolean
 }
 
-/** Fields that must be absent, false, null or empty, with what they would mean. */
+/** Fields that do not change what an adapter computes, or that are read below. */
+const understood = new Set([
+  'peft_type',
+  'task_type',
+  'auto_mapping',
+  'peft_version',
+  'base_model_name_or_path',
+  'revision',
+  'inference_mode',
+  'r',
+  'lora_alpha',
+  'lora_dropout',
+  'target_modules',
+  'use_rslora',
+  'bias',
+  'init_lora_weights',
+  'eva_config',
+  'megatron_core',
+  'qalora_group_size',
+])
+
+/** Starts of A and B that leave the base as it is. PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA change it. */
+const plainStarts: unknown[] = [undefined, null, true, false, 'gaussian', 'eva', 'orthogonal']
+
+/** What fields ask for that must be absent, false, null or empty; unknown ones must be so too. */
 const refused: Record<string, string> = {
   use_dora: 'weight decomposition (DoRA)',
   use_qalora: 'quantisation-aware LoRA',
@@ -42,6 +67,13 @@ const refused: Record<string, string> = {
   fan_in_fan_out: 'transposed weights',
   lora_bias: 'a bias in the adapter',
   megatron_config: 'Megatron layers',
+  corda_config: 'a base changed by CorDA',
+  lora_ga_config: 'a base changed by LoRA-GA',
+  loftq_config: 'a base changed by LoftQ',
+  kasa_config: 'KaSA',
+  velora_config: 'VeLoRA',
+  monteclora_config: 'MonteCLoRA',
+  ensure_weight_tying: 'modules tied to each other',
 }
 
 /**
@@ -65,15 +97,18 @@ export async function readAdapter(folder: string): Promise<{ settings: AdapterSe
   }
   if (json.peft_type !== 'LORA')
     fail('peft_type', `expected a LORA adapter but received ${JSON.stringify(json.peft_type)}`)
-  for (const [field, meaning] of Object.entries(refused)) {
-    const value = json[field]
-    const isUnset =
-      value === undefined ||
-      value === null ||
-      value === false ||
-      (typeof value === 'object' && Object.keys(value).length === 0)
-    if (!isUnset) fail(field, `"${field}" asks for ${meaning}, which magrpo does not support`)
+  for (const [field, value] of Object.entries(json)) {
+    const isUnset = value === null || value === false || (typeof value === 'object' && Object.keys(value).length === 0)
+    if (understood.has(field) || isUnset) continue
+    const meaning = refused[field] ?? `something unknown (${JSON.stringify(value)})`
+    fail(field, `"${field}" asks for ${meaning}, which magrpo does not support`)
   }
+  if (!plainStarts.includes(json.init_lora_weights))
+    fail(
+      'init_lora_weights',
+      `"init_lora_weights" is ${JSON.stringify(json.init_lora_weights)}, which changes the base model's weights and is not ` +
+        'supported: convert the adapter to plain LoRA with PEFT first',
+    )
   if (json.bias !== undefined && json.bias !== 'none')
     fail('bias', `"bias" asks for trained biases (${json.bias}), which magrpo does not support`)
   const { r: rank, lora_alpha: alpha, target_modules: modules } = json
@@ -97,14 +132,14 @@ export async function readAdapter(folder: string): Promise<{ settings: AdapterSe
   return { settings, weightsFile: join(folder, 'adapter_model.safetensors') }
 }
 
-/** Writes an adapter so that `peft` opens it. */
+/** Writes an adapter so that `peft` opens it. @throws MagrpoError `ERR_RUN` where the folder cannot be written */
 export async function writeAdapter(
   folder: string,
   native: NativePolicy,
   settings: AdapterSettings,
   model: Model,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true })
+  await writing(folder, () => mkdir(folder, { recursive: true }))
   const config = {
     peft_type: 'LORA',
     task_type: 'CAUSAL_LM',
@@ -119,8 +154,10 @@ export async function writeAdapter(
     init_lora_weights: true,
     inference_mode: true,
   }
-  await writeFile(join(folder, 'adapter_config.json'), `${JSON.stringify(config, null, 2)}\n`)
   const header = safetensorsHeader(native.tensors('weights'), { format: 'pt' })
   const file = join(folder, 'adapter_model.safetensors')
-  await callNative(() => native.writeTensors('weights', file, header))
+  await writing(folder, async () => {
+    await replaceFile(file, (part) => callNative(() => native.writeTensors('weights', part, header)))
+    await writeFile(join(folder, 'adapter_config.json'), `${JSON.stringify(config, null, 2)}\n`)
+  })
 }

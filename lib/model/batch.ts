@@ -14,6 +14,7 @@ import type {
   Generation,
   GroupScores,
   Prompt,
+  RandomStream,
   Sample,
   Sampling,
   ScoredGroup,
@@ -67,7 +68,7 @@ export async function generateBatch(
           rows.push({ request: number, sample })
           segments.push(segment)
           limits.push(Math.min(maxNewTokens(sampling), model.contextLength - ids.length))
-          streams.push(stream.seed, stream.step, stream.agent, stream.prompt, stream.sample + sample)
+          streams.push(...randomNumbers(stream, sample))
         }
       }
       const report =
@@ -157,6 +158,7 @@ async function pass(
               'ERR_ARGUMENT',
               `Expected ${completion.ids.length} weights for a completion but received ${completion.weights.length}.`,
             )
+          checkLength(model, promptIds.length + completion.ids.length, number)
           if (withGradient && policy.kind === 'base' && completion.weights?.some((weight) => weight !== 0))
             throw new MagrpoError('ERR_ARGUMENT', 'Expected weights of 0 for the bare base: it cannot be trained.')
           const begin = tree.tokens
@@ -283,6 +285,28 @@ function checkPrompt(model: Model, ids: Int32Array, number: number): void {
     )
 }
 
+function checkLength(model: Model, tokens: number, number: number): void {
+  if (tokens <= model.contextLength) return
+  throw new MagrpoError(
+    'ERR_PROMPT_TOO_LONG',
+    `Expected prompt ${number} and its completion to fit the context of ${model.contextLength} tokens of "${model.source}", ` +
+      `but they have ${tokens}.`,
+    { details: { prompt: number, tokens, contextLength: model.contextLength } },
+  )
+}
+
+/** A stream as the core takes it; numbers outside 32 bits would wrap, and two streams be one. */
+function randomNumbers({ seed, step, agent, prompt, sample }: RandomStream, index: number): number[] {
+  const numbers = { seed, step, agent, prompt, sample: sample + index }
+  for (const [name, value] of Object.entries(numbers))
+    if (!Number.isInteger(value) || value < 0 || value >= 2 ** 32)
+      throw new MagrpoError(
+        'ERR_ARGUMENT',
+        `Expected an integer from 0 to 2^32 - 1 for stream.${name} but received ${value}.`,
+      )
+  return Object.values(numbers)
+}
+
 function maxNewTokens({ maxNewTokens = 256 }: Sampling): number {
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1)
     throw new MagrpoError('ERR_ARGUMENT', `Expected maxNewTokens of 1 or more but received ${maxNewTokens}.`)
@@ -293,13 +317,20 @@ function nativeSampling(model: Model, sampling: Sampling): NativeSampling {
   const stop = sampling.stop ?? []
   if (stop.length > 0 && model.tokenizer === null)
     throw new MagrpoError('ERR_TOKENIZER_MISSING', `Stop strings need a tokenizer, but "${model.source}" has none.`)
+  const stopIds = sampling.stopIds ?? model.endIds
+  const wrong = stopIds.find((id) => !Number.isInteger(id) || id < 0 || id >= model.config.vocabSize)
+  if (wrong !== undefined && sampling.stopIds !== undefined)
+    throw new MagrpoError(
+      'ERR_TOKEN_RANGE',
+      `Expected stopIds from 0 to ${model.config.vocabSize - 1} for "${model.source}" but received ${wrong}.`,
+    )
   return {
     temperature: sampling.temperature ?? 1,
     topK: sampling.topK ?? 0,
     topP: sampling.topP ?? 1,
     minP: sampling.minP ?? 0,
     repetitionPenalty: sampling.repetitionPenalty ?? 1,
-    stopIds: Int32Array.from(sampling.stopIds ?? model.endIds),
+    stopIds: Int32Array.from(stopIds),
     stopStrings: stop.map((text) => Buffer.from(text, 'utf8')),
   }
 }

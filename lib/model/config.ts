@@ -24,6 +24,9 @@ export interface ModelConfig extends NativeModelConfig {
 
 type Json = Record<string, unknown>
 
+/** More layers than any model has: a number beyond it is damage, found before memory is taken. */
+const mostLayers = 10_000
+
 /**
  * The configuration in `json`, the parsed `config.json` of `file`.
  *
@@ -46,6 +49,7 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
   const hiddenSize = fields.integer('hidden_size')
   const numHeads = fields.integer('num_attention_heads')
   const numLayers = fields.integer('num_hidden_layers')
+  if (numLayers > mostLayers) fields.malformed('num_hidden_layers', `at most ${mostLayers} layers`, numLayers)
   const attentionBias = fields.boolean('attention_bias', false)
   return {
     architecture,
@@ -163,10 +167,9 @@ function slidingWindows(fields: Fields, architecture: Architecture, numLayers: n
   }
   const isQwen = architecture === 'qwen2' || architecture === 'qwen3'
   if (architecture === 'llama' || (isQwen && fields.json.use_sliding_window !== true)) return windows
-  // A Mistral file without the field means 4,096; null means none.
-  const missing = architecture === 'mistral' && fields.json.sliding_window === undefined
-  const window = missing ? 4096 : fields.json.sliding_window
-  if (window === null || window === undefined) return windows
+  // A file without the field means 4,096; null means none.
+  const window = fields.json.sliding_window === undefined ? 4096 : fields.json.sliding_window
+  if (window === null) return windows
   if (!Number.isInteger(window) || (window as number) <= 0)
     fields.malformed('sliding_window', 'a positive integer or null', window)
   const firstSliding = isQwen ? fields.number('max_window_layers', 28) : 0

@@ -1,6 +1,6 @@
 /** A language model on a device: its weights, its shape and its tokenizer. */
 import { join } from 'node:path'
-import { DisposedError, MagrpoError } from '../errors.ts'
+import { DisposedError, MagrpoError, ModelFormatError } from '../errors.ts'
 import type { NativeModel } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { loadAddon } from '../native/load-addon.ts'
@@ -64,7 +64,7 @@ export class Model {
    * Loads a model in Hugging Face layout (`config.json`, `model.safetensors` or its shards, `tokenizer.json`).
    *
    * @param source path of a folder, or `org/name` in the Hugging Face cache
-   * @throws MagrpoError `ERR_MODEL_NOT_FOUND`; ModelFormatError `ERR_MODEL_FORMAT`, `ERR_MODEL_UNSUPPORTED`,
+   * @throws MagrpoError `ERR_MODEL_NOT_FOUND`, `ERR_ARGUMENT`; ModelFormatError `ERR_MODEL_FORMAT`, `ERR_MODEL_UNSUPPORTED`,
    *   `ERR_MODEL_WEIGHTS`; DeviceError; NativeLoadError; the signal's reason
    * @example
    * ```ts
@@ -83,15 +83,19 @@ export class Model {
     const tensors = needed(await readModelTensors(folder), config).map(toNativeSource)
     const addon = loadAddon()
     const device = options.device === undefined || options.device === 'auto' ? defaultDevice() : options.device
-    const wanted = options.dtype === undefined || options.dtype === 'auto' ? config.dtype : options.dtype
-    const dtype = wanted === 'bfloat16' ? 'bfloat16' : 'float32'
+    const dtype = chosenDtype(options.dtype, config)
     const native = await callNative(
       (job) => addon.loadModel({ config, dtype, device, tensors }, { ...job, onProgress }),
       signal,
     )
-    if (tokenizer !== null) {
-      const table = tokenBytes(tokenizer)
-      native.setTokenBytes(table.offset, table.bytes)
+    try {
+      if (tokenizer !== null) {
+        const table = tokenBytes(tokenizer)
+        native.setTokenBytes(table.offset, table.bytes)
+      }
+    } catch (error) {
+      await native.dispose()
+      throw error
     }
     return new Model({ source, folder, config, tokenizer, endIds, device, dtype }, native)
   }
@@ -122,8 +126,14 @@ export class Model {
     return this.#native
   }
 
-  /** Ties a policy's life to the model's. @internal */
+  /**
+   * Ties a policy's life to the model's.
+   *
+   * @throws DisposedError
+   * @internal
+   */
   adopt(child: Child): void {
+    if (this.#disposal !== undefined) throw new DisposedError(`Model "${this.source}"`)
     this.#children.add(child)
   }
 
@@ -157,6 +167,15 @@ interface ModelFields {
   native: NativeModel
 }
 
+function chosenDtype(dtype: LoadOptions['dtype'], config: ModelConfig): 'float32' | 'bfloat16' {
+  if (dtype === undefined || dtype === 'auto') return config.dtype === 'bfloat16' ? 'bfloat16' : 'float32'
+  if (dtype === 'float32' || dtype === 'bfloat16') return dtype
+  throw new MagrpoError(
+    'ERR_ARGUMENT',
+    `Expected dtype auto, float32 or bfloat16 but received ${JSON.stringify(dtype)}.`,
+  )
+}
+
 function defaultDevice(): string {
   return loadAddon().info().cuda.available ? 'cuda:0' : 'cpu'
 }
@@ -185,7 +204,7 @@ function needed<T extends { name: string; file: string }>(tensors: T[], config: 
       (name.endsWith('o_proj.bias') && !config.outputBias) ||
       (/mlp\..*\.bias$/.test(name) && !config.mlpBias)
     if (isExtra)
-      throw new MagrpoError(
+      throw new ModelFormatError(
         'ERR_MODEL_UNSUPPORTED',
         `${file} holds a tensor "${name}" that a ${config.architecture} model of this config.json does not have.`,
         { details: { file, tensor: name } },

@@ -81,10 +81,10 @@ export class Policy {
   /**
    * All weights of the model. In bfloat16, float32 masters are kept beside them.
    *
-   * @throws MagrpoError `ERR_ARGUMENT` if the model has a full policy already
+   * @throws MagrpoError `ERR_ARGUMENT` if the model has a full policy already; DisposedError
    */
   static async full(model: Model): Promise<Policy> {
-    return new Policy(model, await callNative(async () => model.native.createPolicy({ kind: 'full' })), null)
+    return Policy.#over(model, await callNative(async () => model.native.createPolicy({ kind: 'full' })), null)
   }
 
   /**
@@ -97,10 +97,11 @@ export class Policy {
     const { alpha = 2 * rank } = options
     if (!Number.isInteger(rank) || rank < 1)
       throw new MagrpoError('ERR_ARGUMENT', `Expected a positive integer for rank but received ${rank}.`)
-    if (!(alpha > 0)) throw new MagrpoError('ERR_ARGUMENT', `Expected a positive alpha but received ${alpha}.`)
+    if (!(alpha > 0 && Number.isFinite(alpha)))
+      throw new MagrpoError('ERR_ARGUMENT', `Expected a positive alpha but received ${alpha}.`)
     const projections = targets === 'all-linear' ? [...allProjections] : [...targets]
     const settings: AdapterSettings = { rank, alpha, targets: projections, rankStabilised: false }
-    return new Policy(model, await createAdapter(model, settings, seed), settings)
+    return Policy.#over(model, await createAdapter(model, settings, seed), settings)
   }
 
   /**
@@ -127,7 +128,17 @@ export class Policy {
       await native.dispose()
       throw error
     }
-    return new Policy(model, native, settings)
+    return Policy.#over(model, native, settings)
+  }
+
+  /** The model may have been disposed while the native policy was made: then it goes as well. */
+  static async #over(model: Model, native: NativePolicy, adapter: AdapterSettings | null): Promise<Policy> {
+    try {
+      return new Policy(model, native, adapter)
+    } catch (error) {
+      await native.dispose()
+      throw error
+    }
   }
 
   /** Number of trainable parameters; 0 for the bare base. */

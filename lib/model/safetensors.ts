@@ -4,7 +4,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { ModelFormatError } from '../errors.ts'
+import { type MagrpoError, ModelFormatError } from '../errors.ts'
 import type { NativeTensorInfo, NativeTensorSource } from '../native/addon-types.ts'
 
 const bytesPerElement: Record<string, number> = {
@@ -33,10 +33,17 @@ export interface TensorEntry {
 /**
  * The tensors of one safetensors file.
  *
- * @throws ModelFormatError `ERR_MODEL_FORMAT` naming the file and the tensor where the header and the file disagree
+ * @throws ModelFormatError `ERR_MODEL_FORMAT` naming the file and the tensor where the header and the file disagree,
+ *   `ERR_MODEL_NOT_FOUND` if there is no such file
  */
 export async function readSafetensorsHeader(file: string): Promise<TensorEntry[]> {
-  const handle = await open(file, 'r')
+  const handle = await open(file, 'r').catch((cause: NodeJS.ErrnoException) => {
+    throw new ModelFormatError(
+      cause.code === 'ENOENT' ? 'ERR_MODEL_NOT_FOUND' : 'ERR_MODEL_FORMAT',
+      `Expected a safetensors file at ${file} but it cannot be opened: ${cause.message}.`,
+      { details: { file }, cause },
+    )
+  })
   try {
     return await readHeader(handle, file)
   } finally {
@@ -50,7 +57,9 @@ async function readHeader(handle: FileHandle, file: string): Promise<TensorEntry
       details: { file, ...(tensor === undefined ? {} : { tensor }) },
     })
   }
-  const { size } = await handle.stat()
+  const stats = await handle.stat()
+  if (!stats.isFile()) fail('it is not a file')
+  const { size } = stats
   const prefix = Buffer.alloc(8)
   if (size < 8) fail(`expected at least 8 bytes but it has ${size}`)
   await handle.read(prefix, 0, 8, 0)
@@ -85,15 +94,17 @@ async function readHeader(handle: FileHandle, file: string): Promise<TensorEntry
       )
     if (end > dataSize)
       fail(`tensor "${name}" ends at byte ${end} of the data but the file holds ${dataSize}; it may be cut off`, name)
-    entries.push({ name, file, dtype: dtype as string, shape: shape as number[], begin: 8 + headerSize + begin, end })
+    entries.push({ name, file, dtype: dtype as string, shape: shape as number[], begin, end })
   }
-  const ordered = [...entries].sort((a, b) => a.begin - b.begin)
-  for (let i = 1; i < ordered.length; i++) {
-    const [before, after] = [ordered[i - 1]!, ordered[i]!]
-    if (before.end + 8 + headerSize > after.begin && before.end + 8 + headerSize > before.begin)
-      fail(`tensors "${before.name}" and "${after.name}" overlap`, after.name)
+  // The format leaves no byte unused: an overlap or a hole means that header and data do not belong together.
+  let covered = 0
+  for (const { name, begin, end } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
+    if (begin < covered) fail(`tensor "${name}" begins at byte ${begin}, inside the one before it`, name)
+    if (begin > covered) fail(`tensor "${name}" begins at byte ${begin} and leaves a hole after byte ${covered}`, name)
+    covered = end
   }
-  return entries.map(({ end: _, ...entry }) => entry)
+  if (covered !== dataSize) fail(`its tensors end at byte ${covered} of the data but the file holds ${dataSize}`)
+  return entries.map(({ end: _, begin, ...entry }) => ({ ...entry, begin: 8 + headerSize + begin }))
 }
 
 function isCountList(value: unknown): value is number[] {
@@ -113,7 +124,7 @@ export async function readModelTensors(folder: string): Promise<TensorEntry[]> {
     try {
       return await readSafetensorsHeader(single)
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause
+      if ((cause as MagrpoError).code !== 'ERR_MODEL_NOT_FOUND') throw cause
       throw new ModelFormatError(
         'ERR_MODEL_NOT_FOUND',
         `Expected model.safetensors or model.safetensors.index.json in ${folder} but found neither.`,
@@ -124,20 +135,22 @@ export async function readModelTensors(folder: string): Promise<TensorEntry[]> {
   const fail = (what: string): never => {
     throw new ModelFormatError('ERR_MODEL_FORMAT', `${index}: ${what}.`, { details: { file: index } })
   }
-  let map: Record<string, string> | undefined
+  let json: { weight_map?: Record<string, string> } | null = null
   try {
-    map = JSON.parse(text).weight_map
+    json = JSON.parse(text)
   } catch (cause) {
-    fail(`is not JSON (${(cause as Error).message})`)
+    fail(`it is not JSON (${(cause as Error).message})`)
   }
-  if (typeof map !== 'object' || map === null) return fail('expected an object "weight_map"')
+  const map = json?.weight_map
+  if (typeof map !== 'object' || map === null || Array.isArray(map)) return fail('expected an object "weight_map"')
   const entries = new Map<string, TensorEntry>()
   for (const shard of new Set(Object.values(map))) {
-    if (typeof shard !== 'string' || basename(shard) !== shard) fail(`"${shard}" is not the name of a file beside it`)
+    if (typeof shard !== 'string' || basename(shard) !== shard || /^\.*$/.test(shard))
+      fail(`${JSON.stringify(shard)} is not the name of a file beside it`)
     try {
       for (const entry of await readSafetensorsHeader(join(folder, shard))) entries.set(`${shard}/${entry.name}`, entry)
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') fail(`names ${shard}, which is missing`)
+      if ((cause as MagrpoError).code === 'ERR_MODEL_NOT_FOUND') fail(`names ${shard}, which is missing`)
       throw cause
     }
   }

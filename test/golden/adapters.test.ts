@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import type { Model } from '../../lib/model/model.ts'
 import type { NativeModel, NativePolicy } from '../../lib/native/addon-types.ts'
 import { goldenDir, readGolden } from '../support/fixtures.ts'
 import { goldenModel } from '../support/golden-models.ts'
@@ -11,12 +12,9 @@ async function open(
   t: ExecutionContext,
   name: string,
   folder: string,
-): Promise<{ model: NativeModel; policy: NativePolicy }> {
-  const model = await openModel(goldenModel(name), 'float32')
-  t.teardown(() => model.dispose())
-  const policy = await openAdapter(model, join(goldenDir(name), folder))
-  t.teardown(() => policy.dispose())
-  return { model, policy }
+): Promise<{ base: Model; model: NativeModel; policy: NativePolicy }> {
+  const base = await openModel(t, goldenModel(name))
+  return { base, model: base.native, policy: await openAdapter(base, join(goldenDir(name), folder)) }
 }
 
 /** Logits and scores of an adapter that PEFT saved, and that the base is what it was. */
@@ -82,9 +80,8 @@ test('llama: a rank-stabilised adapter on two projections computes as in PEFT', 
 
 test('llama: the base and two adapters in one batch compute as each alone', async (t) => {
   const golden = readGolden<Golden>('llama/golden.json')
-  const { model, policy } = await open(t, 'llama', 'adapter')
-  const stabilised = await openAdapter(model, join(goldenDir('llama'), 'adapter-rslora'))
-  t.teardown(() => stabilised.dispose())
+  const { base, model, policy } = await open(t, 'llama', 'adapter')
+  const stabilised = await openAdapter(base, join(goldenDir('llama'), 'adapter-rslora'))
   const expected = [
     { policy: 1, logits: golden.adapters['adapter-rslora']?.logits ?? [] },
     { policy: -1, logits: golden.prompts.map((prompt) => prompt.logits) },

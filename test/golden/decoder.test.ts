@@ -30,9 +30,7 @@ async function open(
   folder: string,
   dtype: 'float32' | 'bfloat16' = 'float32',
 ): Promise<NativeModel> {
-  const model = await openModel(folder, dtype)
-  t.teardown(() => model.dispose())
-  return model
+  return (await openModel(t, folder, { dtype })).native
 }
 
 async function logitsAreGolden(t: ExecutionContext, model: NativeModel, golden: Golden): Promise<void> {

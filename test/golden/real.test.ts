@@ -33,8 +33,7 @@ async function writesAsExpected(
   stopIds: number[],
   tolerance: number,
 ): Promise<void> {
-  const model = await openModel(folder, 'float32')
-  t.teardown(() => model.dispose())
+  const { native: model } = await openModel(t, folder)
   const limit = Math.max(...expected.map((entry) => entry.ids.length))
   const texts = await greedyOf(
     model,
@@ -54,8 +53,7 @@ test('stories260K writes its published text and scores a story', async (t) => {
   const golden = readGolden<RealGolden & { greedy: Greedy; scored: Greedy }>('real-stories260K.json')
   const tolerance = golden.tolerance.logProbs
   await writesAsExpected(t, folder, [golden.greedy], [1, 2], tolerance)
-  const model = await openModel(folder, 'float32')
-  t.teardown(() => model.dispose())
+  const { native: model } = await openModel(t, folder)
   const { prompt, ids, logProbs } = golden.scored
   const [actual] = await ownLogProbs(model, [[...prompt, ...ids]])
   closeTo(t, actual ?? [], logProbs, tolerance, 'log-probs of the story')

@@ -25,8 +25,7 @@ for (const { model: name, prompt = 0, cases } of readGolden<SamplingGolden>('sam
   const ids = readGolden<Golden>(`${name}/golden.json`).prompts[prompt]?.ids ?? []
   for (const { settings, kept, probabilities } of cases) {
     test(`tokens are drawn from transformers' distribution: ${JSON.stringify(settings)}`, async (t) => {
-      const model = await openModel(goldenModel(name), 'float32')
-      t.teardown(() => model.dispose())
+      const { native: model } = await openModel(t, goldenModel(name))
       const result = await model.generate({
         tree: treeOfPrompts([ids]),
         policies: [],
