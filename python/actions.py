@@ -2,6 +2,7 @@
 import importlib
 
 import asserts
+import diagnosis
 import programs
 import published
 from asserts import Board, Stop
@@ -75,13 +76,14 @@ def merge(board, claimed, numbers):
 def summary(board):
     """Counts and outcomes. An assert that never ran has failed if the tests ended early, else it does not count."""
     outcomes = []
-    for outcome in board.outcomes:
+    for number, outcome in enumerate(board.outcomes):
         if outcome.runs == 0:
             if board.aborted is None:
                 continue
             outcome.reason, outcome.message = board.aborted
         outcomes.append(
             {
+                "number": number,
                 "ok": outcome.reason is None,
                 "reason": outcome.reason,
                 "message": (outcome.message or "")[:300],
@@ -192,4 +194,10 @@ def code_action(request, runner):
     return reply
 
 
-by_name = {"tests": tests_action, "code": code_action}
+def diagnose_action(request, runner):
+    """What feedback says of a joint completion beside its test results; nothing is run."""
+    facts = (strict_facts if request["rules"] == "strict" else paper_facts)(request)
+    return diagnosis.diagnose(request, facts["program"])
+
+
+by_name = {"tests": tests_action, "code": code_action, "diagnose": diagnose_action}

@@ -169,20 +169,30 @@ async function continueBranch<Item>(
   const action = node.joints[joint]!
   const completions = jointOf(node, action)
   const history: TurnHistory[] = [...node.history, { prompts: node.prompts, completions }]
-  const call = async () => task.transition!(items[node.item]!, completions, history)
+  const signal = plan.signal ?? new AbortController().signal
+  const call = async () => task.transition!(items[node.item]!, completions, history, { signal })
   const feedback = await call().catch((error: unknown) => {
+    plan.signal?.throwIfAborted()
     throw taskError(task.name, 'transition', node.item, error)
   })
   if (feedback === 'stop') return null
   checkFeedback(feedback, task.name, node.item, policies.length)
+  if (feedback.metrics) action.metrics = { ...action.metrics, ...feedback.metrics }
   const number = node.number * node.joints.length + joint + 1
   const { item, slot, turn } = node
   return { parent: action, item, slot, turn: turn + 1, number, history, prompts: feedback.prompts }
 }
 
 function checkFeedback(feedback: TurnFeedback, task: string, item: number, agents: number): void {
-  const received = Array.isArray(feedback?.prompts) ? `${feedback.prompts.length} prompts` : 'no prompts'
-  if (received === `${agents} prompts`) return
+  const prompts: unknown = feedback?.prompts
+  const isPrompt = (prompt: unknown) => typeof prompt === 'string' || Array.isArray(prompt)
+  const wrong = Array.isArray(prompts) ? prompts.findIndex((prompt) => !isPrompt(prompt)) : -1
+  if (Array.isArray(prompts) && prompts.length === agents && wrong < 0) return
+  const received = !Array.isArray(prompts)
+    ? 'no prompts'
+    : prompts.length === agents
+      ? `${typeof prompts[wrong]} as prompt ${wrong}`
+      : `${prompts.length} prompts`
   throw new MagrpoError(
     'ERR_TASK',
     `Expected 'stop' or ${agents} prompts, one an agent, from the transition of task '${task}' but received ${received} ` +

@@ -2,8 +2,10 @@ import { DisposedError, MagrpoError, SandboxError } from '../errors.ts'
 import { bubblewrapCommand, findBubblewrap, findPython, processCommand, type WorkerCommand } from './command.ts'
 import { onAbort } from './on-abort.ts'
 import type {
+  CodeDiagnosis,
   CodeReport,
   CodeRequest,
+  DefinitionReport,
   ProgramFacts,
   SandboxLimits,
   SandboxOptions,
@@ -149,6 +151,17 @@ export class PythonSandbox {
     return report
   }
 
+  /** Describes a joint completion and its tests for feedback, without running any of it. Rejects as {@link runTests} does. */
+  async diagnose(request: CodeRequest & { test: string | null }): Promise<CodeDiagnosis> {
+    const { signal, limits, ...rest } = request
+    const reply = await this.#run({ action: 'diagnose', ...rest }, limits, signal)
+    if (!reply.died) return reply.reply as CodeDiagnosis
+    const missing: DefinitionReport = { source: '', reason: 'no_function', others: [] }
+    const error = { line: null, column: null, message: 'the program is too large to be read' }
+    const aux = request.aux === null ? null : missing
+    return { aux, main: missing, error, callsAux: false, misuse: [], wrapper: false, asserts: [] }
+  }
+
   /** Ends all workers; what is still running rejects with `ERR_DISPOSED`. Nothing is left behind. Calling it twice is fine. */
   async dispose(): Promise<void> {
     this.#isDisposed = true
@@ -280,7 +293,7 @@ export class PythonSandbox {
 
 function deadReport(reason: NonNullable<WorkerReply['died']>): TestReport {
   const message = reason === 'timeout' ? 'wall time limit of the whole request' : 'the judge of the tests went down'
-  const outcome = { ok: false, reason, message, forgeable: false }
+  const outcome = { number: 0, ok: false, reason, message, forgeable: false }
   return {
     passed: 0,
     total: 1,

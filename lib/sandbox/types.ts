@@ -60,6 +60,8 @@ export type FailureReason =
 
 /** How one assert statement ended. */
 export interface TestOutcome {
+  /** Which assert of the test module this is, counted from 0 in the order of the text. */
+  number: number
   ok: boolean
   /** `null` if it passed. */
   reason: FailureReason | null
@@ -144,4 +146,43 @@ export interface CodeRequest {
 export interface CodeReport {
   facts: ProgramFacts
   tests: TestReport | null
+}
+
+/** What became of the function a completion was to define. */
+export interface DefinitionReport {
+  /** The function's source; empty if it is missing. */
+  source: string
+  /**
+   * `null` if all is well; `empty`: nothing was written; `no_function`: no function at all; `other_name`: functions of other
+   * names; `no_return`: it is there and returns nothing.
+   */
+  reason: 'empty' | 'no_function' | 'other_name' | 'no_return' | null
+  /** Names of the functions defined instead, at most five. */
+  others: string[]
+}
+
+/** Why a call of aux is of no use: its value is dropped, put in a variable never read, or overwritten before it is read. */
+export interface AuxMisuse {
+  kind: 'standalone' | 'unused' | 'reassigned'
+  /** Line within the entry point, from 1. */
+  line: number
+  /** The variable; `null` for `standalone`. */
+  name: string | null
+}
+
+/** What {@link PythonSandbox.diagnose} sees in a joint completion, without running it. */
+export interface CodeDiagnosis {
+  /** `null` where one agent writes everything. */
+  aux: DefinitionReport | null
+  main: DefinitionReport
+  /** The first syntax error of the joint program; `null` if it parses. */
+  error: { line: number | null; column: number | null; message: string } | null
+  /** The entry point calls aux. */
+  callsAux: boolean
+  /** At most two. */
+  misuse: AuxMisuse[]
+  /** The entry point only hands on what aux returns. */
+  wrapper: boolean
+  /** Sources of the asserts, by {@link TestOutcome.number}; the candidate has the entry point's name. */
+  asserts: string[]
 }

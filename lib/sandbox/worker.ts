@@ -13,6 +13,7 @@ const moduleNames = [
   'asserts',
   'published',
   'programs',
+  'diagnosis',
   'runner',
   'judge',
   'actions',

@@ -2,6 +2,8 @@
  * What a task is: the plain object a user writes, and what its functions receive. Nothing here knows of tensors.
  */
 
+import type { TaskBaselines } from '../baselines/types.ts'
+
 /** One message of a chat, as chat templates take it. */
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant'
@@ -40,6 +42,8 @@ export interface TaskContext {
 /** What a transition returns to go on: one next prompt an agent. */
 export interface TurnFeedback {
   prompts: (string | ChatMessage[])[]
+  /** Further numbers to log for the joint completion that was answered, as those of `Task.metrics`. */
+  metrics?: Record<string, number>
 }
 
 /**
@@ -60,14 +64,21 @@ export interface Task<Item = unknown> {
   observe(item: Item, agent: number, history: TurnHistory[]): string | ChatMessage[]
   /** The joint reward; may be asynchronous. Higher is better. Must be finite. */
   reward(item: Item, joint: Joint, context: TaskContext): RewardResult | Promise<RewardResult>
-  /** Multi-turn tasks: the next turn's prompts, or `stop`. */
-  transition?(item: Item, joint: Joint, history: TurnHistory[]): 'stop' | TurnFeedback | Promise<'stop' | TurnFeedback>
+  /** Multi-turn tasks: the next turn's prompts, or `stop`. `history` ends with the turn that `joint` is of. */
+  transition?(
+    item: Item,
+    joint: Joint,
+    history: TurnHistory[],
+    context: TaskContext,
+  ): 'stop' | TurnFeedback | Promise<'stop' | TurnFeedback>
   /** Further numbers to log for a joint completion. */
   metrics?(item: Item, joint: Joint): Record<string, number>
   /** Upper bound of `reward`, where there is one (for reports). */
   maxReward?: number
   /** Sampling the task asks for unless the configuration says otherwise (for example its own token limit). */
   defaults?: { maxNewTokens?: number; temperature?: number; topP?: number; stop?: string[] }
+  /** Prompts of the baselines it can be compared with; the built-in tasks have theirs without it. */
+  baselines?: TaskBaselines<Item>
   /** Frees what the task holds (a sandbox, say); called when the run ends. */
   dispose?(): Promise<void>
 }

@@ -1,6 +1,6 @@
 import { MagrpoError } from '../../errors.ts'
 import { PythonSandbox } from '../../sandbox/python-sandbox.ts'
-import type { CodeReport, SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
+import type { CodeDiagnosis, CodeReport, CodeRequest, SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
 import { type CodeItem, checkCodeItem } from './item.ts'
 
 /** Which rules score a joint completion: `strict` reads syntax trees, `paper` scores as the published reward does. */
@@ -15,7 +15,7 @@ export interface CodeRewardOptions {
   /** Options of the sandbox that is started where none is given. */
   sandboxOptions?: SandboxOptions
   /**
-   * How many scores are kept, so that equal completions of a problem run once. A converged policy writes the same programs
+   * How many reports are kept, so that equal completions of a problem run once. A converged policy writes the same programs
    * over and over; verdicts repeat, see {@link PythonSandbox}. Defaults to `4096`; `0` keeps none.
    */
   remember?: number
@@ -45,6 +45,10 @@ export interface CodeReward {
    * @throws SandboxError `ERR_SANDBOX_UNAVAILABLE` or `ERR_SANDBOX`; never because of what the program does
    */
   score(item: CodeItem, texts: readonly string[], signal?: AbortSignal): Promise<CodeScore>
+  /** The facts and test results that {@link score} counts, from the same memory; not to be changed. Rejects as it does. */
+  report(item: CodeItem, texts: readonly string[], signal?: AbortSignal): Promise<CodeReport>
+  /** What feedback says of the program beside its test results, by the rules of the reward. Rejects as {@link score} does. */
+  diagnose(item: CodeItem, texts: readonly string[], signal?: AbortSignal): Promise<CodeDiagnosis>
   /** Ends the sandbox, if this reward started it. */
   dispose(): Promise<void>
 }
@@ -84,7 +88,7 @@ export function createCodeReward(options: CodeRewardOptions = {}): CodeReward {
       `Expected "strict" or "paper" as rules of the code reward but received ${JSON.stringify(rules)}.`,
     )
   const limits = rules === 'paper' ? { ...paperLimits, ...options.limits } : options.limits
-  const scores = new Map<string, CodeScore>()
+  const reports = new Map<string, CodeReport>()
   let started: Promise<PythonSandbox> | undefined
   const sandboxOf = async (): Promise<PythonSandbox> => {
     if (options.sandbox) return options.sandbox
@@ -94,28 +98,29 @@ export function createCodeReward(options: CodeRewardOptions = {}): CodeReward {
     })
     return started
   }
+  const report: CodeReward['report'] = async (item, texts, signal) => {
+    const request = requestOf(item, texts)
+    const key = JSON.stringify(request)
+    const known = reports.get(key)
+    if (known !== undefined) return known
+    const sandbox = await sandboxOf()
+    const fresh = await sandbox.runCode({ rules, ...request, limits, signal })
+    if (remember > 0) {
+      reports.set(key, fresh)
+      for (const oldest of reports.keys()) {
+        if (reports.size <= remember) break
+        reports.delete(oldest)
+      }
+    }
+    return fresh
+  }
   return {
     maxReward: (agents) => (agents > 1 ? 4 : 2.1),
-    async score(item, texts, signal) {
-      const { prompt, test, entry_point } = checkCodeItem(item)
-      if (texts.length < 1)
-        throw new MagrpoError('ERR_ARGUMENT', 'Expected at least one completion to score but received none.')
-      const aux = texts.length > 1 ? (texts[0] as string) : null
-      const main = texts.at(-1) as string
-      const key = JSON.stringify([prompt, test, entry_point, aux, main])
-      const known = scores.get(key)
-      if (known !== undefined) return { total: known.total, parts: { ...known.parts } }
-      const sandbox = await sandboxOf()
-      const report = await sandbox.runCode({ rules, aux, main, prompt, entryPoint: entry_point, test, limits, signal })
-      const score = scoreOf(report)
-      if (remember > 0) {
-        scores.set(key, { total: score.total, parts: { ...score.parts } })
-        for (const oldest of scores.keys()) {
-          if (scores.size <= remember) break
-          scores.delete(oldest)
-        }
-      }
-      return score
+    report,
+    score: async (item, texts, signal) => scoreOf(await report(item, texts, signal)),
+    async diagnose(item, texts, signal) {
+      const request = requestOf(item, texts)
+      return (await sandboxOf()).diagnose({ rules, ...request, limits, signal })
     },
     async dispose() {
       const sandbox = await started?.catch(() => undefined)
@@ -123,6 +128,13 @@ export function createCodeReward(options: CodeRewardOptions = {}): CodeReward {
       await sandbox?.dispose()
     },
   }
+}
+
+function requestOf(item: CodeItem, texts: readonly string[]): Omit<CodeRequest, 'rules'> & { test: string } {
+  const { prompt, test, entry_point: entryPoint } = checkCodeItem(item)
+  if (texts.length < 1)
+    throw new MagrpoError('ERR_ARGUMENT', 'Expected at least one completion to score but received none.')
+  return { aux: texts.length > 1 ? texts[0]! : null, main: texts.at(-1)!, prompt, entryPoint, test }
 }
 
 /**
