@@ -96,7 +96,7 @@ export async function readAdapter(folder: string): Promise<{ settings: AdapterSe
     throw new MagrpoError('ERR_ADAPTER', `${file}: ${message}.`, { details: { file, field } })
   }
   if (json.peft_type !== 'LORA')
-    fail('peft_type', `expected a LORA adapter but received ${JSON.stringify(json.peft_type)}`)
+    fail('peft_type', `expected "LORA" for "peft_type" but received ${JSON.stringify(json.peft_type) ?? 'nothing'}`)
   for (const [field, value] of Object.entries(json)) {
     const isUnset = value === null || value === false || (typeof value === 'object' && Object.keys(value).length === 0)
     if (understood.has(field) || isUnset) continue
@@ -126,7 +126,7 @@ export async function readAdapter(folder: string): Promise<{ settings: AdapterSe
     if (!(allProjections as readonly unknown[]).includes(target))
       fail(
         'target_modules',
-        `expected target modules among ${allProjections.join(', ')} but received ${JSON.stringify(target)}`,
+        `expected "target_modules" among ${allProjections.join(', ')} but received ${JSON.stringify(target)}`,
       )
   const settings = { rank: rank as number, alpha: alpha as number, targets, rankStabilised: json.use_rslora === true }
   return { settings, weightsFile: join(folder, 'adapter_model.safetensors') }

@@ -1,24 +1,16 @@
 /**
- * Batches over policies and models. Requests are sorted by model; all policies over one model go to the core in one token
+ * Generation over policies and models. Requests are sorted by model; all policies over one model go to the core in one token
  * tree, where a prompt that several samples share is one segment.
  */
 import { MagrpoError } from '../errors.ts'
-import type { NativePolicy, NativeSampling, NativeTokenTree } from '../native/addon-types.ts'
+import type { NativeSampling } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { cutAtStop } from '../text/stop-strings.ts'
 import type { Model } from './model.ts'
-import type { Policy } from './policy.ts'
-import type {
-  GenerateRequest,
-  GenerateStats,
-  Generation,
-  GroupScores,
-  Prompt,
-  RandomStream,
-  Sample,
-  Sampling,
-  ScoredGroup,
-} from './types.ts'
+import { byModel, checkPrompt, TreeBuilder, throwFirst } from './token-tree.ts'
+import type { GenerateRequest, GenerateStats, Generation, Prompt, RandomStream, Sample, Sampling } from './types.ts'
+
+export { accumulateBatch, type BatchOptions, scoreBatch } from './score.ts'
 
 /** New tokens of one sample. */
 export interface TokenEvent {
@@ -28,9 +20,6 @@ export interface TokenEvent {
   sample: number
   ids: number[]
 }
-
-/** Tokens of a pass when nothing else is asked for: keeps activations of small models within a few hundred megabytes. */
-const defaultMicroBatch = 4096
 
 /**
  * Samples for all requests, policies of one model in one native batch, models side by side.
@@ -113,148 +102,6 @@ export async function generateBatch(
   return { generations, stats }
 }
 
-/** Log-probabilities and entropies of all groups, in order; nothing is accumulated. */
-export function scoreBatch(
-  groups: readonly ScoredGroup[],
-  options: { signal?: AbortSignal; maxTokensPerMicroBatch?: number } = {},
-): Promise<{ scores: GroupScores[]; seconds: number }> {
-  return pass(groups, options, false)
-}
-
-/**
- * Adds the gradient of Σ wᵢ·log π(tokenᵢ) of all groups to their policies. Weights are used as given: divide them by the
- * divisor of the whole step, so that minibatches, micro-batches and ranks do not change a token's weight.
- *
- * @throws MagrpoError `ERR_ARGUMENT` if a frozen policy has weights other than 0
- */
-export function accumulateBatch(
-  groups: readonly ScoredGroup[],
-  options: { signal?: AbortSignal; maxTokensPerMicroBatch?: number } = {},
-): Promise<{ scores: GroupScores[]; seconds: number }> {
-  return pass(groups, options, true)
-}
-
-async function pass(
-  groups: readonly ScoredGroup[],
-  options: { signal?: AbortSignal; maxTokensPerMicroBatch?: number },
-  withGradient: boolean,
-): Promise<{ scores: GroupScores[]; seconds: number }> {
-  const { signal, maxTokensPerMicroBatch = defaultMicroBatch } = options
-  const scores = groups.map<GroupScores>(() => ({ logProbs: [], entropies: [] }))
-  let seconds = 0
-  const settled = await Promise.allSettled(
-    byModel(groups).map(async ([model, numbers]) => {
-      const tree = new TreeBuilder()
-      const places: { group: number; begin: number; end: number }[] = []
-      const weights: number[] = []
-      for (const number of numbers) {
-        const { policy, promptIds, completions } = groups[number]!
-        checkPrompt(model, promptIds, number)
-        const root = tree.root(policy, promptIds)
-        while (weights.length < tree.tokens) weights.push(0)
-        for (const completion of completions) {
-          if (completion.weights !== undefined && completion.weights.length !== completion.ids.length)
-            throw new MagrpoError(
-              'ERR_ARGUMENT',
-              `Expected ${completion.ids.length} weights for a completion but received ${completion.weights.length}.`,
-            )
-          checkLength(model, promptIds.length + completion.ids.length, number)
-          if (withGradient && policy.kind === 'base' && completion.weights?.some((weight) => weight !== 0))
-            throw new MagrpoError('ERR_ARGUMENT', 'Expected weights of 0 for the bare base: it cannot be trained.')
-          const begin = tree.tokens
-          tree.child(root, completion.ids)
-          for (let i = 0; i < completion.ids.length; i++) weights.push(completion.weights?.[i] ?? 0)
-          places.push({ group: number, begin, end: tree.tokens })
-        }
-      }
-      const scored = new Uint8Array(tree.tokens)
-      for (const { begin, end } of places) scored.fill(1, begin, end)
-      const request = { tree: tree.build(), policies: tree.policies, scored, maxTokensPerMicroBatch }
-      const result = await callNative(
-        (job) =>
-          withGradient
-            ? model.native.accumulate({ ...request, weights: Float32Array.from(weights) }, job)
-            : model.native.logProbs(request, job),
-        signal,
-      )
-      seconds += result.seconds
-      for (const { group, begin, end } of places) {
-        scores[group]!.logProbs.push(result.logProbs.slice(begin, end))
-        scores[group]!.entropies.push(result.entropies.slice(begin, end))
-      }
-    }),
-  )
-  throwFirst(settled)
-  return { scores, seconds }
-}
-
-/** Waits for all models before it throws, so that no native call is left running behind an error. */
-function throwFirst(settled: PromiseSettledResult<unknown>[]): void {
-  for (const result of settled) if (result.status === 'rejected') throw result.reason
-}
-
-function byModel(entries: readonly { policy: Policy }[]): [Model, number[]][] {
-  const models = new Map<Model, number[]>()
-  for (const [number, { policy }] of entries.entries()) {
-    const numbers = models.get(policy.model) ?? []
-    numbers.push(number)
-    models.set(policy.model, numbers)
-  }
-  return [...models]
-}
-
-/** Builds a token tree: equal prompts of one policy become one root. */
-class TreeBuilder {
-  readonly policies: NativePolicy[] = []
-  tokens = 0
-  readonly #parent: number[] = []
-  readonly #offset: number[] = [0]
-  readonly #ids: Int32Array[] = []
-  readonly #policy: number[] = []
-  readonly #roots = new Map<string, number>()
-
-  root(policy: Policy, ids: Int32Array): number {
-    const index = this.#indexOf(policy)
-    const key = `${index}:${ids.join(',')}`
-    const known = this.#roots.get(key)
-    if (known !== undefined) return known
-    const segment = this.#add(-1, index, ids)
-    this.#roots.set(key, segment)
-    return segment
-  }
-
-  child(parent: number, ids: Int32Array): number {
-    return this.#add(parent, this.#policy[parent]!, ids)
-  }
-
-  build(): NativeTokenTree {
-    const ids = new Int32Array(this.tokens)
-    for (const [segment, part] of this.#ids.entries()) ids.set(part, this.#offset[segment]!)
-    return {
-      parent: Int32Array.from(this.#parent),
-      offset: Int32Array.from(this.#offset),
-      ids,
-      policy: Int32Array.from(this.#policy),
-    }
-  }
-
-  #add(parent: number, policy: number, ids: Int32Array): number {
-    this.#parent.push(parent)
-    this.#policy.push(policy)
-    this.#ids.push(ids)
-    this.tokens += ids.length
-    this.#offset.push(this.tokens)
-    return this.#parent.length - 1
-  }
-
-  #indexOf(policy: Policy): number {
-    const { native } = policy
-    if (native === null) return -1
-    const index = this.policies.indexOf(native)
-    return index >= 0 ? index : this.policies.push(native) - 1
-  }
-}
-
 function encodePrompt(model: Model, prompt: Prompt, number: number): Int32Array {
   const ids = promptIds(model, prompt)
   checkPrompt(model, ids, number)
@@ -269,30 +116,6 @@ function promptIds(model: Model, prompt: Prompt): Int32Array {
       `Expected token ids as a prompt: model "${model.source}" has no tokenizer.json, so text cannot be encoded.`,
     )
   return typeof prompt === 'string' ? model.tokenizer.encode(prompt) : model.tokenizer.encodeChat(prompt)
-}
-
-function checkPrompt(model: Model, ids: Int32Array, number: number): void {
-  if (ids.length === 0)
-    throw new MagrpoError('ERR_EMPTY_PROMPT', `Expected at least one token in prompt ${number} but it is empty.`, {
-      details: { prompt: number },
-    })
-  if (ids.length >= model.contextLength)
-    throw new MagrpoError(
-      'ERR_PROMPT_TOO_LONG',
-      `Expected prompt ${number} to leave room in the context of ${model.contextLength} tokens of "${model.source}", but it ` +
-        `has ${ids.length}. Shorten it, or leave such items out.`,
-      { details: { prompt: number, tokens: ids.length, contextLength: model.contextLength } },
-    )
-}
-
-function checkLength(model: Model, tokens: number, number: number): void {
-  if (tokens <= model.contextLength) return
-  throw new MagrpoError(
-    'ERR_PROMPT_TOO_LONG',
-    `Expected prompt ${number} and its completion to fit the context of ${model.contextLength} tokens of "${model.source}", ` +
-      `but they have ${tokens}.`,
-    { details: { prompt: number, tokens, contextLength: model.contextLength } },
-  )
 }
 
 /** A stream as the core takes it; numbers outside 32 bits would wrap, and two streams be one. */

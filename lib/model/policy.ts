@@ -3,13 +3,14 @@ import { DisposedError, MagrpoError } from '../errors.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { type AdapterSettings, allProjections, readAdapter, writeAdapter } from './adapter.ts'
-import { accumulateBatch, generateBatch, scoreBatch, type TokenEvent } from './batch.ts'
+import { accumulateBatch, type BatchOptions, generateBatch, scoreBatch, type TokenEvent } from './batch.ts'
 import type { Model } from './model.ts'
 import { readSafetensorsHeader, toNativeSource } from './safetensors.ts'
 import { writeModelFolder } from './save.ts'
 import type {
   Generation,
   GroupScores,
+  LossOptions,
   Prompt,
   RandomStream,
   Sampling,
@@ -43,13 +44,6 @@ export interface GenerateOptions extends Sampling {
 
 /** A prompt and completions to score or train, see {@link ScoredGroup}. */
 export type PolicyGroup = Omit<ScoredGroup, 'policy'>
-
-/** How a pass is cut and stopped. */
-export interface PassOptions {
-  signal?: AbortSignal
-  /** Tokens of one forward and backward pass at most; cut between prompts. Defaults to `4096`. */
-  maxTokensPerMicroBatch?: number
-}
 
 /**
  * A policy π over a model.
@@ -177,7 +171,7 @@ export class Policy {
   }
 
   /** Log-probabilities (natural, temperature 1) and entropies of completions, in the order given. */
-  async logProbs(groups: readonly PolicyGroup[], options: PassOptions = {}): Promise<GroupScores[]> {
+  async logProbs(groups: readonly PolicyGroup[], options: BatchOptions = {}): Promise<GroupScores[]> {
     return (await scoreBatch(this.#owned(groups), options)).scores
   }
 
@@ -185,7 +179,10 @@ export class Policy {
    * Adds the gradient of Σ wᵢ·log π(tokenᵢ) over all completions' tokens; {@link step} moves the policy up it. With
    * wᵢ = A / divisor this is Eq. 2 of MAGRPO (Liu et al., AAAI 2026). The scores of the pass come for free.
    */
-  async accumulate(groups: readonly PolicyGroup[], options: PassOptions = {}): Promise<GroupScores[]> {
+  async accumulate(
+    groups: readonly PolicyGroup[],
+    options: BatchOptions & { loss?: LossOptions } = {},
+  ): Promise<GroupScores[]> {
     return (await accumulateBatch(this.#owned(groups), options)).scores
   }
 
@@ -201,6 +198,18 @@ export class Policy {
       if (!Number.isFinite(value) || value < 0)
         throw new MagrpoError('ERR_ARGUMENT', `Expected ${name} of 0 or more but received ${value}.`)
     return callNative((job) => this.#trainable('step').step(settings, job), signal)
+  }
+
+  /**
+   * Gives the policy a value head: Linear(hidden state, hiddenSize) → tanh → Linear(hiddenSize, 1), normal weights of deviation
+   * 0.02, zero biases. It is trained by the policy's own {@link step}, replaces an earlier one, and is read where a group has
+   * `valueAt`.
+   *
+   * @throws MagrpoError `ERR_ARGUMENT` for the bare base
+   */
+  async attachValueHead({ hiddenSize, seed = 0 }: { hiddenSize?: number; seed?: number } = {}): Promise<void> {
+    const settings = { hiddenSize: hiddenSize ?? this.model.config.hiddenSize, seed }
+    await callNative(async () => this.#trainable('attachValueHead').attachValueHead(settings))
   }
 
   /** Drops the accumulated gradient. */

@@ -147,6 +147,15 @@ export interface NativeScoreRequest {
   scored: Uint8Array
   /** Trees are cut between roots into passes of at most so many tokens (a larger root is one pass). */
   maxTokensPerMicroBatch: number
+  /** (U) tokens whose hidden state is read by the value head of their policy. */
+  valueTokens?: Int32Array
+}
+
+/** What is made larger besides Σ wᵢ·log π(tokenᵢ); see `native/train/policy_loss.h`. */
+export interface NativeLoss {
+  clip?: { low: number; high: number }
+  kl?: { estimator: 'k1' | 'k2' | 'k3'; coefficient: number }
+  entropyCoefficient?: number
 }
 
 export interface NativeScoreResult {
@@ -154,12 +163,24 @@ export interface NativeScoreResult {
   logProbs: Float32Array
   /** (N) entropies in nats, 0 where not scored. */
   entropies: Float32Array
+  /** (U) values of `valueTokens`. */
+  values: Float32Array
   seconds: number
 }
 
 export interface NativeAccumulateRequest extends NativeScoreRequest {
   /** (N) weight of each scored token: the gradient of Σ wᵢ·log π(tokenᵢ) is added, to be moved up by a step. */
   weights: Float32Array
+  loss?: NativeLoss
+  /** (N) log-probabilities under the policy that sampled; needed for `loss.clip`. */
+  oldLogProbs?: Float32Array
+  /** (N) log-probabilities under the reference; needed for `loss.kl`. */
+  referenceLogProbs?: Float32Array
+  /** (N) multiplies each token's KL and entropy term; needed for `loss.kl` and `loss.entropyCoefficient`. */
+  penalties?: Float32Array
+  /** (U) and (U): - Σ weight·(target - V)² is added to what is made larger. */
+  valueTargets?: Float32Array
+  valueWeights?: Float32Array
 }
 
 export interface NativeStepOptions {
@@ -186,6 +207,9 @@ export interface NativeTensorInfo {
   shape: number[]
 }
 
+/** What of a policy can be saved: weights in checkpoint names, the optimizer's moments and step count, and so on. */
+export type NativeSection = 'weights' | 'optimizer' | 'gradients' | 'valueHead'
+
 export interface NativePolicy {
   readonly kind: 'full' | 'lora'
   /** Number of trainable parameters. */
@@ -193,12 +217,14 @@ export interface NativePolicy {
   step(options: NativeStepOptions, job?: NativeJobOptions): Promise<NativeStepResult>
   /** Drops accumulated gradients. */
   zeroGrad(): Promise<void>
+  /** Gives the policy a value head, Linear(h, hiddenSize) -> tanh -> Linear(hiddenSize, 1), trained by its own step. */
+  attachValueHead(options: { hiddenSize: number; seed: number }): Promise<void>
   /** What {@link writeTensors} writes: weights in checkpoint names, or the optimizer's moments and step count. */
-  tensors(what: 'weights' | 'optimizer' | 'gradients'): NativeTensorInfo[]
+  tensors(what: NativeSection): NativeTensorInfo[]
   /** Writes `header` and then the tensors' bytes in the order of {@link tensors} to `file`, and syncs it. */
-  writeTensors(what: 'weights' | 'optimizer' | 'gradients', file: string, header: Uint8Array): Promise<void>
+  writeTensors(what: NativeSection, file: string, header: Uint8Array): Promise<void>
   /** Overwrites tensors by name; every name and shape must fit. */
-  readTensors(what: 'weights' | 'optimizer', sources: NativeTensorSource[]): Promise<void>
+  readTensors(what: Exclude<NativeSection, 'gradients'>, sources: NativeTensorSource[]): Promise<void>
   dispose(): Promise<void>
 }
 

@@ -102,6 +102,15 @@ std::vector<uint8_t> bytes_field(const Napi::Object& object, const char* name) {
   return array_field<uint8_t>(object, name, napi_uint8_array, "a Uint8Array");
 }
 
+template <>
+std::vector<float> optional_field(const Napi::Object& object, const char* name) {
+  return object.Get(name).IsUndefined() ? std::vector<float>() : floats_field(object, name);
+}
+template <>
+std::vector<int32_t> optional_field(const Napi::Object& object, const char* name) {
+  return object.Get(name).IsUndefined() ? std::vector<int32_t>() : int32s_field(object, name);
+}
+
 TokenTree tree_field(const Napi::Object& object, const char* name) {
   const Napi::Object tree = object_field(object, name);
   return {int32s_field(tree, "parent"), int32s_field(tree, "offset"), int32s_field(tree, "ids"), int32s_field(tree, "policy")};
@@ -165,6 +174,31 @@ rollout::Sampling sampling(const Napi::Object& object) {
   return result;
 }
 
+train::LossSettings loss_settings(const Napi::Value& value) {
+  train::LossSettings settings;
+  if (!value.IsObject()) return settings;
+  const auto object = value.As<Napi::Object>();
+  if (object.Get("clip").IsObject()) {
+    const Napi::Object clip = object_field(object, "clip");
+    settings.clip = true;
+    settings.clip_low = number_field(clip, "low");
+    settings.clip_high = number_field(clip, "high");
+    check_argument(settings.clip_low >= 0.0 && settings.clip_high >= 0.0, "Expected clip bounds of 0 or more but received ",
+                   settings.clip_low, " and ", settings.clip_high, ".");
+  }
+  if (object.Get("kl").IsObject()) {
+    const Napi::Object kl = object_field(object, "kl");
+    const std::string estimator = string_field(kl, "estimator");
+    settings.kl_coefficient = number_field(kl, "coefficient");
+    if (estimator == "k1") settings.kl = train::KlEstimator::kK1;
+    else if (estimator == "k2") settings.kl = train::KlEstimator::kK2;
+    else if (estimator == "k3") settings.kl = train::KlEstimator::kK3;
+    else throw Error("ERR_ARGUMENT", concat("Expected KL estimator k1, k2 or k3 but received \"", estimator, "\"."));
+  }
+  if (object.Get("entropyCoefficient").IsNumber()) settings.entropy_coefficient = number_field(object, "entropyCoefficient");
+  return settings;
+}
+
 train::StepOptions step_options(const Napi::Object& object) {
   return {number_field(object, "learningRate"), number_field(object, "beta1"),       number_field(object, "beta2"),
           number_field(object, "epsilon"),      number_field(object, "weightDecay"), number_field(object, "maxGradNorm")};
@@ -200,6 +234,7 @@ Napi::Value to_js(Napi::Env env, const train::ScoreResult& result) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("logProbs", to_js(env, result.log_probs));
   object.Set("entropies", to_js(env, result.entropies));
+  object.Set("values", to_js(env, result.values));
   object.Set("seconds", result.seconds);
   return object;
 }

@@ -47,10 +47,16 @@ std::vector<uint32_t> uint32s_field(const Napi::Object& object, const char* name
 std::vector<float> floats_field(const Napi::Object& object, const char* name);
 std::vector<uint8_t> bytes_field(const Napi::Object& object, const char* name);
 
+// Copies a typed array field that may be left out: empty then.
+template <typename T>
+std::vector<T> optional_field(const Napi::Object& object, const char* name);
+
 TokenTree tree_field(const Napi::Object& object, const char* name);
 model::Config model_config(const Napi::Object& object);
 std::vector<model::TensorSource> tensor_sources(const Napi::Value& value);
 rollout::Sampling sampling(const Napi::Object& object);
+// { clip?: { low, high }, kl?: { estimator, coefficient }, entropyCoefficient? }, or undefined.
+train::LossSettings loss_settings(const Napi::Value& value);
 train::StepOptions step_options(const Napi::Object& object);
 
 Napi::Value to_js(Napi::Env env, const rollout::GenerateResult& result);

@@ -103,6 +103,7 @@ class PolicyHandle : public Napi::ObjectWrap<PolicyHandle> {
  private:
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value zero_grad(const Napi::CallbackInfo& info);
+  Napi::Value attach_value_head(const Napi::CallbackInfo& info);
   Napi::Value tensors(const Napi::CallbackInfo& info);
   Napi::Value write_tensors(const Napi::CallbackInfo& info);
   Napi::Value read_tensors(const Napi::CallbackInfo& info);

@@ -194,7 +194,16 @@ Napi::Value ModelHandle::score(const Napi::CallbackInfo& info, bool with_gradien
   PolicyList list = policy_list(env, object.Get("policies"), model);
   request->policies = list.policies;
   request->scored = bytes_field(object, "scored");
-  if (with_gradient) request->weights = floats_field(object, "weights");
+  request->value_tokens = optional_field<int32_t>(object, "valueTokens");
+  if (with_gradient) {
+    request->weights = floats_field(object, "weights");
+    request->loss = guarded(env, [&] { return loss_settings(object.Get("loss")); });
+    request->old_log_probs = optional_field<float>(object, "oldLogProbs");
+    request->reference_log_probs = optional_field<float>(object, "referenceLogProbs");
+    request->penalties = optional_field<float>(object, "penalties");
+    request->value_targets = optional_field<float>(object, "valueTargets");
+    request->value_weights = optional_field<float>(object, "valueWeights");
+  }
   request->max_tokens_per_micro_batch = integer_field(object, "maxTokensPerMicroBatch");
 
   JobSpec spec;

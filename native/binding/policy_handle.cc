@@ -10,7 +10,8 @@ train::Section section_argument(const Napi::CallbackInfo& info) {
   if (name == "weights") return train::Section::kWeights;
   if (name == "optimizer") return train::Section::kOptimizer;
   if (name == "gradients") return train::Section::kGradients;
-  throw_error(info.Env(), "ERR_ARGUMENT", concat("Expected weights, optimizer or gradients but received \"", name, "\"."));
+  if (name == "valueHead") return train::Section::kValueHead;
+  throw_error(info.Env(), "ERR_ARGUMENT", concat("Expected weights, optimizer, gradients or valueHead but received \"", name, "\"."));
 }
 
 // A job that changes the policy; what a full policy writes are the model's own weights.
@@ -28,6 +29,7 @@ JobSpec writing_job(const std::shared_ptr<PolicyState>& state, const Napi::Objec
 Napi::Function PolicyHandle::define(Napi::Env env) {
   return DefineClass(env, "Policy",
                      {InstanceMethod<&PolicyHandle::step>("step"), InstanceMethod<&PolicyHandle::zero_grad>("zeroGrad"),
+                      InstanceMethod<&PolicyHandle::attach_value_head>("attachValueHead"),
                       InstanceMethod<&PolicyHandle::tensors>("tensors"),
                       InstanceMethod<&PolicyHandle::write_tensors>("writeTensors"),
                       InstanceMethod<&PolicyHandle::read_tensors>("readTensors"),
@@ -67,6 +69,19 @@ Napi::Value PolicyHandle::zero_grad(const Napi::CallbackInfo& info) {
   JobSpec spec = writing_job(current, Value());
   spec.advance = [current] {
     current->policy->zero_gradients();
+    return true;
+  };
+  return Environment::of(info.Env()).start(info.Env(), std::move(spec));
+}
+
+Napi::Value PolicyHandle::attach_value_head(const Napi::CallbackInfo& info) {
+  const auto current = state(info.Env());
+  const Napi::Object options = object_argument(info, 0, "the value head's settings");
+  const int64_t hidden_size = integer_field(options, "hiddenSize");
+  const int64_t seed = integer_field(options, "seed");
+  JobSpec spec = writing_job(current, Value());
+  spec.advance = [current, hidden_size, seed] {
+    current->policy->attach_value_head(hidden_size, static_cast<uint64_t>(seed));
     return true;
   };
   return Environment::of(info.Env()).start(info.Env(), std::move(spec));

@@ -5,7 +5,9 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/mul.h>
+#include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -21,6 +23,22 @@ int64_t predecessor(const TokenTree& tree, int32_t segment, int64_t token) {
   int32_t s = tree.parent[segment];
   while (tree.length(s) == 0) s = tree.parent[s];
   return tree.offset[s + 1] - 1;
+}
+
+// (indices) of `value(index)`.
+template <typename Value>
+at::Tensor int64_tensor(const std::vector<int64_t>& indices, Value&& value) {
+  at::Tensor tensor = at::empty({static_cast<int64_t>(indices.size())}, at::kLong);
+  for (size_t i = 0; i < indices.size(); ++i) tensor.mutable_data_ptr<int64_t>()[i] = value(indices[i]);
+  return tensor;
+}
+
+// (indices) of `values[index]`; undefined where there are no values.
+at::Tensor float_tensor(const std::vector<float>& values, const std::vector<int64_t>& indices) {
+  if (values.empty()) return {};
+  at::Tensor tensor = at::empty({static_cast<int64_t>(indices.size())}, at::kFloat);
+  for (size_t i = 0; i < indices.size(); ++i) tensor.mutable_data_ptr<float>()[i] = values[indices[i]];
+  return tensor;
 }
 
 // Policies want gradients only while a micro-batch runs: generation of the same weights must not build graphs. What a pass that
@@ -54,23 +72,46 @@ class GradientScope {
 Accumulation::Accumulation(const model::Decoder& decoder, ScoreRequest request, CancelFlagPtr cancel)
     : decoder_(decoder), request_(std::move(request)), cancel_(std::move(cancel)) {
   const TokenTree& tree = request_.tree;
+  check_request();
+  for (const auto& policy : request_.policies) adapters_.push_back(policy->adapter());
+  segments_of_root_ = model::segments_by_root(tree);
+  const int64_t most = request_.max_tokens_per_micro_batch > 0 ? request_.max_tokens_per_micro_batch : tree.tokens();
+  pass_ends_ = model::cut_into_passes(tree, segments_of_root_, most);
+  result_.log_probs.assign(tree.ids.size(), 0.0f);
+  result_.entropies.assign(tree.ids.size(), 0.0f);
+  result_.values.assign(request_.value_tokens.size(), 0.0f);
+}
+
+void Accumulation::check_request() const {
+  const TokenTree& tree = request_.tree;
   tree.check(decoder_.config().vocab_size, static_cast<int64_t>(request_.policies.size()));
   const size_t tokens = tree.ids.size();
-  check_argument(request_.scored.size() == tokens, "Expected ", tokens, " flags in `scored` but received ", request_.scored.size(), ".");
-  check_argument(request_.weights.empty() || request_.weights.size() == tokens, "Expected ", tokens, " weights but received ",
-                 request_.weights.size(), ".");
+  const auto check_size = [](const char* name, size_t expected, size_t received, bool may_be_empty) {
+    check_argument(received == expected || (may_be_empty && received == 0), "Expected ", expected, " entries in ", name,
+                   " but received ", received, ".");
+  };
+  check_size("scored", tokens, request_.scored.size(), false);
+  check_size("weights", tokens, request_.weights.size(), true);
+  const bool trains = !request_.weights.empty();
+  check_size("oldLogProbs", tokens, request_.old_log_probs.size(), !(trains && request_.loss.clip));
+  check_size("referenceLogProbs", tokens, request_.reference_log_probs.size(), !(trains && request_.loss.kl != KlEstimator::kNone));
+  check_size("penalties", tokens, request_.penalties.size(), !(trains && request_.loss.has_penalty()));
+  check_size("valueTargets", request_.value_tokens.size(), request_.value_targets.size(), true);
+  check_size("valueWeights", request_.value_tokens.size(), request_.value_weights.size(), true);
   for (int64_t s = 0; s < tree.segments(); ++s)
     check_argument(tree.parent[s] >= 0 || request_.scored[tree.offset[s]] == 0, "Expected the first token of root segment ", s,
                    " not to be scored: nothing predicts it.");
   for (size_t i = 0; i < request_.weights.size(); ++i)
     check_argument(std::isfinite(request_.weights[i]) && (request_.weights[i] == 0.0f || request_.scored[i] != 0),
                    "Expected finite weights on scored tokens only but token ", i, " has weight ", request_.weights[i], ".");
-  for (const auto& policy : request_.policies) adapters_.push_back(policy->adapter());
-  segments_of_root_ = model::segments_by_root(tree);
-  const int64_t most = request_.max_tokens_per_micro_batch > 0 ? request_.max_tokens_per_micro_batch : tree.tokens();
-  pass_ends_ = model::cut_into_passes(tree, segments_of_root_, most);
-  result_.log_probs.assign(tokens, 0.0f);
-  result_.entropies.assign(tokens, 0.0f);
+  for (const int32_t token : request_.value_tokens) {
+    check_argument(token >= 0 && token < static_cast<int64_t>(tokens), "Expected value tokens from 0 to ", tokens - 1,
+                   " but received ", token, ".");
+    const auto after = std::upper_bound(tree.offset.begin(), tree.offset.end(), token);
+    const int32_t policy = tree.policy[static_cast<size_t>(after - tree.offset.begin()) - 1];
+    check_argument(policy >= 0 && request_.policies[policy]->value_head() != nullptr,
+                   "Expected a policy with a value head for value token ", token, ": call attachValueHead first.");
+  }
 }
 
 bool Accumulation::advance() {
@@ -79,9 +120,9 @@ bool Accumulation::advance() {
   const TokenTree& tree = request_.tree;
   const int64_t begin = next_pass_ == 0 ? 0 : pass_ends_[next_pass_ - 1];
   const int64_t end = pass_ends_[next_pass_++];
-  const bool wants_gradient = !request_.weights.empty();
+  const bool trains = !request_.weights.empty();
 
-  std::vector<int64_t> row_of_token(static_cast<size_t>(tree.tokens()));
+  std::vector<int64_t> row_of_token(static_cast<size_t>(tree.tokens()), -1);
   const model::PackedBatch batch = model::pack_roots(tree, segments_of_root_, begin, end, model::KeyPlace::kPass, row_of_token);
   std::vector<int64_t> tokens;  // the scored ones of this pass
   std::vector<int64_t> rows;    // the rows that predict them
@@ -92,34 +133,63 @@ bool Accumulation::advance() {
         if (request_.scored[token] == 0) continue;
         tokens.push_back(token);
         rows.push_back(row_of_token[predecessor(tree, s, token)]);
-        any_weight = any_weight || (wants_gradient && request_.weights[token] != 0.0f);
+        any_weight = any_weight || (trains && (request_.weights[token] != 0.0f ||
+                                               (request_.loss.has_penalty() && request_.penalties[token] != 0.0f)));
       }
-  if (!tokens.empty()) {
-    const int64_t count = static_cast<int64_t>(tokens.size());
-    const at::Tensor row_index = at::empty({count}, at::kLong);
-    const at::Tensor targets = at::empty({count}, at::kLong);
-    const at::Tensor weights = at::empty({count}, at::kFloat);
-    for (int64_t i = 0; i < count; ++i) {
-      row_index.mutable_data_ptr<int64_t>()[i] = rows[i];
-      targets.mutable_data_ptr<int64_t>()[i] = tree.ids[tokens[i]];
-      weights.mutable_data_ptr<float>()[i] = wants_gradient ? request_.weights[tokens[i]] : 0.0f;
-    }
-    GradientScope scope(request_.policies, any_weight);
-    at::AutoGradMode grad_mode(any_weight);
+  const bool has_values = std::any_of(request_.value_tokens.begin(), request_.value_tokens.end(),
+                                      [&](int32_t token) { return row_of_token[token] >= 0; });
+  const bool trains_values = trains && has_values && !request_.value_weights.empty();
+  if (!tokens.empty() || has_values) {
+    const bool wants_gradient = any_weight || trains_values;
+    const GradientScope scope(request_.policies, wants_gradient);
+    at::AutoGradMode grad_mode(wants_gradient);
     const at::Tensor hidden = decoder_.forward(batch, adapters_, nullptr);
-    const TokenScores scores = score_tokens(hidden.index_select(0, row_index), decoder_.weights().head, targets);
-    if (any_weight) {
-      (scores.log_probs * weights).sum().backward();
-      scope.absorb();
+    at::Tensor objective = at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(hidden.device()));
+    if (!tokens.empty()) {
+      const at::Tensor targets = int64_tensor(tokens, [&](int64_t token) { return tree.ids[token]; });
+      const TokenScores scores = score_tokens(hidden.index_select(0, int64_tensor(rows, [](int64_t row) { return row; })),
+                                              decoder_.weights().head, targets);
+      const auto gather = [&](const std::vector<float>& values) { return float_tensor(values, tokens); };
+      if (any_weight)
+        objective = objective + policy_objective(scores,
+                                                 {gather(request_.weights), gather(request_.old_log_probs),
+                                                  gather(request_.reference_log_probs), gather(request_.penalties)},
+                                                 request_.loss);
+      const at::Tensor log_probs = scores.log_probs.detach().contiguous();
+      const at::Tensor entropies = scores.entropies.detach().contiguous();
+      for (size_t i = 0; i < tokens.size(); ++i) {
+        result_.log_probs[tokens[i]] = log_probs.const_data_ptr<float>()[i];
+        result_.entropies[tokens[i]] = entropies.const_data_ptr<float>()[i];
+      }
     }
-    const at::Tensor log_probs = scores.log_probs.detach().contiguous();
-    for (int64_t i = 0; i < count; ++i) {
-      result_.log_probs[tokens[i]] = log_probs.const_data_ptr<float>()[i];
-      result_.entropies[tokens[i]] = scores.entropies.const_data_ptr<float>()[i];
-    }
+    if (has_values) objective = with_values(objective, hidden, row_of_token, begin, end, trains_values);
+    if (wants_gradient) objective.backward();
   }
   result_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return next_pass_ == pass_ends_.size();
+}
+
+at::Tensor Accumulation::with_values(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token,
+                                     int64_t begin, int64_t end, bool wants_gradient) {
+  const TokenTree& tree = request_.tree;
+  for (size_t p = 0; p < request_.policies.size(); ++p) {
+    std::vector<int64_t> entries;  // of value_tokens: this policy's in this pass
+    for (int64_t r = begin; r < end; ++r)
+      for (const int32_t s : segments_of_root_[r])
+        for (size_t u = 0; u < request_.value_tokens.size(); ++u)
+          if (tree.policy[s] == static_cast<int32_t>(p) && request_.value_tokens[u] >= tree.offset[s] &&
+              request_.value_tokens[u] < tree.offset[s + 1])
+            entries.push_back(static_cast<int64_t>(u));
+    if (entries.empty()) continue;
+    const at::Tensor rows = int64_tensor(entries, [&](int64_t u) { return row_of_token[request_.value_tokens[u]]; });
+    const at::Tensor values = request_.policies[p]->value_head()->values(hidden.index_select(0, rows));
+    for (size_t i = 0; i < entries.size(); ++i) result_.values[entries[i]] = values.const_data_ptr<float>()[i];
+    if (wants_gradient) {
+      const at::Tensor errors = float_tensor(request_.value_targets, entries) - values;
+      objective = objective - (float_tensor(request_.value_weights, entries) * errors.square()).sum();
+    }
+  }
+  return objective;
 }
 
 }  // namespace magrpo::train

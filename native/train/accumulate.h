@@ -7,6 +7,7 @@
 #include "core/cancel.h"
 #include "core/token_tree.h"
 #include "train/policy.h"
+#include "train/policy_loss.h"
 
 namespace magrpo::train {
 
@@ -15,18 +16,28 @@ struct ScoreRequest {
   std::vector<std::shared_ptr<Policy>> policies;
   std::vector<uint8_t> scored;  // (N) 1 where a token's log-probability is wanted; a root's first token has none
   std::vector<float> weights;   // (N) for gradients, empty for scores alone
+  LossSettings loss;
+  std::vector<float> old_log_probs;        // (N) where loss.clip
+  std::vector<float> reference_log_probs;  // (N) where loss.kl
+  std::vector<float> penalties;            // (N) where loss.has_penalty()
+  // Values read from the hidden states of these tokens by the value heads of their policies.
+  std::vector<int32_t> value_tokens;  // (U) indices into the tree's tokens
+  std::vector<float> value_targets;   // (U) or empty
+  std::vector<float> value_weights;   // (U) or empty: - Σ weight (target - V)² is added to the objective
   int64_t max_tokens_per_micro_batch = 0;
 };
 
 struct ScoreResult {
   std::vector<float> log_probs;  // (N) natural, 0 where not scored
   std::vector<float> entropies;  // (N) nats, 0 where not scored
+  std::vector<float> values;     // (U)
   double seconds = 0.0;
 };
 
 // Scoring or accumulation in progress, advanced one micro-batch at a time. Micro-batches are cut between roots, so a prompt is
 // computed once for all of its completions, and a token's weight never depends on the cut. Call on the executor thread only.
-// The gradient added is that of Σ wᵢ·log π(tokenᵢ) (Eq. 2 of Liu et al., AAAI 2026, with wᵢ = A / divisor).
+// The gradient added is that of Σ wᵢ·log π(tokenᵢ) (Eq. 2 of Liu et al., AAAI 2026, with wᵢ = A / divisor), or of what
+// train/policy_loss.h describes, and of the value terms.
 class Accumulation {
  public:
   Accumulation(const model::Decoder& decoder, ScoreRequest request, CancelFlagPtr cancel);
@@ -37,6 +48,11 @@ class Accumulation {
   ScoreResult take_result() { return std::move(result_); }
 
  private:
+  void check_request() const;
+  // The value terms of this pass, added to `objective`; fills in the values.
+  at::Tensor with_values(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token, int64_t begin,
+                         int64_t end, bool wants_gradient);
+
   const model::Decoder& decoder_;
   ScoreRequest request_;
   CancelFlagPtr cancel_;

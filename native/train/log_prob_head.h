@@ -7,14 +7,15 @@ namespace magrpo::train {
 
 struct TokenScores {
   at::Tensor log_probs;  // (M) float32, differentiable in hidden and head
-  at::Tensor entropies;  // (M) float32, no gradient
+  at::Tensor entropies;  // (M) float32, differentiable too
 };
 
-// hidden: (M, h), head: (V, h), targets: (M) int64. log_probs[i] = logits[i][targets[i]] - logsumexp(logits[i]).
-// The backward pass forms each chunk's logits again: d logits = g (onehot - softmax).
-TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets);
-
-// Rows of a chunk: at most this many logits exist at once.
+// At most this many logits exist at once.
 inline constexpr int64_t kChunkLogits = int64_t{1} << 22;
+
+// hidden: (M, h), head: (V, h), targets: (M) int64. log_probs[i] = logits[i][targets[i]] - logsumexp(logits[i]).
+// The backward pass forms each chunk's logits again: d logits = g (onehot - p) - g_H p (log p + H), with p the softmax.
+TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
+                         int64_t chunk_logits = kChunkLogits);
 
 }  // namespace magrpo::train

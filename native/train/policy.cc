@@ -26,6 +26,14 @@ Policy::Policy(std::shared_ptr<model::Decoder> decoder, model::Adapter adapter)
   for (const auto& slice : model::named_slices(*adapter_)) parameters_.push_back({slice.tensor, slice.tensor, {}, {}, {}});
 }
 
+void Policy::attach_value_head(int64_t hidden_size, uint64_t seed) {
+  check_argument(hidden_size > 0, "Expected a positive hidden size of the value head but received ", hidden_size, ".");
+  if (value_head_) parameters_.resize(parameters_.size() - value_head_->slices().size());
+  value_head_ = std::make_unique<ValueHead>(
+      ValueHead::make(decoder_->config().hidden_size, hidden_size, seed, decoder_->device()));
+  for (const auto& slice : value_head_->slices()) parameters_.push_back({slice.tensor, slice.tensor, {}, {}, {}});
+}
+
 int64_t Policy::parameter_count() const {
   int64_t count = 0;
   for (const auto& p : parameters_) count += p.weight.numel();
@@ -100,9 +108,16 @@ std::vector<model::NamedSlice> Policy::weight_slices() const {
   return adapter_ ? model::named_slices(*adapter_) : model::named_slices(decoder_->config(), decoder_->weights());
 }
 
+std::vector<model::NamedSlice> Policy::trained_slices() const {
+  auto result = weight_slices();
+  if (value_head_)
+    for (auto& slice : value_head_->slices()) result.push_back(std::move(slice));
+  return result;
+}
+
 std::vector<model::NamedSlice> Policy::slices_of(const std::string& prefix, at::Tensor Parameter::*member) const {
   std::vector<model::NamedSlice> result;
-  for (const auto& slice : weight_slices())
+  for (const auto& slice : trained_slices())
     for (const auto& p : parameters_)
       if (p.weight.is_same(slice.tensor)) result.push_back({prefix + slice.name, p.*member, slice.row, slice.rows});
   return result;
@@ -110,6 +125,7 @@ std::vector<model::NamedSlice> Policy::slices_of(const std::string& prefix, at::
 
 std::vector<model::NamedSlice> Policy::slices(Section section) {
   if (section == Section::kWeights) return weight_slices();
+  if (section == Section::kValueHead) return value_head_ ? value_head_->slices() : std::vector<model::NamedSlice>();
   if (section == Section::kGradients) {
     for (auto& p : parameters_)
       if (!p.gradient.defined()) p.gradient = at::zeros_like(p.master);
@@ -126,19 +142,23 @@ std::vector<model::NamedSlice> Policy::slices(Section section) {
 
 std::vector<model::TensorInfo> Policy::describe(Section section) const {
   std::vector<model::TensorInfo> result;
-  const auto append = [&](const std::string& prefix, bool float32) {
-    for (const auto& slice : weight_slices()) {
+  const auto append = [&](const std::string& prefix, const std::vector<model::NamedSlice>& slices, bool float32) {
+    for (const auto& slice : slices) {
       const at::Tensor view = slice.view();
       result.push_back({prefix + slice.name, float32 ? at::kFloat : view.scalar_type(), view.sizes().vec()});
     }
   };
   if (section == Section::kOptimizer) {
     result.push_back({"step", at::kFloat, {1}});
-    append("exp_avg.", true);
-    append("exp_avg_sq.", true);
-    if (has_masters()) append("master.", true);
+    append("exp_avg.", trained_slices(), true);
+    append("exp_avg_sq.", trained_slices(), true);
+    if (has_masters()) append("master.", trained_slices(), true);
+  } else if (section == Section::kValueHead) {
+    if (value_head_) append("", value_head_->slices(), true);
+  } else if (section == Section::kGradients) {
+    append("", trained_slices(), true);
   } else {
-    append("", section == Section::kGradients);
+    append("", weight_slices(), false);
   }
   return result;
 }

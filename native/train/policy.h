@@ -10,6 +10,7 @@
 #include "core/live_objects.h"
 #include "model/decoder.h"
 #include "model/lora.h"
+#include "train/value_head.h"
 
 namespace magrpo::train {
 
@@ -28,8 +29,9 @@ struct StepResult {
   bool skipped = false;    // the gradient was not finite: nothing was changed
 };
 
-// What can be saved of a policy. Optimizer: `step`, `exp_avg.NAME`, `exp_avg_sq.NAME` and, for bfloat16, `master.NAME`.
-enum class Section { kWeights, kOptimizer, kGradients };
+// What can be saved of a policy. Optimizer: `step`, `exp_avg.NAME`, `exp_avg_sq.NAME` and, for bfloat16, `master.NAME`, of the
+// weights and then of the value head.
+enum class Section { kWeights, kOptimizer, kGradients, kValueHead };
 
 class Policy : Counted<Policy> {
  public:
@@ -44,6 +46,10 @@ class Policy : Counted<Policy> {
   const model::Adapter* adapter() const { return adapter_.get(); }
   model::Decoder& decoder() const { return *decoder_; }
   int64_t parameter_count() const;
+
+  // Gives the policy a value head, trained by its own step; it replaces an earlier one.
+  void attach_value_head(int64_t hidden_size, uint64_t seed);
+  const ValueHead* value_head() const { return value_head_.get(); }
 
   // Marks the parameters as wanting gradients, or not; gradients are wanted during accumulate only.
   void require_gradients(bool wanted);
@@ -73,10 +79,12 @@ class Policy : Counted<Policy> {
   void prepare_optimizer();
   bool has_masters() const;
   std::vector<model::NamedSlice> weight_slices() const;
+  std::vector<model::NamedSlice> trained_slices() const;  // the value head's included
   std::vector<model::NamedSlice> slices_of(const std::string& prefix, at::Tensor Parameter::*member) const;
 
   std::shared_ptr<model::Decoder> decoder_;
   std::unique_ptr<model::Adapter> adapter_;
+  std::unique_ptr<ValueHead> value_head_;
   std::vector<Parameter> parameters_;
   at::Tensor step_;  // () float32, as the fused kernel wants it
 };

@@ -1,0 +1,215 @@
+// Generation over a token tree: what rows get is what each would get alone.
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rollout/generate.h"
+#include "test/harness.h"
+#include "test/tiny_decoder.h"
+
+namespace magrpo::rollout {
+namespace {
+
+// A prompt of 4 tokens with children of 2, 0 and, under the empty one, 3 tokens; a prompt of policy 0; a prompt of one token.
+TokenTree prompts() {
+  return {{-1, 0, 0, 2, -1, -1}, {0, 4, 6, 6, 9, 14, 15}, {3, 9, 1, 12, 20, 4, 8, 8, 2, 17, 0, 5, 11, 6, 22}, {1, 1, 1, 1, 0, -1}};
+}
+
+// Several rows a segment, of different lengths.
+std::vector<Row> rows() {
+  std::vector<Row> result;
+  const std::vector<std::pair<int32_t, int32_t>> wanted{{1, 6}, {4, 1}, {3, 9}, {1, 3}, {5, 8}, {2, 5}, {0, 7}, {1, 6}};
+  for (uint32_t i = 0; i < wanted.size(); ++i) result.push_back({wanted[i].first, wanted[i].second, {11, 0, 0, 5, i}});
+  return result;
+}
+
+struct Setting {
+  std::shared_ptr<model::Decoder> decoder = test::tiny_decoder(test::tiny_config(), 1);
+  model::Adapter first = test::random_adapter(decoder->config(), 2, 0.7, {"q_proj", "v_proj", "up_proj"}, 50);
+  model::Adapter second = test::random_adapter(decoder->config(), 3, 1.5, {"k_proj", "down_proj"}, 90);
+
+  GenerateRequest request() const {
+    GenerateRequest request;
+    request.tree = prompts();
+    request.adapters = {&first, &second};
+    request.rows = rows();
+    return request;
+  }
+};
+
+GenerateResult run(const model::Decoder& decoder, GenerateRequest request) {
+  at::NoGradGuard no_grad;
+  Generation generation(decoder, std::move(request), std::make_shared<CancelFlag>());
+  while (!generation.advance()) continue;
+  return generation.take_result();
+}
+
+std::vector<int32_t> text_of(const TokenTree& tree, int32_t segment) {
+  std::vector<int32_t> text;
+  for (int32_t s = segment; s >= 0; s = tree.parent[s])
+    text.insert(text.begin(), tree.ids.begin() + tree.offset[s], tree.ids.begin() + tree.offset[s + 1]);
+  return text;
+}
+
+TEST("generate: prompts are computed once; log-probabilities are those of the whole text in float64") {
+  const Setting setting;
+  const auto request = setting.request();
+  const auto result = run(*setting.decoder, request);
+  CHECK(result.prefill_tokens == 15, "however many rows continue a prompt");
+  const auto weights = test::in_double(setting.decoder->weights());
+  const std::vector<model::Adapter> adapters{test::in_double(setting.first), test::in_double(setting.second)};
+  at::NoGradGuard no_grad;
+  for (size_t r = 0; r < result.rows.size(); ++r) {
+    const auto& row = result.rows[r];
+    CHECK(static_cast<int32_t>(row.ids.size()) == request.rows[r].limit && !row.stopped, "row ", r);
+    const int32_t policy = request.tree.policy[request.rows[r].segment];
+    auto text = text_of(request.tree, request.rows[r].segment);
+    const int64_t start = static_cast<int64_t>(text.size());
+    text.insert(text.end(), row.ids.begin(), row.ids.end());
+    const auto all = test::naive_log_probs(setting.decoder->config(), weights, policy < 0 ? nullptr : &adapters[policy], text);
+    for (size_t i = 0; i < row.ids.size(); ++i) {
+      const auto at = all[start + static_cast<int64_t>(i) - 1];
+      CHECK_NEAR(row.log_probs[i], at[row.ids[i]].item<double>(), 2e-5, "row ", r, " token ", i);
+      CHECK_NEAR(row.entropies[i], -(at.exp() * at).sum().item<double>(), 2e-5, "row ", r, " token ", i);
+    }
+  }
+}
+
+TEST("generate: a row gets the same tokens alone as among others that leave before it") {
+  const Setting setting;
+  const auto together = run(*setting.decoder, setting.request());
+  for (size_t r = 0; r < together.rows.size(); ++r) {
+    auto request = setting.request();
+    request.rows = {request.rows[r]};
+    const auto alone = run(*setting.decoder, request).rows[0];
+    CHECK(alone.ids == together.rows[r].ids, "row ", r);
+    for (size_t i = 0; i < alone.ids.size(); ++i) CHECK_NEAR(alone.log_probs[i], together.rows[r].log_probs[i], 1e-5, "row ", r);
+  }
+  CHECK(together.rows[0].ids != together.rows[7].ids, "samples of one prompt differ");
+}
+
+TEST("generate: greedy rows of one prompt agree, and each token is the most probable") {
+  const Setting setting;
+  auto request = setting.request();
+  request.sampling.temperature = 0.0;
+  const auto result = run(*setting.decoder, request);
+  CHECK(result.rows[0].ids == result.rows[7].ids);
+  CHECK(std::equal(result.rows[3].ids.begin(), result.rows[3].ids.end(), result.rows[0].ids.begin()));
+}
+
+TEST("generate: the repetition penalty sees the prompt and what was generated") {
+  const Setting setting;
+  auto request = setting.request();
+  request.sampling.temperature = 0.0;
+  // Whatever was seen is out of question, so that a row is a walk over tokens it has not met.
+  request.sampling.repetition_penalty = 1e9;
+  const auto result = run(*setting.decoder, request);
+  const auto& ids = result.rows[2].ids;
+  auto text = text_of(request.tree, request.rows[2].segment);
+  for (const int32_t id : ids) {
+    const bool positive_left = std::find(text.begin(), text.end(), id) == text.end();
+    CHECK(positive_left, "token ", id, " came again");
+    text.push_back(id);
+  }
+}
+
+TEST("generate: a row ends with its first end token, which it keeps") {
+  const Setting setting;
+  const auto free = run(*setting.decoder, setting.request());
+  auto request = setting.request();
+  request.sampling.stop_ids = {22, free.rows[2].ids[4]};
+  const auto stopped = run(*setting.decoder, request);
+  for (size_t r = 0; r < free.rows.size(); ++r) {
+    const auto& ids = free.rows[r].ids;
+    const auto end = std::find_first_of(ids.begin(), ids.end(), request.sampling.stop_ids.begin(), request.sampling.stop_ids.end());
+    const bool found = end != ids.end();
+    CHECK(stopped.rows[r].ids == std::vector<int32_t>(ids.begin(), found ? end + 1 : end), "row ", r);
+    CHECK(stopped.rows[r].stopped == found, "row ", r);
+  }
+  CHECK(stopped.rows[2].stopped);
+}
+
+// Token i is the three characters "aA.", "bB.", ...
+std::shared_ptr<const TokenBytes> token_bytes() {
+  auto table = std::make_shared<TokenBytes>();
+  table->offset = {0};
+  for (char i = 0; i < 23; ++i) {
+    table->bytes += {static_cast<char>('a' + i), static_cast<char>('A' + i), '.'};
+    table->offset.push_back(static_cast<int32_t>(table->bytes.size()));
+  }
+  return table;
+}
+
+std::string bytes_of(const TokenBytes& table, const std::vector<int32_t>& ids) {
+  std::string text;
+  for (const int32_t id : ids) text += table.bytes.substr(static_cast<size_t>(table.offset[id]), 3);
+  return text;
+}
+
+TEST("generate: a row ends where a stop string is complete, within a token or across several") {
+  const Setting setting;
+  const auto free = run(*setting.decoder, setting.request());
+  const auto table = token_bytes();
+  const std::string text = bytes_of(*table, free.rows[2].ids);  // 27 characters
+  for (const auto& stops : std::vector<std::vector<std::string>>{{text.substr(4, 1)}, {text.substr(4, 2)}, {text.substr(2, 5)}, {text.substr(5, 11)},
+                                                                 {"nowhere", text.substr(7, 3)}, {text.substr(0, 27)}, {text.substr(13, 4), text.substr(10, 9)}, {"."}}) {
+    auto request = setting.request();
+    request.token_bytes = table;
+    request.sampling.stop_strings = stops;
+    const auto result = run(*setting.decoder, request);
+    for (size_t r = 0; r < free.rows.size(); ++r) {
+      size_t kept = 0;
+      bool found = false;
+      while (kept < free.rows[r].ids.size() && !found) {
+        ++kept;
+        const std::string so_far = bytes_of(*table, {free.rows[r].ids.begin(), free.rows[r].ids.begin() + static_cast<int64_t>(kept)});
+        for (const auto& stop : stops) found = found || so_far.find(stop) != std::string::npos;
+      }
+      CHECK(result.rows[r].ids.size() == kept && result.rows[r].stopped == found, "row ", r, " stop ", stops.back());
+    }
+    CHECK(result.rows[2].stopped);
+  }
+}
+
+TEST("generate: tokens are announced as they come, and a cancelled generation stops") {
+  const Setting setting;
+  auto request = setting.request();
+  std::vector<std::vector<int32_t>> announced(request.rows.size());
+  request.on_tokens = [&](const std::vector<int32_t>& numbers, const std::vector<int32_t>& tokens) {
+    for (size_t i = 0; i < numbers.size(); ++i) announced[numbers[i]].push_back(tokens[i]);
+  };
+  const auto result = run(*setting.decoder, request);
+  for (size_t r = 0; r < announced.size(); ++r) CHECK(announced[r] == result.rows[r].ids, "row ", r);
+
+  at::NoGradGuard no_grad;
+  const auto cancel = std::make_shared<CancelFlag>();
+  Generation generation(*setting.decoder, setting.request(), cancel);
+  CHECK(!generation.advance());
+  cancel->cancel();
+  CHECK_THROWS("ERR_CANCELLED", generation.advance());
+}
+
+TEST("generate: requests that do not fit are refused") {
+  const Setting setting;
+  const auto broken = [&](auto change) {
+    GenerateRequest request = setting.request();
+    change(request);
+    return request;
+  };
+  using Request = GenerateRequest;
+  CHECK_THROWS("ERR_ARGUMENT", run(*setting.decoder, broken([](Request& r) { r.rows[0].segment = 6; })));
+  CHECK_THROWS("ERR_ARGUMENT", run(*setting.decoder, broken([](Request& r) { r.rows[0].segment = -1; })));
+  CHECK_THROWS("ERR_ARGUMENT", run(*setting.decoder, broken([](Request& r) { r.rows[0].limit = 0; })));
+  CHECK_THROWS("ERR_ARGUMENT", run(*setting.decoder, broken([](Request& r) { r.sampling.top_p = 0.0; })));
+  CHECK_THROWS("ERR_ARGUMENT", run(*setting.decoder, broken([](Request& r) { r.sampling.stop_strings = {"x"}; })));
+  CHECK_THROWS("ERR_ARGUMENT", run(*setting.decoder, broken([](Request& r) { r.token_bytes = token_bytes(), r.sampling.stop_strings = {""}; })));
+  CHECK_THROWS("ERR_ARGUMENT", run(*setting.decoder, broken([](Request& r) { r.adapters.pop_back(); })));
+  const auto none = run(*setting.decoder, broken([](Request& r) { r.rows.clear(); }));
+  CHECK(none.rows.empty());
+}
+
+}  // namespace
+}  // namespace magrpo::rollout

@@ -1,0 +1,194 @@
+// The parts of a decoder against loops in double: norm, rotary embedding, adapters.
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+
+#include <numbers>
+#include <vector>
+
+#include "model/lora.h"
+#include "model/rms_norm.h"
+#include "model/rotary.h"
+#include "test/harness.h"
+#include "test/tiny_decoder.h"
+
+namespace magrpo::model {
+namespace {
+
+using test::largest_difference;
+using test::random;
+
+TEST("rms norm: x / sqrt(mean(x²) + eps) · weight, in float32 for bfloat16 too") {
+  const at::Tensor x = random({3, 4, 10}, 1) * 3.0, weight = random({10}, 2);
+  for (const double eps : {1e-6, 0.5}) {
+    const at::Tensor out = rms_norm(x, weight, eps);
+    CHECK(out.sizes() == x.sizes());
+    const auto values = x.reshape({12, 10}), results = out.reshape({12, 10});
+    for (int64_t row = 0; row < 12; ++row) {
+      double squares = 0.0;
+      for (int64_t i = 0; i < 10; ++i) squares += std::pow(values[row][i].item<double>(), 2);
+      for (int64_t i = 0; i < 10; ++i)
+        CHECK_NEAR(results[row][i].item<double>(),
+                   values[row][i].item<double>() / std::sqrt(squares / 10 + eps) * weight[i].item<double>(), 2e-6);
+    }
+  }
+  CHECK(largest_difference(rms_norm(x * 0.0, weight, 1e-6), x * 0.0) == 0.0, "zeros stay zeros");
+  const at::Tensor half = x.to(at::kBFloat16), half_weight = weight.to(at::kBFloat16);
+  const at::Tensor normed = rms_norm(half.to(at::kFloat), at::Tensor(weight * 0.0 + 1.0), 1e-6);
+  CHECK(rms_norm(half, half_weight, 1e-6).equal(half_weight * normed.to(at::kBFloat16)));
+}
+
+// The rule of the Llama 3.1 release.
+double llama3_frequency(double frequency, const Rope& rope) {
+  const double wavelength = 2.0 * std::numbers::pi / frequency, context = static_cast<double>(rope.original_max_positions);
+  if (wavelength < context / rope.high_freq_factor) return frequency;
+  if (wavelength > context / rope.low_freq_factor) return frequency / rope.factor;
+  const double smooth = (context / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
+  return (1.0 - smooth) * frequency / rope.factor + smooth * frequency;
+}
+
+TEST("rotary: inverse frequencies of each type") {
+  const std::vector<Rope> ropes{{"default", 10000.0, 1.0, 1.0, 4.0, 0},
+                                {"linear", 1e6, 4.0, 1.0, 4.0, 0},
+                                {"llama3", 500000.0, 8.0, 1.0, 4.0, 8192},
+                                {"llama3", 10000.0, 32.0, 2.0, 8.0, 256}};
+  for (size_t r = 0; r < ropes.size(); ++r) {
+    const Rope& rope = ropes[r];
+    const at::Tensor frequencies = inverse_frequencies(rope, 64);
+    CHECK(frequencies.numel() == 32);
+    int kept = 0, stretched = 0;
+    for (int64_t i = 0; i < 32; ++i) {
+      const double plain = std::pow(rope.theta, -2.0 * static_cast<double>(i) / 64);
+      double expected = plain;
+      if (rope.type == "linear") expected = plain / rope.factor;
+      if (rope.type == "llama3") expected = llama3_frequency(plain, rope);
+      kept += expected == plain ? 1 : 0;
+      stretched += expected == plain / rope.factor ? 1 : 0;
+      CHECK_NEAR(frequencies[i].item<double>(), expected, 2e-6 * expected, "rope ", r, " pair ", i);
+    }
+    CHECK(rope.type != "llama3" || (kept > 0 && stretched > 0 && kept + stretched < 32), "all three kinds of wavelength occur");
+  }
+}
+
+TEST("rotary: just inside and just outside of llama3's two bounds") {
+  // One pair of wavelength 2 pi, and contexts that put it on either side of the long and of the short bound.
+  for (const double bound : {1.0, 4.0}) {
+    Rope rope{"llama3", 10000.0, 8.0, 1.0, 4.0, 0};
+    for (const int64_t context : {static_cast<int64_t>(2.0 * std::numbers::pi * bound), static_cast<int64_t>(2.0 * std::numbers::pi * bound) + 1}) {
+      rope.original_max_positions = context;
+      CHECK_NEAR(inverse_frequencies(rope, 2).item<double>(), llama3_frequency(1.0, rope), 1e-6, "context ", context);
+    }
+  }
+}
+
+TEST("rotary: turns the pairs (d, d + D/2) by position times frequency") {
+  const Rope rope{"default", 100.0, 1.0, 1.0, 4.0, 0};
+  const at::Tensor positions = at::Tensor(random({3}, 1) * 0.0).to(at::kLong);
+  const std::vector<int64_t> places{0, 7, 3000};
+  for (size_t i = 0; i < places.size(); ++i) positions[static_cast<int64_t>(i)] = places[i];
+  const at::Tensor frequencies = inverse_frequencies(rope, 6);
+  const at::Tensor x = random({3, 2, 6}, 3);
+  const at::Tensor turned = rotate(x, rotation(frequencies, positions));
+  CHECK(turned.sizes() == x.sizes());
+  for (int64_t n = 0; n < 3; ++n)
+    for (int64_t h = 0; h < 2; ++h)
+      for (int64_t d = 0; d < 3; ++d) {
+        const double angle = static_cast<double>(places[n]) * std::pow(100.0, -2.0 * static_cast<double>(d) / 6);
+        const double a = x[n][h][d].item<double>(), b = x[n][h][d + 3].item<double>();
+        // Angles are float32, as they are in the models' own code: 3000 radians are known to 1e-4.
+        const double tolerance = 1e-6 + 2e-7 * static_cast<double>(places[n]);
+        CHECK_NEAR(turned[n][h][d].item<double>(), a * std::cos(angle) - b * std::sin(angle), tolerance, "position ", places[n]);
+        CHECK_NEAR(turned[n][h][d + 3].item<double>(), b * std::cos(angle) + a * std::sin(angle), tolerance, "position ", places[n]);
+      }
+}
+
+// Four bands of rows: the bare base, a policy with an adapter on q and v, one on all of q, k, v, and full weights.
+PackedBatch banded_batch() {
+  PackedBatch batch;
+  batch.policies = {{-1, 0, 2}, {0, 2, 5}, {1, 5, 6}, {2, 6, 8}};
+  return batch;
+}
+
+TEST("adapters: each policy's rows get its own product, with and without a graph") {
+  const Config config = test::tiny_config();
+  const Adapter partial = test::random_adapter(config, 3, 0.5, {"q_proj", "v_proj", "o_proj"}, 1);
+  const Adapter whole = test::random_adapter(config, 2, 2.0, {"q_proj", "k_proj", "v_proj", "gate_proj"}, 2);
+  const std::vector<const Adapter*> adapters{&partial, &whole, nullptr};
+  const PackedBatch batch = banded_batch();
+  struct Product {
+    std::vector<Projection> projections;
+    int64_t input;
+  };
+  for (const auto& [projections, input] : {Product{{kQuery, kKey, kValue}, config.hidden_size}, Product{{kOutput}, config.q_size()},
+                                           Product{{kGate, kUp}, config.hidden_size}, Product{{kDown}, config.intermediate_size}}) {
+    int64_t width = 0;
+    for (const auto p : projections) width += output_size(config, p);
+    const at::Tensor x = random({8, input}, 3), y = random({8, width}, 4);
+    at::Tensor expected = y.to(at::kDouble);
+    for (const auto& range : batch.policies) {
+      if (range.policy < 0 || adapters[range.policy] == nullptr) continue;
+      int64_t column = 0;
+      for (const auto p : projections) {
+        const LowRank& low_rank = adapters[range.policy]->layers[1][p];
+        const int64_t columns = output_size(config, p);
+        if (low_rank.a.defined())
+          expected.narrow(0, range.begin, range.end - range.begin)
+              .narrow(1, column, columns)
+              .add_(x.narrow(0, range.begin, range.end - range.begin)
+                        .to(at::kDouble)
+                        .matmul(low_rank.a.to(at::kDouble).t())
+                        .matmul(low_rank.b.to(at::kDouble).t()) *
+                    adapters[range.policy]->scale);
+        column += columns;
+      }
+    }
+    at::Tensor with_graph, without_graph;
+    {
+      at::AutoGradMode grad_mode(true);
+      with_graph = add_adapters(config, adapters, batch, 1, projections, x, y);
+      CHECK(y.equal(random({8, width}, 4)), "a graph's input is left alone");
+    }
+    {
+      at::NoGradGuard no_grad;
+      without_graph = add_adapters(config, adapters, batch, 1, projections, x, y.clone());
+    }
+    CHECK(largest_difference(with_graph, expected) < 5e-6, "width ", width);
+    CHECK(with_graph.equal(without_graph), "width ", width);
+  }
+}
+
+TEST("adapters: a fresh one changes nothing, is a function of its seed and has PEFT's names") {
+  const Config config = test::tiny_config();
+  const std::vector<std::string> targets{"q_proj", "down_proj"};
+  const Adapter first = make_adapter(config, 2, 1.0, targets, 7, at::kCPU), again = make_adapter(config, 2, 1.0, targets, 7, at::kCPU),
+                other = make_adapter(config, 2, 1.0, targets, 8, at::kCPU);
+  const LowRank &low_rank = first.layers[1][kDown], &same = again.layers[1][kDown];
+  CHECK(low_rank.a.equal(same.a) && !low_rank.a.equal(other.layers[1][kDown].a));
+  CHECK(low_rank.a.sizes() == at::IntArrayRef({2, config.intermediate_size}) && low_rank.b.sizes() == at::IntArrayRef({config.hidden_size, 2}));
+  CHECK(low_rank.b.count_nonzero().item<int64_t>() == 0);
+  const double bound = 1.0 / std::sqrt(static_cast<double>(config.intermediate_size));
+  const double largest = low_rank.a.abs().max().item<double>();
+  CHECK(largest <= bound && largest > bound / 2);
+  CHECK(!first.layers[0][kKey].a.defined());
+  const auto names = named_slices(first);
+  CHECK(names.size() == 8 && names[2].name == "base_model.model.model.layers.0.mlp.down_proj.lora_A.weight");
+  CHECK_THROWS("ERR_ADAPTER", make_adapter(config, 2, 1.0, {"embed_tokens"}, 7, at::kCPU));
+  CHECK_THROWS("ERR_ARGUMENT", make_adapter(config, 0, 1.0, targets, 7, at::kCPU));
+  CHECK_THROWS("ERR_ARGUMENT", make_adapter(config, 2, 1.0, {}, 7, at::kCPU));
+}
+
+TEST("config: numbers that do not fit together are refused") {
+  const auto broken = [](auto change) {
+    Config config = test::tiny_config();
+    change(config);
+    return config;
+  };
+  test::tiny_config().check();
+  CHECK_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.vocab_size = 0; }).check());
+  CHECK_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.num_kv_heads = 3; }).check());
+  CHECK_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.head_dim = 5; }).check());
+  CHECK_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.sliding_windows.pop_back(); }).check());
+  CHECK_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.rope.type = "yarn"; }).check());
+}
+
+}  // namespace
+}  // namespace magrpo::model

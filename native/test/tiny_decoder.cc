@@ -1,0 +1,162 @@
+#include "test/tiny_decoder.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/zeros.h>
+
+#include <cmath>
+
+namespace magrpo::test {
+
+at::Tensor random(at::IntArrayRef shape, uint64_t seed) {
+  return at::empty(shape, at::kFloat).normal_(0.0, 1.0, at::detail::createCPUGenerator(seed));
+}
+
+double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
+}
+
+model::Config tiny_config() {
+  model::Config config;
+  config.vocab_size = 23;
+  config.hidden_size = 12;
+  config.intermediate_size = 20;
+  config.num_layers = 2;
+  config.num_heads = 4;
+  config.num_kv_heads = 2;
+  config.head_dim = 6;
+  config.qkv_bias = config.output_bias = config.mlp_bias = config.qk_norm = true;
+  config.rope.theta = 100.0;
+  config.sliding_windows = {0, 4};
+  return config;
+}
+
+std::shared_ptr<model::Decoder> tiny_decoder(const model::Config& config, uint64_t seed, at::ScalarType dtype) {
+  model::Weights weights = model::allocate_weights(config, at::TensorOptions().dtype(dtype));
+  for (const auto& tensor : weights.parameters()) {
+    const double scale = tensor.dim() == 1 ? 0.3 : 1.0 / std::sqrt(static_cast<double>(tensor.size(1)));
+    tensor.copy_(random(tensor.sizes(), seed++) * scale + (tensor.dim() == 1 ? 0.7 : 0.0));
+  }
+  weights.embedding.mul_(2.0);
+  return std::make_shared<model::Decoder>(config, std::move(weights));
+}
+
+model::Adapter random_adapter(const model::Config& config, int64_t rank, double scale, const std::vector<std::string>& targets,
+                              uint64_t seed) {
+  model::Adapter adapter = model::make_adapter(config, rank, scale, targets, seed, at::kCPU);
+  for (const auto& slice : model::named_slices(adapter)) slice.tensor.copy_(random(slice.tensor.sizes(), ++seed) * 0.4);
+  return adapter;
+}
+
+namespace {
+
+at::Tensor leaf(const at::Tensor& tensor) {
+  return tensor.defined() ? tensor.detach().to(at::kDouble, /*non_blocking=*/false, /*copy=*/true).set_requires_grad(true) : at::Tensor();
+}
+
+at::Tensor normed(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  return x / ((x * x).mean(-1, /*keepdim=*/true) + eps).sqrt() * weight;
+}
+
+// x: (T, D), the token at t stands at position t.
+at::Tensor turned(const at::Tensor& x, double theta) {
+  const int64_t half = x.size(1) / 2;
+  at::Tensor cos = at::empty({x.size(0), half}, at::kDouble), sin = at::empty({x.size(0), half}, at::kDouble);
+  for (int64_t t = 0; t < x.size(0); ++t)
+    for (int64_t d = 0; d < half; ++d) {
+      const double angle = static_cast<double>(t) * std::pow(theta, -static_cast<double>(d) / static_cast<double>(half));
+      cos[t][d] = std::cos(angle);
+      sin[t][d] = std::sin(angle);
+    }
+  const at::Tensor a = x.narrow(1, 0, half), b = x.narrow(1, half, half);
+  return at::cat({a * cos - b * sin, b * cos + a * sin}, 1);
+}
+
+// One text through one decoder: everything written as in the papers, a head at a time.
+struct NaiveDecoder {
+  const model::Config& config;
+  const model::Weights& weights;
+  const model::Adapter* adapter;
+
+  // x through rows [row, row + size) of a joint matrix, with the projection's adapter.
+  at::Tensor project(const at::Tensor& x, const at::Tensor& matrix, const at::Tensor& bias, int64_t row, size_t layer,
+                     model::Projection projection) const {
+    const int64_t size = model::output_size(config, projection);
+    at::Tensor y = x.matmul(matrix.narrow(0, row, size).t());
+    if (bias.defined()) y = y + bias.narrow(0, row, size);
+    if (adapter == nullptr || !adapter->layers[layer][projection].a.defined()) return y;
+    const auto& [a, b] = adapter->layers[layer][projection];
+    return y + x.matmul(a.t()).matmul(b.t()) * adapter->scale;
+  }
+
+  at::Tensor attention(const at::Tensor& x, size_t layer) const {
+    const auto& w = weights.layers[layer];
+    const int64_t dim = config.head_dim, tokens = x.size(0), window = config.sliding_windows[layer];
+    const at::Tensor q = project(x, w.qkv, w.qkv_bias, 0, layer, model::kQuery);
+    const at::Tensor k = project(x, w.qkv, w.qkv_bias, config.q_size(), layer, model::kKey);
+    const at::Tensor v = project(x, w.qkv, w.qkv_bias, config.q_size() + config.kv_size(), layer, model::kValue);
+    at::Tensor hidden = at::zeros({tokens, tokens}, at::kBool);
+    for (int64_t i = 0; i < tokens; ++i)
+      for (int64_t j = 0; j < tokens; ++j) hidden[i][j] = j > i || (window > 0 && i - j >= window);
+    std::vector<at::Tensor> heads;
+    for (int64_t h = 0; h < config.num_heads; ++h) {
+      const int64_t kv = h / (config.num_heads / config.num_kv_heads);
+      at::Tensor query = q.narrow(1, h * dim, dim), key = k.narrow(1, kv * dim, dim);
+      if (config.qk_norm) {
+        query = normed(query, w.q_norm, config.rms_norm_eps);
+        key = normed(key, w.k_norm, config.rms_norm_eps);
+      }
+      const at::Tensor scores = turned(query, config.rope.theta).matmul(turned(key, config.rope.theta).t()) / std::sqrt(static_cast<double>(dim));
+      heads.push_back(at::softmax(scores.masked_fill(hidden, -INFINITY), -1).matmul(v.narrow(1, kv * dim, dim)));
+    }
+    return project(at::cat(heads, 1), w.output, w.output_bias, 0, layer, model::kOutput);
+  }
+
+  at::Tensor mlp(const at::Tensor& x, size_t layer) const {
+    const auto& w = weights.layers[layer];
+    const at::Tensor gate = project(x, w.gate_up, w.gate_up_bias, 0, layer, model::kGate);
+    const at::Tensor up = project(x, w.gate_up, w.gate_up_bias, config.intermediate_size, layer, model::kUp);
+    return project(at::silu(gate) * up, w.down, w.down_bias, 0, layer, model::kDown);
+  }
+};
+
+}  // namespace
+
+model::Weights in_double(const model::Weights& weights) {
+  model::Weights copy = weights;
+  copy.embedding = leaf(weights.embedding);
+  for (auto& layer : copy.layers)
+    for (at::Tensor* tensor : {&layer.input_norm, &layer.qkv, &layer.qkv_bias, &layer.q_norm, &layer.k_norm, &layer.output,
+                               &layer.output_bias, &layer.post_norm, &layer.gate_up, &layer.gate_up_bias, &layer.down, &layer.down_bias})
+      *tensor = leaf(*tensor);
+  copy.final_norm = leaf(weights.final_norm);
+  copy.head = weights.head.is_same(weights.embedding) ? copy.embedding : leaf(weights.head);
+  return copy;
+}
+
+model::Adapter in_double(const model::Adapter& adapter) {
+  model::Adapter copy = adapter;
+  for (auto& layer : copy.layers)
+    for (auto& low_rank : layer) low_rank = {leaf(low_rank.a), leaf(low_rank.b)};
+  return copy;
+}
+
+at::Tensor naive_log_probs(const model::Config& config, const model::Weights& weights, const model::Adapter* adapter,
+                           const std::vector<int32_t>& ids) {
+  const NaiveDecoder decoder{config, weights, adapter};
+  std::vector<at::Tensor> embedded;
+  for (const int32_t id : ids) embedded.push_back(weights.embedding.narrow(0, id, 1));
+  at::Tensor x = at::cat(embedded, 0);
+  for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
+    x = x + decoder.attention(normed(x, weights.layers[layer].input_norm, config.rms_norm_eps), layer);
+    x = x + decoder.mlp(normed(x, weights.layers[layer].post_norm, config.rms_norm_eps), layer);
+  }
+  return at::log_softmax(normed(x, weights.final_norm, config.rms_norm_eps).matmul(weights.head.t()), -1);
+}
+
+}  // namespace magrpo::test

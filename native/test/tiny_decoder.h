@@ -1,0 +1,37 @@
+// Tiny random decoders, and the same decoder written plainly in float64 for one text at a time.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/decoder.h"
+
+namespace magrpo::test {
+
+// (shape) float32 normal numbers, a function of the seed.
+at::Tensor random(at::IntArrayRef shape, uint64_t seed);
+
+// Largest |a - b|, in double.
+double largest_difference(const at::Tensor& a, const at::Tensor& b);
+
+// Two layers, 4 heads over 2 KV heads, biases, q and k norms, and a window of 4 on the second layer; V = 23, h = 12.
+model::Config tiny_config();
+
+std::shared_ptr<model::Decoder> tiny_decoder(const model::Config& config, uint64_t seed, at::ScalarType dtype = at::kFloat);
+
+// An adapter whose B is not zero.
+model::Adapter random_adapter(const model::Config& config, int64_t rank, double scale, const std::vector<std::string>& targets,
+                              uint64_t seed);
+
+// Copies in float64 that want gradients; a tied head stays the embedding itself.
+model::Weights in_double(const model::Weights& weights);
+model::Adapter in_double(const model::Adapter& adapter);
+
+// (T, V) log-probabilities of every token after each of `ids`, from float64 weights and an adapter or nullptr. Differentiable.
+at::Tensor naive_log_probs(const model::Config& config, const model::Weights& weights, const model::Adapter* adapter,
+                           const std::vector<int32_t>& ids);
+
+}  // namespace magrpo::test
