@@ -4,6 +4,8 @@
 
 import type { TaskBaselines } from '../baselines/types.ts'
 
+import type { TaskBaselines } from '../baselines/types.ts'
+
 /** One message of a chat, as chat templates take it. */
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant'
@@ -77,6 +79,8 @@ export interface Task<Item = unknown> {
   maxReward?: number
   /** Sampling the task asks for unless the configuration says otherwise (for example its own token limit). */
   defaults?: { maxNewTokens?: number; temperature?: number; topP?: number; stop?: string[] }
+  /** Prompts of the baselines it can be compared with; the built-in tasks have theirs without it. */
+  baselines?: TaskBaselines<Item>
   /** Prompts of the baselines it can be compared with; the built-in tasks have theirs without it. */
   baselines?: TaskBaselines<Item>
   /** Frees what the task holds (a sandbox, say); called when the run ends. */
