@@ -4,8 +4,6 @@
 
 import type { TaskBaselines } from '../baselines/types.ts'
 
-import type { TaskBaselines } from '../baselines/types.ts'
-
 /** One message of a chat, as chat templates take it. */
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant'
@@ -77,10 +75,19 @@ export interface Task<Item = unknown> {
   metrics?(item: Item, joint: Joint): Record<string, number>
   /** Upper bound of `reward`, where there is one (for reports). */
   maxReward?: number
-  /** Sampling the task asks for unless the configuration says otherwise (for example its own token limit). */
-  defaults?: { maxNewTokens?: number; temperature?: number; topP?: number; stop?: string[] }
-  /** Prompts of the baselines it can be compared with; the built-in tasks have theirs without it. */
-  baselines?: TaskBaselines<Item>
+  /** Lower bound of `reward`, where there is one (to see settings that cannot work). */
+  minReward?: number
+  /**
+   * What the task asks for unless the configuration says otherwise: sampling (for example its own token limit), and the mean
+   * reward above which a turn needs no further one.
+   */
+  defaults?: {
+    maxNewTokens?: number
+    temperature?: number
+    topP?: number
+    stop?: string[]
+    terminationThreshold?: number
+  }
   /** Prompts of the baselines it can be compared with; the built-in tasks have theirs without it. */
   baselines?: TaskBaselines<Item>
   /** Frees what the task holds (a sandbox, say); called when the run ends. */

@@ -1,11 +1,13 @@
+import { MagrpoError } from '../../errors.ts'
 import { defineTask } from '../define-task.ts'
 import type { Task } from '../types.ts'
 import { type CodeItem, checkCodeItem } from './item.ts'
 import { codePrompt } from './prompts.ts'
 import { type CodeRewardOptions, createCodeReward } from './reward.ts'
+import { codeTransition, type FeedbackOptions } from './transition.ts'
 
 /** Options of {@link codeTask}. */
-export interface CodeTaskOptions extends CodeRewardOptions {
+export interface CodeTaskOptions extends CodeRewardOptions, FeedbackOptions {
   /** The problems trained on. */
   items: readonly CodeItem[]
   /** Held-out problems for evaluation. */
@@ -14,33 +16,52 @@ export interface CodeTaskOptions extends CodeRewardOptions {
   name?: string
   /** `2` (default): the first writes `aux`, the second the entry point. `1`: the entry point only. */
   agents?: 1 | 2
+  /** The total is multiplied by it and then shifted; the parts stay as they are. Defaults to `1`. */
+  rewardScale?: number
+  /** Added to the scaled total; `-4` makes full marks 0, as in the published multi-turn experiments. Defaults to `0`. */
+  rewardShift?: number
 }
+
+/** A turn whose mean total, before scale and shift, is above it ends its episode: all but full marks (published: 3.8 and 2.0). */
+export const finishedAbove = { team: 3.8, single: 2 }
 
 /**
  * A task of problems of the HumanEval form, scored by {@link createCodeReward}. The sandbox starts at the first reward and
- * ends with the task's `dispose()`.
+ * ends with the task's `dispose()`. With several turns (the algorithm's `turns`) the agents revise after feedback, see
+ * {@link codeTransition}.
  *
- * @throws MagrpoError `ERR_DATA` naming the problem and the field that is missing
+ * @throws MagrpoError `ERR_DATA` naming the problem and the field that is missing; `ERR_ARGUMENT` for an option out of range
  */
 export function codeTask(options: CodeTaskOptions): Task<CodeItem> {
-  const { items, heldOut, name = 'code', agents = 2, ...rewardOptions } = options
+  const { items, heldOut, name = 'code', agents = 2, rewardScale = 1, rewardShift = 0 } = options
   for (const [list, problems] of Object.entries({ items, heldOut: heldOut ?? [] }))
     for (const [index, item] of problems.entries()) checkCodeItem(item, `${list}[${index}]`)
-  const reward = createCodeReward(rewardOptions)
+  if (!(rewardScale > 0 && Number.isFinite(rewardScale) && Number.isFinite(rewardShift)))
+    throw new MagrpoError(
+      'ERR_ARGUMENT',
+      `Expected a number above 0 as rewardScale and a number as rewardShift but received ${rewardScale} and ${rewardShift}.`,
+    )
+  const reward = createCodeReward(options)
+  const processed = (total: number) => total * rewardScale + rewardShift
+  const isProcessed = rewardScale !== 1 || rewardShift !== 0
   return defineTask<CodeItem>({
     name,
     agents: agents === 1 ? ['main'] : ['aux', 'main'],
     items,
     heldOut,
     observe: (item, agent) => codePrompt(item, agent, agents),
-    reward: (item, joint, { signal }) =>
-      reward.score(
-        item,
-        joint.map((completion) => completion.text),
-        signal,
-      ),
-    maxReward: reward.maxReward(agents),
-    defaults: { maxNewTokens: 256 },
+    async reward(item, joint, { signal }) {
+      const texts = joint.map((completion) => completion.text)
+      const { total, parts } = await reward.score(item, texts, signal)
+      return isProcessed ? { total: processed(total), parts: { ...parts, raw: total } } : { total, parts }
+    },
+    transition: codeTransition(reward, agents, options),
+    maxReward: processed(reward.maxReward(agents)),
+    minReward: processed(0),
+    defaults: {
+      maxNewTokens: 256,
+      terminationThreshold: processed(agents === 1 ? finishedAbove.single : finishedAbove.team),
+    },
     dispose: () => reward.dispose(),
   })
 }
