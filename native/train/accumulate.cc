@@ -141,7 +141,7 @@ bool Accumulation::advance() {
   const bool trains_values = trains && has_values && !request_.value_weights.empty();
   if (!tokens.empty() || has_values) {
     const bool wants_gradient = any_weight || trains_values;
-    const GradientScope scope(request_.policies, wants_gradient);
+    GradientScope scope(request_.policies, wants_gradient);
     at::AutoGradMode grad_mode(wants_gradient);
     const at::Tensor hidden = decoder_.forward(batch, adapters_, nullptr);
     at::Tensor objective = at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(hidden.device()));
@@ -163,7 +163,10 @@ bool Accumulation::advance() {
       }
     }
     if (has_values) objective = with_values(objective, hidden, row_of_token, begin, end, trains_values);
-    if (wants_gradient) objective.backward();
+    if (wants_gradient) {
+      objective.backward();
+      scope.absorb();
+    }
   }
   result_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return next_pass_ == pass_ends_.size();
