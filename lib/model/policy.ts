@@ -197,6 +197,8 @@ export class Policy {
     for (const [name, value] of Object.entries(settings))
       if (!Number.isFinite(value) || value < 0)
         throw new MagrpoError('ERR_ARGUMENT', `Expected ${name} of 0 or more but received ${value}.`)
+    for (const [index, beta] of betas.entries())
+      if (beta >= 1) throw new MagrpoError('ERR_ARGUMENT', `Expected beta${index + 1} below 1 but received ${beta}.`)
     return callNative((job) => this.#trainable('step').step(settings, job), signal)
   }
 
