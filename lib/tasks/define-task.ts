@@ -1,10 +1,18 @@
 import { MagrpoError } from '../errors.ts'
-import type { Task } from './types.ts'
+import { isPythonReward, type PythonReward, type PythonRewardSettings, pythonReward } from './python-reward.ts'
+import type { Task, TaskParts } from './types.ts'
+
+/** A task as a user writes it: its reward may be a Python function. */
+export interface TaskDefinition<Item = unknown> extends TaskParts<Item> {
+  /** As `Task.reward`, or the file and function of a reward in Python. */
+  reward: Task<Item>['reward'] | PythonRewardSettings
+}
 
 /**
- * Checks a task object and returns it, with its item type inferred.
+ * Checks a task object and returns it, with its item type inferred. A reward written in Python becomes a function; its process
+ * starts at the first reward and ends with the task's `dispose()`, see {@link pythonReward}.
  *
- * @throws MagrpoError `ERR_TASK` if a required part is missing or empty
+ * @throws MagrpoError `ERR_TASK` if a required part is missing or empty, or the file of a reward in Python is
  * @example
  * ```ts
  * const task = defineTask({
@@ -16,7 +24,7 @@ import type { Task } from './types.ts'
  * })
  * ```
  */
-export function defineTask<Item>(task: Task<Item>): Task<Item> {
+export function defineTask<Item>(task: TaskDefinition<Item>): Task<Item> {
   const fail = (what: string): never => {
     throw new MagrpoError('ERR_TASK', `Task ${JSON.stringify(task.name ?? '(no name)')}: ${what}.`)
   }
@@ -24,7 +32,16 @@ export function defineTask<Item>(task: Task<Item>): Task<Item> {
   if (!Array.isArray(task.agents) || task.agents.length < 1) fail('expected at least one agent name in `agents`')
   if (new Set(task.agents).size !== task.agents.length) fail('expected different names in `agents`')
   if (!Array.isArray(task.items) || task.items.length < 1) fail('expected at least one item in `items`')
-  for (const name of ['observe', 'reward'] as const)
-    if (typeof task[name] !== 'function') fail(`expected a function \`${name}\``)
-  return task
+  if (typeof task.observe !== 'function') fail('expected a function `observe`')
+  const { reward } = task
+  if (isPythonReward(reward)) return withProcess(task, pythonReward<Item>(reward))
+  if (typeof reward !== 'function') fail('expected a function `reward`, or `{ python: "file.py:function" }`')
+  return task as Task<Item>
+}
+
+function withProcess<Item>(task: TaskDefinition<Item>, { reward, dispose }: PythonReward<Item>): Task<Item> {
+  const disposeBoth = async () => {
+    await Promise.all([dispose(), task.dispose?.()])
+  }
+  return { ...task, reward, dispose: disposeBoth }
 }

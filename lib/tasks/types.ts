@@ -46,12 +46,8 @@ export interface TurnFeedback {
   metrics?: Record<string, number>
 }
 
-/**
- * A task: items, what each agent sees of an item, and one joint reward.
- *
- * @typeParam Item one problem: a plain, JSON-serialisable object
- */
-export interface Task<Item = unknown> {
+/** Everything of a task but its reward; see {@link Task}. */
+export interface TaskParts<Item = unknown> {
   /** Name used in run folders and metrics. */
   name: string
   /** One name an agent, in order; `joint[i]` belongs to `agents[i]`. */
@@ -62,8 +58,6 @@ export interface Task<Item = unknown> {
   heldOut?: readonly Item[]
   /** The prompt of agent number `agent`. A string goes to the tokenizer as it is; messages go through the chat template. */
   observe(item: Item, agent: number, history: TurnHistory[]): string | ChatMessage[]
-  /** The joint reward; may be asynchronous. Higher is better. Must be finite. */
-  reward(item: Item, joint: Joint, context: TaskContext): RewardResult | Promise<RewardResult>
   /** Multi-turn tasks: the next turn's prompts, or `stop`. `history` ends with the turn that `joint` is of. */
   transition?(
     item: Item,
@@ -92,4 +86,14 @@ export interface Task<Item = unknown> {
   baselines?: TaskBaselines<Item>
   /** Frees what the task holds (a sandbox, say); called when the run ends. */
   dispose?(): Promise<void>
+}
+
+/**
+ * A task: items, what each agent sees of an item, and one joint reward.
+ *
+ * @typeParam Item one problem: a plain, JSON-serialisable object
+ */
+export interface Task<Item = unknown> extends TaskParts<Item> {
+  /** The joint reward; may be asynchronous. Higher is better. Must be finite. */
+  reward(item: Item, joint: Joint, context: TaskContext): RewardResult | Promise<RewardResult>
 }

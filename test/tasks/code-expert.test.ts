@@ -166,7 +166,7 @@ test('as a transition: each agent reads its own edit; without an expert the turn
   t.deepEqual(metrics, { expert_failed: 0, expert_retries: 0 })
   t.regex(prompts[0] as string, /An expert's edit of your function:\n\ndef aux\(x\):\n {4}return 2 \* x/)
   t.notRegex(prompts[1] as string, /2 \* x|expert/)
-  t.regex(prompts[1] as string, /first prompt of main[^]*return aux\(x\)/)
+  t.regex(prompts[1] as string, /first prompt of main[\s\S]*return aux\(x\)/)
   const without = await next()
   t.deepEqual(without.metrics, { expert_failed: 1, expert_retries: 2 })
   t.is(without.prompts.length, 2)

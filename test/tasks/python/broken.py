@@ -1,0 +1,3 @@
+import sys
+sys.stderr.write("loading\n")
+import no_such_module_here
