@@ -3,6 +3,14 @@
  * so that a setting has one name everywhere.
  */
 import { z } from 'zod'
+import {
+  algorithmNames,
+  criticPlacements,
+  criticTypes,
+  klEstimators,
+  klPlaces,
+  lengthNormalizations,
+} from '../rl/algorithm-options.ts'
 import { scheduleNames } from '../rl/schedule.ts'
 import { choice, section } from './validate.ts'
 
@@ -51,20 +59,47 @@ const optimizerSchema = section({
   warmupSteps: z.int().min(0).optional(),
 })
 
-/** Names of the algorithms; `advantage` may be set for those that leave it open. */
-export const algorithmNames = ['magrpo', 'mareinforce', 'marloo', 'maremax', 'grpo'] as const
+const clipSchema = section({ low: z.number().min(0).lt(1), high: z.number().min(0) })
 
+const klSchema = section({
+  estimator: choice(klEstimators).optional(),
+  coefficient: z.number().min(0).optional(),
+  as: choice(klPlaces).optional(),
+})
+
+const criticSchema = section({
+  type: choice(criticTypes).optional(),
+  placement: choice(criticPlacements).optional(),
+  coefficient: z.number().min(0).optional(),
+  clip: positive.nullable().optional(),
+  hiddenSize: count.nullable().optional(),
+  learningRate: z.number().min(0).nullable().optional(),
+})
+
+/** `advantage` may be set for the algorithms that leave it open; which key belongs to which, the algorithms check. */
 const algorithmSchema = section({
   name: choice(algorithmNames).default('magrpo'),
   groupSize: count.optional(),
   jointMode: choice(['align', 'cross']).optional(),
-  advantage: choice(['mean', 'raw', 'max', 'rloo']).optional(),
+  maxJointActions: count.optional(),
+  advantage: choice(['mean', 'raw', 'max', 'rloo', 'td']).optional(),
   scaleByStd: z.boolean().optional(),
   crossCredit: choice(['mean', 'sum']).optional(),
   equalRewardEps: z.number().min(0).optional(),
   turns: count.optional(),
   discount: share.optional(),
-  terminationThreshold: z.number().nullable().optional(),
+  terminationThreshold: z
+    .union([z.number(), z.literal('task')])
+    .nullable()
+    .optional(),
+  lengthNormalization: choice(lengthNormalizations).optional(),
+  lengthConstant: positive.nullable().optional(),
+  maskTruncated: z.boolean().optional(),
+  updatesPerRollout: count.optional(),
+  clip: clipSchema.nullable().optional(),
+  kl: klSchema.nullable().optional(),
+  entropyCoefficient: z.number().min(0).optional(),
+  critic: criticSchema.nullable().optional(),
 })
 
 /** The whole configuration; `task` is checked by its own schema afterwards. */

@@ -1,7 +1,4 @@
-/**
- * From joint returns to what each single completion is credited with, and to weights of its tokens.
- * Liu et al. (AAAI 2026), Algorithm 1 and equation 2.
- */
+/** From joint returns to what each single completion is credited with. Liu et al. (AAAI 2026), Algorithm 1. */
 
 /** Names of the joint modes. */
 export const jointModes = ['align', 'cross'] as const
@@ -56,20 +53,4 @@ export function completionReturns(
     counts[g]! += 1
   })
   return credit === 'sum' ? totals : totals.map((total, g) => total / counts[g]!)
-}
-
-/**
- * Weights of one completion's tokens, so that the gradient of Σ wᵤ·log π(u), moved **up**, is that of equation 2:
- * J = (1/N) Σ_groups (1/G) Σ_g A_g · Σᵤ log π(u).
- *
- * Sequence level: every token has the same weight, so that long completions have larger gradients (no division by the
- * length, as in the paper). `ids` ends with its first end token, which is trained; what came after it was never kept.
- *
- * @param tokens length of the completion
- * @param groupsOfStep N: groups of this agent and turn in the **whole** step, skipped ones included, whatever minibatch
- *   or process they are in
- * @returns (T) float32
- */
-export function tokenWeights(tokens: number, advantage: number, groupSize: number, groupsOfStep: number): Float32Array {
-  return new Float32Array(tokens).fill(advantage / (groupSize * groupsOfStep))
 }

@@ -7,6 +7,8 @@ import type {
   GenerateStats,
   Generation,
   GroupScores,
+  LossOptions,
+  Prompt,
   Sampling,
   ScoredGroup,
   StepOptions,
@@ -26,6 +28,12 @@ export interface EngineScoreOptions {
   maxTokensPerMicroBatch?: number
 }
 
+/** How gradients are computed. */
+export interface EngineAccumulateOptions extends EngineScoreOptions {
+  /** Default: Σ wᵢ·log π(tokenᵢ) alone. */
+  loss?: LossOptions
+}
+
 /** Generation, gradients and steps of numbered policies. All calls reject with the signal's reason when aborted. */
 export interface Engine {
   /** Samples for all requests in one batch; results in the order of the requests. */
@@ -34,8 +42,12 @@ export interface Engine {
     sampling: Sampling,
     options: { signal?: AbortSignal },
   ): Promise<{ generations: Generation[]; stats: GenerateStats }>
-  /** Adds the gradient of Σ wᵢ·log π(tokenᵢ) of all groups to their policies; scores in the order of the groups. */
-  accumulate(groups: readonly EngineGroup[], options: EngineScoreOptions): Promise<{ scores: GroupScores[] }>
+  /** Token ids of a prompt, as this policy's tokenizer makes them. */
+  encode(policy: number, prompt: Prompt): Int32Array
+  /** Log-probabilities, entropies and, where asked for, values; in the order of the groups. */
+  score(groups: readonly EngineGroup[], options: EngineScoreOptions): Promise<{ scores: GroupScores[] }>
+  /** Adds the gradient of the objective of {@link LossOptions} to the policies; scores in the order of the groups. */
+  accumulate(groups: readonly EngineGroup[], options: EngineAccumulateOptions): Promise<{ scores: GroupScores[] }>
   /** Moves one policy up its accumulated gradient and drops the gradient. */
   step(policy: number, options: StepOptions): Promise<StepResult>
   /** Drops accumulated gradients. */

@@ -74,7 +74,61 @@ function describeSamples(samples: readonly RolloutNode['samples'][number][number
 }
 
 /**
- * `train/grad_norm` (over all policies, before clipping) and `train/grad_norm/<agent>`. A policy whose gradient was not
+ * `policy/kl`: mean over completions of the KL estimate's sum over tokens, at rollout time; also as `policy/kl/<agent>`.
+ * Nothing without a reference.
+ */
+export function klMetrics(signals: readonly NodeSignal[], agents: readonly string[]): Metrics {
+  const byAgent = agents.map((_, agent) => signals.flatMap((signal) => signal.agents[agent]!.kl?.sums ?? []))
+  return describeAll('policy/kl', byAgent, agents)
+}
+
+/**
+ * Of a critic, before the update: `critic/loss` (mean squared error, without its coefficient), `critic/value_mean`,
+ * `critic/target_mean`, each also as `<name>/<agent>`; `critic/grad_norm` over separate critics. Nothing without a critic.
+ */
+export function criticMetrics(
+  signals: readonly NodeSignal[],
+  agents: readonly string[],
+  results: ReadonlyMap<number, StepResult>,
+  policies: readonly (number | null)[],
+): Metrics {
+  const byAgent = agents.map((_, agent) => signals.flatMap((signal) => signal.agents[agent]!.critic ?? []))
+  if (byAgent.every((own) => own.length === 0)) return {}
+  const collect = (pick: (own: { values: number[]; targets: number[] }) => number[]) =>
+    byAgent.map((own) => own.flatMap(pick))
+  const separate = [...results].filter(([policy]) => !policies.includes(policy)).map(([, { gradNorm }]) => gradNorm)
+  return {
+    ...describeAll(
+      'critic/loss',
+      collect(({ values, targets }) => values.map((value, g) => (targets[g]! - value) ** 2)),
+      agents,
+    ),
+    ...describeAll(
+      'critic/value_mean',
+      collect(({ values }) => values),
+      agents,
+    ),
+    ...describeAll(
+      'critic/target_mean',
+      collect(({ targets }) => targets),
+      agents,
+    ),
+    ...(separate.length > 0 && { 'critic/grad_norm': Math.hypot(...separate) }),
+  }
+}
+
+/** The mean over all agents' values, and that of each agent that has any; nothing without values. */
+function describeAll(name: string, byAgent: readonly (readonly number[])[], agents: readonly string[]): Metrics {
+  if (byAgent.every((values) => values.length === 0)) return {}
+  const metrics: Metrics = { [name]: mean(byAgent.flat()) }
+  for (const [agent, values] of byAgent.entries()) {
+    if (values.length > 0) metrics[`${name}/${agents[agent]!}`] = mean(values)
+  }
+  return metrics
+}
+
+/**
+ * Of the last update: `train/grad_norm` (over the policies of all agents, before clipping) and `train/grad_norm/<agent>`. A policy whose gradient was not
  * finite is left out; one without gradient counts as 0.
  *
  * @param policies (n) number of each agent's policy, null if it is not trained
@@ -84,7 +138,8 @@ export function gradientMetrics(
   agents: readonly string[],
   policies: readonly (number | null)[],
 ): Metrics {
-  const finite = [...results.values()].filter(({ gradNorm }) => Number.isFinite(gradNorm))
+  const own = [...results].filter(([policy]) => policies.includes(policy)).map(([, result]) => result)
+  const finite = own.filter(({ gradNorm }) => Number.isFinite(gradNorm))
   const metrics: Metrics = { 'train/grad_norm': Math.sqrt(sum(finite.map(({ gradNorm }) => gradNorm ** 2))) }
   for (const [agent, name] of agents.entries()) {
     const policy = policies[agent]!

@@ -1,6 +1,7 @@
 /** A team as the trainer sees it: agents that name their policies by number, and an engine that knows these numbers. */
 import { MagrpoError } from '../errors.ts'
 import type { Engine } from './engine.ts'
+import type { SupportProvider } from './support.ts'
 import type { AgentSummary, SaveTeam } from './types.ts'
 
 /** Who plays. */
@@ -8,6 +9,7 @@ export interface Players {
   engine: Engine
   /** (n) */
   agents: AgentSummary[]
+  support: SupportProvider
   save: SaveTeam
 }
 

@@ -1,12 +1,14 @@
 /** The {@link Engine} over real policies, and the players of a real team. */
-import { accumulateBatch, generateBatch } from '../model/batch.ts'
+import { MagrpoError } from '../errors.ts'
+import { accumulateBatch, generateBatch, scoreBatch } from '../model/batch.ts'
 import type { Policy } from '../model/policy.ts'
 import type { Engine } from './engine.ts'
 import type { Players } from './players.ts'
 import type { Team } from './team.ts'
+import { checkSupport, prepareSupport } from './team-support.ts'
 
 /**
- * An engine over distinct policies; number i is `policies[i]`.
+ * An engine over distinct policies; number i is `policies[i]`, also of those that are added later.
  *
  * It adds nothing to `lib/model` but the numbers: batching over policies and models is done there.
  */
@@ -14,6 +16,18 @@ export function policyEngine(policies: readonly Policy[]): Engine {
   const withPolicy = <T extends { policy: number }>(entry: T) => ({ ...entry, policy: policies[entry.policy]! })
   return {
     generate: (requests, sampling, options) => generateBatch(requests.map(withPolicy), sampling, options),
+    encode: (policy, prompt) => {
+      if (prompt instanceof Int32Array) return prompt
+      const { tokenizer, source } = policies[policy]!.model
+      if (tokenizer === null) {
+        throw new MagrpoError(
+          'ERR_TOKENIZER_MISSING',
+          `Expected a model with a tokenizer to read text but received "${source}", which has no tokenizer.json.`,
+        )
+      }
+      return typeof prompt === 'string' ? tokenizer.encode(prompt) : tokenizer.encodeChat(prompt)
+    },
+    score: (groups, options) => scoreBatch(groups.map(withPolicy), options),
     accumulate: (groups, options) => accumulateBatch(groups.map(withPolicy), options),
     step: (policy, options) => policies[policy]!.step(options),
     zeroGrad: (policy) => policies[policy]!.zeroGrad(),
@@ -32,6 +46,10 @@ export function playersOf(team: Team): Players {
       parameterCount: policy.parameterCount,
       source: policy.model.source,
     })),
+    support: {
+      check: (algorithm) => checkSupport(team, algorithm),
+      prepare: (algorithm) => prepareSupport(team, algorithm, policies),
+    },
     save: (directory) => team.save(directory),
   }
 }

@@ -2,14 +2,12 @@
 import { ConfigError, type ConfigIssue, MagrpoError } from '../errors.ts'
 import type { Sampling } from '../model/types.ts'
 import type { Task } from '../tasks/types.ts'
-import { type Algorithm, magrpo } from './algorithms.ts'
+import type { Algorithm } from './algorithm-options.ts'
+import { magrpo } from './algorithms.ts'
 import { stepsOfEpochs } from './item-order.ts'
 import { checkAgents, trainedPolicies } from './players.ts'
 import { scheduleNames } from './schedule.ts'
 import type { AgentSummary, OptimizerOptions, ResolvedTrainOptions, TrainOptions } from './types.ts'
-
-/** Most joint actions of a node: `cross` grows as G^n. */
-export const mostJointActions = 4096
 
 type Expect = (path: string, value: unknown, isRight: boolean, expected: string) => void
 
@@ -37,9 +35,10 @@ export function resolveTrainOptions<Item>(
       items: task.items.length,
       heldOut,
       maxReward: task.maxReward ?? null,
+      minReward: task.minReward ?? null,
     },
     team: agents,
-    algorithm: options.algorithm ?? magrpo(),
+    algorithm: withThreshold(options.algorithm ?? magrpo(), task.defaults),
     sampling: resolveSampling(options.sampling, task.defaults),
     optimizer: resolveOptimizer(options.optimizer),
     steps: options.steps ?? stepsOfEpochs(task.items.length, options.epochs ?? 0, Math.max(1, promptsPerStep)),
@@ -61,6 +60,11 @@ export function resolveTrainOptions<Item>(
   const issues = [...checkOptions(resolved, options), ...checkSampling(resolved.sampling, true)]
   if (issues.length > 0) throw new ConfigError(issues, 'The configuration of the run')
   return resolved
+}
+
+function withThreshold(algorithm: Algorithm, defaults: Task['defaults']): ResolvedTrainOptions['algorithm'] {
+  const { terminationThreshold: given } = algorithm
+  return { ...algorithm, terminationThreshold: given === 'task' ? (defaults?.terminationThreshold ?? null) : given }
 }
 
 /** Sampling with every default filled in: what is given, else what the task asks for, else the library's. */
@@ -155,11 +159,15 @@ function checkPlan(algorithm: Algorithm, team: readonly AgentSummary[], task: { 
   if (algorithm.turns > 1 && task.transition === undefined) {
     issues.push({ path: 'algorithm.turns', message: `expected a task with a transition for ${algorithm.turns} turns` })
   }
-  const joint = algorithm.jointMode === 'cross' ? algorithm.groupSize ** team.length : algorithm.groupSize
-  if (joint > mostJointActions) {
+  const { jointMode, groupSize, maxJointActions } = algorithm
+  const joint = jointMode === 'cross' ? groupSize ** team.length : groupSize
+  if (joint > maxJointActions) {
+    const count = jointMode === 'cross' ? `groupSize^agents = ${groupSize}^${team.length} = ${joint}` : String(joint)
     issues.push({
       path: 'algorithm.groupSize',
-      message: `expected at most ${mostJointActions} joint actions a prompt, received ${joint}; use align or fewer samples`,
+      message:
+        `expected at most ${maxJointActions} joint actions a prompt (algorithm.maxJointActions), received ${count} in ` +
+        `jointMode '${jointMode}'; each is a reward call. Use align, fewer samples, or raise maxJointActions`,
     })
   }
   if (trainedPolicies(team).every((policy) => policy === null)) {

@@ -1,5 +1,5 @@
 /** A run as its user holds it: it goes on as its reports are asked for. */
-import { MagrpoError } from '../errors.ts'
+import { ConfigError, MagrpoError } from '../errors.ts'
 import type { Players } from './players.ts'
 import { resolveTrainOptions } from './resolve-options.ts'
 import { type Drive, Trainer } from './trainer.ts'
@@ -8,6 +8,8 @@ import type { ResolvedTrainOptions, RunResult, StepReport, TrainOptions } from '
 /** Begins a run for players of any engine; see `train`. */
 export function startRun<Item>(players: Players, options: Omit<TrainOptions<Item>, 'team'>): Run {
   const resolved = resolveTrainOptions(options, players.agents)
+  const issues = players.support.check(resolved.algorithm)
+  if (issues.length > 0) throw new ConfigError(issues, 'The team')
   return new Run(
     new Trainer({ players, task: options.task, options: resolved, sinks: options.sinks ?? [], signal: options.signal }),
   )

@@ -1,18 +1,25 @@
 /** From the rewards of a rollout to the training signal of every agent at every node. */
-import { type AdvantageSettings, groupAdvantages } from './advantages.ts'
-import { type CrossCredit, completionReturns, tokenWeights } from './credit.ts'
-import type { EngineGroup } from './engine.ts'
+import { actorCriticSignals } from './actor-critic.ts'
+import { type AdvantageMode, groupAdvantages } from './advantages.ts'
+import type { Algorithm } from './algorithm-options.ts'
+import { completionReturns } from './credit.ts'
+import type { ValueScores } from './critic.ts'
+import { klOfCompletion, type ReferenceScores } from './kl.ts'
 import { treeReturns } from './returns.ts'
 import type { RolloutNode } from './rollout-tree.ts'
 
 /** What one agent learns from one node. */
 export interface AgentSignal {
-  /** (G) credited to each of its completions. */
+  /** (G) credited to each of its completions, a KL penalty on returns taken off. */
   returns: number[]
   /** (G) */
   advantages: number[]
-  /** Returns too close to tell apart. */
+  /** Returns (of a critic: advantages of the update batch) too close to tell apart. */
   isEqual: boolean
+  /** Where there is a reference: (G) log-probabilities under it, and sums of the KL estimate. */
+  kl: { logProbs: Float32Array[]; sums: number[] } | null
+  /** Where there is a critic: (G) its values before the update, and what they should have been. */
+  critic: { values: number[]; targets: number[] } | null
 }
 
 /** A node with its returns and each agent's signal. */
@@ -24,64 +31,56 @@ export interface NodeSignal {
   agents: AgentSignal[]
 }
 
-/** The settings of an algorithm that turn rewards into signals. */
-export interface SignalSettings extends AdvantageSettings {
-  discount: number
-  crossCredit: CrossCredit
+/** What references and critics said of a rollout. */
+export interface Scores {
+  references?: ReferenceScores
+  /** Needed by `iac` and `maac`. */
+  values?: ValueScores
 }
 
 /** Signals of all nodes of a rollout, in their order. */
-export function signalsOf(nodes: readonly RolloutNode[], settings: SignalSettings): NodeSignal[] {
-  const returns = treeReturns(nodes, settings.discount)
-  return nodes.map((node) => {
-    const own = returns.get(node)!
-    const picks = node.joints.map((action) => action.picks)
-    const agents = node.samples.map((samples, agent) => {
-      const credited = completionReturns(picks, own, agent, samples.length, settings.crossCredit)
-      return { returns: credited, ...groupAdvantages(credited, settings) }
-    })
-    return { node, returns: own, agents }
+export function signalsOf(nodes: readonly RolloutNode[], algorithm: Algorithm, scores: Scores = {}): NodeSignal[] {
+  const returns = treeReturns(nodes, algorithm.discount)
+  const kls = new Map(nodes.map((node) => [node, klsOf(node, algorithm, scores.references)]))
+  const penaltyOf = (node: RolloutNode, agent: number) => {
+    const sums = algorithm.kl?.as === 'return' ? kls.get(node)![agent]?.sums : undefined
+    return node.samples[agent]!.map((_, g) => (sums === undefined ? 0 : algorithm.kl!.coefficient * sums[g]!))
+  }
+  const agentsOf =
+    algorithm.critic === null
+      ? (node: RolloutNode) => groupRelative(node, returns.get(node)!, algorithm, penaltyOf)
+      : actorCriticSignals(nodes, algorithm, scores.values, penaltyOf)
+  return nodes.map((node) => ({
+    node,
+    returns: returns.get(node)!,
+    agents: agentsOf(node).map((signal, agent) => ({ ...signal, kl: kls.get(node)![agent]! })),
+  }))
+}
+
+/** What a completion's KL takes off its return: (G) of one agent at one node. */
+export type PenaltyOf = (node: RolloutNode, agent: number) => number[]
+
+function groupRelative(
+  node: RolloutNode,
+  returns: readonly number[],
+  algorithm: Algorithm,
+  penaltyOf: PenaltyOf,
+): Omit<AgentSignal, 'kl'>[] {
+  const settings = { ...algorithm, advantage: algorithm.advantage as AdvantageMode }
+  const picks = node.joints.map((action) => action.picks)
+  return node.samples.map((samples, agent) => {
+    const penalties = penaltyOf(node, agent)
+    const credited = completionReturns(picks, returns, agent, samples.length, algorithm.crossCredit).map(
+      (value, g) => value - penalties[g]!,
+    )
+    return { returns: credited, ...groupAdvantages(credited, settings), critic: null }
   })
 }
 
-/** A group of completions to be trained, and what the sampler had said of their tokens. */
-export interface TrainGroup {
-  group: EngineGroup
-  /** One array a completion of the group. */
-  sampledLogProbs: Float32Array[]
-}
-
-/**
- * Groups to accumulate so that the step's gradient is that of the sequence-level loss (equation 2), averaged over the
- * nodes of a turn and summed over turns.
- *
- * Completions of advantage 0 have no gradient and are left out, and so are groups in which nothing remains; the divisor
- * counts them all the same.
- *
- * @param policies (n) number of each agent's policy; null for an agent that is not trained
- */
-export function trainGroups(signals: readonly NodeSignal[], policies: readonly (number | null)[]): TrainGroup[] {
-  const nodesOfTurn = new Map<number, number>()
-  for (const { node } of signals) nodesOfTurn.set(node.turn, (nodesOfTurn.get(node.turn) ?? 0) + 1)
-  const groups: TrainGroup[] = []
-  for (const { node, agents } of signals) {
-    for (const [agent, { advantages }] of agents.entries()) {
-      const policy = policies[agent]!
-      if (policy === null) continue
-      const samples = node.samples[agent]!
-      const trained = samples
-        .map((sample, g) => ({ sample, advantage: advantages[g]! }))
-        .filter((s) => s.advantage !== 0)
-      if (trained.length === 0) continue
-      const completions = trained.map(({ sample, advantage }) => ({
-        ids: sample.ids,
-        weights: tokenWeights(sample.ids.length, advantage, samples.length, nodesOfTurn.get(node.turn)!),
-      }))
-      groups.push({
-        group: { policy, promptIds: node.promptIds[agent]!, completions },
-        sampledLogProbs: trained.map(({ sample }) => sample.logProbs),
-      })
-    }
-  }
-  return groups
+function klsOf(node: RolloutNode, { kl }: Algorithm, references?: ReferenceScores): AgentSignal['kl'][] {
+  return node.samples.map((samples, agent) => {
+    const logProbs = references?.get(node)?.[agent]
+    if (kl === null || !logProbs) return null
+    return { logProbs, sums: samples.map((sample, g) => klOfCompletion(kl.estimator, sample.logProbs, logProbs[g]!)) }
+  })
 }

@@ -1,14 +1,28 @@
 /** One training step: rollout, signals, update, report. Liu et al. (AAAI 2026), Algorithm 1, one episode of a batch. */
 import type { Task } from '../tasks/types.ts'
+import { criticInputs, scoreValues } from './critic.ts'
+import type { EngineScoreOptions } from './engine.ts'
 import type { ItemOrder } from './item-order.ts'
-import { completionMetrics, gradientMetrics, onlyFinite, rewardMetrics, signalMetrics } from './metrics.ts'
+import { scoreReferences } from './kl.ts'
+import {
+  completionMetrics,
+  criticMetrics,
+  gradientMetrics,
+  klMetrics,
+  onlyFinite,
+  rewardMetrics,
+  signalMetrics,
+} from './metrics.ts'
 import { type Players, trainedPolicies } from './players.ts'
 import { rollOut } from './rollout.ts'
+import type { RolloutNode } from './rollout-tree.ts'
 import { sampleRows } from './sample-rows.ts'
 import { learningRateAt } from './schedule.ts'
-import { type NodeSignal, signalsOf, trainGroups } from './signals.ts'
+import { type NodeSignal, signalsOf } from './signals.ts'
+import type { Support } from './support.ts'
+import { criticGroups, trainGroups } from './train-groups.ts'
 import type { ResolvedTrainOptions, StepReport } from './types.ts'
-import { accumulate, stepPolicies } from './update.ts'
+import { update } from './update.ts'
 
 /** What every step of a run shares. */
 export interface StepContext<Item> {
@@ -16,6 +30,8 @@ export interface StepContext<Item> {
   task: Task<Item>
   options: ResolvedTrainOptions
   order: ItemOrder
+  /** References and critics, as the algorithm needs them. */
+  support: Support
   signal: AbortSignal
 }
 
@@ -23,7 +39,7 @@ export interface StepContext<Item> {
 export interface StepOutcome {
   report: StepReport
   signals: NodeSignal[]
-  /** Names of the agents whose gradient was not finite. */
+  /** Names of the agents, and of critics, whose gradient was not finite. */
   skipped: string[]
 }
 
@@ -55,23 +71,30 @@ export async function runStep<Item>(context: StepContext<Item>, index: number): 
     rewardTimeoutMs: options.rewardTimeoutMs,
     signal,
   })
-  const signals = signalsOf(rollout.nodes, algorithm)
-
   const updateStart = performance.now()
+  const names = players.agents.map(({ name }) => name)
   const policies = trainedPolicies(players.agents)
-  const groups = trainGroups(signals, policies)
-  const { tokens, logProbDifferenceMax } = await accumulate(players.engine, groups, {
-    minibatches: options.minibatches,
-    maxTokensPerMicroBatch: options.maxTokensPerMicroBatch ?? undefined,
-    signal,
-  })
-  signal.throwIfAborted()
+  const limits = { maxTokensPerMicroBatch: options.maxTokensPerMicroBatch ?? undefined, signal }
+  const { signals, inputs } = await judge(context, rollout.nodes, limits)
   const { schedule, warmupSteps, learningRate: peak, ...settings } = options.optimizer
-  const learningRate = learningRateAt({ name: schedule, peak, warmupSteps, totalSteps: options.steps }, index)
-  const results = await stepPolicies(players.engine, groups, { ...settings, learningRate })
+  const rateOf = (full: number) =>
+    learningRateAt({ name: schedule, peak: full, warmupSteps, totalSteps: options.steps }, index)
+  const learningRate = rateOf(peak)
+  const groups = trainGroups(signals, { policies, algorithm, maxNewTokens: options.sampling.maxNewTokens })
+  const updated = await update(players.engine, {
+    ...limits,
+    groups,
+    criticGroups: algorithm.critic?.placement === 'separate' ? criticGroups(signals, inputs, algorithm) : [],
+    algorithm,
+    minibatches: options.minibatches,
+    optionsOf: (policy) =>
+      policies.includes(policy)
+        ? { ...settings, learningRate }
+        : { ...settings, learningRate: rateOf(algorithm.critic?.learningRate ?? peak) },
+  })
+  const { results } = updated
   const updateSeconds = (performance.now() - updateStart) / 1000
 
-  const names = players.agents.map(({ name }) => name)
   const report: StepReport = {
     index,
     metrics: onlyFinite({
@@ -79,8 +102,11 @@ export async function runStep<Item>(context: StepContext<Item>, index: number): 
       ...signalMetrics(signals),
       ...completionMetrics(rollout.nodes, names),
       ...gradientMetrics(results, names, policies),
+      ...klMetrics(signals, names),
+      ...criticMetrics(signals, names, results, policies),
+      ...(algorithm.clip !== null && { 'train/clipped_share': updated.clippedShare }),
       'train/learning_rate': learningRate,
-      'train/log_prob_difference_max': logProbDifferenceMax,
+      'train/log_prob_difference_max': updated.logProbDifferenceMax,
     }),
     timings: onlyFinite({
       'time/generate_s': rollout.generateSeconds,
@@ -88,7 +114,7 @@ export async function runStep<Item>(context: StepContext<Item>, index: number): 
       'time/update_s': updateSeconds,
       'time/step_s': (performance.now() - start) / 1000,
       'time/generate_tokens_per_s': rollout.newTokens / rollout.generateSeconds,
-      'time/update_tokens_per_s': tokens / updateSeconds,
+      'time/update_tokens_per_s': updated.tokens / updateSeconds,
       'memory/rss_bytes': process.memoryUsage.rss(),
     }),
     samples: signals
@@ -96,6 +122,34 @@ export async function runStep<Item>(context: StepContext<Item>, index: number): 
       .flatMap((signalOf) => sampleRows(signalOf.node, signalOf, { step: index, phase: 'train', agents: names })),
     warnings: [],
   }
-  const skipped = names.filter((_, agent) => results.get(policies[agent] ?? -1)?.skipped)
-  return { report, signals, skipped }
+  return { report, signals, skipped: namesOf(updated.skipped, context, policies) }
+}
+
+/** What references and critics say of a rollout, and the signals made of it. */
+async function judge<Item>(
+  { players, options, support }: StepContext<Item>,
+  nodes: readonly RolloutNode[],
+  limits: EngineScoreOptions,
+) {
+  const { algorithm } = options
+  const references = algorithm.kl ? await scoreReferences(players.engine, nodes, support.references, limits) : undefined
+  if (algorithm.critic === null) return { signals: signalsOf(nodes, algorithm, { references }), inputs: [] }
+  const layout = { type: algorithm.critic.type, isCentral: algorithm.name === 'maac' }
+  const inputs = criticInputs(players.engine, nodes, support.critics, layout)
+  const values = await scoreValues(players.engine, inputs, players.agents.length, limits)
+  return { signals: signalsOf(nodes, algorithm, { references, values }), inputs }
+}
+
+/** Agents by the policies that were skipped, then critics. */
+function namesOf<Item>(
+  skipped: ReadonlySet<number>,
+  { players, support }: StepContext<Item>,
+  policies: readonly (number | null)[],
+): string[] {
+  const agents = players.agents.filter((_, agent) => skipped.has(policies[agent] ?? -1)).map(({ name }) => name)
+  const judged = players.agents.filter((_, agent) => {
+    const critic = support.critics[agent]?.policy
+    return critic !== undefined && !policies.includes(critic) && skipped.has(critic)
+  })
+  return [...agents, ...judged.map(({ name }) => `the critic of ${name}`)]
 }

@@ -8,13 +8,29 @@ import { type LoraOptions, Policy } from '../model/policy.ts'
 export interface Agent {
   readonly name: string
   readonly policy: Policy
+  /** Frozen policy that KL is measured against; null for the default, the bare base of an adapter's model. */
+  readonly reference: Policy | null
 }
 
 /** Settings of the adapters of {@link Team.adapters}; agent i's is drawn from `seed + i`. */
 export type AdapterOptions = LoraOptions
 
-/** A member as {@link Team.of} takes it: a model, of which all weights are trained, or a policy of any kind. */
-export type Member = { name: string; model: Model } | { name: string; policy: Policy }
+/**
+ * A member as {@link Team.of} takes it: a model, of which all weights are trained, or a policy of any kind.
+ *
+ * `reference` is a frozen policy over the same vocabulary, for algorithms with a KL penalty. An adapter has one without
+ * it: the bare base of its model. A member whose weights are all trained needs one: `Policy.base` of a second `Model`.
+ */
+export type Member = ({ name: string; model: Model } | { name: string; policy: Policy }) & { reference?: Policy }
+
+/** What a team may be given besides its members. */
+export interface TeamOptions {
+  /**
+   * Policies for separate critics (`iac`: one an agent, in order; `maac`: one), over models of their own or adapters; value
+   * heads are put on them when a run begins. Default: a team of adapters makes further adapters.
+   */
+  critics?: readonly Policy[]
+}
 
 /**
  * Agents that are trained, evaluated and saved together. A policy that two agents name is shared by them.
@@ -25,11 +41,13 @@ export type Member = { name: string; model: Model } | { name: string; policy: Po
 export class Team {
   /** In the order of `task.agents`. */
   readonly agents: readonly Agent[]
-  private readonly owned: readonly Policy[]
+  private readonly owned: Policy[]
+  private ownCritics: readonly Policy[]
 
-  private constructor(agents: readonly Agent[], owned: readonly Policy[]) {
+  private constructor(agents: readonly Agent[], owned: readonly Policy[], critics: readonly Policy[]) {
     this.agents = agents
-    this.owned = owned
+    this.owned = [...owned]
+    this.ownCritics = critics
   }
 
   /**
@@ -45,12 +63,27 @@ export class Team {
   }
 
   /**
+   * A team whose agents are one adapter over one base: each role has its own prompt, all learn the same weights.
+   *
+   * @throws as {@link Team.adapters}
+   */
+  static async shared(base: Model, names: readonly string[], options: AdapterOptions = {}): Promise<Team> {
+    checkNames(names)
+    const policy = await Policy.lora(base, options)
+    return new Team(
+      names.map((name) => ({ name, policy, reference: null })),
+      [policy],
+      [],
+    )
+  }
+
+  /**
    * A team of given members, of different models if wanted. Two members may share a policy by naming the same one; the
    * same model twice is refused, because its weights could not belong to both.
    *
    * @throws MagrpoError `ERR_ARGUMENT` for bad names or a model that comes twice
    */
-  static async of(members: readonly Member[]): Promise<Team> {
+  static async of(members: readonly Member[], options: TeamOptions = {}): Promise<Team> {
     checkNames(members.map(({ name }) => name))
     const models = new Map<Model, string>()
     for (const member of members) {
@@ -72,7 +105,11 @@ export class Team {
         const member = members[agent]!
         return 'policy' in member ? member.policy : Policy.full(member.model)
       },
-      (agent) => 'model' in members[agent]!,
+      {
+        isOwned: (agent) => 'model' in members[agent]!,
+        references: members.map(({ reference = null }) => reference),
+        critics: options.critics,
+      },
     )
   }
 
@@ -80,21 +117,22 @@ export class Team {
   private static async build(
     names: readonly string[],
     make: (agent: number) => Policy | Promise<Policy>,
-    isOwned: (agent: number) => boolean = () => true,
+    given: { isOwned?: (agent: number) => boolean; references?: (Policy | null)[]; critics?: readonly Policy[] } = {},
   ): Promise<Team> {
+    const { isOwned = () => true, references = [], critics = [] } = given
     const agents: Agent[] = []
     const owned: Policy[] = []
     try {
       for (const [agent, name] of names.entries()) {
         const policy = await make(agent)
         if (isOwned(agent)) owned.push(policy)
-        agents.push({ name, policy })
+        agents.push({ name, policy, reference: references[agent] ?? null })
       }
     } catch (error) {
       await Promise.all(owned.map((policy) => policy.dispose()))
       throw error
     }
-    return new Team(agents, owned)
+    return new Team(agents, owned, critics)
   }
 
   /** Names of the agents, in order. */
@@ -107,9 +145,50 @@ export class Team {
     return [...new Set(this.agents.map(({ policy }) => policy))]
   }
 
-  /** Writes each agent's weights to `directory/<name>`, in the layout of Hugging Face or PEFT. */
+  /** Separate critics, if the team has any: given, or made by a run of `iac` or `maac`. One alone is a central critic. */
+  get critics(): readonly Policy[] {
+    return this.ownCritics
+  }
+
+  /**
+   * What the team owns.
+   *
+   * @internal
+   */
+  get extras(): readonly Policy[] {
+    return this.owned
+  }
+
+  /**
+   * Lets the team dispose a policy.
+   *
+   * @internal
+   */
+  adopt(policy: Policy): Policy {
+    this.owned.push(policy)
+    return policy
+  }
+
+  /**
+   * Sets the critics of a team that had none.
+   *
+   * @internal
+   */
+  setCritics(critics: readonly Policy[]): void {
+    this.ownCritics = critics
+  }
+
+  /**
+   * Writes each agent's weights to `directory/<name>`, in the layout of Hugging Face or PEFT, separate critics to
+   * `directory/<name>/critic`, and a central one to `directory/critic`.
+   */
   async save(directory: string): Promise<void> {
-    for (const { name, policy } of this.agents) await policy.save(join(directory, name))
+    for (const [agent, { name, policy }] of this.agents.entries()) {
+      const folder = join(directory, name)
+      await policy.save(folder)
+      if (this.critics.length === this.agents.length) await this.critics[agent]!.save(join(folder, 'critic'))
+    }
+    if (this.critics.length === 1 && this.agents.length > 1) await this.critics[0]!.save(join(directory, 'critic'))
   }
 
   /** Frees the policies the team made; idempotent. */

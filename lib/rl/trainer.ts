@@ -4,6 +4,7 @@ import { evaluatePlayers } from './evaluation.ts'
 import { ItemOrder } from './item-order.ts'
 import type { Players } from './players.ts'
 import { runStep, type StepContext } from './step.ts'
+import { noSupport } from './support.ts'
 import type { EvalReport, ResolvedTrainOptions, RunEnd, RunResult, RunSink, RunWarning, StepReport } from './types.ts'
 import { WarningWatch } from './warnings.ts'
 
@@ -35,6 +36,8 @@ export class Trainer<Item> implements Drive {
   private readonly stopController = new AbortController()
   private readonly stopReason = new Error('The run was stopped.')
   private settle!: { resolve: (result: RunResult) => void; reject: (error: unknown) => void }
+  /** Warnings raised before the first step, for its report. */
+  private early: RunWarning[] = []
   private stepsDone = 0
   private skippedSteps = 0
   private best: EvalReport | null = null
@@ -49,12 +52,15 @@ export class Trainer<Item> implements Drive {
       players,
       task,
       options,
+      support: noSupport(players.agents.length),
       order: new ItemOrder({ items: task.items.length, promptsPerStep, seed, shuffle, epochs }),
       signal: AbortSignal.any([this.stopController.signal, ...(parts.signal ? [parts.signal] : [])]),
     }
     this.watch = new WarningWatch({
       maxReward: options.task.maxReward,
+      minReward: options.task.minReward,
       maxNewTokens: options.sampling.maxNewTokens,
+      algorithm: options.algorithm,
     })
     this.result = new Promise((resolve, reject) => {
       this.settle = { resolve, reject }
@@ -75,6 +81,7 @@ export class Trainer<Item> implements Drive {
     let ending: Pick<RunEnd, 'reason' | 'error'> = { reason: 'stopped' }
     try {
       await this.tell((sink) => sink.onStart?.(this.options))
+      await this.prepare()
       yield* this.work()
       ending = { reason: 'finished' }
     } catch (error) {
@@ -83,6 +90,13 @@ export class Trainer<Item> implements Drive {
     } finally {
       await this.end({ ...ending, seconds: (performance.now() - start) / 1000 })
     }
+  }
+
+  /** Makes references and critics, and says what can be said before the first step. */
+  private async prepare(): Promise<void> {
+    this.context.support = await this.context.players.support.prepare(this.options.algorithm)
+    this.early = this.watch.start()
+    await this.warn(this.early)
   }
 
   private async *work(): AsyncGenerator<StepReport, void, void> {
@@ -105,7 +119,8 @@ export class Trainer<Item> implements Drive {
       ...this.watch.step(index, signals),
       ...(skipped.length > 0 ? this.watch.nonFiniteGradient(index, skipped) : []),
     ]
-    report.warnings = warnings.map(({ message }) => message)
+    report.warnings = [...this.early, ...warnings].map(({ message }) => message)
+    this.early = []
     await this.warn(warnings)
     await this.tell((sink) => sink.onStep?.(report))
     return report
@@ -154,11 +169,12 @@ export class Trainer<Item> implements Drive {
 
   /** What a dropped step has accumulated must not reach the next one who steps these policies. */
   private async dropGradients(): Promise<void> {
-    const policies = new Set(
-      this.context.players.agents.filter(({ kind }) => kind !== 'base').map(({ policy }) => policy),
-    )
+    const { players, support } = this.context
+    const agents = players.agents.filter(({ kind }) => kind !== 'base').map(({ policy }) => policy)
+    const critics = support.critics.flatMap((seat) => (seat === null ? [] : [seat.policy]))
+    const policies = new Set([...agents, ...critics])
     // The error that ended the run is the one to report, not that of a core which is gone.
-    await Promise.allSettled([...policies].map((policy) => this.context.players.engine.zeroGrad(policy)))
+    await Promise.allSettled([...policies].map((policy) => players.engine.zeroGrad(policy)))
   }
 
   /** Tells every sink, also after one of them failed, and settles the result. */

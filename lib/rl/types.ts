@@ -4,7 +4,7 @@
  */
 import type { Sampling, StepOptions } from '../model/types.ts'
 import type { ChatMessage, Task } from '../tasks/types.ts'
-import type { Algorithm } from './algorithms.ts'
+import type { Algorithm } from './algorithm-options.ts'
 import type { ScheduleName } from './schedule.ts'
 import type { Team } from './team.ts'
 
@@ -67,9 +67,16 @@ export interface TrainOptions<Item = unknown> {
 
 /** The options of a run with every default filled in; plain JSON (`sampling.stopIds` is left out where unset). */
 export interface ResolvedTrainOptions {
-  task: { name: string; agents: string[]; items: number; heldOut: number; maxReward: number | null }
+  task: {
+    name: string
+    agents: string[]
+    items: number
+    heldOut: number
+    maxReward: number | null
+    minReward: number | null
+  }
   team: AgentSummary[]
-  algorithm: Algorithm
+  algorithm: Algorithm & { terminationThreshold: number | null }
   sampling: Sampling & Required<Omit<Sampling, 'stopIds' | 'stop'>>
   optimizer: Required<OptimizerOptions>
   /** Number of steps the run takes. */
@@ -172,8 +179,8 @@ export interface EvalReport {
 
 /** Something the user should act on; each code is raised once a run. */
 export interface RunWarning {
-  code: 'length_limit' | 'equal_rewards' | 'non_finite_gradient'
-  /** Step in which it was raised. */
+  code: 'length_limit' | 'equal_rewards' | 'non_finite_gradient' | 'cancelled_baseline' | 'early_termination'
+  /** Step in which it was raised; 0 before the first. */
   index: number
   message: string
 }

@@ -1,7 +1,7 @@
-/** Watches a run for the two ways in which training quietly goes nowhere, and for gradients that are not finite. */
+/** Watches a run for the ways in which training quietly goes nowhere, and for gradients that are not finite. */
 import type { NodeSignal } from './signals.ts'
-import { mean } from './statistics.ts'
-import type { RunWarning } from './types.ts'
+import { mean, smallest } from './statistics.ts'
+import type { ResolvedTrainOptions, RunWarning } from './types.ts'
 
 /** Shares above which a warning is raised. */
 export const warningShares = { lengthLimit: 0.5, equalRewards: 0.8 }
@@ -13,6 +13,19 @@ const smallestWindow = 4
 interface Window {
   groups: { isEqual: boolean; isBest: boolean }[]
   completions: { isTruncated: boolean }[]
+  /** Mean rewards of first turns. */
+  firstTurns: number[]
+}
+
+const emptyWindow = (): Window => ({ groups: [], completions: [], firstTurns: [] })
+
+/** What a watch needs to know of its run. */
+export interface WatchSettings {
+  /** Bounds of the task's reward, where it has any. */
+  maxReward: number | null
+  minReward: number | null
+  maxNewTokens: number
+  algorithm: ResolvedTrainOptions['algorithm']
 }
 
 /** Raises each warning once a run. */
@@ -20,11 +33,44 @@ export class WarningWatch {
   private readonly raised = new Set<RunWarning['code']>()
   private readonly maxReward: number | null
   private readonly maxNewTokens: number
-  private window: Window = { groups: [], completions: [] }
+  private readonly minReward: number | null
+  private readonly algorithm: ResolvedTrainOptions['algorithm']
+  private window = emptyWindow()
 
-  constructor(settings: { maxReward: number | null; maxNewTokens: number }) {
+  constructor(settings: WatchSettings) {
+    this.algorithm = settings.algorithm
+    this.minReward = settings.minReward
     this.maxReward = settings.maxReward
     this.maxNewTokens = settings.maxNewTokens
+  }
+
+  /** What the settings alone tell, before the first step. */
+  start(): RunWarning[] {
+    const { name, advantage, scaleByStd, critic, turns, terminationThreshold: threshold } = this.algorithm
+    const warnings: RunWarning[] = []
+    if (scaleByStd && advantage !== 'mean' && critic === null) {
+      warnings.push(
+        ...this.raise(
+          'cancelled_baseline',
+          0,
+          () =>
+            `${name} with scaleByStd equals magrpo with scaleByStd: centring and scaling the advantages of a group cancels ` +
+            `its baseline ('${advantage}'). Set algorithm.scaleByStd to false to train with this baseline.`,
+        ),
+      )
+    }
+    if (turns > 1 && threshold !== null && this.minReward !== null && this.minReward > threshold) {
+      warnings.push(
+        ...this.raise(
+          'early_termination',
+          0,
+          () =>
+            `Every episode will end at turn 1 of ${turns}: the task's rewards are at least ${this.minReward}, above ` +
+            `algorithm.terminationThreshold (${threshold}). Raise it, or set it to null.`,
+        ),
+      )
+    }
+    return warnings
   }
 
   /** Looks at one step; returns what is new. */
@@ -32,6 +78,7 @@ export class WarningWatch {
     for (const { node, returns, agents } of signals) {
       const isBest = this.maxReward !== null && returns.every((value) => value >= this.maxReward! - 1e-9)
       for (const { isEqual } of agents) this.window.groups.push({ isEqual, isBest })
+      if (node.turn === 0) this.window.firstTurns.push(mean(node.joints.map(({ reward }) => reward)))
       for (const { finish } of node.samples.flat()) this.window.completions.push({ isTruncated: finish === 'length' })
     }
     return this.window.groups.length < smallestWindow ? [] : this.judge(index)
@@ -54,12 +101,12 @@ export class WarningWatch {
   }
 
   private judge(index: number): RunWarning[] {
-    const { groups, completions } = this.window
-    this.window = { groups: [], completions: [] }
+    const { groups, completions, firstTurns } = this.window
+    this.window = emptyWindow()
     const truncated = mean(completions.map(({ isTruncated }) => Number(isTruncated)))
     const equal = groups.filter(({ isEqual }) => isEqual)
     const best = equal.filter(({ isBest }) => isBest).length
-    const warnings: RunWarning[] = []
+    const warnings = this.judgeThreshold(index, firstTurns)
     if (truncated > warningShares.lengthLimit) {
       warnings.push(
         ...this.raise(
@@ -86,6 +133,21 @@ export class WarningWatch {
       )
     }
     return warnings
+  }
+
+  /** Whether all episodes of the window ended at their first turn because of the threshold. */
+  private judgeThreshold(index: number, firstTurns: readonly number[]): RunWarning[] {
+    const { turns, terminationThreshold: threshold } = this.algorithm
+    if (turns === 1 || threshold === null || firstTurns.length === 0) return []
+    const lowest = smallest(firstTurns)
+    if (lowest <= threshold) return []
+    return this.raise(
+      'early_termination',
+      index,
+      () =>
+        `Step ${index}: all ${firstTurns.length} episodes ended at turn 1 of ${turns}, because their mean rewards (from ` +
+        `${lowest.toFixed(3)} up) are above algorithm.terminationThreshold (${threshold}). Raise it, or set it to null.`,
+    )
   }
 
   private raise(code: RunWarning['code'], index: number, message: () => string): RunWarning[] {

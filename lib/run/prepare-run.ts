@@ -1,6 +1,5 @@
 import type { RunConfig } from '../config/load.ts'
 import type { RawConfig } from '../config/schema.ts'
-import { ConfigError } from '../errors.ts'
 import type { Algorithm } from '../rl/algorithms.ts'
 import type { Run } from '../rl/run.ts'
 import type { ResolvedTrainOptions, RunSink } from '../rl/types.ts'
@@ -70,14 +69,9 @@ export async function prepareRun(config: RunConfig, options: PrepareRunOptions =
 }
 
 async function makeAlgorithm(config: RawConfig['algorithm']): Promise<Algorithm> {
-  const algorithms = await import('../rl/algorithms.ts')
+  const { algorithmOf } = await import('../rl/algorithms.ts')
   const { name, ...settings } = config
-  const algorithm = algorithms[name](settings)
-  if (settings.advantage !== undefined && settings.advantage !== algorithm.advantage) {
-    const message = `${name} is ${algorithm.advantage} by definition; leave it out, or use magrpo`
-    throw new ConfigError([{ path: 'algorithm.advantage', message }], 'The configuration')
-  }
-  return algorithm
+  return algorithmOf(name, settings)
 }
 
 async function nativeFacts({ models }: LoadedTeam): Promise<Record<string, unknown>> {

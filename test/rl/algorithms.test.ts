@@ -8,12 +8,21 @@ test('the defaults are those of the paper', (t) => {
     advantage: 'mean',
     groupSize: 4,
     jointMode: 'align',
+    maxJointActions: 4096,
     scaleByStd: false,
     crossCredit: 'mean',
     equalRewardEps: 1e-6,
     turns: 1,
     discount: 1,
-    terminationThreshold: null,
+    terminationThreshold: 'task',
+    lengthNormalization: 'none',
+    lengthConstant: null,
+    maskTruncated: false,
+    updatesPerRollout: 1,
+    clip: null,
+    kl: null,
+    entropyCoefficient: 0,
+    critic: null,
   })
 })
 

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { completionReturns, jointActions, tokenWeights } from '../../lib/rl/credit.ts'
+import { completionReturns, jointActions } from '../../lib/rl/credit.ts'
 
 test('align: each completion gets the return of its own joint action', (t) => {
   const picks = jointActions('align', 3, 2)
@@ -33,8 +33,4 @@ test('cross: three agents meet in G^3 joint actions', (t) => {
 
 test('one agent: both modes are the same', (t) => {
   t.deepEqual(jointActions('align', 1, 4), jointActions('cross', 1, 4))
-})
-
-test('every token of a completion, its end token too, has the same weight', (t) => {
-  t.deepEqual([...tokenWeights(3, -2, 4, 2)], [-0.25, -0.25, -0.25])
 })

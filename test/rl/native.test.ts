@@ -6,12 +6,11 @@ import test, { type ExecutionContext } from 'ava'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
 import { magrpo } from '../../lib/rl/algorithms.ts'
-import { tokenWeights } from '../../lib/rl/credit.ts'
 import { evaluate } from '../../lib/rl/evaluate.ts'
 import { playersOf } from '../../lib/rl/policy-engine.ts'
-import type { TrainGroup } from '../../lib/rl/signals.ts'
 import { Team } from '../../lib/rl/team.ts'
 import { train } from '../../lib/rl/train.ts'
+import type { TrainGroup } from '../../lib/rl/train-groups.ts'
 import type { StepReport, TrainOptions } from '../../lib/rl/types.ts'
 import { accumulate } from '../../lib/rl/update.ts'
 import { defineTask } from '../../lib/tasks/define-task.ts'
@@ -88,7 +87,7 @@ test.serial('minibatches and micro-batches have the gradient of the whole step',
     const groups = Array.from({ length: 8 }, (_, number): TrainGroup => {
       const completions = [0, 1, 2, 3].map((g) => {
         const own = ids(4 * number + g)
-        return { ids: own, weights: tokenWeights(own.length, [-2, -1, 0.5, 2.5][g]!, 4, 4) }
+        return { ids: own, weights: new Float32Array(own.length).fill([-2, -1, 0.5, 2.5][g]! / 16) }
       })
       const sampledLogProbs = completions.map((completion) => new Float32Array(completion.ids.length))
       return { group: { policy: number % 2, promptIds: ids(number >> 1), completions }, sampledLogProbs }

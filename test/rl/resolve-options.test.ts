@@ -22,7 +22,7 @@ test('every default is filled in, and the result is plain JSON', (t) => {
     schedule: 'constant',
     warmupSteps: 0,
   })
-  t.deepEqual(resolved.algorithm, magrpo())
+  t.deepEqual(resolved.algorithm, { ...magrpo(), terminationThreshold: null })
 })
 
 test('sampling: what is given, else the task, else the library', (t) => {
@@ -62,7 +62,11 @@ for (const [what, changes, expected] of [
     /algorithm.turns: expected a task with a transition for 2 turns/,
   ],
   ['grpo with a team', { algorithm: grpo() }, /algorithm: expected one agent for grpo, received 2/],
-  ['a huge cross', { algorithm: magrpo({ groupSize: 100, jointMode: 'cross' }) }, /at most 4096 .* received 10000/],
+  [
+    'a huge cross',
+    { algorithm: magrpo({ groupSize: 100, jointMode: 'cross' }) },
+    /at most 4096 joint .*\(algorithm.maxJointActions\), received groupSize\^agents = 100\^2 = 10000/,
+  ],
 ] as const) {
   test(`refused: ${what}`, (t) => {
     t.throws(() => resolve(changes), { instanceOf: ConfigError, message: expected })

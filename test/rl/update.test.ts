@@ -2,10 +2,14 @@ import test from 'ava'
 import { magrpo } from '../../lib/rl/algorithms.ts'
 import { rollOut } from '../../lib/rl/rollout.ts'
 import type { RolloutNode } from '../../lib/rl/rollout-tree.ts'
-import { signalsOf, trainGroups } from '../../lib/rl/signals.ts'
+import { signalsOf } from '../../lib/rl/signals.ts'
+import { trainGroups } from '../../lib/rl/train-groups.ts'
 import { accumulate, cutIntoPieces, stepPolicies } from '../../lib/rl/update.ts'
 import { TableEngine } from './support/table-engine.ts'
 import { complementTask } from './support/toy-task.ts'
+
+/** Settings of groups for a plain MAGRPO. */
+const plain = (policies: (number | null)[]) => ({ policies, algorithm: magrpo(), maxNewTokens: 3 })
 
 const shape = { prompts: 4, positions: 3, tokens: 4 }
 
@@ -82,7 +86,7 @@ for (const [jointMode, turns] of [
     randomize(engine)
     const nodes = await rolled(engine, jointMode, turns)
     t.true(nodes.some((node) => node.samples[0]!.some(({ finish }) => finish === 'stop')))
-    const groups = trainGroups(signalsOf(nodes, magrpo({ jointMode })), [0, 1])
+    const groups = trainGroups(signalsOf(nodes, magrpo({ jointMode })), plain([0, 1]))
     await accumulate(engine, groups, { minibatches: 1 })
     for (const agent of [0, 1]) {
       const logits = engine.logits[agent]!
@@ -103,7 +107,7 @@ for (const [jointMode, turns] of [
 test('minibatches give the same gradient', async (t) => {
   const engine = new TableEngine(2, shape)
   randomize(engine)
-  const groups = trainGroups(signalsOf(await rolled(engine), magrpo()), [0, 1])
+  const groups = trainGroups(signalsOf(await rolled(engine), magrpo()), plain([0, 1]))
   await accumulate(engine, groups, { minibatches: 1 })
   const whole = engine.gradients.map((gradient) => gradient.slice())
   t.true(whole.every((gradient) => Math.hypot(...gradient) > 1e-3))
@@ -125,10 +129,10 @@ test('equal rewards: nothing is computed, no policy is stepped', async (t) => {
   for (const node of nodes) for (const action of node.joints) action.reward = 1.5
   const signals = signalsOf(nodes, magrpo())
   t.true(signals.every(({ agents }) => agents.every(({ isEqual }) => isEqual)))
-  const groups = trainGroups(signals, [0, 1])
+  const groups = trainGroups(signals, plain([0, 1]))
   t.deepEqual(groups, [])
-  t.deepEqual(await accumulate(engine, groups, { minibatches: 3 }), { tokens: 0, logProbDifferenceMax: 0 })
-  t.is((await stepPolicies(engine, groups, { learningRate: 1 })).size, 0)
+  t.is((await accumulate(engine, groups, { minibatches: 3 })).tokens, 0)
+  t.is((await stepPolicies(engine, groups, () => ({ learningRate: 1 }))).size, 0)
   t.is(engine.calls.accumulate + engine.calls.step, 0)
 })
 
@@ -138,7 +142,7 @@ test('skipped groups and completions still count in the divisor', async (t) => {
   for (const [index, node] of nodes.entries()) {
     for (const [j, action] of node.joints.entries()) action.reward = index === 0 ? [0, 2, 1, 1][j]! : 0
   }
-  const groups = trainGroups(signalsOf(nodes, magrpo()), [0, null])
+  const groups = trainGroups(signalsOf(nodes, magrpo()), plain([0, null]))
   t.is(groups.length, 1)
   t.deepEqual(
     groups[0]!.group.completions.map(({ weights }) => weights![0]),
@@ -149,15 +153,15 @@ test('skipped groups and completions still count in the divisor', async (t) => {
 test('agents that share a policy add to the same gradient and step it once', async (t) => {
   const engine = new TableEngine(2, shape)
   const nodes = await rolled(engine)
-  const groups = trainGroups(signalsOf(nodes, magrpo()), [1, 1])
-  const results = await stepPolicies(engine, groups, { learningRate: 1 })
+  const groups = trainGroups(signalsOf(nodes, magrpo()), plain([1, 1]))
+  const results = await stepPolicies(engine, groups, () => ({ learningRate: 1 }))
   t.deepEqual([...results.keys()], [1])
   t.is(engine.calls.step, 1)
 })
 
 test("the largest difference between the sampler's and the trainer's log-probabilities is seen", async (t) => {
   const engine = new TableEngine(2, shape)
-  const groups = trainGroups(signalsOf(await rolled(engine), magrpo()), [0, 1])
+  const groups = trainGroups(signalsOf(await rolled(engine), magrpo()), plain([0, 1]))
   t.is((await accumulate(engine, groups, { minibatches: 1 })).logProbDifferenceMax, 0)
   engine.scoreShift = -0.25
   const { logProbDifferenceMax } = await accumulate(engine, groups, { minibatches: 1 })

@@ -1,16 +1,18 @@
 /**
  * An engine without a model: each policy is a table of logits in float64, which samples, scores and learns by plain
- * gradient ascent. Row (prompt, position) of a table holds the logits of the token at that position.
+ * gradient ascent. Row (prompt, position) of a table holds the logits of the token at that position. Its value head is a
+ * table as well: one number for each thing it reads.
  */
 
-import type { GroupScores, Sample, Sampling, StepOptions, StepResult } from '../../../lib/model/types.ts'
-import type { Engine, EngineGroup, EngineRequest } from '../../../lib/rl/engine.ts'
+import type { GroupScores, LossOptions, Sample, Sampling, StepOptions, StepResult } from '../../../lib/model/types.ts'
+import type { Engine, EngineAccumulateOptions, EngineGroup, EngineRequest } from '../../../lib/rl/engine.ts'
 import type { Players } from '../../../lib/rl/players.ts'
 import { uniform } from '../../../lib/rl/random.ts'
+import { type CriticSeat, noSupport, type Support } from '../../../lib/rl/support.ts'
 
 /** Size of a table. Token `tokens - 1` ends a completion; token t reads as the t-th letter. */
 export interface TableShape {
-  /** Prompts are the strings '0' to `prompts - 1`. */
+  /** Prompts are the strings '0' to `prompts - 1`; other texts can only be given values. */
   prompts: number
   positions: number
   tokens: number
@@ -31,9 +33,14 @@ export class TableEngine implements Engine {
   readonly logits: Float64Array[]
   readonly gradients: Float64Array[]
   readonly steps: number[]
+  /** (policies) values by {@link valueKey}; what is not there is 0. */
+  readonly values: Map<string, number>[]
+  readonly valueGradients: Map<string, number>[]
+  /** Texts that are no number of a prompt, in the order they came. */
+  readonly texts: string[] = []
   hooks: TableHooks = {}
   /** Calls so far, by name. */
-  readonly calls = { generate: 0, accumulate: 0, step: 0, zeroGrad: 0 }
+  readonly calls = { generate: 0, score: 0, accumulate: 0, step: 0, zeroGrad: 0 }
   /** Added to the trainer's log-probabilities, to see whether the difference is noticed. */
   scoreShift = 0
 
@@ -42,6 +49,8 @@ export class TableEngine implements Engine {
     this.shape = shape
     this.logits = Array.from({ length: policies }, () => new Float64Array(size))
     this.gradients = Array.from({ length: policies }, () => new Float64Array(size))
+    this.values = Array.from({ length: policies }, () => new Map())
+    this.valueGradients = Array.from({ length: policies }, () => new Map())
     this.steps = new Array<number>(policies).fill(0)
   }
 
@@ -59,24 +68,32 @@ export class TableEngine implements Engine {
     return { generations, stats: { prefillTokens: requests.length, newTokens, seconds: 0.001 } }
   }
 
-  async accumulate(groups: readonly EngineGroup[], options: { signal?: AbortSignal }) {
+  encode(_policy: number, prompt: EngineRequest['prompt']): Int32Array {
+    if (typeof prompt === 'string' && /^\d+$/.test(prompt)) return promptIdsOf(prompt)
+    const text = String(prompt)
+    if (!this.texts.includes(text)) this.texts.push(text)
+    return Int32Array.of(1000 + this.texts.indexOf(text))
+  }
+
+  async score(groups: readonly EngineGroup[], options: { signal?: AbortSignal }) {
+    this.calls.score++
+    options.signal?.throwIfAborted()
+    return { scores: groups.map((group) => this.scoresOf(group)) }
+  }
+
+  async accumulate(groups: readonly EngineGroup[], options: EngineAccumulateOptions) {
     this.calls.accumulate++
     await this.hooks.onAccumulate?.(groups)
     options.signal?.throwIfAborted()
-    const scores = groups.map((group): GroupScores => {
-      const gradient = this.gradients[group.policy]!
-      const score: GroupScores = { logProbs: [], entropies: [] }
-      for (const { ids, weights } of group.completions) {
-        if (weights?.length !== ids.length) throw new Error('weights do not fit ids')
-        const logProbs = Float32Array.from(ids, (id, position) => {
-          const row = this.row(group.policy, group.promptIds[0]!, position)
-          for (let token = 0; token < this.shape.tokens; token++) {
-            gradient[row.begin + token]! += weights[position]! * (Number(token === id) - row.probabilities[token]!)
-          }
-          return Math.log(row.probabilities[id]!) + this.scoreShift
-        })
-        score.logProbs.push(logProbs)
-        score.entropies.push(new Float32Array(ids.length))
+    const scores = groups.map((group) => {
+      const score = this.scoresOf(group)
+      for (const [index, completion] of group.completions.entries()) {
+        this.addPolicyGradient(group, completion, options.loss ?? {})
+        if (group.valueAt === undefined) continue
+        const { valueTarget = 0, valueWeight = 0 } = completion
+        const gradients = this.valueGradients[group.policy]!
+        const key = valueKey(group, completion)
+        gradients.set(key, (gradients.get(key) ?? 0) + 2 * valueWeight * (valueTarget - score.values![index]!))
       }
       return score
     })
@@ -84,24 +101,83 @@ export class TableEngine implements Engine {
     return { scores }
   }
 
+  private scoresOf(group: EngineGroup): GroupScores {
+    const rows = group.completions.map(({ ids }) =>
+      Array.from(ids, (id, position) => ({ id, ...this.row(group.policy, group.promptIds[0]!, position) })),
+    )
+    const logProb = (row: { id: number; probabilities: number[] }) =>
+      Math.log(row.probabilities[row.id]!) + this.scoreShift
+    return {
+      logProbs: rows.map((own) => Float32Array.from(own, logProb)),
+      entropies: rows.map((own) => Float32Array.from(own, ({ probabilities }) => entropyOf(probabilities))),
+      ...(group.valueAt !== undefined && {
+        values: group.completions.map((completion) => this.values[group.policy]!.get(valueKey(group, completion)) ?? 0),
+      }),
+    }
+  }
+
+  /** Adds the gradient of the terms of {@link LossOptions} that are of the policy, each by the chain rule. */
+  private addPolicyGradient(
+    group: EngineGroup,
+    completion: EngineGroup['completions'][number],
+    loss: LossOptions,
+  ): void {
+    const { ids, weights, oldLogProbs, referenceLogProbs, penaltyWeights } = completion
+    for (const [name, values] of Object.entries({ weights, oldLogProbs, referenceLogProbs, penaltyWeights })) {
+      if (values && values.length !== ids.length) throw new Error(`${name} do not fit ids`)
+    }
+    if (ids.length > 0 && loss.clip && !oldLogProbs) throw new Error('oldLogProbs are missing')
+    if (ids.length > 0 && loss.kl && !referenceLogProbs) throw new Error('referenceLogProbs are missing')
+    const gradient = this.gradients[group.policy]!
+    for (const [position, id] of ids.entries()) {
+      const { begin, probabilities } = this.row(group.policy, group.promptIds[0]!, position)
+      const logProb = Math.log(probabilities[id]!)
+      const weight = weights?.[position] ?? 0
+      const penalty = penaltyWeights?.[position] ?? 0
+      let byLogProb = weight
+      if (loss.clip) {
+        const ratio = Math.exp(logProb - oldLogProbs![position]!)
+        const clamped = Math.min(Math.max(ratio, 1 - loss.clip.low), 1 + loss.clip.high)
+        byLogProb = ratio * weight <= clamped * weight ? ratio * weight : 0
+      }
+      if (loss.kl) {
+        const d = referenceLogProbs![position]! - logProb
+        const slope = { k1: 1, k2: -d, k3: 1 - Math.exp(d) }[loss.kl.estimator]
+        byLogProb -= penalty * loss.kl.coefficient * slope
+      }
+      const entropy = entropyOf(probabilities)
+      for (let token = 0; token < this.shape.tokens; token++) {
+        const p = probabilities[token]!
+        const entropySlope = p > 0 ? -p * (Math.log(p) + entropy) : 0
+        gradient[begin + token]! +=
+          byLogProb * (Number(token === id) - p) + penalty * (loss.entropyCoefficient ?? 0) * entropySlope
+      }
+    }
+  }
+
   async step(policy: number, options: StepOptions): Promise<StepResult> {
     this.calls.step++
     await this.hooks.onStep?.(policy)
     const gradient = this.gradients[policy]!
-    const gradNorm = Math.hypot(...gradient)
+    const valueGradients = this.valueGradients[policy]!
+    const gradNorm = Math.hypot(...gradient, ...valueGradients.values())
     const skipped = !Number.isFinite(gradNorm)
     if (!skipped) {
       const logits = this.logits[policy]!
       for (let i = 0; i < logits.length; i++) logits[i]! += options.learningRate * gradient[i]!
+      const values = this.values[policy]!
+      for (const [key, slope] of valueGradients) values.set(key, (values.get(key) ?? 0) + options.learningRate * slope)
       this.steps[policy]!++
     }
     gradient.fill(0)
+    valueGradients.clear()
     return { gradNorm, skipped }
   }
 
   async zeroGrad(policy: number): Promise<void> {
     this.calls.zeroGrad++
     this.gradients[policy]!.fill(0)
+    this.valueGradients[policy]!.clear()
   }
 
   /** Probabilities of the tokens at a position. */
@@ -132,7 +208,7 @@ export class TableEngine implements Engine {
           : pick(this.row(request.policy, prompt, position, temperature).probabilities, random)
       ids.push(id)
       logProbs.push(Math.log(probabilities[id]!))
-      entropies.push(-probabilities.reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0))
+      entropies.push(entropyOf(probabilities))
     }
     const text = String.fromCharCode(...ids.filter((id) => id !== end).map((id) => 97 + id))
     return {
@@ -145,12 +221,31 @@ export class TableEngine implements Engine {
   }
 }
 
-/** Players of a table engine, one policy an agent unless `policies` says otherwise. */
+/** What a value is looked up by: the prompt, and for `valueAt: 'completion'` the completion's tokens. */
+export function valueKey(
+  { promptIds, valueAt }: Pick<EngineGroup, 'promptIds' | 'valueAt'>,
+  { ids }: { ids: Int32Array },
+): string {
+  return valueAt === 'completion' ? `${promptIds[0]}:${ids.join(',')}` : String(promptIds[0])
+}
+
+/**
+ * Players of a table engine, one policy an agent unless `policies` says otherwise.
+ *
+ * @param support numbers of references and critics; critics read ids unless `readsIds` says otherwise
+ */
 export function tablePlayers(
   engine: TableEngine,
   names: readonly string[],
   policies: readonly number[] = names.map((_, agent) => agent),
+  support: { references?: number[]; critics?: number[]; readsIds?: boolean } = {},
 ): Players & { saved: string[] } {
+  const { references, critics, readsIds = true } = support
+  const prepared: Support = {
+    ...noSupport(names.length),
+    ...(references && { references }),
+    ...(critics && { critics: critics.map((policy): CriticSeat => ({ policy, readsIds })) }),
+  }
   const saved: string[] = []
   return {
     engine,
@@ -162,6 +257,7 @@ export function tablePlayers(
       parameterCount: engine.logits[0]!.length,
       source: 'table',
     })),
+    support: { check: () => [], prepare: async () => prepared },
     save: async (directory) => {
       saved.push(directory)
     },
@@ -171,6 +267,10 @@ export function tablePlayers(
 function promptIdsOf(prompt: EngineRequest['prompt']): Int32Array {
   if (typeof prompt !== 'string') throw new Error('the table reads strings only')
   return Int32Array.of(Number(prompt))
+}
+
+function entropyOf(probabilities: readonly number[]): number {
+  return -probabilities.reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0)
 }
 
 function pick(probabilities: readonly number[], random: number): number {
