@@ -287,12 +287,12 @@ Napi::Value ModelHandle::dispose(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   JobSpec spec;
   if (state_) {
-    // Runs after every job that reads the model; policies that still hold the decoder let it go with their own disposal.
+    // Runs after every job that reads the model. Whoever still holds the decoder (a policy, a call whose getters got here) keeps
+    // it alive; it goes with the last of them.
     spec.device = state_->device;
     spec.writes.push_back(state_->decoder.get());
     spec.advance = [state = state_]() mutable {
-      state->decoder.reset();
-      state->token_bytes.reset();
+      state.reset();
       return true;
     };
     Napi::MemoryManagement::AdjustExternalMemory(env, -state_->weight_bytes);

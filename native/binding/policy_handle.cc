@@ -51,10 +51,12 @@ std::shared_ptr<PolicyState> PolicyHandle::state(Napi::Env env) const {
 }
 
 Napi::Value PolicyHandle::step(const Napi::CallbackInfo& info) {
-  const auto current = state(info.Env());
+  // Arguments first: reading them may run getters, and these may dispose the policy.
   const train::StepOptions options = step_options(object_argument(info, 0, "the step's options"));
+  const CancelFlagPtr cancel = cancel_option(info, 1);
+  const auto current = state(info.Env());
   JobSpec spec = writing_job(current, Value());
-  spec.cancel = cancel_option(info, 1);
+  spec.cancel = cancel;
   auto result = std::make_shared<train::StepResult>();
   spec.advance = [current, options, result] {
     *result = current->policy->step(options);
@@ -75,10 +77,10 @@ Napi::Value PolicyHandle::zero_grad(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value PolicyHandle::attach_value_head(const Napi::CallbackInfo& info) {
-  const auto current = state(info.Env());
   const Napi::Object options = object_argument(info, 0, "the value head's settings");
   const int64_t hidden_size = integer_field(options, "hiddenSize");
   const int64_t seed = integer_field(options, "seed");
+  const auto current = state(info.Env());
   JobSpec spec = writing_job(current, Value());
   spec.advance = [current, hidden_size, seed] {
     current->policy->attach_value_head(hidden_size, static_cast<uint64_t>(seed));
@@ -106,9 +108,9 @@ Napi::Value PolicyHandle::write_tensors(const Napi::CallbackInfo& info) {
 
 Napi::Value PolicyHandle::read_tensors(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const auto current = state(env);
   const train::Section section = section_argument(info);
   auto sources = std::make_shared<std::vector<model::TensorSource>>(guarded(env, [&] { return tensor_sources(info[1]); }));
+  const auto current = state(env);
   JobSpec spec = writing_job(current, Value());
   spec.cancel = std::make_shared<CancelFlag>();
   const CancelFlagPtr cancel = spec.cancel;

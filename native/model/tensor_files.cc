@@ -85,6 +85,7 @@ void check_shapes(const std::vector<NamedSlice>& slices, const std::vector<Tenso
 void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources,
                   const CancelFlagPtr& cancel, const std::function<void(int64_t, int64_t)>& progress) {
   const auto by_name = by_name_of(sources);
+  for (const auto& slice : slices) source_of(slice, by_name);  // all or nothing
   std::map<std::string, std::unique_ptr<MappedFile>> files;
   int64_t done = 0;
   for (const auto& slice : slices) {
