@@ -4,10 +4,10 @@ import type { EvalReport } from '../rl/types.ts'
 import type { LoadedTeam } from '../run/load-team.ts'
 import type { Task } from '../tasks/types.ts'
 import { conventionLine, conventionShares, conventionTable } from '../ui/convention-table.ts'
-import { demoSample, tellingSamples } from '../ui/demo-samples.ts'
+import { contrastingSamples, demoSample } from '../ui/demo-samples.ts'
 import { DemoView } from '../ui/demo-view.ts'
 import { formatDuration } from '../ui/format.ts'
-import { type Paint, painterFor } from '../ui/style.ts'
+import { painterFor } from '../ui/style.ts'
 import { viewMode } from '../ui/training-view.ts'
 import { interruptible } from './interrupts.ts'
 import { integerFrom, maxSeed } from './option-values.ts'
@@ -131,10 +131,16 @@ async function tell({ before, after, seconds, view }: Outcome, json: boolean): P
   const stream = json ? process.stderr : process.stdout
   const columns = Math.min(100, (stream.columns ?? 100) - 1)
   const paint = painterFor(stream)
+  const early = contrastingSamples(before.samples)
+  const late = after.samples.filter(({ item }) => item === early[0]?.item).slice(0, early.length)
   const lines = [
     '',
-    ...chapter('Before training', before, columns, paint),
-    ...chapter('After training', after, columns, paint),
+    paint('bold', `Before training: ${percent(passRate(before))} of held-out programs pass`),
+    ...early.flatMap((row) => demoSample(row, columns, paint)),
+    '',
+    paint('bold', `After training: ${percent(passRate(after))} of held-out programs pass`),
+    ...late.flatMap((row) => demoSample(row, columns, paint)),
+    '',
     paint('bold', 'What each agent wrote in training, from the first step to the last'),
     ...conventionTable(view.history, columns, paint),
     '',
@@ -144,11 +150,6 @@ async function tell({ before, after, seconds, view }: Outcome, json: boolean): P
   for (const line of lines) json ? note(line) : await printLine(line)
   const rates = { before: { pass_rate: passRate(before) }, after: { pass_rate: passRate(after) } }
   if (json) await printJson({ ...rates, train_seconds: Math.round(seconds * 1000) / 1000 })
-}
-
-function chapter(title: string, report: EvalReport, columns: number, paint: Paint): string[] {
-  const samples = tellingSamples(report.samples, 2).flatMap((row) => demoSample(row, columns, paint))
-  return [paint('bold', `${title}: ${percent(passRate(report))} of held-out programs pass`), ...samples, '']
 }
 
 const passRate = (report: EvalReport) => report.metrics['eval/reward/pass'] ?? 0

@@ -24,14 +24,13 @@ function named(convention: string): string {
   return convention === 'other' ? 'something else' : `the ${convention}`
 }
 
-/**
- * A few samples that tell the story: of the problems given, the first with both outcomes if there is one, shown with one of
- * each, else the first samples as they come.
- */
-export function tellingSamples(rows: readonly SampleRow[], count: number): SampleRow[] {
-  const byItem = [...new Set(rows.map(({ item }) => item))].map((item) => rows.filter((row) => row.item === item))
-  const mixed = byItem.find((group) => new Set(group.map(({ parts }) => parts.pass)).size > 1)
-  if (mixed === undefined) return rows.slice(0, count)
-  const pick = [mixed.find(({ parts }) => parts.pass === 0), mixed.find(({ parts }) => parts.pass === 1)]
-  return pick.filter((row) => row !== undefined).slice(0, count)
+/** Two programs for one problem: a failing and a passing one, of the first problem that has both, else the first two. */
+export function contrastingSamples(rows: readonly SampleRow[]): SampleRow[] {
+  for (const item of new Set(rows.map((row) => row.item))) {
+    const group = rows.filter((row) => row.item === item)
+    const failing = group.find(({ parts }) => parts.pass === 0)
+    const passing = group.find(({ parts }) => parts.pass === 1)
+    if (failing && passing) return [failing, passing]
+  }
+  return rows.slice(0, 2)
 }

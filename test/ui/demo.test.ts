@@ -6,7 +6,7 @@ import {
   conventionShares,
   conventionTable,
 } from '../../lib/ui/convention-table.ts'
-import { demoSample, tellingSamples } from '../../lib/ui/demo-samples.ts'
+import { contrastingSamples, demoSample } from '../../lib/ui/demo-samples.ts'
 import { paintAlways, paintNever } from '../../lib/ui/style.ts'
 import { displayWidth } from '../../lib/ui/width.ts'
 
@@ -82,11 +82,11 @@ test('a sample shows the problem, both functions, what each agent meant, and the
 test('the samples shown are a failing and a passing program for one problem, where there are both', (t) => {
   const rows = [row(0, 0, '', ''), row(0, 0, '', ''), row(1, 1, '', ''), row(1, 0, '', '')]
   t.deepEqual(
-    tellingSamples(rows, 2).map(({ item, parts }) => [item, parts.pass]),
+    contrastingSamples(rows).map(({ item, parts }) => [item, parts.pass]),
     [
       [1, 0],
       [1, 1],
     ],
   )
-  t.deepEqual(tellingSamples(rows.slice(0, 2), 2).length, 2)
+  t.deepEqual(contrastingSamples(rows.slice(0, 2)).length, 2)
 })
