@@ -173,13 +173,11 @@ async function continueBranch<Item>(
   const call = async () => task.transition!(items[node.item]!, completions, history, { signal })
   const feedback = await call().catch((error: unknown) => {
     plan.signal?.throwIfAborted()
-    plan.signal?.throwIfAborted()
     throw taskError(task.name, 'transition', node.item, error)
   })
   if (feedback === 'stop') return null
   checkFeedback(feedback, task.name, node.item, policies.length)
   if (feedback.metrics) action.metrics = { ...action.metrics, ...feedback.metrics }
-  action.metrics = { ...action.metrics, ...feedback.metrics }
   const number = node.number * node.joints.length + joint + 1
   const { item, slot, turn } = node
   return { parent: action, item, slot, turn: turn + 1, number, history, prompts: feedback.prompts }
