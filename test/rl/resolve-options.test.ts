@@ -89,3 +89,19 @@ test('team and task must fit', (t) => {
   const frozen = agents.map((agent) => ({ ...agent, kind: 'base' as const }))
   t.throws(() => resolve({}, frozen), { instanceOf: ConfigError, message: /at least one agent that can be trained/ })
 })
+
+test('the limit of joint actions can be raised', (t) => {
+  const algorithm = magrpo({ groupSize: 100, jointMode: 'cross', maxJointActions: 10_000 })
+  t.is(resolve({ algorithm }).algorithm.maxJointActions, 10_000)
+  t.throws(() => resolve({ algorithm: magrpo({ groupSize: 5, maxJointActions: 4 }) }), {
+    message: /received 5 in jointMode 'align'/,
+  })
+})
+
+test("the task's threshold, unless the algorithm has one", (t) => {
+  const task = complementTask({ defaults: { terminationThreshold: 3 } })
+  t.is(resolve({ task }).algorithm.terminationThreshold, 3)
+  t.is(resolve({ task, algorithm: magrpo({ terminationThreshold: null }) }).algorithm.terminationThreshold, null)
+  t.is(resolve({ task, algorithm: magrpo({ terminationThreshold: 1 }) }).algorithm.terminationThreshold, 1)
+  t.is(resolve().algorithm.terminationThreshold, null)
+})

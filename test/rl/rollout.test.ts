@@ -163,4 +163,32 @@ test('task functions that throw or return too little are named', async (t) => {
     code: 'ERR_TASK',
     message: /Expected 'stop' or 2 prompts, one an agent, .* but received 1 prompts for item 1/,
   })
+  await t.throwsAsync(bad({ transition: () => ({ prompts: ['2', 3 as never] }) }), {
+    code: 'ERR_TASK',
+    message: /but received number as prompt 1 for item 1/,
+  })
+  await t.throwsAsync(bad({ transition: () => ({ prompts: ['2', '3', '2'] }) }), { message: /but received 3 prompts/ })
 })
+
+for (const jointMode of ['align', 'cross'] as const) {
+  test(`${jointMode}: teams of 1 to ${jointMode === 'align' ? 8 : 5} agents`, async (t) => {
+    for (let agents = 1; agents <= (jointMode === 'align' ? 8 : 5); agents++) {
+      const names = Array.from({ length: agents }, (_, agent) => `agent ${agent}`)
+      const task = complementTask({
+        agents: names,
+        reward: (_, joint) => joint.length,
+        transition: (_, joint) => ({ prompts: joint.map((__, agent) => String(agent % 4)) }),
+      })
+      // One policy for all: shared weights, a prompt for each role.
+      const { nodes } = await rollOut(
+        planOf({ task, policies: names.map(() => 0), jointMode, groupSize: 2, turns: 2, laterGroupSize: 2 }),
+      )
+      const joints = jointMode === 'align' ? 2 : 2 ** agents
+      t.is(nodes.length, 2 * (1 + joints))
+      for (const node of nodes) {
+        t.is(node.joints.length, joints)
+        t.true(node.joints.every(({ reward, picks }) => reward === agents && picks.length === agents))
+      }
+    }
+  })
+}

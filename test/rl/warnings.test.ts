@@ -1,4 +1,5 @@
 import test from 'ava'
+import { magrpo, mareinforce, maremax, marloo } from '../../lib/rl/algorithms.ts'
 import { startRun } from '../../lib/rl/run.ts'
 import type { RunWarning, TrainOptions } from '../../lib/rl/types.ts'
 import { TableEngine, tablePlayers } from './support/table-engine.ts'
@@ -72,4 +73,51 @@ test('small steps are judged together, a short run at its end', async (t) => {
   t.is(early.find(({ code }) => code === 'equal_rewards')!.index, 2)
   const late = await warningsOf({ task, promptsPerStep: 1, steps: 1 })
   t.is(late.find(({ code }) => code === 'equal_rewards')!.index, 1)
+})
+
+for (const [algorithm, baseline] of [
+  [marloo({ scaleByStd: true }), 'rloo'],
+  [maremax({ scaleByStd: true }), 'max'],
+  [mareinforce({ scaleByStd: true }), 'raw'],
+] as const) {
+  test(`${algorithm.name} with std scaling: said before the first step that it equals magrpo`, async (t) => {
+    const [warning, ...others] = (await warningsOf({ algorithm })).filter(({ code }) => code === 'cancelled_baseline')
+    t.deepEqual(others, [])
+    t.is(warning!.index, 0)
+    t.true(warning!.message.startsWith(`${algorithm.name} with scaleByStd equals magrpo with scaleByStd`))
+    t.true(warning!.message.includes(`'${baseline}'`))
+  })
+}
+
+test('magrpo with std scaling, marloo without: nothing to say', async (t) => {
+  for (const algorithm of [magrpo({ scaleByStd: true }), marloo()]) {
+    t.false((await warningsOf({ algorithm })).some(({ code }) => code === 'cancelled_baseline'))
+  }
+})
+
+test('a threshold below the least reward: said before the first step', async (t) => {
+  const algorithm = magrpo({ turns: 2, terminationThreshold: -0.2 })
+  const task = complementTask({ minReward: 0, transition: () => ({ prompts: ['0', '1'] }) })
+  const warnings = (await warningsOf({ algorithm, task })).filter(({ code }) => code === 'early_termination')
+  t.deepEqual(
+    warnings.map(({ index }) => index),
+    [0],
+  )
+  t.regex(warnings[0]!.message, /will end at turn 1 of 2: .* at least 0, above algorithm.terminationThreshold \(-0.2\)/)
+})
+
+test('a threshold that ends every episode at turn 1: said once seen, with the rewards', async (t) => {
+  const task = complementTask({ reward: (item) => 1 + item.prompt, transition: () => ({ prompts: ['0', '1'] }) })
+  const early = async (terminationThreshold: number | null) => {
+    const algorithm = magrpo({ turns: 2, terminationThreshold })
+    return (await warningsOf({ algorithm, task })).filter(({ code }) => code === 'early_termination')
+  }
+  const warnings = await early(0.5)
+  t.deepEqual(
+    warnings.map(({ index }) => index),
+    [1],
+  )
+  t.regex(warnings[0]!.message, /all 4 episodes ended at turn 1 of 2, .* \(from 1.000 up\) are above .* \(0.5\)/)
+  t.deepEqual(await early(1.5), [])
+  t.deepEqual(await early(null), [])
 })

@@ -53,7 +53,7 @@ export function naiveObjective(nodes: readonly RolloutNode[], setting: NaiveSett
           if (algorithm.clip) {
             const ratio = Math.exp(logProb - logProbs[position]!)
             const { low, high } = algorithm.clip
-            const clipped = ratio < 1 - low ? 1 - low : ratio > 1 + high ? 1 + high : ratio
+            const clipped = Math.max(1 - low, Math.min(ratio, 1 + high))
             term += Math.min(ratio * advantages[g]!, clipped * advantages[g]!)
           } else term += advantages[g]! * logProb
           if (algorithm.kl?.as === 'loss') {
