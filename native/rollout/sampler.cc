@@ -12,7 +12,7 @@
 namespace magrpo::rollout {
 namespace {
 
-using Candidate = std::pair<float, int32_t>;  // (scaled logit, token)
+using Candidate = std::pair<float, int32_t>;  // (score, token)
 
 bool more_probable(const Candidate& a, const Candidate& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; }
 
@@ -51,11 +51,16 @@ void penalise(std::vector<float>& logits, const std::vector<int32_t>& seen, doub
     logits[id] = static_cast<float>(logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty);
 }
 
-// The candidates that top-k, top-p and min-p leave, most probable first, logits divided by the temperature.
-void filter(const float* logits, int64_t vocab_size, const Sampling& sampling, std::vector<Candidate>& kept) {
+// Finite for the smallest of temperatures, so that 0 times it is 0.
+double inverse_temperature(const Sampling& sampling) { return std::min(1.0 / sampling.temperature, 1e300); }
+
+// The candidates that top-k, top-p and min-p leave, most probable first. Their scores are logits less the highest one, divided
+// by the temperature: none overflows.
+void filter(const float* logits, int64_t vocab_size, float highest_logit, const Sampling& sampling, std::vector<Candidate>& kept) {
   kept.resize(static_cast<size_t>(vocab_size));
-  const float inverse = static_cast<float>(1.0 / sampling.temperature);
-  for (int64_t i = 0; i < vocab_size; ++i) kept[i] = {logits[i] * inverse, static_cast<int32_t>(i)};
+  const double inverse = inverse_temperature(sampling);
+  for (int64_t i = 0; i < vocab_size; ++i)
+    kept[i] = {static_cast<float>((static_cast<double>(logits[i]) - highest_logit) * inverse), static_cast<int32_t>(i)};
 
   const auto keep_best = [&](size_t count) {
     if (count < kept.size()) {
@@ -101,13 +106,13 @@ void filter(const float* logits, int64_t vocab_size, const Sampling& sampling, s
 bool filters(const Sampling& sampling) { return sampling.top_k > 0 || sampling.top_p < 1.0 || sampling.min_p > 0.0; }
 
 // Inverse of the cumulative distribution, in index order: Σ_{i ≤ token} p_i first exceeds uniform.
-int32_t draw(const float* logits, int64_t n, float highest, double inverse_temperature, double sum, double uniform) {
+int32_t draw(const float* logits, int64_t n, float highest, double inverse, double sum, double uniform) {
   const double target = uniform * sum;
   double cumulative = 0.0;
   int64_t last = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const double p = inverse_temperature == 1.0 ? kernels::fast_exp(logits[i] - highest)
-                                                : std::exp(inverse_temperature * (static_cast<double>(logits[i]) - highest));
+    const double p = inverse == 1.0 ? kernels::fast_exp(logits[i] - highest)
+                                    : std::exp(inverse * (static_cast<double>(logits[i]) - highest));
     if (p > 0.0) last = i;
     cumulative += p;
     if (cumulative > target) return static_cast<int32_t>(i);
@@ -147,25 +152,28 @@ Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sam
   }
   if (sampling.temperature == 0.0) return choice(static_cast<int32_t>(std::max_element(scores, scores + vocab_size) - scores));
   if (filters(sampling)) {
-    filter(scores, vocab_size, sampling, scratch.candidates);
+    filter(scores, vocab_size, now.highest, sampling, scratch.candidates);
     double sum = 0.0;
     const double highest = scratch.candidates.front().first;
     for (const auto& c : scratch.candidates) sum += std::exp(c.first - highest);
     const double target = uniform * sum;
     double cumulative = 0.0;
+    int32_t last = scratch.candidates.front().second;
     for (const auto& c : scratch.candidates) {
-      cumulative += std::exp(c.first - highest);
-      if (cumulative > target) return choice(c.second);
+      const double p = std::exp(c.first - highest);
+      if (p > 0.0) last = c.second;
+      cumulative += p;
+      if (cumulative > target) break;
     }
-    return choice(scratch.candidates.back().second);
+    return choice(last);
   }
-  const double inverse_temperature = 1.0 / sampling.temperature;
+  const double inverse = inverse_temperature(sampling);
   double sum = now.sum;
-  if (inverse_temperature != 1.0) {
+  if (inverse != 1.0) {
     sum = 0.0;
-    for (int64_t i = 0; i < vocab_size; ++i) sum += std::exp(inverse_temperature * (static_cast<double>(scores[i]) - now.highest));
+    for (int64_t i = 0; i < vocab_size; ++i) sum += std::exp(inverse * (static_cast<double>(scores[i]) - now.highest));
   }
-  return choice(draw(scores, vocab_size, now.highest, inverse_temperature, sum, uniform));
+  return choice(draw(scores, vocab_size, now.highest, inverse, sum, uniform));
 }
 
 std::vector<double> distribution(const float* logits, int64_t vocab_size, const Sampling& sampling,
@@ -178,7 +186,7 @@ std::vector<double> distribution(const float* logits, int64_t vocab_size, const 
     return result;
   }
   std::vector<Candidate> kept;
-  filter(scores.data(), vocab_size, sampling, kept);
+  filter(scores.data(), vocab_size, *std::max_element(scores.begin(), scores.end()), sampling, kept);
   double sum = 0.0;
   for (const auto& c : kept) sum += std::exp(static_cast<double>(c.first) - kept.front().first);
   for (const auto& c : kept) result[c.second] = std::exp(static_cast<double>(c.first) - kept.front().first) / sum;
