@@ -39,7 +39,8 @@ ScoreRequest sample_request(TokenTree tree, std::vector<std::shared_ptr<Policy>>
     for (int64_t i = tree.offset[s]; i < tree.offset[s + 1]; ++i) {
       const bool first = tree.parent[s] < 0 && i == tree.offset[s];
       if (first) request.scored[i] = 0;
-      else if (with_weights && tree.policy[s] >= 0 && i % 7 != 0) request.weights[i] = static_cast<float>(stream.uniform(static_cast<uint32_t>(i)) - 0.4);
+      else if (with_weights && tree.policy[s] >= 0 && i % 7 != 0)
+        request.weights[i] = static_cast<float>(stream.uniform(static_cast<uint32_t>(i)) - 0.4);
     }
   request.tree = std::move(tree);
   request.policies = std::move(policies);
@@ -63,7 +64,8 @@ struct Reference {
 };
 
 // Computes the path of each segment by itself.
-Reference reference(const model::Config& config, model::Weights weights, std::vector<model::Adapter> adapters, const ScoreRequest& request) {
+Reference reference(const model::Config& config, model::Weights weights, std::vector<model::Adapter> adapters,
+                    const ScoreRequest& request) {
   const TokenTree& tree = request.tree;
   Reference result{std::move(weights), std::move(adapters), {}, {}, at::zeros({}, at::kDouble)};
   result.log_probs.resize(tree.ids.size());
@@ -81,7 +83,8 @@ Reference reference(const model::Config& config, model::Weights weights, std::ve
       const at::Tensor row = all[position - 1];
       result.log_probs[i] = row[tree.ids[i]];
       result.entropies[i] = -(row.exp() * row).sum().item<double>();
-      if (!request.weights.empty() && request.weights[i] != 0.0f) result.objective = result.objective + result.log_probs[i] * request.weights[i];
+      if (!request.weights.empty() && request.weights[i] != 0.0f)
+        result.objective = result.objective + result.log_probs[i] * request.weights[i];
     }
   }
   return result;
@@ -90,23 +93,23 @@ Reference reference(const model::Config& config, model::Weights weights, std::ve
 void check_scores(const ScoreRequest& request, const ScoreResult& actual, const Reference& expected, double tolerance) {
   for (size_t i = 0; i < request.scored.size(); ++i) {
     if (request.scored[i] == 0) {
-      CHECK(actual.log_probs[i] == 0.0f && actual.entropies[i] == 0.0f, "token ", i);
+      EXPECT(actual.log_probs[i] == 0.0f && actual.entropies[i] == 0.0f, "token ", i);
       continue;
     }
-    CHECK_NEAR(actual.log_probs[i], expected.log_probs[i].item<double>(), tolerance, "token ", i);
-    CHECK_NEAR(actual.entropies[i], expected.entropies[i], tolerance, "token ", i);
+    EXPECT_NEAR(actual.log_probs[i], expected.log_probs[i].item<double>(), tolerance, "token ", i);
+    EXPECT_NEAR(actual.entropies[i], expected.entropies[i], tolerance, "token ", i);
   }
 }
 
 // Each gradient within `tolerance` of the largest entry of the expected one.
 void check_gradients(Policy& policy, const std::vector<model::NamedSlice>& expected, double tolerance) {
   const auto actual = policy.slices(Section::kGradients);
-  CHECK(actual.size() == expected.size());
+  EXPECT(actual.size() == expected.size());
   for (size_t i = 0; i < actual.size(); ++i) {
     const at::Tensor& whole = expected[i].tensor.grad();
     const at::Tensor gradient = whole.defined() ? whole.narrow(0, expected[i].row, expected[i].rows) : at::zeros_like(expected[i].view());
     const double size = gradient.abs().max().item<double>();
-    CHECK(largest_difference(actual[i].view(), gradient) <= tolerance * size + 1e-7, actual[i].name, " of size ", size);
+    EXPECT(largest_difference(actual[i].view(), gradient) <= tolerance * size + 1e-7, actual[i].name, " of size ", size);
   }
 }
 
@@ -127,7 +130,7 @@ TEST("float64 decoder: its gradients are those of finite differences") {
       return value;
     };
     const double slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-    CHECK_NEAR((parameters[p].grad() * direction).sum().item<double>(), slope, 1e-6 * (1 + std::abs(slope)), "parameter ", p);
+    EXPECT_NEAR((parameters[p].grad() * direction).sum().item<double>(), slope, 1e-6 * (1 + std::abs(slope)), "parameter ", p);
   }
 }
 
@@ -142,15 +145,17 @@ TEST("accumulate: full weights get the gradients of separate texts in float64, t
     expected.objective.backward();
     check_scores(request, run(*decoder, request), expected, 2e-5);
     check_gradients(*policy, model::named_slices(config, expected.weights), 1e-4);
-    CHECK(!decoder->weights().head.requires_grad(), "gradients are wanted during accumulate only");
+    EXPECT(!decoder->weights().head.requires_grad(), "gradients are wanted during accumulate only");
   }
 }
 
 struct Adapters {
   std::shared_ptr<model::Decoder> decoder = test::tiny_decoder(test::tiny_config(), 1);
-  model::Adapter first = test::random_adapter(decoder->config(), 2, 0.7, {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}, 50);
+  model::Adapter first = test::random_adapter(
+      decoder->config(), 2, 0.7, {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}, 50);
   model::Adapter second = test::random_adapter(decoder->config(), 3, 1.5, {"v_proj", "down_proj"}, 90);
-  std::vector<std::shared_ptr<Policy>> policies{std::make_shared<Policy>(decoder, first), std::make_shared<Policy>(decoder, second)};
+  std::vector<std::shared_ptr<Policy>> policies{std::make_shared<Policy>(decoder, first),
+                                                std::make_shared<Policy>(decoder, second)};
 };
 
 TEST("accumulate: each adapter gets the gradients of its own texts, the base none") {
@@ -161,7 +166,7 @@ TEST("accumulate: each adapter gets the gradients of its own texts, the base non
   expected.objective.backward();
   check_scores(request, run(*a.decoder, request), expected, 2e-5);
   for (size_t p = 0; p < 2; ++p) check_gradients(*a.policies[p], model::named_slices(expected.adapters[p]), 1e-4);
-  CHECK(!a.decoder->weights().layers[0].qkv.grad().defined());
+  EXPECT(!a.decoder->weights().layers[0].qkv.grad().defined());
 }
 
 TEST("accumulate: micro-batches of one root and repeated calls add up to the whole") {
@@ -175,21 +180,21 @@ TEST("accumulate: micro-batches of one root and repeated calls add up to the who
   auto request = sample_request(sample_tree(1, 0), a.policies, true);
   int passes = 0;
   const ScoreResult whole = run(*a.decoder, request, &passes);
-  CHECK(passes == 1);
+  EXPECT(passes == 1);
   const auto once = gradients();
   for (const auto& policy : a.policies) policy->zero_gradients();
   request.max_tokens_per_micro_batch = 1;
   const ScoreResult cut = run(*a.decoder, request, &passes);
-  CHECK(passes == 3);
+  EXPECT(passes == 3);
   const auto in_parts = gradients();
   run(*a.decoder, request);
   const auto twice = gradients();
   for (size_t i = 0; i < once.size(); ++i) {
     const double size = once[i].abs().max().item<double>();
-    CHECK(largest_difference(in_parts[i], once[i]) <= 1e-5 * size, "tensor ", i);
-    CHECK(largest_difference(twice[i], once[i] * 2.0) <= 2e-5 * size, "tensor ", i);
+    EXPECT(largest_difference(in_parts[i], once[i]) <= 1e-5 * size, "tensor ", i);
+    EXPECT(largest_difference(twice[i], once[i] * 2.0) <= 2e-5 * size, "tensor ", i);
   }
-  for (size_t i = 0; i < whole.log_probs.size(); ++i) CHECK_NEAR(cut.log_probs[i], whole.log_probs[i], 1e-5, "token ", i);
+  for (size_t i = 0; i < whole.log_probs.size(); ++i) EXPECT_NEAR(cut.log_probs[i], whole.log_probs[i], 1e-5, "token ", i);
 }
 
 TEST("accumulate: scores alone build no graph; weights of 0 leave no gradient") {
@@ -201,11 +206,11 @@ TEST("accumulate: scores alone build no graph; weights of 0 leave no gradient") 
   zero.weights.assign(zero.weights.size(), 0.0f);
   const auto unweighted = run(*a.decoder, zero);
   for (size_t i = 0; i < scores.log_probs.size(); ++i) {
-    CHECK_NEAR(scores.log_probs[i], with_weights.log_probs[i], 1e-5, "token ", i);
-    CHECK(scores.log_probs[i] == unweighted.log_probs[i], "token ", i);
+    EXPECT_NEAR(scores.log_probs[i], with_weights.log_probs[i], 1e-5, "token ", i);
+    EXPECT(scores.log_probs[i] == unweighted.log_probs[i], "token ", i);
   }
   for (const auto& policy : a.policies)
-    for (const auto& slice : policy->slices(Section::kGradients)) CHECK(slice.view().count_nonzero().item<int64_t>() == 0, slice.name);
+    for (const auto& slice : policy->slices(Section::kGradients)) EXPECT(slice.view().count_nonzero().item<int64_t>() == 0, slice.name);
 }
 
 TEST("accumulate: bfloat16 weights get float32 gradients near those of float64") {
@@ -220,11 +225,11 @@ TEST("accumulate: bfloat16 weights get float32 gradients near those of float64")
   const auto actual = policy->slices(Section::kGradients), exact = model::named_slices(decoder->config(), expected.weights);
   for (size_t i = 0; i < actual.size(); ++i) {
     const at::Tensor gradient = exact[i].tensor.grad().narrow(0, exact[i].row, exact[i].rows);
-    CHECK(actual[i].view().scalar_type() == at::kFloat);
+    EXPECT(actual[i].view().scalar_type() == at::kFloat);
     difference += (actual[i].view() - gradient).square().sum().item<double>();
     size += gradient.square().sum().item<double>();
   }
-  CHECK(std::sqrt(difference / size) < 0.05, "relative difference ", std::sqrt(difference / size));
+  EXPECT(std::sqrt(difference / size) < 0.05, "relative difference ", std::sqrt(difference / size));
 }
 
 TEST("accumulate: requests that do not fit are refused, a cancelled one stops") {
@@ -235,19 +240,19 @@ TEST("accumulate: requests that do not fit are refused, a cancelled one stops") 
     return request;
   };
   using Request = ScoreRequest;
-  CHECK_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.scored.pop_back(); })));
-  CHECK_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.weights.pop_back(); })));
-  CHECK_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.scored[0] = 1; })));
-  CHECK_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.weights[6] = NAN; })));
-  CHECK_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.weights[6] = 1.0f, r.scored[6] = 0; })));
-  CHECK_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.weights[25] = 1.0f; })));
-  CHECK_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([&](Request& r) { r.policies[0] = std::make_shared<Policy>(a.decoder); })));
-  CHECK_THROWS("ERR_TOKEN_RANGE", run(*a.decoder, broken([](Request& r) { r.tree.ids[3] = 23; })));
+  EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.scored.pop_back(); })));
+  EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.weights.pop_back(); })));
+  EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.scored[0] = 1; })));
+  EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.weights[6] = NAN; })));
+  EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.weights[6] = 1.0f, r.scored[6] = 0; })));
+  EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.weights[25] = 1.0f; })));
+  EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([&](Request& r) { r.policies[0] = std::make_shared<Policy>(a.decoder); })));
+  EXPECT_THROWS("ERR_TOKEN_RANGE", run(*a.decoder, broken([](Request& r) { r.tree.ids[3] = 23; })));
   const auto cancel = std::make_shared<CancelFlag>();
   Accumulation accumulation(*a.decoder, broken([](Request& r) { r.max_tokens_per_micro_batch = 1; }), cancel);
-  CHECK(!accumulation.advance());
+  EXPECT(!accumulation.advance());
   cancel->cancel();
-  CHECK_THROWS("ERR_CANCELLED", accumulation.advance());
+  EXPECT_THROWS("ERR_CANCELLED", accumulation.advance());
 }
 
 }  // namespace

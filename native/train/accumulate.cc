@@ -104,6 +104,16 @@ void Accumulation::check_request() const {
   for (size_t i = 0; i < request_.weights.size(); ++i)
     check_argument(std::isfinite(request_.weights[i]) && (request_.weights[i] == 0.0f || request_.scored[i] != 0),
                    "Expected finite weights on scored tokens only but token ", i, " has weight ", request_.weights[i], ".");
+  if (trains) {
+    const auto is_full = [](const auto& policy) { return policy->is_full(); };
+    check_argument(std::all_of(request_.policies.begin(), request_.policies.end(), is_full) ||
+                       std::none_of(request_.policies.begin(), request_.policies.end(), is_full),
+                   "Expected full policies or adapters but received both: texts of the adapters would also train the full weights.");
+    for (int64_t s = 0; s < tree.segments(); ++s)
+      for (int64_t i = tree.offset[s]; i < tree.offset[s + 1]; ++i)
+        check_argument(tree.policy[s] >= 0 || request_.weights[i] == 0.0f, "Expected weights on tokens of policies only but token ", i,
+                       " of the bare base has weight ", request_.weights[i], ".");
+  }
   for (const int32_t token : request_.value_tokens) {
     check_argument(token >= 0 && token < static_cast<int64_t>(tokens), "Expected value tokens from 0 to ", tokens - 1,
                    " but received ", token, ".");
