@@ -118,14 +118,14 @@ TEST("attention: the kernel and the reference give what loops in double give") {
   for (const auto& c : cases()) {
     const Inputs in(c);
     const Forward naive = naive_forward(c, in), kernel = run_forward(c, in);
-    CHECK(largest_difference(kernel.out, naive.out) < 5e-6, c.name);
-    CHECK(largest_difference(kernel.lse, naive.lse) < 5e-6, c.name);
+    EXPECT(largest_difference(kernel.out, naive.out) < 5e-6, c.name);
+    EXPECT(largest_difference(kernel.lse, naive.lse) < 5e-6, c.name);
     const auto reference = [&](at::ScalarType type) {
       return tree_attention_reference(in.shape, in.q.to(type), in.k.to(type), in.v.to(type), c.spans, c.ranges);
     };
     // The scale is a float32.
-    CHECK(largest_difference(reference(at::kDouble), naive.out) < 1e-6, c.name);
-    CHECK(largest_difference(reference(at::kFloat), kernel.out) < 1e-5, c.name);
+    EXPECT(largest_difference(reference(at::kDouble), naive.out) < 1e-6, c.name);
+    EXPECT(largest_difference(reference(at::kFloat), kernel.out) < 1e-5, c.name);
   }
 }
 
@@ -145,14 +145,15 @@ TEST("attention: gradients of the kernel are those of the reference in double") 
     std::vector<float> scratch(static_cast<size_t>(backward_scratch(in.shape, context)), NAN);
     for (const auto& group : c.groups)
       for (int64_t head = 0; head < c.kv_heads; ++head)
-        tree_attention_backward(in.shape, data, gradients, c.spans.data(), c.ranges.data(), group.begin, group.end, head, scratch.data());
+        tree_attention_backward(in.shape, data, gradients, c.spans.data(), c.ranges.data(), group.begin, group.end, head,
+                                scratch.data());
 
     const auto leaf = [](const at::Tensor& x) { return x.to(at::kDouble).contiguous().set_requires_grad(true); };
     const at::Tensor q = leaf(in.q), k = leaf(in.k), v = leaf(in.v);
     (tree_attention_reference(in.shape, q, k, v, c.spans, c.ranges) * d_out).sum().backward();
-    CHECK(largest_difference(d_q, q.grad()) < 1e-5, c.name);
-    CHECK(largest_difference(d_k, k.grad()) < 2e-5, c.name);
-    CHECK(largest_difference(d_v, v.grad()) < 2e-5, c.name);
+    EXPECT(largest_difference(d_q, q.grad()) < 1e-5, c.name);
+    EXPECT(largest_difference(d_k, k.grad()) < 2e-5, c.name);
+    EXPECT(largest_difference(d_v, v.grad()) < 2e-5, c.name);
   }
 }
 
@@ -165,7 +166,7 @@ TEST("attention: a row does not depend on what else is in the batch") {
     Case alone = *found;
     alone.spans = {span};
     const at::Tensor row = run_forward(alone, in).out.narrow(0, span.begin, span.length);
-    CHECK(row.equal(together.out.narrow(0, span.begin, span.length)), "span at ", span.begin);
+    EXPECT(row.equal(together.out.narrow(0, span.begin, span.length)), "span at ", span.begin);
   }
 }
 
@@ -197,18 +198,18 @@ TEST("attention: the model's operation is differentiable and the same on one thr
       outputs.push_back(out.detach());
       gradients.push_back(qkv.grad());
       at::NoGradGuard no_grad;
-      CHECK(model::tree_attention(config, layer, q, k, v, batch).equal(outputs.back()), "without a graph");
+      EXPECT(model::tree_attention(config, layer, q, k, v, batch).equal(outputs.back()), "without a graph");
     }
     at::set_num_threads(1);
-    CHECK(outputs[0].equal(outputs[1]) && gradients[0].equal(gradients[1]), "layer ", layer);
+    EXPECT(outputs[0].equal(outputs[1]) && gradients[0].equal(gradients[1]), "layer ", layer);
 
     const AttentionShape shape{c.heads, c.kv_heads, c.dim, config.sliding_windows[layer], 0.25f, 0, 0, 0};
     const at::Tensor qkv = random({c.queries, config.qkv_size()}, 5).to(at::kDouble).set_requires_grad(true);
     const auto [q, k, v] = split(qkv);
     const at::Tensor out = tree_attention_reference(shape, q, k, v, c.spans, c.ranges);
     (out * d_out).sum().backward();
-    CHECK(largest_difference(outputs[0], out) < 5e-6, "layer ", layer);
-    CHECK(largest_difference(gradients[0], qkv.grad()) < 2e-5, "layer ", layer);
+    EXPECT(largest_difference(outputs[0], out) < 5e-6, "layer ", layer);
+    EXPECT(largest_difference(gradients[0], qkv.grad()) < 2e-5, "layer ", layer);
   }
 }
 
@@ -226,9 +227,9 @@ TEST("attention: bfloat16 comes back as bfloat16, computed in float32") {
   batch.groups = c.groups;
   const auto half = [](const at::Tensor& x) { return x.to(at::kBFloat16); };
   const at::Tensor out = model::tree_attention(config, 0, half(in.q), half(in.k), half(in.v), batch);
-  CHECK(out.scalar_type() == at::kBFloat16);
+  EXPECT(out.scalar_type() == at::kBFloat16);
   const auto rounded = [&](const at::Tensor& x) { return half(x).to(at::kFloat); };
-  CHECK(out.equal(half(model::tree_attention(config, 0, rounded(in.q), rounded(in.k), rounded(in.v), batch))));
+  EXPECT(out.equal(half(model::tree_attention(config, 0, rounded(in.q), rounded(in.k), rounded(in.v), batch))));
 }
 
 }  // namespace

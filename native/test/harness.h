@@ -1,4 +1,4 @@
-// A small test harness: TEST registers a test, CHECK and its kin record failures and go on.
+// A small test harness: TEST registers a test, EXPECT and its kin record failures and go on.
 #pragma once
 
 #include <cmath>
@@ -30,12 +30,12 @@ inline bool near(double a, double b, double tolerance) { return a == b || std::a
   static void MAGRPO_JOIN(test_, __LINE__)()
 
 // Further arguments say what was being checked; they are printed if it fails.
-#define CHECK(condition, ...)                                                                                   \
+#define EXPECT(condition, ...)                                                                                   \
   do {                                                                                                          \
     if (!(condition)) magrpo::test::fail(__FILE__, __LINE__, magrpo::concat("expected " #condition " " __VA_OPT__(, ) __VA_ARGS__)); \
   } while (false)
 
-#define CHECK_NEAR(actual, expected, tolerance, ...)                                                            \
+#define EXPECT_NEAR(actual, expected, tolerance, ...)                                                            \
   do {                                                                                                          \
     const double actual_ = (actual), expected_ = (expected), tolerance_ = (tolerance);                          \
     if (!magrpo::test::near(actual_, expected_, tolerance_))                                                    \
@@ -44,7 +44,7 @@ inline bool near(double a, double b, double tolerance) { return a == b || std::a
   } while (false)
 
 // The statement throws a magrpo::Error with this code.
-#define CHECK_THROWS(expected_code, statement)                                                                  \
+#define EXPECT_THROWS(expected_code, statement)                                                                  \
   do {                                                                                                          \
     std::string code_ = "no error";                                                                             \
     try {                                                                                                       \

@@ -56,7 +56,8 @@ model::Adapter random_adapter(const model::Config& config, int64_t rank, double 
 namespace {
 
 at::Tensor leaf(const at::Tensor& tensor) {
-  return tensor.defined() ? tensor.detach().to(at::kDouble, /*non_blocking=*/false, /*copy=*/true).set_requires_grad(true) : at::Tensor();
+  if (!tensor.defined()) return {};
+  return tensor.detach().to(at::kDouble, /*non_blocking=*/false, /*copy=*/true).set_requires_grad(true);
 }
 
 at::Tensor normed(const at::Tensor& x, const at::Tensor& weight, double eps) {
@@ -111,7 +112,8 @@ struct NaiveDecoder {
         query = normed(query, w.q_norm, config.rms_norm_eps);
         key = normed(key, w.k_norm, config.rms_norm_eps);
       }
-      const at::Tensor scores = turned(query, config.rope.theta).matmul(turned(key, config.rope.theta).t()) / std::sqrt(static_cast<double>(dim));
+      const at::Tensor products = turned(query, config.rope.theta).matmul(turned(key, config.rope.theta).t());
+      const at::Tensor scores = products / std::sqrt(static_cast<double>(dim));
       heads.push_back(at::softmax(scores.masked_fill(hidden, -INFINITY), -1).matmul(v.narrow(1, kv * dim, dim)));
     }
     return project(at::cat(heads, 1), w.output, w.output_bias, 0, layer, model::kOutput);

@@ -19,6 +19,7 @@ from cases import CONFIGS
 from formula import integers, uniform
 from make_models import VERSIONS
 from reference import digits, write_json
+from sampling_include import write_include
 
 HERE = Path(__file__).resolve().parent
 
@@ -77,6 +78,7 @@ def main():
             for entry, logits, ids, settings in vectors
         ],
     })
+    write_include()
 
 
 if __name__ == '__main__':
