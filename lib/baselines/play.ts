@@ -25,6 +25,8 @@ export interface BaselineSettings<Item = unknown> {
   samples?: number
   /** Fields left out come from `task.defaults`, then from {@link Sampling}; `maxNewTokens` is that of one agent of the team. */
   sampling?: Sampling
+  /** Token limit of a single model's one call, instead of the task's multiple of `sampling.maxNewTokens`. */
+  singleMaxNewTokens?: number
   /** Equal seeds give equal samples. Defaults to `0`. */
   seed?: number
   /** Most completions generated in one batch. Defaults to `256`. */
@@ -123,9 +125,11 @@ export async function generateOnce<Item>(
   await speak(players, { ...settings, samples: 1 }, plan, sampling, [item], index)
 }
 
-function samplingOf<Item>({ task, sampling }: BaselineSettings<Item>, { budget }: BaselinePlan<Item>) {
+function samplingOf<Item>(settings: BaselineSettings<Item>, { budget }: BaselinePlan<Item>) {
+  const { task, sampling, baseline, singleMaxNewTokens } = settings
   const resolved = resolveSampling(sampling, task.defaults)
-  return { ...resolved, maxNewTokens: Math.round(resolved.maxNewTokens * budget) }
+  const own = baseline === 'single' ? singleMaxNewTokens : undefined
+  return { ...resolved, maxNewTokens: own ?? Math.round(resolved.maxNewTokens * budget) }
 }
 
 function checkSettings<Item>(

@@ -1,6 +1,7 @@
 /** The command line: registers the commands, one a file, and turns errors into messages and exit codes. */
 import { Command, CommanderError } from 'commander'
 import { packageVersion } from '../run/environment.ts'
+import { addCompareCommand } from './compare.ts'
 import { addDemoCommand } from './demo.ts'
 import { addDoctorCommand } from './doctor.ts'
 import { addEvalCommand } from './eval.ts'
@@ -54,6 +55,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0,
   addDemoCommand(program)
   addTrainCommand(program)
   addEvalCommand(program)
+  addCompareCommand(program)
   addGenerateCommand(program)
   addLogProbsCommand(program)
   addRewardCommand(program)

@@ -6,7 +6,9 @@ import { repositoryDir } from '../support/fixtures.ts'
 
 const folder = join(repositoryDir, 'examples')
 
-for (const name of readdirSync(folder).filter((file) => file.endsWith('.yaml'))) {
+const isRun = (file: string) => file.endsWith('.yaml') && !file.endsWith('compare.yaml')
+
+for (const name of readdirSync(folder).filter(isRun)) {
   test(`examples/${name} is a valid configuration, named as its file`, async (t) => {
     const config = await loadConfig(join(folder, name))
     t.is(`${config.name}.yaml`, name)

@@ -1,0 +1,133 @@
+/** Runs methods side by side on a task. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { baselinesOf, checkBaseline } from '../baselines/baselines-of.ts'
+import { playersOf } from '../rl/policy-engine.ts'
+import { loadTask } from '../run/load-task.ts'
+import type { LoadedTeam } from '../run/load-team.ts'
+import type { Task } from '../tasks/types.ts'
+import { columnMeter } from './columns.ts'
+import type { CompareConfig, MethodConfig } from './config.ts'
+import { ComparisonFolder, comparisonFiles } from './folder.ts'
+import { findTeam, loadPlayers, type OpenTeamContext } from './open-team.ts'
+import { cutName, type PlayContext, playMethod, timeMethod } from './play-method.ts'
+import { summarize } from './summarize.ts'
+import type { Comparison, ComparisonAbout, ComparisonSample, ComparisonTiming, MethodAbout } from './types.ts'
+
+/** What {@link compare} may be told. */
+export interface CompareOptions {
+  /** Folder for the raw samples, the tables and the runs of teams trained on the way. Defaults to none: nothing is kept. */
+  out?: string
+  signal?: AbortSignal
+  /** Takes lines on what is being done, for people. */
+  onProgress?(line: string): void
+  /** Takes warnings, for people. */
+  log?(message: string): void
+}
+
+/**
+ * Plays every method with every seed on the same held-out items and sums up.
+ *
+ * @throws MagrpoError `ERR_TASK` if the task cannot play a baseline, `ERR_RUN_EXISTS` if `out` holds something; what loading,
+ *   training, generation and the reward throw
+ */
+export async function compare(config: CompareConfig, options: CompareOptions = {}): Promise<Comparison> {
+  const { out, signal, onProgress = () => {}, log = () => {} } = options
+  const task = await loadTask(config.task, { log })
+  const undo: (() => Promise<unknown> | undefined)[] = [() => task.dispose?.()]
+  try {
+    for (const { play } of config.methods) if (play !== 'team') checkBaseline(task, play)
+    const meter = columnMeter(config.task, task)
+    undo.push(() => meter.dispose())
+    const heldOut = task.heldOut?.length ? task.heldOut : task.items
+    const items = heldOut.slice(0, config.items)
+    const folder = out === undefined ? undefined : await ComparisonFolder.create(out, config)
+    if (folder) undo.push(() => folder.close())
+    const runsDir = folder ? join(folder.path, comparisonFiles.runs) : await mkdtemp(join(tmpdir(), 'magrpo-compare-'))
+    if (!folder) undo.push(() => rm(runsDir, { recursive: true, force: true }))
+    const teams: OpenTeamContext = { task, seeds: config.seeds, runsDir, signal, onProgress, log }
+    const samples: ComparisonSample[] = []
+    const timings: ComparisonTiming[] = []
+    const methods: MethodAbout[] = []
+    for (const method of config.methods) {
+      const about = await playSeeds(method, config.seeds, teams, async (players, seed, turns) => {
+        const play = { config, task, items, meter, signal, onProgress: progressOf(method, seed, onProgress) }
+        const rows = await playMethod(method, playersOf(players.team), seed, turns, play satisfies PlayContext)
+        const times = await timeMethod(method, playersOf(players.team), seed, turns, play)
+        samples.push(...rows)
+        timings.push(...times)
+        await folder?.append(rows, times)
+      })
+      methods.push(about, ...cutAbout(method, about, task))
+    }
+    const { name, samples: count, seeds, timedItems } = config
+    const about: ComparisonAbout = {
+      name,
+      task: task.name,
+      kind: meter.kind,
+      maxReward: task.maxReward ?? null,
+      items: items.length,
+      heldOut: heldOut === task.heldOut,
+      samples: count,
+      seeds,
+      timedItems: Math.min(timedItems, items.length),
+      shownMetrics: config.metrics,
+      methods,
+    }
+    const comparison = summarize(about, samples, timings)
+    await folder?.finish(comparison)
+    return comparison
+  } finally {
+    for (const step of undo.reverse()) await step()
+  }
+}
+
+/** Plays a method with each seed; a team that is the same for several seeds is loaded once. */
+async function playSeeds(
+  method: MethodConfig,
+  seeds: readonly number[],
+  context: OpenTeamContext,
+  play: (players: LoadedTeam, seed: number, turns: number) => Promise<void>,
+): Promise<MethodAbout> {
+  let open: { key: string; players: LoadedTeam } | undefined
+  let about: MethodAbout | undefined
+  try {
+    for (const seed of seeds) {
+      context.signal?.throwIfAborted()
+      const found = await findTeam(method, seed, context)
+      if (open?.key !== found.key) {
+        await open?.players.dispose()
+        open = undefined
+        open = { key: found.key, players: await loadPlayers(method, found, context) }
+      }
+      const turns = method.play === 'team' ? (method.turns ?? found.turns) : 1
+      await play(open.players, seed, turns)
+      const weights =
+        about === undefined || about.weights === found.about ? found.about : `${about.weights}, ${found.about}`
+      about = { name: method.name, play: method.play, turns, weights }
+    }
+  } finally {
+    await open?.players.dispose()
+  }
+  return about!
+}
+
+function cutAbout(method: MethodConfig, about: MethodAbout, task: Task): MethodAbout[] {
+  const hasCut = method.play === 'single' && baselinesOf(task).single?.cut !== undefined
+  return hasCut ? [{ ...about, name: cutName(method.name), scoringOf: method.name }] : []
+}
+
+/** A line each quarter of the items. */
+function progressOf(
+  { name }: MethodConfig,
+  seed: number,
+  tell: (line: string) => void,
+): (done: number, total: number) => void {
+  let shown = 0
+  return (done, total) => {
+    const quarter = Math.floor((4 * done) / total)
+    if (quarter > shown) tell(`${name}, seed ${seed}: ${done} of ${total} items`)
+    shown = Math.max(shown, quarter)
+  }
+}

@@ -1,0 +1,256 @@
+/** The configuration of `magrpo compare`: which methods, on which task, how often. */
+import { readFile } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { z } from 'zod'
+import { type BaselineName, baselineNames } from '../baselines/types.ts'
+import { type RunConfig, resolveConfig, type TaskConfig } from '../config/load.ts'
+import { configSchema, type TeamConfig } from '../config/schema.ts'
+import { applySetting, type Setting } from '../config/set-paths.ts'
+import { choice, type Lines, located, noLines, readYaml, section, validate } from '../config/validate.ts'
+import { ConfigError, type ConfigIssue, MagrpoError } from '../errors.ts'
+import type { Sampling } from '../model/types.ts'
+
+const count = z.int().min(1)
+const text = z.string().min(1)
+const seed = z.int().min(0).max(0xff_ff_ff_ff)
+const { team, sampling } = configSchema.shape
+
+const methodSchema = section({
+  name: text.optional(),
+  baseline: choice(baselineNames).optional(),
+  team: team.optional(),
+  run: z.union([text, z.array(text).min(1)]).optional(),
+  train: z.union([text, z.looseObject({})]).optional(),
+  weights: choice(['final', 'best', 'initial']).optional(),
+  agent: text.optional(),
+  retrain: z.boolean().default(true),
+  missingDelimiter: choice(['strict', 'cut']).default('strict'),
+  turns: count.optional(),
+  sampling: sampling.unwrap().optional(),
+})
+
+const compareSchema = section({
+  name: z
+    .string()
+    .regex(/^\w[\w.-]*$/, 'expected letters, digits, dots, dashes and underscores')
+    .optional(),
+  task: z.union([text, z.looseObject({})]),
+  team: team.optional(),
+  sampling: sampling,
+  items: count.optional(),
+  samples: count.default(1),
+  seeds: z.union([count, z.array(seed).min(1)]).default(3),
+  timedItems: z.int().min(0).default(8),
+  metrics: z.array(text).optional(),
+  maxRows: count.optional(),
+  rewardTimeoutMs: z.number().positive().optional(),
+  rewardConcurrency: count.optional(),
+  methods: z.array(methodSchema).min(1),
+})
+
+type RawCompare = z.infer<typeof compareSchema>
+type RawMethod = RawCompare['methods'][number]
+
+/** Where a method's weights come from. */
+export type WeightSource =
+  | { from: 'models'; team: TeamConfig }
+  /** One run folder for all seeds, or one a seed. */
+  | { from: 'run'; runs: string[]; weights: 'final' | 'best' | 'initial' }
+  | { from: 'training'; config: RunConfig; weights: 'final' | 'best'; retrain: boolean }
+
+/** One method of a comparison. */
+export interface MethodConfig {
+  name: string
+  play: BaselineName | 'team'
+  source: WeightSource
+  /** Whose weights a single model has; default: what the task says. */
+  agent: string | undefined
+  missingDelimiter: 'strict' | 'cut'
+  /** Turns of an episode; default: those of the run or the training, else 1. */
+  turns: number | undefined
+  sampling: Sampling
+}
+
+/** A comparison that is known to be valid. Paths in it are relative to the working directory. */
+export interface CompareConfig {
+  name: string
+  task: TaskConfig
+  sampling: Sampling
+  /** Held-out items, from the first on; all of them where it is undefined. */
+  items: number | undefined
+  /** Joint completions an item and seed. */
+  samples: number
+  seeds: number[]
+  /** Items generated alone for speed and response time; 0 leaves both out. */
+  timedItems: number
+  /** Prefixes of the task metrics that get a table. */
+  metrics: string[]
+  maxRows: number | undefined
+  rewardTimeoutMs: number | undefined
+  rewardConcurrency: number | undefined
+  methods: MethodConfig[]
+}
+
+const titles: Record<MethodConfig['play'], string> = {
+  team: 'MAGRPO',
+  single: 'Single model',
+  parallel: 'Parallel generation',
+  pipeline: 'Sequential pipeline',
+  discussion: 'One-round discussion',
+}
+
+/**
+ * Reads and checks a comparison's YAML file, and the training configurations it names.
+ *
+ * @throws ConfigError listing everything that is wrong, each with its line; `ERR_CONFIG` if a file is no YAML or cannot be read
+ */
+export async function loadCompareConfig(file: string, settings: readonly Setting[] = []): Promise<CompareConfig> {
+  const { value, lines } = readYaml(await readText(file), file)
+  const name = basename(file)
+    .replace(/\.ya?ml$/i, '')
+    .replace(/[^\w.-]+/g, '-')
+    .replace(/^[.-]+/, '')
+  return resolveCompareConfig(value, { settings, lines, where: file, name: name || 'compare' })
+}
+
+/** How {@link resolveCompareConfig} names things. */
+export interface ResolveCompareOptions {
+  settings?: readonly Setting[]
+  lines?: Lines
+  where?: string
+  name?: string
+}
+
+/** Checks a comparison given as a plain object; see {@link loadCompareConfig}. */
+export async function resolveCompareConfig(
+  input: unknown,
+  { settings = [], lines = noLines, where = 'The comparison', name = 'compare' }: ResolveCompareOptions = {},
+): Promise<CompareConfig> {
+  const merged = settings.reduce((config: unknown, setting) => applySetting(config, setting), input)
+  // A line of the file says nothing about a value that was put over it; without settings all lines are right.
+  const known = settings.length === 0 ? lines : noLines
+  const { value: raw, issues: found } = validate(compareSchema, merged, known)
+  const task = resolvePart({ task: (merged as { task?: unknown } | null)?.task }, known, [])
+  const issues = [...(found ?? [])]
+  issues.push(...task.issues.filter(({ path }) => issues.every((issue) => issue.path !== path)))
+  if (raw === null || task.value === null) throw new ConfigError(issues, where)
+  const seeds = typeof raw.seeds === 'number' ? Array.from({ length: raw.seeds }, (_, index) => index) : raw.seeds
+  const methods: MethodConfig[] = []
+  for (const [index, method] of raw.methods.entries()) {
+    const path = ['methods', index]
+    issues.push(...methodIssues(method, raw, seeds, path, known))
+    const source = await sourceOf(method, raw, path, known, issues)
+    const { baseline, agent, missingDelimiter, turns, sampling = {} } = method
+    const play = baseline ?? 'team'
+    const title =
+      method.name ?? (play === 'single' && source?.from === 'training' ? 'Fine-tuned single model' : titles[play])
+    if (source) methods.push({ name: title, play, source, agent, missingDelimiter, turns, sampling })
+  }
+  issues.push(...repeatedNames(methods, known))
+  if (new Set(seeds).size !== seeds.length) issues.push(located(['seeds'], 'expected different seeds', known))
+  if (issues.length > 0) throw new ConfigError(issues, where)
+  const {
+    name: given,
+    task: _task,
+    team: _team,
+    methods: _methods,
+    metrics = ['scheme/', 'convention/'],
+    ...rest
+  } = raw
+  const optional = { items: undefined, maxRows: undefined, rewardTimeoutMs: undefined, rewardConcurrency: undefined }
+  return { ...optional, ...rest, name: given ?? name, task: task.value.task, seeds, metrics, methods }
+}
+
+function methodIssues(
+  method: RawMethod,
+  raw: RawCompare,
+  seeds: readonly number[],
+  path: PropertyKey[],
+  lines: Lines,
+): ConfigIssue[] {
+  const issues: ConfigIssue[] = []
+  const fail = (key: string, message: string) => issues.push(located([...path, key], message, lines))
+  const { baseline, run, train, team, weights, turns } = method
+  if (run !== undefined && train !== undefined) fail('train', 'give run or train, not both')
+  if (run === undefined && train === undefined && team === undefined && raw.team === undefined)
+    fail(
+      'team',
+      'missing; give the method a run, a training or a team of models, or give the comparison a team for all',
+    )
+  if (run !== undefined && team !== undefined) fail('team', 'a run has its team already; leave it out')
+  if (weights !== undefined && run === undefined && train === undefined)
+    fail('weights', 'only a run or a training has them')
+  if (weights === 'initial' && train !== undefined) fail('weights', 'a training has final and best ones')
+  if (Array.isArray(run) && run.length !== seeds.length)
+    fail('run', `expected one run for all seeds or ${seeds.length}, one a seed, but received ${run.length}`)
+  if (baseline !== undefined && turns !== undefined) fail('turns', `${baseline} has rounds of its own; leave it out`)
+  for (const key of ['agent', 'missingDelimiter'] as const)
+    if (method[key] !== undefined && method[key] !== 'strict' && baseline !== 'single')
+      fail(key, 'only for baseline: single')
+  return issues
+}
+
+async function sourceOf(
+  method: RawMethod,
+  raw: RawCompare,
+  path: PropertyKey[],
+  lines: Lines,
+  issues: ConfigIssue[],
+): Promise<WeightSource | null> {
+  const { run, train, retrain, weights = 'final' } = method
+  if (run !== undefined) return { from: 'run', runs: typeof run === 'string' ? [run] : run, weights }
+  const models = method.team ?? raw.team
+  if (train === undefined) return models === undefined ? null : { from: 'models', team: models }
+  const at = [...path, 'train']
+  const file = typeof train === 'string' ? readYaml(await readText(train), train) : undefined
+  const settings = file?.value ?? (train as Record<string, unknown>)
+  // What is trained is what is compared, unless the training says otherwise.
+  const input = { team: models, ...settings, task: settings.task ?? raw.task }
+  const resolved = file ? resolvePart(input, file.lines, [], true) : resolvePart(input, lines, at, true)
+  issues.push(
+    ...resolved.issues.map((issue) => (file ? { ...issue, path: `${at.join('.')} (${train}): ${issue.path}` } : issue)),
+  )
+  const chosen = weights === 'initial' ? 'final' : weights
+  return resolved.value && { from: 'training', config: resolved.value, weights: chosen, retrain }
+}
+
+/** A part of a run's configuration, checked by its own rules; `path` is where it stands in the comparison. */
+function resolvePart(
+  input: object,
+  lines: Lines,
+  path: PropertyKey[],
+  isWhole = false,
+): { value: RunConfig | null; issues: ConfigIssue[] } {
+  const filled = isWhole ? input : { team: { model: '-' }, optimizer: { learningRate: 0 }, steps: 1, ...input }
+  const inner: Lines = { at: (part) => lines.at([...path, ...part]) }
+  try {
+    return { value: resolveConfig(filled, { lines: inner }), issues: [] }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const prefix = path.map((part) => `${String(part)}.`).join('')
+    return { value: null, issues: error.issues.map((issue) => ({ ...issue, path: prefix + issue.path })) }
+  }
+}
+
+function repeatedNames(methods: readonly MethodConfig[], lines: Lines): ConfigIssue[] {
+  return methods.flatMap(({ name }, index) =>
+    methods.findIndex((other) => other.name === name) === index
+      ? []
+      : [
+          located(
+            ['methods', index, 'name'],
+            `expected different names of methods but ${JSON.stringify(name)} comes twice`,
+            lines,
+          ),
+        ],
+  )
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (cause) {
+    const message = `The configuration ${file} cannot be read: ${(cause as Error).message}.`
+    throw new MagrpoError('ERR_CONFIG', message, { details: { file }, cause })
+  }
+}
