@@ -1,8 +1,9 @@
-/** Loading the items of a task from JSON files. */
+/** Loading the items of a task from JSON and Parquet files. */
 
 import { createReadStream } from 'node:fs'
 import { createGunzip } from 'node:zlib'
 import { MagrpoError } from '../errors.ts'
+import { parquetRows } from './datasets/parquet.ts'
 import { JsonSplitter } from './json-splitter.ts'
 
 /** Options of {@link loadItems}. */
@@ -19,13 +20,13 @@ export interface LoadItemsOptions {
 
 /**
  * Reads the items of a task from a file: JSON Lines or one JSON array of objects, told apart by the first character;
- * `.gz` of either, by the file name. Empty lines and a byte order mark are skipped. The file is read in pieces, and
- * the event loop turns between them.
+ * `.gz` of either and `.parquet`, by the file name. Empty lines and a byte order mark are skipped. The file is read in pieces,
+ * and the event loop turns between them.
  *
  * @typeParam Item what an item is; only the presence of `fields` is checked
  * @returns at least one item
- * @throws MagrpoError `ERR_DATA` with `details.file`, and `details.line` (from 1) and `details.field` where there is one:
- *   no such file, broken gzip, UTF-8 or JSON, an item that is not an object, a missing field, no items at all
+ * @throws MagrpoError `ERR_DATA` with `details.file`, and `details.line` (from 1; of Parquet `details.row`) and `details.field` where
+ *   there is one: no such file, broken gzip, UTF-8, JSON or Parquet, an item that is not an object, a missing field, no items at all
  * @throws RangeError if `offset` or `limit` is not a whole number that makes sense
  * @example
  * ```ts
@@ -43,14 +44,49 @@ export async function loadItems<Item = Record<string, unknown>>(
 
   const items: Item[] = []
   let seen = 0
-  for await (const { text, line } of jsonValues(path, signal)) {
-    if (seen++ < offset) continue
-    items.push(parseItem(path, text, line, fields) as Item)
+  for await (const { place, value } of valuesOf(path, offset, signal)) {
+    seen = place.index + 1
+    if (place.index < offset) continue
+    items.push(checkItem(path, value(), place, fields) as Item)
     if (items.length >= limit) break
   }
-  if (items.length === 0)
-    throw dataError(path, seen === 0 ? 'holds no items' : `holds ${seen} items, none after offset ${offset}`)
-  return items
+  if (items.length > 0) return items
+  const count = seen > 0 ? `${seen} items, none` : 'no items'
+  throw dataError(path, `holds ${count}${offset > 0 ? ` after offset ${offset}` : ''}`)
+}
+
+/** Where an item is in its file; `index` counts items from 0. */
+interface Place {
+  index: number
+  /** From 1; of JSON. */
+  line?: number
+  /** From 0; of Parquet. */
+  row?: number
+}
+
+/** An item that is read only if it is wanted. */
+interface LazyItem {
+  place: Place
+  value(): unknown
+}
+
+async function* valuesOf(path: string, offset: number, signal?: AbortSignal): AsyncGenerator<LazyItem> {
+  if (path.endsWith('.parquet')) return yield* parquetValues(path, offset, signal)
+  let index = 0
+  for await (const { text, line } of jsonValues(path, signal)) {
+    const place = { index: index++, line }
+    yield { place, value: () => parsed(path, text, line) }
+  }
+}
+
+async function* parquetValues(path: string, offset: number, signal?: AbortSignal): AsyncGenerator<LazyItem> {
+  try {
+    for await (const { row, value } of parquetRows(path, offset, signal))
+      yield { place: { index: row, row }, value: () => value }
+  } catch (cause) {
+    signal?.throwIfAborted()
+    throw dataError(path, `cannot be read as Parquet: ${(cause as Error).message}`, { cause })
+  }
 }
 
 /** The texts of the file's items, each with the line it begins at. */
@@ -89,15 +125,17 @@ async function* fileBytes(path: string, signal?: AbortSignal): AsyncGenerator<Ui
   }
 }
 
-function parseItem(path: string, text: string, line: number, fields: readonly string[]): Record<string, unknown> {
-  let item: unknown
+function parsed(path: string, text: string, line: number): unknown {
   try {
-    item = JSON.parse(text)
+    return JSON.parse(text)
   } catch (cause) {
     throw dataError(path, `broken JSON: ${(cause as Error).message}`, { line, cause })
   }
+}
+
+function checkItem(path: string, item: unknown, place: Place, fields: readonly string[]): Record<string, unknown> {
   if (typeof item !== 'object' || item === null || Array.isArray(item))
-    throw dataError(path, `expected an object but received ${text.slice(0, 60)}`, { line })
+    throw dataError(path, `expected an object but received ${JSON.stringify(item).slice(0, 60)}`, place)
   const record = item as Record<string, unknown>
   for (const field of fields)
     if (typeof record[field] !== 'string')
@@ -106,7 +144,7 @@ function parseItem(path: string, text: string, line: number, fields: readonly st
         Object.hasOwn(record, field)
           ? `expected a string in field "${field}" but received ${JSON.stringify(record[field])?.slice(0, 60)}`
           : `expected a field "${field}" but the item has ${JSON.stringify(Object.keys(record))}`,
-        { line, field },
+        { ...place, field },
       )
   return record
 }
@@ -114,12 +152,11 @@ function parseItem(path: string, text: string, line: number, fields: readonly st
 function dataError(
   file: string,
   message: string,
-  { line, field, cause }: { line?: number; field?: string; cause?: unknown } = {},
+  { line, row, field, cause }: { line?: number; row?: number; field?: string; cause?: unknown } = {},
 ): MagrpoError {
-  const where = line === undefined ? `Data file ${file}` : `Data file ${file}, line ${line}`
-  const separator = line === undefined ? ' ' : ': '
-  return new MagrpoError('ERR_DATA', `${where}${separator}${message}.`, {
-    details: { file, ...(line !== undefined && { line }), ...(field !== undefined && { field }) },
-    cause,
-  })
+  const place = line !== undefined ? `, line ${line}: ` : row !== undefined ? `, row ${row}: ` : ' '
+  const details = Object.fromEntries(
+    Object.entries({ file, line, row, field }).filter(([, value]) => value !== undefined),
+  )
+  return new MagrpoError('ERR_DATA', `Data file ${file}${place}${message}.`, { details, cause })
 }

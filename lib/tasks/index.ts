@@ -1,4 +1,5 @@
 /** The tasks that come with magrpo, as functions that make them. */
+import { coophumaneval, humaneval, mbpp } from './code/data-task.ts'
 import { codeTask } from './code/task.ts'
 import { arxiv } from './writing/arxiv.ts'
 import { story } from './writing/story.ts'
@@ -12,4 +13,4 @@ import { tldr } from './writing/tldr.ts'
  * const task = tasks.story({ train: 100 })
  * ```
  */
-export const tasks = { tldr, arxiv, story, code: codeTask } as const
+export const tasks = { tldr, arxiv, story, humaneval, coophumaneval, mbpp, code: codeTask } as const

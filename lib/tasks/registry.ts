@@ -4,7 +4,9 @@
  */
 import { z } from 'zod'
 import { choice, section } from '../config/validate.ts'
+import { feedbackModes } from './code/feedback.ts'
 import type { CodeItem } from './code/item.ts'
+import { callStyles, type PythonRewardSettings } from './python-reward.ts'
 import type { Joint, RewardResult, Task, TaskContext } from './types.ts'
 
 /** A task's joint reward without its items, for scoring completions that come from elsewhere. */
@@ -35,11 +37,33 @@ export interface CreateContext {
 const rules = choice(['paper', 'strict']).default('strict')
 const count = z.int().min(1)
 
-/** A data file, or a part of one. */
+const text = z.string().min(1)
+
+/** A data file, a data set of the hub, or a part of one; see `DataSource`. */
 const source = z.union([
-  z.string().min(1),
-  section({ file: z.string().min(1), offset: z.int().min(0).optional(), limit: count.optional() }),
+  text,
+  section({
+    file: text.optional(),
+    hub: text.optional(),
+    revision: text.optional(),
+    config: text.optional(),
+    split: text.optional(),
+    offset: z.int().min(0).optional(),
+    limit: count.optional(),
+  }).refine(({ file, hub }) => (file === undefined) !== (hub === undefined), {
+    message: 'expected either file or hub',
+    path: ['file'],
+  }),
 ])
+
+/** A reward in Python in the place of the task's own; see `PythonRewardSettings`. */
+const pythonReward = section({
+  python: text,
+  call: choice(callStyles).optional(),
+  interpreter: text.optional(),
+  workers: count.optional(),
+  timeoutMs: z.number().positive().optional(),
+})
 
 const writingOptions = { train: source, heldOut: source.optional(), rules, chat: z.boolean().default(false) }
 
@@ -47,80 +71,130 @@ const writingOptions = { train: source, heldOut: source.optional(), rules, chat:
 const noPost = [{ prompt: '' }]
 const noAbstract = [{ abstract_text: '' }]
 
-function entry<Options>(value: TaskEntry<Options>): TaskEntry<Options> {
-  return value
+type TaskSchema<Shape extends z.ZodRawShape> = ReturnType<typeof section<Shape>>
+
+/** An entry from a task's own options; every task takes `reward` besides. */
+function entry<Shape extends z.ZodRawShape>(value: {
+  about: string
+  options: Shape
+  create(options: z.infer<TaskSchema<Shape>>, context: CreateContext): Promise<Task>
+  scorer: TaskEntry['scorer']
+}): TaskEntry<Record<string, unknown>> {
+  const options = section({ ...value.options, reward: pythonReward.optional() })
+  return {
+    ...value,
+    options: options as z.ZodType<Record<string, unknown>>,
+    async create({ reward, ...own }, context = {}) {
+      const task = await value.create(own as z.infer<TaskSchema<Shape>>, context)
+      if (reward === undefined) return task
+      const { withPythonReward } = await import('./python-reward.ts')
+      return withPythonReward(task, { ...(reward as PythonRewardSettings), log: context.log })
+    },
+  }
 }
 
 const tldrEntry = entry({
   about: 'two summaries of a Reddit post, a brief and a detailed one',
-  options: section(writingOptions),
-  create: async (options) => asTask(await (await import('./writing/tldr.ts')).tldr(options)),
+  options: writingOptions,
+  create: async (options, { log }) => asTask(await (await import('./writing/tldr.ts')).tldr({ ...options, log })),
   scorer: async (rules) => asTask(await (await import('./writing/tldr.ts')).tldr({ train: noPost, rules })),
 })
 
 const arxivEntry = entry({
   about: "the two halves of a paper's introduction from its abstract",
-  options: section({ ...writingOptions, thresholds: choice(['paper-time', 'current']).default('paper-time') }),
-  create: async (options) => asTask(await (await import('./writing/arxiv.ts')).arxiv(options)),
+  options: { ...writingOptions, thresholds: choice(['paper-time', 'current']).default('paper-time') },
+  create: async (options, { log }) => asTask(await (await import('./writing/arxiv.ts')).arxiv({ ...options, log })),
   scorer: async (rules) => asTask(await (await import('./writing/arxiv.ts')).arxiv({ train: noAbstract, rules })),
 })
 
 const storyEntry = entry({
   about: 'two continuations of a story, a short and a long one, for small story models',
-  options: section({ train: count.optional(), heldOut: z.int().min(0).optional(), rules }),
+  options: { train: count.optional(), heldOut: z.int().min(0).optional(), rules },
   create: async (options) => asTask((await import('./writing/story.ts')).story(options)),
   scorer: async (rules) => asTask((await import('./writing/story.ts')).story({ rules })),
 })
 
-const codeOptions = section({
+/** Whom `expert_edits` asks; see `ExpertOptions`. */
+const expert = section({
+  url: text,
+  model: text,
+  keyVariable: text.optional(),
+  temperature: z.number().min(0).optional(),
+  maxTokens: count.optional(),
+  attempts: count.optional(),
+  timeoutMs: z.number().positive().optional(),
+  backoffMs: z.number().min(0).optional(),
+  concurrency: count.optional(),
+})
+
+const codeOptions = {
   train: source,
   heldOut: source.optional(),
   rules,
   agents: z.union([z.literal(1), z.literal(2)]).default(2),
+  feedback: choice(feedbackModes).default('level_feedback'),
+  sandboxSlice: z.union([z.int(), z.literal('all')]).default(1),
+  originalPrompt: z.boolean().default(true),
+  previousResponse: z.boolean().default(true),
+  expert: expert.optional(),
+  rewardScale: z.number().positive().default(1),
+  rewardShift: z.number().default(0),
   sandbox: choice(['bubblewrap', 'process']).default('bubblewrap'),
   workers: count.optional(),
+}
+type CodeOptions = z.infer<ReturnType<typeof section<typeof codeOptions>>>
+
+/** Settings of a code task as its maker takes them. */
+function codeSettings<Options extends CodeOptions>(options: Options, { log }: CreateContext) {
+  const { sandbox, workers, expert, ...rest } = options
+  const sandboxOptions = { mode: sandbox, ...(workers && { workers }), ...(log && { log }) }
+  return { ...rest, sandboxOptions, log, ...(expert && { expert: { ...expert, log } }) }
+}
+
+async function codeScorer(rules: 'paper' | 'strict'): Promise<Scorer> {
+  const { createCodeReward } = await import('./code/reward.ts')
+  const reward = createCodeReward({ rules })
+  const texts = (joint: Joint) => joint.map(({ text }) => text)
+  return {
+    reward: (item, joint, { signal }) => reward.score(item as CodeItem, texts(joint), signal),
+    dispose: () => reward.dispose(),
+  }
+}
+
+const humanevalEntry = entry({
+  about: 'a helper and the function that calls it, for problems of the HumanEval form',
+  options: codeOptions,
+  create: async (options, context) =>
+    asTask(await (await import('./code/data-task.ts')).humaneval(codeSettings(options, context))),
+  scorer: codeScorer,
 })
 
-const codeFields = { fields: ['prompt', 'test', 'entry_point'] }
+const coophumanevalEntry = entry({
+  about: 'the same for CoopHumanEval, whose problems gain from a helper',
+  options: codeOptions,
+  create: async (options, context) =>
+    asTask(await (await import('./code/data-task.ts')).coophumaneval(codeSettings(options, context))),
+  scorer: codeScorer,
+})
 
-function codeEntry(name: string, about: string): TaskEntry<z.infer<typeof codeOptions>> {
-  return entry({
-    about,
-    options: codeOptions,
-    create: async ({ train, heldOut, rules, agents, sandbox, workers }, { log } = {}) => {
-      const { loadItems } = await import('./data.ts')
-      const { codeTask } = await import('./code/task.ts')
-      const load = (from: z.infer<typeof source>) => {
-        const { file, ...part } = typeof from === 'string' ? { file: from } : from
-        return loadItems<CodeItem>(file, { ...codeFields, ...part })
-      }
-      const items = await load(train)
-      const sandboxOptions = { mode: sandbox, ...(workers && { workers }), ...(log && { log }) }
-      const settings = { name, items, rules, agents, sandboxOptions }
-      return asTask(codeTask(heldOut === undefined ? settings : { ...settings, heldOut: await load(heldOut) }))
-    },
-    scorer: async (rules) => {
-      const { createCodeReward } = await import('./code/reward.ts')
-      const reward = createCodeReward({ rules })
-      const texts = (joint: Joint) => joint.map(({ text }) => text)
-      return {
-        reward: (item, joint, { signal }) => reward.score(item as CodeItem, texts(joint), signal),
-        dispose: () => reward.dispose(),
-      }
-    },
-  })
-}
+const mbppEntry = entry({
+  about: 'the same for MBPP, converted to the form of HumanEval',
+  options: { ...codeOptions, signatures: choice(['repaired', 'published']).optional() },
+  create: async (options, context) =>
+    asTask(await (await import('./code/data-task.ts')).mbpp(codeSettings(options, context))),
+  scorer: codeScorer,
+})
 
 const miniCodeEntry = entry({
   about: 'a tiny helper and the function that calls it, written by two tiny models',
-  options: section({
+  options: {
     train: count.optional(),
     heldOut: z.int().min(0).optional(),
     evaluateOn: choice(['validation', 'held-out']).default('validation'),
     sandbox: choice(['bubblewrap', 'process']).default('bubblewrap'),
     workers: count.optional(),
-  }),
-  create: async ({ sandbox, workers, ...options }, { log } = {}) => {
+  },
+  create: async ({ sandbox, workers, ...options }, { log }) => {
     const { miniCode } = await import('./mini-code/task.ts')
     const sandboxOptions = { mode: sandbox, ...(workers && { workers }), ...(log && { log }) }
     return asTask(miniCode({ ...options, sandboxOptions }))
@@ -133,8 +207,9 @@ export const taskRegistry = {
   tldr: tldrEntry,
   arxiv: arxivEntry,
   story: storyEntry,
-  humaneval: codeEntry('humaneval', 'a helper and the function that calls it, for problems of the HumanEval form'),
-  coophumaneval: codeEntry('coophumaneval', 'the same for CoopHumanEval, whose problems gain from a helper'),
+  humaneval: humanevalEntry,
+  coophumaneval: coophumanevalEntry,
+  mbpp: mbppEntry,
   'mini-code': miniCodeEntry,
 } as const
 

@@ -6,6 +6,12 @@ const outputRules = [
   '- No markdown fences and no text before or after the code.',
 ]
 
+/**
+ * What the published prompts become where a problem has no parameters to show, as many of the converted MBPP: a sentence that says
+ * so, in the problem's place.
+ */
+export const noParametersPrompt = 'Error: no function with parameters was found in the problem.'
+
 /** The parameter list of the first `def` of the prompt that has one, or `...`. */
 export function parametersOf(prompt: string): string {
   const list = /def\s+\w+\s*\(([^)]+)\)/.exec(prompt)?.[1] ?? ''

@@ -2,7 +2,7 @@ import { MagrpoError } from '../../errors.ts'
 import { defineTask } from '../define-task.ts'
 import type { Task } from '../types.ts'
 import { type CodeItem, checkCodeItem } from './item.ts'
-import { codePrompt } from './prompts.ts'
+import { codePrompt, noParametersPrompt, parametersOf } from './prompts.ts'
 import { type CodeRewardOptions, createCodeReward } from './reward.ts'
 import { codeTransition, type FeedbackOptions } from './transition.ts'
 
@@ -16,6 +16,11 @@ export interface CodeTaskOptions extends CodeRewardOptions, FeedbackOptions {
   name?: string
   /** `2` (default): the first writes `aux`, the second the entry point. `1`: the entry point only. */
   agents?: 1 | 2
+  /**
+   * Whether a problem whose prompt shows no parameters gives an error sentence as prompt, as the published formatter does.
+   * Defaults to `false`: the parameters stay open.
+   */
+  needsParameters?: boolean
   /** The total is multiplied by it and then shifted; the parts stay as they are. Defaults to `1`. */
   rewardScale?: number
   /** Added to the scaled total; `-4` makes full marks 0, as in the published multi-turn experiments. Defaults to `0`. */
@@ -49,7 +54,10 @@ export function codeTask(options: CodeTaskOptions): Task<CodeItem> {
     agents: agents === 1 ? ['main'] : ['aux', 'main'],
     items,
     heldOut,
-    observe: (item, agent) => codePrompt(item, agent, agents),
+    observe: (item, agent) =>
+      options.needsParameters && parametersOf(item.prompt) === '...'
+        ? noParametersPrompt
+        : codePrompt(item, agent, agents),
     async reward(item, joint, { signal }) {
       const texts = joint.map((completion) => completion.text)
       const { total, parts } = await reward.score(item, texts, signal)

@@ -42,7 +42,7 @@ export async function arxiv(options: ArxivOptions): Promise<Task<ArxivItem>> {
       'Task "arxiv"',
     )
   const rewards = writingRewards<ArxivItem>('arxiv', arxivThresholds[column], options.rules)
-  const splits = await loadSplits(options, 'abstract_text')
+  const splits = await loadSplits('arxiv', options, 'abstract_text')
   return defineTask<ArxivItem>({
     name: 'arxiv',
     agents: ['background', 'method'],

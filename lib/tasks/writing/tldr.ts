@@ -26,7 +26,7 @@ export interface TldrItem {
 export async function tldr(options: WritingOptions<TldrItem>): Promise<Task<TldrItem>> {
   const chat = options.chat ?? false
   const rewards = writingRewards<TldrItem>('tldr', tldrThresholds, options.rules)
-  const splits = await loadSplits(options, 'prompt')
+  const splits = await loadSplits('tldr', options, 'prompt')
   return defineTask<TldrItem>({
     name: 'tldr',
     agents: ['summarizer', 'elaborator'],

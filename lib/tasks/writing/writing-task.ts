@@ -1,13 +1,13 @@
 /** What the writing tasks have in common: two agents, one turn, and a reward that reads only the texts. */
 
 import { ConfigError } from '../../errors.ts'
-import { loadItems } from '../data.ts'
+import { type DataSource, loadSource } from '../datasets/load.ts'
 import type { Task } from '../types.ts'
 import type { WritingRules, WritingThresholds } from './reward.ts'
 import { maxWritingReward, scoreWriting, textPair, writingMetrics } from './reward.ts'
 
-/** Where items come from: a JSON Lines or JSON file (`.gz` too), a part of one, or the items themselves. */
-export type ItemSource<Item> = string | { file: string; offset?: number; limit?: number } | readonly Item[]
+/** Where items come from: a file, a data set of the hub, a part of one (see {@link DataSource}), or the items themselves. */
+export type ItemSource<Item> = DataSource | readonly Item[]
 
 /** Options that the writing tasks with data share. */
 export interface WritingOptions<Item> {
@@ -22,25 +22,26 @@ export interface WritingOptions<Item> {
    * the paper's experiments. Defaults to `false`.
    */
   chat?: boolean
+  /** Told of downloads. */
+  log?: (message: string) => void
 }
 
 /**
  * Loads the items of a task; `field` must be there as a string in each.
  *
- * @throws MagrpoError `ERR_DATA`, see {@link loadItems}
+ * @throws MagrpoError `ERR_DATA`, see {@link loadSource}
  */
 export async function loadSplits<Item>(
+  task: 'tldr' | 'arxiv',
   options: WritingOptions<Item>,
   field: string,
 ): Promise<Pick<Task<Item>, 'items' | 'heldOut'>> {
-  const items = await itemsFrom(options.train, field)
-  return options.heldOut === undefined ? { items } : { items, heldOut: await itemsFrom(options.heldOut, field) }
-}
-
-async function itemsFrom<Item>(source: ItemSource<Item>, field: string): Promise<readonly Item[]> {
-  if (typeof source === 'string') return loadItems<Item>(source, { fields: [field] })
-  if (!('file' in source)) return source
-  return loadItems<Item>(source.file, { fields: [field], offset: source.offset, limit: source.limit })
+  const load = (source: ItemSource<Item>, part: 'train' | 'heldOut') =>
+    Array.isArray(source)
+      ? (source as readonly Item[])
+      : loadSource<Item>(source as DataSource, { task, part, fields: [field], log: options.log })
+  const items = await load(options.train, 'train')
+  return options.heldOut === undefined ? { items } : { items, heldOut: await load(options.heldOut, 'heldOut') }
 }
 
 /** The parts of a task that follow from its thresholds and rules. */

@@ -1,0 +1,154 @@
+/** The items of a task from wherever they are: a file, a data set of the hub, or the paper's part of either. */
+import { nearest } from '../../config/nearest.ts'
+import { MagrpoError } from '../../errors.ts'
+import { loadItems } from '../data.ts'
+import { type PublishedData, type PublishedName, publishedData } from './paper-splits.ts'
+import { parseSplit, type SplitSlice } from './slice.ts'
+
+/** A part of a local file. */
+export interface FileSource {
+  /** Path of a JSON Lines, JSON or Parquet file; the first two also as `.gz`. */
+  file: string
+  /**
+   * `[33:133]`, or a named split of the task such as `paper`. The name of a split before the brackets says nothing here: a file
+   * is one split.
+   */
+  split?: string
+  /** Rows to skip, and rows to take at most, of what the split leaves. */
+  offset?: number
+  limit?: number
+}
+
+/** A part of a data set on the hub. */
+export interface HubSource {
+  /** `organisation/name`. */
+  hub: string
+  /** `train`, `test[33:133]`, or a named split of the task such as `paper`. Defaults to `train`. */
+  split?: string
+  /** Branch, tag or commit. Defaults to `main`. */
+  revision?: string
+  /** One of several configurations of a data set, which lie in folders of their own. */
+  config?: string
+  offset?: number
+  limit?: number
+}
+
+/**
+ * Where items come from. A text is the path of a file; `hub:organisation/name` or `hub:organisation/name@revision`, a data set
+ * of the hub (its split `train`); or a named split of the task (`paper`), of the published data set on the hub.
+ */
+export type DataSource = string | FileSource | HubSource | AnySource
+
+/** A source as configurations have it: either `file` or `hub` is given. */
+export type AnySource = Partial<FileSource & HubSource>
+
+/** What {@link loadSource} has to know besides. */
+export interface LoadSourceOptions {
+  /** The task, for its named splits. */
+  task?: PublishedName
+  /** Which part of a named split. */
+  part: 'train' | 'heldOut'
+  /** Fields that every item must have, as strings. */
+  fields: readonly string[]
+  /** Told of downloads. */
+  log?: (message: string) => void
+  signal?: AbortSignal
+}
+
+/**
+ * Loads items. Nothing is downloaded but what a source names, and that once, into the standard Hugging Face cache.
+ *
+ * @throws MagrpoError `ERR_DATA` naming file, line or row, and field, or the data set that cannot be had; `ERR_ARGUMENT` for a
+ *   split that is none
+ */
+export async function loadSource<Item>(source: DataSource, options: LoadSourceOptions): Promise<Item[]> {
+  const { file, hub, split, revision, config, offset = 0, limit = Infinity } = asObject(source, options)
+  const slices = splitSlices(split, options)
+  const { fields, signal } = options
+  let slice = slices[0]!
+  let files: readonly string[] = file === undefined ? [] : [file]
+  if (hub !== undefined) {
+    const { hubFiles } = await import('./hub.ts')
+    const names = slices.map(({ name }) => name ?? 'train')
+    const found = await hubFiles({ repository: hub, revision, config, splits: names, log: options.log, signal })
+    slice = slices[names.indexOf(found.split)]!
+    files = found.files
+  }
+  // Counted from the end, a part is known only when everything is read.
+  const isOpen = slice.start < 0 || slice.stop < 0
+  const start = isOpen ? 0 : slice.start + offset
+  const stop = isOpen ? Infinity : Math.min(slice.stop, start + limit)
+  const whole = await loadRows<Item>(files, fields, start, stop, signal)
+  const part = isOpen ? whole.slice(slice.start, finite(slice.stop)) : whole
+  const rows = isOpen ? part.slice(offset, finite(offset + limit)) : part
+  if (rows.length > 0) return rows
+  const what = hub ?? file
+  const size = isOpen ? ` of its ${whole.length} items` : ''
+  throw new MagrpoError(
+    'ERR_DATA',
+    `Data ${what}: the part asked for (${describe(slice, offset, limit)}) has none${size}.`,
+    {
+      details: { file: what },
+    },
+  )
+}
+
+const finite = (index: number) => (index === Infinity ? undefined : index)
+
+function describe({ start, stop }: SplitSlice, offset: number, limit: number): string {
+  const part = `[${start}:${finite(stop) ?? ''}]`
+  return offset === 0 && limit === Infinity ? part : `${part}, offset ${offset}, limit ${limit}`
+}
+
+/** Rows `start` to `stop` of files that follow each other. */
+async function loadRows<Item>(
+  files: readonly string[],
+  fields: readonly string[],
+  start: number,
+  stop: number,
+  signal?: AbortSignal,
+): Promise<Item[]> {
+  if (stop <= start) return []
+  if (files.length === 1) return loadItems<Item>(files[0]!, { fields, offset: start, limit: stop - start, signal })
+  const rows: Item[] = []
+  for (const file of files) {
+    if (rows.length >= stop) break
+    rows.push(...(await loadItems<Item>(file, { fields, limit: stop - rows.length, signal })))
+  }
+  return rows.slice(start)
+}
+
+function asObject(source: DataSource, { task }: LoadSourceOptions): AnySource {
+  if (typeof source !== 'string') {
+    const both: AnySource = source
+    if ((both.file === undefined) === (both.hub === undefined))
+      throw new MagrpoError('ERR_ARGUMENT', `Expected either file or hub but received ${JSON.stringify(source)}.`)
+    return both
+  }
+  if (source.startsWith('hub:')) {
+    const [hub, revision] = source.slice(4).split('@') as [string, string?]
+    return { hub, revision }
+  }
+  if (task !== undefined && Object.hasOwn(publishedData[task].splits, source))
+    return { hub: publishedData[task].hub, split: source }
+  return { file: source }
+}
+
+/** The parts that a split's text stands for: one, or several of which the data set has one. */
+function splitSlices(split: string | undefined, { task, part }: LoadSourceOptions): [SplitSlice, ...SplitSlice[]] {
+  if (split === undefined) return [{ name: undefined, start: 0, stop: Infinity }]
+  const named: PublishedData['splits'] = task === undefined ? {} : publishedData[task].splits
+  if (!Object.hasOwn(named, split)) {
+    const near = /\[/.test(split) ? undefined : nearest(split, Object.keys(named))
+    if (near !== undefined && split.startsWith('paper'))
+      throw new MagrpoError('ERR_ARGUMENT', `There is no split ${JSON.stringify(split)}; did you mean "${near}"?`)
+    return [parseSplit(split)]
+  }
+  const texts = named[split]![part]
+  if (texts === undefined)
+    throw new MagrpoError(
+      'ERR_ARGUMENT',
+      `The split "${split}" of task "${task}" has held-out items only; use it for heldOut, and another one for train.`,
+    )
+  return texts.map(parseSplit) as [SplitSlice, ...SplitSlice[]]
+}
