@@ -19,10 +19,27 @@ export const libUrl = (path: string): string => new URL(`../../lib/${path}`, imp
  * @param args what the program finds in `process.argv` from 2 on
  * @param onOutput called with all of stdout so far, and the process
  */
-export function runProgram(
+export async function runProgram(
   source: string,
   args: readonly string[] = [],
   onOutput: (stdout: string, child: ChildProcess) => void = () => {},
+): Promise<Ended> {
+  while (running.size >= atOnce) await Promise.race(running).catch(() => {})
+  const ended = start(source, args, onOutput)
+  running.add(ended)
+  const forget = () => running.delete(ended)
+  ended.then(forget, forget)
+  return ended
+}
+
+/** ava starts all tests of a file together; each process has a compiler, libtorch and two threads of its own. */
+const atOnce = 2
+const running = new Set<Promise<unknown>>()
+
+function start(
+  source: string,
+  args: readonly string[],
+  onOutput: (stdout: string, child: ChildProcess) => void,
 ): Promise<Ended> {
   const prelude = `const lib = (path) => import(${JSON.stringify(libUrl(''))} + path)\n`
   const node = [`--import=${import.meta.resolve('tsx')}`, '--input-type=module', '--expose-gc', '-e', prelude + source]
