@@ -6,7 +6,7 @@ import { completionMetrics, onlyFinite, rewardMetrics, withPrefix } from './metr
 import { checkAgents, type Players } from './players.ts'
 import { checkSampling, resolveSampling } from './resolve-options.ts'
 import { type RolloutPlan, rollOut } from './rollout.ts'
-import type { RolloutNode } from './rollout-tree.ts'
+import { jointOf, type RolloutNode } from './rollout-tree.ts'
 import { sampleRows } from './sample-rows.ts'
 import { mean, standardError } from './statistics.ts'
 import type { EvalReport, Metrics, SampleRow } from './types.ts'
@@ -63,7 +63,9 @@ export async function evaluatePlayers<Item>(
       done += items
       settings.onProgress?.(done, total)
     })
-    Object.assign(metrics, withPrefix(phase === 'eval' ? 'eval/' : 'eval/greedy/', describe(nodes, names)))
+    const prefix = phase === 'eval' ? 'eval/' : 'eval/greedy/'
+    Object.assign(metrics, withPrefix(prefix, describe(nodes, names)))
+    Object.assign(metrics, withPrefix(`${prefix}task/`, await examine(plan, nodes)))
     const shown = nodes.filter(({ slot }) => slot < (settings.logSamples ?? 1))
     rows.push(...shown.flatMap((node) => sampleRows(node, null, { step: index, phase, agents: names })))
   }
@@ -133,6 +135,25 @@ async function rollOutAll<Item>(
     onItems(chosen.length)
   }
   return nodes
+}
+
+/** What the task says of all that was sampled, the last turn of each branch. */
+async function examine<Item>(plan: RolloutPlan<Item>, nodes: readonly RolloutNode[]): Promise<Metrics> {
+  const { task, items, signal = new AbortController().signal } = plan
+  if (!task.examine) return {}
+  const evaluated = nodes.flatMap((node) =>
+    node.joints
+      .filter(({ child }) => child === null)
+      .map((action) => ({ item: items[node.item]!, joint: jointOf(node, action), reward: action.reward })),
+  )
+  return task.examine(evaluated, { signal }).catch((cause: unknown) => {
+    signal.throwIfAborted()
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new MagrpoError('ERR_TASK', `examine of task '${task.name}' threw: ${why}`, {
+      details: { task: task.name },
+      cause,
+    })
+  })
 }
 
 function describe(nodes: readonly RolloutNode[], agents: readonly string[]): Metrics {

@@ -155,7 +155,7 @@ export interface SampleRow {
 export interface StepReport {
   /** Counted from 1: so many steps are done. */
   index: number
-  /** `reward/…`, `train/…`, `policy/…`, `completion/…`, `task/…`; see `metrics.ts` for each name. */
+  /** `reward/…`, `train/…`, `policy/…`, `critic/…`, `completion/…`, `task/…`; see `metrics.ts` for each name. */
   metrics: Metrics
   /** `time/…` in seconds and rates, `memory/…` in bytes: what no two runs share. */
   timings: Metrics
