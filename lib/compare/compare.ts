@@ -11,9 +11,16 @@ import { columnMeter } from './columns.ts'
 import type { CompareConfig, MethodConfig } from './config.ts'
 import { ComparisonFolder, comparisonFiles } from './folder.ts'
 import { findTeam, loadPlayers, type OpenTeamContext } from './open-team.ts'
-import { cutName, type PlayContext, playMethod, timeMethod } from './play-method.ts'
+import { type PlayContext, playMethod, timeMethod } from './play-method.ts'
 import { summarize } from './summarize.ts'
-import type { Comparison, ComparisonAbout, ComparisonSample, ComparisonTiming, MethodAbout } from './types.ts'
+import {
+  type Comparison,
+  type ComparisonAbout,
+  type ComparisonSample,
+  type ComparisonTiming,
+  cutName,
+  type MethodAbout,
+} from './types.ts'
 
 /** What {@link compare} may be told. */
 export interface CompareOptions {

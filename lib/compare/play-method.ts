@@ -6,7 +6,7 @@ import type { SampleRow } from '../rl/types.ts'
 import type { Joint, Task } from '../tasks/types.ts'
 import type { ColumnMeter, Outcome } from './columns.ts'
 import type { CompareConfig, MethodConfig } from './config.ts'
-import type { ComparisonSample, ComparisonTiming, SaidText } from './types.ts'
+import { type ComparisonSample, type ComparisonTiming, cutName, type SaidText } from './types.ts'
 
 /** What playing a method needs. */
 export interface PlayContext {
@@ -17,9 +17,6 @@ export interface PlayContext {
   signal?: AbortSignal
   onProgress(done: number, total: number): void
 }
-
-/** Name of the row that scores a single model's answers as cut by the task's fallback. */
-export const cutName = (method: string) => `${method}, cut`
 
 /** A row without what is measured on it. */
 type Scored = Omit<ComparisonSample, 'columns' | 'passed'>

@@ -1,6 +1,6 @@
 /** The tables of a comparison as cells, for every way of showing them. */
 import type { Estimate } from './statistics.ts'
-import type { Column, Comparison, MethodSummary } from './types.ts'
+import { type Column, type Comparison, cutName, type MethodSummary } from './types.ts'
 
 /** A table of texts; the first column names the row. */
 export interface TextTable {
@@ -75,14 +75,18 @@ export function notesOf({ about, methods }: Comparison): string[] {
   return [
     `Task ${about.task}: ${items} ${which}, ${samples} joint ${samples === 1 ? 'completion' : 'completions'} each, ` +
       `${seeds.length === 1 ? 'seed' : 'seeds'} ${seeds.join(', ')}; ${spread}.`,
-    ...(isPercent ? ['Scores are % of the maximum; components are ungated, the return is the task’s own reward.'] : []),
+    ...(isPercent
+      ? [
+          `Scores are % of the maximum; the return is the task’s own reward${kind === 'writing' ? ', components are ungated' : ''}.`,
+        ]
+      : []),
     ...(timedItems > 0
       ? [
           `Speed (tokens of all agents a second) and response time: generation alone, ${timedItems} items one at a time, on this machine; ` +
             'agents of a round answer in one batch, rounds and turns add up.',
         ]
       : []),
-    ...methods.filter(({ divided }) => divided !== null).map((method) => dividedNote(method, methods)),
+    ...methods.filter((method) => isDividing(method, methods)).map((method) => dividedNote(method, methods)),
     ...about.methods
       .filter(({ turns }) => turns > 1)
       .map(({ name, turns }) => `${name}: ${turns} turns, scores averaged over turns, pass@k of the last.`),
@@ -93,8 +97,13 @@ export function notesOf({ about, methods }: Comparison): string[] {
   ]
 }
 
+/** Whether there is something to say: answers of code tasks, say, can always be taken. */
+function isDividing({ name, divided }: MethodSummary, methods: readonly MethodSummary[]): boolean {
+  return divided !== null && (divided.mean < 1 || methods.some((other) => other.name === cutName(name)))
+}
+
 function dividedNote({ name, divided }: MethodSummary, methods: readonly MethodSummary[]): string {
-  const cut = methods.find((other) => other.name === `${name}, cut`)
+  const cut = methods.find((other) => other.name === cutName(name))
   const share = `${name}: ${(100 * divided!.mean).toFixed(1)} % of the answers could be taken apart as asked`
   return cut ? `${share}; the row “${cut.name}” cuts the others in the wanted proportion.` : `${share}.`
 }

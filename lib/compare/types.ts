@@ -52,6 +52,9 @@ export interface SaidText {
   finish: 'stop' | 'length'
 }
 
+/** Name of the row that scores a single model's answers as cut by the task's fallback. */
+export const cutName = (method: string) => `${method}, cut`
+
 /** One line of `timings.jsonl`: one item generated alone, see {@link Comparison.about}. */
 export interface ComparisonTiming {
   method: string
