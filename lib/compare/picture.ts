@@ -97,21 +97,26 @@ function drawPanel(panel: Panel, methods: readonly MethodSummary[], left: number
         label,
         bar('track', left + panelWidth),
         bar(row === best ? 'best' : 'bar', place(value.mean)),
-        ...interval(value, y + 4, place),
+        ...interval(value, y + 4, place, panel.full),
       ]
     }),
   ]
 }
 
-function interval({ mean, half }: Estimate, y: number, place: (value: number) => number): string[] {
+/** A line from end to end of an interval; an end beyond the panel has no cap. */
+function interval({ mean, half }: Estimate, y: number, place: (value: number) => number, full: number): string[] {
   if (half === null || half === 0) return []
-  const [from, to] = [place(mean - half), place(mean + half)].map(round)
-  return [`<path class="interval" fill="none" d="M${from} ${y}H${to}M${from} ${y - 3}v6M${to} ${y - 3}v6"/>`]
+  const ends = [mean - half, mean + half]
+  const [from, to] = ends.map((end) => round(place(end)))
+  const caps = ends.filter((end) => end >= 0 && end <= full).map((end) => `M${round(place(end))} ${y - 3}v6`)
+  return [`<path class="interval" fill="none" d="M${from} ${y}H${to}${caps.join('')}"/>`]
 }
 
 function footnote({ about: { items, samples, seeds } }: Comparison): string {
-  const spread = seeds.length > 1 ? 'lines: 95 % interval over seeds' : 'one seed'
-  return `${items} items, ${samples} joint completions each, ${seeds.length} ${seeds.length === 1 ? 'seed' : 'seeds'}; ${spread}`
+  const number = (count: number, word: string) => `${count} ${word}${count === 1 ? '' : 's'}`
+  const spread = seeds.length > 1 ? '; lines: 95 % interval over seeds' : ''
+  const size = [number(items, 'item'), `${number(samples, 'joint completion')} each`, number(seeds.length, 'seed')]
+  return `${size.join(', ')}${spread}; green: highest mean`
 }
 
 const round = (value: number) => Math.round(10 * value) / 10
