@@ -30,6 +30,8 @@ const teamSchema = section({
   agents: z.array(text).min(1).optional(),
   model: text.optional(),
   models: z.union([z.array(text).min(1), z.record(text, text)]).optional(),
+  sharedWeights: z.boolean().optional(),
+  critic: text.optional(),
   dtype: choice(['auto', 'float32', 'bfloat16']).default('auto'),
   device: z
     .string()

@@ -61,7 +61,7 @@ function checkCritics(team: Team, { name }: Algorithm): ConfigIssue[] {
     if (whole) {
       const message =
         `expected ${expected} for ${name}, received none; critics are made by themselves only over the models of adapters, ` +
-        `and all weights of '${whole.name}' are trained. Give Team.of critics over models of their own` +
+        `and all weights of '${whole.name}' are trained. Give Team.of critics over models of their own (team.critic in a configuration)` +
         (name === 'maac' ? '' : ", or use placement 'shared'")
       issues.push({ path, message })
     }

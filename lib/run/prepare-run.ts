@@ -55,7 +55,7 @@ export async function prepareRun(config: RunConfig, options: PrepareRunOptions =
     const task = await loadTask(config.task, { log: options.onWarning })
     undo.push(() => task.dispose?.())
     const onModel = (source: string) => onProgress?.(`loading ${source}`)
-    const loaded = await loadTeam(config.team, task.agents, config.seed, { signal, onModel })
+    const loaded = await loadTeam(config.team, task.agents, config.seed, { signal, algorithm, onModel })
     undo.push(loaded.dispose)
     await folder.writeJson(runFiles.environment, { ...environment, native: await nativeFacts(loaded) })
     const { train } = await import('../rl/train.ts')

@@ -1,0 +1,88 @@
+import test, { type ExecutionContext } from 'ava'
+import { resolveConfig } from '../../lib/config/load.ts'
+import { ConfigError } from '../../lib/errors.ts'
+import { grpo, iac, maac, magrpo } from '../../lib/rl/algorithms.ts'
+import { playersOf } from '../../lib/rl/policy-engine.ts'
+import { type LoadedTeam, loadTeam } from '../../lib/run/load-team.ts'
+import { skip, storiesModel } from '../support/fixtures.ts'
+
+const names = ['left', 'right']
+const full = { adapter: 'full' }
+
+/** Loads a team of the stories model with settings of its own. */
+async function withTeam(
+  t: ExecutionContext,
+  settings: Record<string, unknown>,
+  algorithm: ReturnType<typeof magrpo>,
+  work: (loaded: LoadedTeam) => void | Promise<void>,
+): Promise<void> {
+  const model = storiesModel()
+  if (model === undefined) return skip(t, 'stories260K')
+  const critic = settings.critic === true ? { critic: model } : {}
+  const { team } = resolveConfig({
+    team: { model, device: 'cpu', ...settings, ...critic },
+    task: 'story',
+    optimizer: { learningRate: 1 },
+    steps: 1,
+  })
+  const loaded = await loadTeam(team, names, 0, { algorithm })
+  try {
+    await work(loaded)
+  } finally {
+    await loaded.dispose()
+  }
+}
+
+test.serial('full weights with a KL penalty: a frozen copy for each agent', async (t) => {
+  await withTeam(t, full, magrpo({ kl: {} }), ({ team, models }) => {
+    t.is(models.length, 4)
+    for (const { policy, reference } of team.agents) {
+      t.is(reference!.kind, 'base')
+      t.not(reference!.model, policy.model)
+    }
+    t.deepEqual(playersOf(team).support.check(magrpo({ kl: {} })), [])
+  })
+  await withTeam(t, full, magrpo(), ({ models }) => void t.is(models.length, 2))
+})
+
+test.serial('adapters with a KL penalty: no second copy', async (t) => {
+  await withTeam(t, {}, magrpo({ kl: {} }), async ({ team, models }) => {
+    t.is(models.length, 1)
+    const { references } = await playersOf(team).support.prepare(magrpo({ kl: {} }))
+    t.deepEqual(references, [2, 2])
+  })
+})
+
+test.serial('shared weights: one policy for all agents', async (t) => {
+  for (const settings of [{ sharedWeights: true }, { sharedWeights: true, ...full }]) {
+    await withTeam(t, settings, magrpo({ kl: {} }), ({ team, models }) => {
+      t.is(team.policies.length, 1)
+      t.is(models.length, 'adapter' in settings ? 2 : 1)
+    })
+  }
+  const two = { model: undefined, models: ['a', 'b'], sharedWeights: true }
+  await t.throwsAsync(
+    withTeam(t, two, magrpo(), () => {}),
+    { instanceOf: ConfigError, message: /team.models: expected one model/ },
+  )
+})
+
+test.serial('critics over a model of their own', async (t) => {
+  for (const [settings, algorithm, critics, models] of [
+    [{ critic: true }, maac(), 1, 1],
+    [{ critic: true }, iac(), 2, 1],
+    [{ critic: true, ...full }, maac(), 1, 3],
+    [{ critic: true, ...full }, iac(), 2, 4],
+    [full, iac({ critic: { placement: 'shared' } }), 0, 2],
+  ] as const) {
+    await withTeam(t, settings, algorithm, async (loaded) => {
+      t.is(loaded.team.critics.length, critics)
+      t.is(loaded.models.length, models)
+      t.deepEqual(playersOf(loaded.team).support.check(algorithm), [])
+    })
+  }
+  await t.throwsAsync(
+    withTeam(t, { critic: true }, grpo(), () => {}),
+    { instanceOf: ConfigError, message: /team.critic: .* but it is grpo/ },
+  )
+})
