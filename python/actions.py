@@ -2,7 +2,9 @@
 import importlib
 
 import asserts
+import cooperation
 import diagnosis
+import experiments
 import programs
 import published
 from asserts import Board, Stop
@@ -184,6 +186,8 @@ def code_action(request, runner):
     """Facts and, where the rules go that far, test results of a joint completion."""
     strict = request["rules"] == "strict"
     facts = strict_facts(request) if strict else paper_facts(request)
+    has_team = request["aux"] is not None
+    facts["cooperation"] = cooperation.detect(request["aux"], request["main"], request["entryPoint"]) if has_team else None
     reply = {"facts": facts, "tests": None}
     if request["test"] is not None and facts["structureMain"] and facts["syntax"]:
         if strict:
@@ -200,4 +204,20 @@ def diagnose_action(request, runner):
     return diagnosis.diagnose(request, facts["program"])
 
 
-by_name = {"tests": tests_action, "code": code_action, "diagnose": diagnose_action}
+def cooperation_action(request, _runner):
+    """How the entry points of joint completions use the helper; nothing is run."""
+    return [cooperation.detect(each["aux"], each["main"], each["entryPoint"]) for each in request["programs"]]
+
+
+def experiment_action(request, runner):
+    """Test results of a joint completion with another aux in place of agent 1's."""
+    return experiments.experiment(request, runner, run_tests)
+
+
+by_name = {
+    "tests": tests_action,
+    "code": code_action,
+    "diagnose": diagnose_action,
+    "cooperation": cooperation_action,
+    "experiment": experiment_action,
+}

@@ -1,5 +1,6 @@
 import { DisposedError, MagrpoError, SandboxError } from '../errors.ts'
 import { bubblewrapCommand, findBubblewrap, findPython, processCommand, type WorkerCommand } from './command.ts'
+import type { CooperationProgram, CooperationReading, ExperimentReport, ExperimentRequest } from './cooperation.ts'
 import { onAbort } from './on-abort.ts'
 import type {
   CodeDiagnosis,
@@ -162,6 +163,28 @@ export class PythonSandbox {
     return { aux, main: missing, error, callsAux: false, misuse: [], wrapper: false, asserts: [] }
   }
 
+  /** How entry points use their helpers: one reading a program, without running any. Rejects as {@link runTests} does. */
+  async readCooperation(
+    programs: readonly CooperationProgram[],
+    options: { limits?: Partial<SandboxLimits>; signal?: AbortSignal } = {},
+  ): Promise<CooperationReading[]> {
+    if (programs.length === 0) return []
+    const reply = await this.#run({ action: 'cooperation', programs }, options.limits, options.signal)
+    if (!reply.died) return reply.reply as CooperationReading[]
+    // One of them is too large to be read: it must not take the others with it.
+    if (programs.length === 1) return [{ primary: 'other', labels: ['other'], features: null }]
+    return (await Promise.all(programs.map((program) => this.readCooperation([program], options)))).flat()
+  }
+
+  /** Runs the tests of a joint completion with another aux in place of agent 1's. Rejects as {@link runTests} does. */
+  async experiment(request: ExperimentRequest): Promise<ExperimentReport> {
+    const { signal, limits, ...rest } = request
+    const reply = await this.#run({ action: 'experiment', ...rest }, limits, signal)
+    if (reply.died) return { tests: deadReport(reply.died), counts: null }
+    const report = reply.reply as ExperimentReport
+    return { ...report, tests: report.tests && checkedReport(report.tests, request.test) }
+  }
+
   /** Ends all workers; what is still running rejects with `ERR_DISPOSED`. Nothing is left behind. Calling it twice is fine. */
   async dispose(): Promise<void> {
     this.#isDisposed = true
@@ -180,7 +203,7 @@ export class PythonSandbox {
     const reply = await this.#run({ action: 'code', ...rest }, limits, signal)
     if (!reply.died) return reply.reply as CodeReport
     const nothing = { structureAux: false, structureMain: false, syntax: false, hasAux: false, usesAux: false }
-    const facts = { ...nothing, wrapper: false, ignoresAux: false, program: '', prelude: '' }
+    const facts = { ...nothing, wrapper: false, ignoresAux: false, program: '', prelude: '', cooperation: null }
     if (request.test === null) return { facts, tests: null }
     // The judge went down, in its tests as a rule: what can be seen without running anything still counts.
     const seen = await this.#run({ action: 'code', ...rest, test: null }, limits, signal)

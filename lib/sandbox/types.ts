@@ -1,3 +1,5 @@
+import type { CooperationReading } from './cooperation.ts'
+
 /** Limits of one program. All are per program unless they say otherwise. */
 export interface SandboxLimits {
   /** CPU seconds of one test (of one call, outside tests). Defaults to `4`. */
@@ -125,6 +127,8 @@ export interface ProgramFacts {
   program: string
   /** What of it comes from the prompt (imports, helper functions). */
   prelude: string
+  /** How the entry point uses the helper, by either set of rules; nothing where one agent writes everything. */
+  cooperation?: CooperationReading | null
 }
 
 /** What {@link PythonSandbox.analyze} and {@link PythonSandbox.runCode} look at. */
