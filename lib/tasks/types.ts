@@ -39,6 +39,13 @@ export interface TaskContext {
   signal: AbortSignal
 }
 
+/** A joint completion of an evaluation: with several turns, the last of its branch. */
+export interface EvaluatedJoint<Item> {
+  item: Item
+  joint: Joint
+  reward: number
+}
+
 /** What a transition returns to go on: one next prompt an agent. */
 export interface TurnFeedback {
   prompts: (string | ChatMessage[])[]
@@ -67,6 +74,11 @@ export interface TaskParts<Item = unknown> {
   ): 'stop' | TurnFeedback | Promise<'stop' | TurnFeedback>
   /** Further numbers to log for a joint completion. */
   metrics?(item: Item, joint: Joint): Record<string, number>
+  /**
+   * Looks at all that an evaluation has sampled, for what costs too much to be asked of every sample in training. Its
+   * numbers are reported as those of `metrics` are.
+   */
+  examine?(evaluated: readonly EvaluatedJoint<Item>[], context: TaskContext): Promise<Record<string, number>>
   /** Upper bound of `reward`, where there is one (for reports). */
   maxReward?: number
   /** Lower bound of `reward`, where there is one (to see settings that cannot work). */

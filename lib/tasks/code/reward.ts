@@ -49,6 +49,8 @@ export interface CodeReward {
   report(item: CodeItem, texts: readonly string[], signal?: AbortSignal): Promise<CodeReport>
   /** What feedback says of the program beside its test results, by the rules of the reward. Rejects as {@link score} does. */
   diagnose(item: CodeItem, texts: readonly string[], signal?: AbortSignal): Promise<CodeDiagnosis>
+  /** The sandbox that programs run in; it is started if need be. */
+  sandbox(): Promise<PythonSandbox>
   /** Ends the sandbox, if this reward started it. */
   dispose(): Promise<void>
 }
@@ -122,6 +124,7 @@ export function createCodeReward(options: CodeRewardOptions = {}): CodeReward {
       const request = requestOf(item, texts)
       return (await sandboxOf()).diagnose({ rules, ...request, limits, signal })
     },
+    sandbox: sandboxOf,
     async dispose() {
       const sandbox = await started?.catch(() => undefined)
       started = undefined

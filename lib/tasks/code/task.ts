@@ -1,9 +1,10 @@
 import { MagrpoError } from '../../errors.ts'
 import { defineTask } from '../define-task.ts'
-import type { Task } from '../types.ts'
+import type { Joint, Task } from '../types.ts'
+import { CooperationMemory, cooperationReport, cooperationReportMetrics } from './cooperation-report.ts'
 import { type CodeItem, checkCodeItem } from './item.ts'
 import { codePrompt, noParametersPrompt, parametersOf } from './prompts.ts'
-import { type CodeRewardOptions, createCodeReward } from './reward.ts'
+import { type CodeRewardOptions, createCodeReward, scoreOf } from './reward.ts'
 import { codeTransition, type FeedbackOptions } from './transition.ts'
 
 /** Options of {@link codeTask}. */
@@ -25,6 +26,11 @@ export interface CodeTaskOptions extends CodeRewardOptions, FeedbackOptions {
   rewardScale?: number
   /** Added to the scaled total; `-4` makes full marks 0, as in the published multi-turn experiments. Defaults to `0`. */
   rewardShift?: number
+  /**
+   * Most samples of an evaluation that are run again with other helpers, to see what the helper is good for; see
+   * `cooperationReport`. Defaults to `16`; `0` runs none.
+   */
+  experiments?: number
 }
 
 /** A turn whose mean total, before scale and shift, is above it ends its episode: all but full marks (published: 3.8 and 2.0). */
@@ -33,7 +39,8 @@ export const finishedAbove = { team: 3.8, single: 2 }
 /**
  * A task of problems of the HumanEval form, scored by {@link createCodeReward}. The sandbox starts at the first reward and
  * ends with the task's `dispose()`. With several turns (the algorithm's `turns`) the agents revise after feedback, see
- * {@link codeTransition}.
+ * {@link codeTransition}. Teams of two have the shares of cooperation schemes as metrics (`cooperation/...`), and evaluations
+ * run some samples with other helpers; see `docs/cooperation.md`.
  *
  * @throws MagrpoError `ERR_DATA` naming the problem and the field that is missing; `ERR_ARGUMENT` for an option out of range
  */
@@ -49,6 +56,17 @@ export function codeTask(options: CodeTaskOptions): Task<CodeItem> {
   const reward = createCodeReward(options)
   const processed = (total: number) => total * rewardScale + rewardShift
   const isProcessed = rewardScale !== 1 || rewardShift !== 0
+  const readings = new CooperationMemory()
+  const textsOf = (joint: Joint) => joint.map((completion) => completion.text)
+  const metrics = (item: CodeItem, joint: Joint) => readings.metrics(item.entry_point, textsOf(joint))
+  const examine: Task<CodeItem>['examine'] = async (evaluated, { signal }) => {
+    const teams = evaluated.filter(({ joint }) => joint.length > 1)
+    if (options.experiments === 0 || teams.length === 0) return {}
+    const samples = teams.map(({ item, joint }) => ({ item, texts: textsOf(joint) }))
+    const sandbox = await reward.sandbox()
+    const { experiments } = options
+    return cooperationReportMetrics(await cooperationReport(samples, { sandbox, experiments, signal }))
+  }
   return defineTask<CodeItem>({
     name,
     agents: agents === 1 ? ['main'] : ['aux', 'main'],
@@ -59,11 +77,14 @@ export function codeTask(options: CodeTaskOptions): Task<CodeItem> {
         ? noParametersPrompt
         : codePrompt(item, agent, agents),
     async reward(item, joint, { signal }) {
-      const texts = joint.map((completion) => completion.text)
-      const { total, parts } = await reward.score(item, texts, signal)
+      const texts = textsOf(joint)
+      const report = await reward.report(item, texts, signal)
+      readings.note(item.entry_point, texts, report.facts.cooperation)
+      const { total, parts } = scoreOf(report)
       return isProcessed ? { total: processed(total), parts: { ...parts, raw: total } } : { total, parts }
     },
     transition: codeTransition(reward, agents, options),
+    ...(agents === 2 && { metrics, examine }),
     maxReward: processed(reward.maxReward(agents)),
     minReward: processed(0),
     defaults: {
