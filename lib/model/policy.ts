@@ -1,11 +1,12 @@
 /** What is sampled and trained: a model's weights, an adapter over them, or the bare base. */
+import { join } from 'node:path'
 import { DisposedError, MagrpoError } from '../errors.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { type AdapterSettings, allProjections, readAdapter, writeAdapter } from './adapter.ts'
 import { accumulateBatch, type BatchOptions, generateBatch, scoreBatch, type TokenEvent } from './batch.ts'
 import type { Model } from './model.ts'
-import { readSafetensorsHeader, toNativeSource } from './safetensors.ts'
+import { readSafetensorsHeader, safetensorsHeader, toNativeSource } from './safetensors.ts'
 import { writeModelFolder } from './save.ts'
 import type {
   Generation,
@@ -214,6 +215,19 @@ export class Policy {
     await callNative(async () => this.#trainable('attachValueHead').attachValueHead(settings))
   }
 
+  /**
+   * Gives the policy the value head that {@link save} wrote to a folder.
+   *
+   * @throws ModelFormatError `ERR_MODEL_FORMAT` if the file is broken or of another shape; Node's error if there is none
+   */
+  async loadValueHead(folder: string): Promise<void> {
+    const file = join(folder, 'value_head.safetensors')
+    const sources = (await readSafetensorsHeader(file)).map(toNativeSource)
+    const hiddenSize = sources.find(({ name }) => name === 'value_head.hidden.bias')?.shape[0]
+    await this.attachValueHead({ hiddenSize })
+    await callNative(async () => this.#trainable('loadValueHead').readTensors('valueHead', sources))
+  }
+
   /** Drops the accumulated gradient. */
   async zeroGrad(): Promise<void> {
     if (this.native !== null) await callNative(async () => this.native?.zeroGrad())
@@ -221,7 +235,8 @@ export class Policy {
 
   /**
    * Writes the policy to a folder: an adapter in PEFT's layout, weights in Hugging Face layout with configuration and
-   * tokenizer. `transformers` and `peft` open the result.
+   * tokenizer. `transformers` and `peft` open the result. A value head goes into a file of its own, `value_head.safetensors`,
+   * which they leave alone.
    *
    * @throws MagrpoError `ERR_RUN` where the folder cannot be written
    */
@@ -229,6 +244,11 @@ export class Policy {
     const { native } = this
     if (this.#adapter !== null && native !== null) await writeAdapter(folder, native, this.#adapter, this.model)
     else await writeModelFolder(folder, this.model, native)
+    const head = native?.tensors('valueHead') ?? []
+    if (head.length > 0)
+      await callNative(async () =>
+        native?.writeTensors('valueHead', join(folder, 'value_head.safetensors'), safetensorsHeader(head, {})),
+      )
   }
 
   /** Frees the policy once running calls have ended; idempotent. The model stays. */
