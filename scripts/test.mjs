@@ -10,6 +10,7 @@ import readline from 'node:readline'
 import { parseArgs } from 'node:util'
 import { build } from './setup/addon.mjs'
 import { capture, listFiles, packageRoot as root, SetupError } from './setup/common.mjs'
+import { withLock } from './setup/lock.mjs'
 import { main as setup } from './setup.mjs'
 import { parseSummary, summaryLine, tapReader } from './test/tap.mjs'
 
@@ -38,8 +39,10 @@ function run(command, args, onLine) {
 async function runNativeTests() {
   if (listFiles(root, 'native/test').every((file) => !file.endsWith('.cc'))) return
   print('\nC++ tests')
+  const log = (line) => process.stderr.write(`  ${line}\n`)
   try {
-    await buildNativeTests()
+    // One ninja at a time in a build folder.
+    await withLock({ root, log }, () => buildNativeTests(log))
   } catch (error) {
     if (!(error instanceof SetupError)) throw error
     return fail(`the C++ test program could not be built\n${error.message}`)
@@ -55,13 +58,12 @@ async function runNativeTests() {
   if (problem !== null && !counts?.failed) fail(`the C++ test program ended with ${problem}`)
 }
 
-async function buildNativeTests() {
+async function buildNativeTests(log) {
   const cache = path.join(root, 'build/CMakeCache.txt')
   if (!/^MAGRPO_TESTS:BOOL=ON$/m.test(existsSync(cache) ? readFileSync(cache, 'utf8') : '')) {
     const { ok, stderr } = capture('cmake', ['-DMAGRPO_TESTS=ON', path.join(root, 'build')])
     if (!ok) throw new SetupError(stderr)
   }
-  const log = (line) => process.stderr.write(`  ${line}\n`)
   await build({ root, env: process.env, target: 'magrpo_test', log })
 }
 
