@@ -108,7 +108,7 @@ for (const name of cases) {
       const [beta1, beta2] = betas
       const result = await policy.step({ learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm })
       const expected = gradNorms[i] ?? Number.NaN
-      t.true(Math.abs(result.gradNorm - expected) <= 3e-4 * expected, `step ${i}: ${result.gradNorm} for ${expected}`)
+      t.true(Math.abs(result.gradNorm - expected) <= 1e-4 * expected, `step ${i}: ${result.gradNorm} for ${expected}`)
     }
     const weights = await policyTensors(policy, 'weights')
     for (const [tensor, summary] of Object.entries(weightsAfter)) {
@@ -116,7 +116,7 @@ for (const name of cases) {
     }
     const scores = await scoresOf(model, golden.groups, policy)
     scoresAfter.forEach((score, i) => {
-      closeTo(t, scores[i]?.logProbs ?? [], score.logProbs, 1e-3, `log-probs after the steps, completion ${i}`)
+      closeTo(t, scores[i]?.logProbs ?? [], score.logProbs, 2e-4, `log-probs after the steps, completion ${i}`)
     })
   })
 
