@@ -70,13 +70,20 @@ export function pythonReward<Item = unknown>(settings: PythonRewardSettings): Py
 
 /**
  * A task whose reward is replaced by a Python function; bounds of the old reward go with it, prompts, feedback and metrics stay.
+ * The file is loaded at once, so that what is wrong with it shows before anything is trained.
  */
-export function withPythonReward<Item>(task: Task<Item>, settings: PythonRewardSettings): Task<Item> {
-  const { reward, dispose } = pythonReward<Item>(settings)
+export async function withPythonReward<Item>(task: Task<Item>, settings: PythonRewardSettings): Promise<Task<Item>> {
+  const { reward, start, dispose } = pythonReward<Item>(settings)
   const { maxReward: _max, minReward: _min, defaults, ...rest } = task
   const { terminationThreshold: _threshold, ...sampling } = defaults ?? {}
   const disposeBoth = async () => {
     await Promise.all([dispose(), task.dispose?.()])
+  }
+  try {
+    await start()
+  } catch (error) {
+    await disposeBoth()
+    throw error
   }
   return { ...rest, defaults: sampling, reward, dispose: disposeBoth }
 }
