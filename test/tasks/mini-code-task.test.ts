@@ -38,7 +38,7 @@ test('a program passes if both agents follow one convention, and fails if they d
   t.teardown(() => sandbox.dispose())
   const task = miniCode({ sandbox })
   const { train, heldOut } = miniCodeProblems()
-  const items = [...train.filter((_, i) => i % 900 === 0), ...heldOut.filter((_, i) => i % 100 === 0)]
+  const items = [...train.filter((_, i) => i % 2500 === 0), ...heldOut.filter((_, i) => i % 150 === 0)]
   await Promise.all(
     items.flatMap((item) =>
       conventions.flatMap((a) =>
@@ -103,8 +103,8 @@ test('a program without tests or with one failed assert does not pass', async (t
 test('both agents see the problem and which function is theirs', (t) => {
   const task = miniCode({ train: 3, heldOut: 2 })
   const item = { ...task.items[0]!, prompt: 'def solve(xs):\n    """Return x."""\n' }
-  t.is(task.observe(item, 0, []), 'def solve(xs):\n    """Return x."""\n# aux\n')
-  t.is(task.observe(item, 1, []), 'def solve(xs):\n    """Return x."""\n# main\n')
+  t.is(task.observe(item, 0, []), 'def solve(xs):\n    """Return x."""\n# write aux\n')
+  t.is(task.observe(item, 1, []), 'def solve(xs):\n    """Return x."""\n# write solve\n')
   t.is(task.items.length, 3)
   t.deepEqual(task.heldOut, miniCodeProblems().validation.slice(0, 2))
   t.deepEqual(miniCode({ evaluateOn: 'held-out' }).heldOut, miniCodeProblems().heldOut)

@@ -9,7 +9,9 @@ export function humanEvalPrompt(problem: Problem): string {
   return `def solve(xs):\n    """Return ${describe(problem)}."""\n`
 }
 
+const functions = ['aux', 'solve']
+
 /** The prompt of one agent: the problem, then a comment that says which function to write. */
 export function agentPrompt(prompt: string, agent: number): string {
-  return `${prompt}# ${agents[agent]}\n`
+  return `${prompt}# write ${functions[agent]}\n`
 }

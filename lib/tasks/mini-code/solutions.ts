@@ -3,7 +3,7 @@
  * Every entry point calls the helper and fails with a helper of any other convention.
  */
 import type { Problem } from './grammar.ts'
-import { seededRandom } from './random.ts'
+import { seededRandom, shuffled } from './random.ts'
 
 /** What `aux` does: tests an element, transforms an element, filters and transforms a list, or folds a list. */
 export const conventions = ['predicate', 'transformation', 'list', 'fold'] as const
@@ -11,32 +11,37 @@ export const conventions = ['predicate', 'transformation', 'list', 'fold'] as co
 /** One of {@link conventions}. */
 export type Convention = (typeof conventions)[number]
 
-/** Agent 1's function, `aux`, under a convention. */
-export function auxSolution({ predicate, transformation, fold }: Problem, convention: Convention): string {
-  switch (convention) {
-    case 'predicate':
-      return define('aux', 'x', predicate.code)
-    case 'transformation':
-      return define('aux', 'x', transformation.code)
-    case 'list':
-      return define('aux', 'xs', comprehension(transformation.code, predicate.code))
-    case 'fold':
-      return define('aux', 'xs', fold.code('xs'))
-  }
+/**
+ * The comment that opens each agent's code. It says what the author takes `aux` to do, before any code depends on it, so that
+ * an agent chooses its convention in one place, in the same words for every problem.
+ */
+const plans: Record<Convention, string> = {
+  predicate: '# aux tests',
+  transformation: '# aux maps',
+  list: '# aux lists',
+  fold: '# aux folds',
 }
 
-/** Agent 2's function, the entry point `solve`, for a helper that follows `convention`. */
-export function mainSolution({ predicate, transformation, fold }: Problem, convention: Convention): string {
-  switch (convention) {
-    case 'predicate':
-      return define('solve', 'xs', fold.code(comprehension(transformation.code, 'aux(x)')))
-    case 'transformation':
-      return define('solve', 'xs', fold.code(comprehension('aux(x)', predicate.code)))
-    case 'list':
-      return define('solve', 'xs', fold.code('aux(xs)'))
-    case 'fold':
-      return define('solve', 'xs', `aux(${comprehension(transformation.code, predicate.code)})`)
+/** Agent 1's code, the function `aux`, under a convention. */
+export function auxSolution({ predicate, transformation, fold }: Problem, convention: Convention): string {
+  const code = {
+    predicate: define('aux', 'x', predicate.code),
+    transformation: define('aux', 'x', transformation.code),
+    list: define('aux', 'xs', comprehension(transformation.code, predicate.code)),
+    fold: define('aux', 'xs', fold.code('xs')),
   }
+  return `${plans[convention]}\n${code[convention]}`
+}
+
+/** Agent 2's code, the entry point `solve`, for a helper that follows `convention`. */
+export function mainSolution({ predicate, transformation, fold }: Problem, convention: Convention): string {
+  const expression = {
+    predicate: fold.code(comprehension(transformation.code, 'aux(x)')),
+    transformation: fold.code(comprehension('aux(x)', predicate.code)),
+    list: fold.code('aux(xs)'),
+    fold: `aux(${comprehension(transformation.code, predicate.code)})`,
+  }
+  return `${plans[convention]}\n${define('solve', 'xs', expression[convention])}`
 }
 
 function define(name: string, parameter: string, expression: string): string {
@@ -57,17 +62,16 @@ export interface SupervisedSample {
 }
 
 /**
- * Samples for supervised training without end: problem, agent and convention are drawn independently and uniformly, so
- * that a model of them knows every convention, prefers none, and says nothing about its partner's choice.
+ * Samples for supervised training without end. Each run of eight has every agent with every convention once, in random order,
+ * each with a random problem: a model of them knows every convention, prefers none, and says nothing about its partner's choice.
  */
 export function* supervisedSamples(problems: readonly Problem[], seed: number): Generator<SupervisedSample, never> {
   const random = seededRandom(seed)
-  const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)] as T
-  for (;;) {
-    const problem = pick(problems)
-    const agent = random() < 0.5 ? 0 : 1
-    const convention = pick(conventions)
-    const completion = agent === 0 ? auxSolution(problem, convention) : mainSolution(problem, convention)
-    yield { problem, agent, convention, completion }
-  }
+  const roles = [0, 1].flatMap((agent) => conventions.map((convention) => ({ agent, convention })))
+  for (;;)
+    for (const { agent, convention } of shuffled(roles, random)) {
+      const problem = problems[Math.floor(random() * problems.length)] as Problem
+      const completion = agent === 0 ? auxSolution(problem, convention) : mainSolution(problem, convention)
+      yield { problem, agent, convention, completion }
+    }
 }

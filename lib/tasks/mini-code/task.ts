@@ -43,7 +43,7 @@ const mostVerdicts = 20_000
  * @example
  * ```ts
  * const task = miniCode()
- * task.observe(task.items[0]!, 0, []) // 'def solve(xs):\n    """Return the ...."""\n# aux\n'
+ * task.observe(task.items[0]!, 0, []) // 'def solve(xs):\n    """Return the ...."""\n# write aux\n'
  * ```
  */
 export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
