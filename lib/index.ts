@@ -1,4 +1,9 @@
 /** Public names of magrpo. */
+export { type BaselineSample, playBaseline } from './baselines/play.ts'
+export { singleTask } from './baselines/single-task.ts'
+export type * from './baselines/types.ts'
+export { type CompareOptions, compare } from './compare/compare.ts'
+export { type CompareConfig, loadCompareConfig, resolveCompareConfig } from './compare/config.ts'
 export * from './errors.ts'
 export type { AdapterSettings } from './model/adapter.ts'
 export { accumulateBatch, type BatchOptions, generateBatch, scoreBatch, type TokenEvent } from './model/batch.ts'
