@@ -133,6 +133,7 @@ const codeOptions = {
   rules,
   agents: z.union([z.literal(1), z.literal(2)]).default(2),
   feedback: choice(feedbackModes).default('level_feedback'),
+  chat: z.boolean().default(false),
   sandboxSlice: z.union([z.int(), z.literal('all')]).default(1),
   originalPrompt: z.boolean().default(true),
   previousResponse: z.boolean().default(true),

@@ -209,3 +209,18 @@ test('settings that cannot be are refused', async (t) => {
   await rejectsWith(t, () => make({ feedback: 'expert_edits' }), 'ERR_ARGUMENT', 'expert.url')
   await rejectsWith(t, () => make({ rewardScale: 0 }), 'ERR_ARGUMENT', 'rewardScale')
 })
+
+test('chat: every prompt is one user message with the same text', async (t) => {
+  const turns = [
+    [aux, wrong],
+    [aux, good],
+  ]
+  const plain = await promptsAfter(turns)
+  const messages = (await promptsAfter(turns, { chat: true })) as unknown[]
+  t.deepEqual(
+    messages,
+    plain.map((content) => [{ role: 'user', content }]),
+  )
+  const task = codeTask({ items: [item], chat: true })
+  t.like(task.observe(item, 0, []), [{ role: 'user' }])
+})

@@ -5,7 +5,7 @@ import { CooperationMemory, cooperationReport, cooperationReportMetrics } from '
 import { type CodeItem, checkCodeItem } from './item.ts'
 import { codePrompt, noParametersPrompt, parametersOf } from './prompts.ts'
 import { type CodeRewardOptions, createCodeReward, scoreOf } from './reward.ts'
-import { codeTransition, type FeedbackOptions } from './transition.ts'
+import { asPrompt, codeTransition, type FeedbackOptions } from './transition.ts'
 
 /** Options of {@link codeTask}. */
 export interface CodeTaskOptions extends CodeRewardOptions, FeedbackOptions {
@@ -72,10 +72,10 @@ export function codeTask(options: CodeTaskOptions): Task<CodeItem> {
     agents: agents === 1 ? ['main'] : ['aux', 'main'],
     items,
     heldOut,
-    observe: (item, agent) =>
-      options.needsParameters && parametersOf(item.prompt) === '...'
-        ? noParametersPrompt
-        : codePrompt(item, agent, agents),
+    observe(item, agent) {
+      const isOpen = options.needsParameters && parametersOf(item.prompt) === '...'
+      return asPrompt(isOpen ? noParametersPrompt : codePrompt(item, agent, agents), options.chat)
+    },
     async reward(item, joint, { signal }) {
       const texts = textsOf(joint)
       const report = await reward.report(item, texts, signal)

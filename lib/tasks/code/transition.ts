@@ -13,6 +13,8 @@ export interface FeedbackOptions extends FeedbackTextOptions {
   feedback?: FeedbackMode
   /** Asserts whose results feedback may show: the first so many, all (`0`, `all`), the last so many (negative). Defaults to `1`. */
   sandboxSlice?: SandboxSlice
+  /** Whether prompts are user messages that go through the model's chat template (instruct models). Defaults to `false`: plain text. */
+  chat?: boolean
   /** Whom `expert_edits` asks; needed for it. */
   expert?: ExpertOptions
 }
@@ -52,10 +54,16 @@ export function codeTransition(
     const program = [aux?.source, main.source].filter(Boolean).join('\n\n')
     const answer = expert && (await expert.edit(item, program, agents, signal))
     const edits = [...(agents > 1 ? [answer?.edits?.aux] : []), answer?.edits?.main]
-    const prompts = joint.map((_, agent) =>
-      feedbackPrompt({ mode, item, agent, agents, analysis, history, edit: edits[agent] }, options),
-    )
+    const prompts = joint.map((_, agent) => {
+      const text = feedbackPrompt({ mode, item, agent, agents, analysis, history, edit: edits[agent] }, options)
+      return asPrompt(text, options.chat)
+    })
     if (answer === null) return { prompts }
     return { prompts, metrics: { expert_failed: answer.edits === null ? 1 : 0, expert_retries: answer.retries } }
   }
+}
+
+/** A prompt as plain text or as one user message. */
+export function asPrompt(text: string, chat = false): ReturnType<Task['observe']> {
+  return chat ? [{ role: 'user', content: text }] : text
 }
