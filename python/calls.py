@@ -3,7 +3,7 @@ import ast
 
 import scopes
 from scopes import Frame
-from values import AUX, CONSTANT, NONE, OWN, PART, UNKNOWN, Value, is_independent, is_trivial, join, mix, part_of
+from values import AUX, CONSTANT, NONE, OWN, PART, UNKNOWN, Value, constant, is_independent, is_trivial, join, mix, part_of
 
 # Functions that keep the elements for which the first argument is true (or false).
 FILTERS = {"filter", "filterfalse", "takewhile", "dropwhile"}
@@ -44,8 +44,8 @@ class Calls:
             return method(node)
         return self.meet([self.eval(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)])
 
-    def eval_Constant(self, _node):
-        return NONE
+    def eval_Constant(self, node):
+        return constant(repr(node.value)[:80])
 
     def eval_Name(self, node):
         owner = self.frame.owner_of(node.id)
@@ -76,7 +76,8 @@ class Calls:
             self.dispatches |= index.calls
             return part_of(base)
         if not index.calls:
-            return part_of(base)
+            is_chosen = base.natures == {CONSTANT} and not index.natures <= {CONSTANT}
+            return join(part_of(base), UNKNOWN) if is_chosen else part_of(base)
         return mix([base, index])._replace(functions=base.functions, is_aux=base.is_aux)
 
     def display(self, parts):

@@ -114,14 +114,16 @@ class Features:
         kinds = (*_RESULTS, "instead", "value", "add")
         self.independent = False
         self.default = False  # a constant or an argument instead
+        constants = set()
         for event in self.reader.events:
-            if event.kind not in kinds or not is_independent(event.value):
+            if event.kind not in kinds or not is_independent(event.value) or not self.is_failing(event.context):
                 continue
-            if self.is_failing(event.context):
-                if is_trivial(event.value):
-                    self.default = True
-                else:
-                    self.independent = True
+            if is_trivial(event.value):
+                self.default = True
+                constants |= event.value.constants if event.kind == "return" else set()
+            else:
+                self.independent = True
+        self.independent |= len(constants) > 1  # which of them is its own decision
         self.selects = bool(self.reader.dispatches) or any(map(self.selects_by, self.selectors.values()))
 
     def is_failing(self, context):

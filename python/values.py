@@ -9,15 +9,23 @@ _NONE = frozenset()
 # calls: calls of aux it comes from.  is_aux: it may be aux itself.  changed: not just what aux returned.
 # natures: the words above, for paths without aux.  parameters: names of the parameters it may be, unchanged.
 # functions: (node, frame, bound first argument) of the functions it may be.  table: a display of several alternatives.
+# constants: texts of the constants it may be.
 Value = namedtuple(
     "Value",
-    "calls is_aux changed natures parameters functions table",
-    defaults=(_NONE, False, False, _NONE, _NONE, (), False),
+    "calls is_aux changed natures parameters functions table constants",
+    defaults=(_NONE, False, False, _NONE, _NONE, (), False, _NONE),
 )
 
-NONE = Value(natures=frozenset({CONSTANT}))
 UNKNOWN = Value(natures=frozenset({OWN}))
 AUX = Value(is_aux=True)
+
+
+def constant(text):
+    """A constant, by its text."""
+    return Value(natures=frozenset({CONSTANT}), constants=frozenset({text}))
+
+
+NONE = constant("None")
 
 
 def parameter(name):
@@ -37,6 +45,7 @@ def join(first, second):
         first.parameters | second.parameters,
         first.functions + tuple(each for each in second.functions if each not in first.functions),
         first.table or second.table,
+        first.constants | second.constants,
     )
 
 
@@ -47,7 +56,8 @@ def mix(values, calls=_NONE):
         always = any(value.calls and not value.natures for value in values)
         return Value(calls, changed=True, natures=_NONE if always else frozenset({OWN}))
     is_constant = all(value.natures <= {CONSTANT} and not value.functions and not value.is_aux for value in values)
-    return NONE if is_constant else UNKNOWN
+    texts = [min(value.constants, default="") for value in values]
+    return constant(f"({', '.join(texts)[:80]})") if is_constant else UNKNOWN
 
 
 def part_of(value):
@@ -62,8 +72,9 @@ def is_independent(value):
 
 
 def is_trivial(value):
-    """Whether it is a constant or a parameter as it came: nothing was computed."""
-    return value.natures <= {CONSTANT, PARAMETER} and not value.functions
+    """Whether it is a constant or a parameter as it came: nothing was computed, not even which of two of them it is."""
+    choices = len(value.constants) + len(value.parameters)
+    return value.natures <= {CONSTANT, PARAMETER} and not value.functions and choices < 2
 
 
 def is_bare_parameter(value):
