@@ -154,7 +154,7 @@ export async function resolveCompareConfig(
     task: _task,
     team: _team,
     methods: _methods,
-    metrics = ['scheme/', 'convention/'],
+    metrics = ['cooperation/', 'convention/'],
     ...rest
   } = raw
   const optional = { items: undefined, maxRows: undefined, rewardTimeoutMs: undefined, rewardConcurrency: undefined }

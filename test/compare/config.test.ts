@@ -22,7 +22,7 @@ test('defaults, names and seeds', async (t) => {
   t.deepEqual(config.seeds, [0, 1, 2])
   t.is(config.samples, 1)
   t.is(config.items, undefined)
-  t.deepEqual(config.metrics, ['scheme/', 'convention/'])
+  t.deepEqual(config.metrics, ['cooperation/', 'convention/'])
   t.is(config.methods[0]!.name, 'Parallel generation')
   t.deepEqual((await resolveCompareConfig({ ...minimal, seeds: [7, 5] })).seeds, [7, 5])
 })

@@ -10,6 +10,9 @@ import {
 } from '../../lib/tasks/code/cooperation-report.ts'
 import type { CodeItem } from '../../lib/tasks/code/item.ts'
 import { codeTask } from '../../lib/tasks/code/task.ts'
+import { miniCodeProblems, problemOf } from '../../lib/tasks/mini-code/problems.ts'
+import { auxSolution, mainSolution } from '../../lib/tasks/mini-code/solutions.ts'
+import { miniCode } from '../../lib/tasks/mini-code/task.ts'
 import type { EvaluatedJoint, Joint } from '../../lib/tasks/types.ts'
 import { TableEngine, tablePlayers } from '../rl/support/table-engine.ts'
 import { complementTask, type ToyItem } from '../rl/support/toy-task.ts'
@@ -124,6 +127,31 @@ test('a code task examines an evaluation', async (t) => {
   t.like(metrics, { 'cooperation/examined': 1, 'cooperation/usefulness': 0.5 })
   const off = codeTask({ items: [item], sandbox, experiments: 0 })
   t.deepEqual(await off.examine!(evaluated, { signal }), {})
+})
+
+test('mini-code: what its conventions are as schemes, in metrics and in examine', async (t) => {
+  const task = miniCode({ sandbox, experiments: 2 })
+  const { signal } = new AbortController()
+  const problem = miniCodeProblems().train[0]!
+  const expected = {
+    predicate: 'strategy_filter',
+    transformation: 'coordinator',
+    list: 'decorator',
+    fold: 'decorator',
+  } as const
+  for (const [convention, label] of Object.entries(expected) as [keyof typeof expected, string][]) {
+    const texts = [auxSolution(problemOf(problem), convention), mainSolution(problemOf(problem), convention)]
+    const joint = jointOf(...texts)
+    t.deepEqual(
+      Object.keys(task.metrics!(problem, joint)).filter((name) => name.startsWith('cooperation/')),
+      [],
+    )
+    await task.reward(problem, joint, { signal })
+    t.is(task.metrics!(problem, joint)[`cooperation/${label}`], 1, convention)
+    const metrics = await task.examine!([{ item: problem, joint, reward: 1 }], { signal })
+    t.is(metrics['cooperation/p0'], 1)
+    t.true(metrics['cooperation/usefulness']! > 0, convention)
+  }
 })
 
 test('an evaluation hands all its samples to examine and reports its numbers', async (t) => {

@@ -1,6 +1,7 @@
 import { ConfigError } from '../../errors.ts'
 import { PythonSandbox } from '../../sandbox/python-sandbox.ts'
 import type { SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
+import { CooperationMemory, cooperationReport, cooperationReportMetrics } from '../code/cooperation-report.ts'
 import { defineTask } from '../define-task.ts'
 import type { Task } from '../types.ts'
 import { conventionMetrics } from './convention.ts'
@@ -19,10 +20,18 @@ export interface MiniCodeOptions {
    */
   evaluateOn?: 'validation' | 'held-out'
   /** Runs the programs; it is not disposed with the task. Without one a sandbox is started at the first reward. */
-  sandbox?: Pick<PythonSandbox, 'runCode'>
+  sandbox?: ProgramRunner
   /** Options of the sandbox that is started where none is given. */
   sandboxOptions?: SandboxOptions
+  /**
+   * Most samples of an evaluation that are run again with other helpers, to see what the helper is good for; see
+   * `cooperationReport`. Defaults to `8`; `0` runs none.
+   */
+  experiments?: number
 }
+
+/** What mini-code needs of a sandbox. */
+export type ProgramRunner = Pick<PythonSandbox, 'runCode' | 'readCooperation' | 'experiment'>
 
 /** The programs are one-liners on short lists: far less CPU time than these is enough, and endless loops end early. */
 const limits: Partial<SandboxLimits> = { cpuSeconds: 1, programCpuSeconds: 2, maxTimeouts: 1 }
@@ -60,7 +69,20 @@ export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
       const verdict = await judge.verdict(item, joint[0]?.text ?? '', joint[1]?.text ?? '', signal)
       return { total: verdict.pass, parts: { ...verdict } }
     },
-    metrics: (_item, joint) => conventionMetrics(joint[0]?.text ?? '', joint[1]?.text ?? ''),
+    metrics: (item, joint) => {
+      const [aux = '', main = ''] = joint.map(({ text }) => text)
+      return { ...conventionMetrics(aux, main), ...judge.readings.metrics(item.entry_point, [aux, main]) }
+    },
+    async examine(evaluated, { signal }) {
+      const { experiments = 8 } = options
+      if (experiments === 0) return {}
+      const samples = evaluated.map(({ item, joint }) => ({
+        item,
+        texts: [joint[0]?.text ?? '', joint[1]?.text ?? ''],
+      }))
+      const sandbox = await judge.sandbox()
+      return cooperationReportMetrics(await cooperationReport(samples, { sandbox, experiments, limits, signal }))
+    },
     maxReward: 1,
     defaults: { maxNewTokens: 40, temperature: 1 },
     dispose: () => judge.dispose(),
@@ -82,6 +104,9 @@ interface Verdict {
 }
 
 interface Judge {
+  /** How the programs that were run cooperate. */
+  readings: CooperationMemory
+  sandbox(): Promise<ProgramRunner>
   verdict(item: MiniCodeItem, aux: string, main: string, signal: AbortSignal): Promise<Verdict>
   dispose(): Promise<void>
 }
@@ -89,7 +114,8 @@ interface Judge {
 function createJudge({ sandbox, sandboxOptions }: MiniCodeOptions): Judge {
   const verdicts = new Map<string, Promise<Verdict>>()
   let started: Promise<PythonSandbox> | undefined
-  const sandboxOf = async (): Promise<Pick<PythonSandbox, 'runCode'>> => {
+  const readings = new CooperationMemory(mostVerdicts)
+  const sandboxOf = async (): Promise<ProgramRunner> => {
     if (sandbox !== undefined) return sandbox
     started ??= PythonSandbox.start(sandboxOptions).catch((error) => {
       started = undefined
@@ -110,6 +136,7 @@ function createJudge({ sandbox, sandboxOptions }: MiniCodeOptions): Judge {
       limits,
       signal,
     })
+    readings.note(entryPoint, [aux, main], facts.cooperation)
     const isComplete = facts.syntax && facts.structureAux && facts.structureMain
     const isPassed = tests !== null && tests.total > 0 && tests.passed === tests.total
     return {
@@ -119,6 +146,8 @@ function createJudge({ sandbox, sandboxOptions }: MiniCodeOptions): Judge {
     }
   }
   return {
+    readings,
+    sandbox: sandboxOf,
     verdict(item, aux, main, signal) {
       const key = [item.test, aux, main].join('\0')
       let verdict = verdicts.get(key)
