@@ -21,6 +21,15 @@ export { type AdapterOptions, type Agent, type Member, Team } from './rl/team.ts
 export type * from './rl/types.ts'
 export { modelFolder } from './run/model-source.ts'
 export { type RecordedTrainOptions, train } from './run/train.ts'
+export { PythonSandbox } from './sandbox/python-sandbox.ts'
+export {
+  type Cooperation,
+  type CooperationLabel,
+  cooperationLabels,
+  detectCooperation,
+  detectCooperations,
+} from './tasks/code/cooperation.ts'
+export { type CooperationReport, cooperationReport } from './tasks/code/cooperation-report.ts'
 export { loadItems } from './tasks/data.ts'
 export { defineTask, type TaskDefinition } from './tasks/define-task.ts'
 export { tasks } from './tasks/index.ts'
