@@ -33,7 +33,8 @@ const folder = endlessFolder()
 const callsOf = (policy: Policy): Record<string, Call> => ({
   load: (signal) => Model.load(folder, { signal }),
   generate: (signal) => policy.generate([prompt], { ...longGeneration, signal }),
-  logProbs: (signal) => policy.logProbs(manyGroups, { ...manyPasses, signal }),
+  logProbs: (signal) =>
+    policy.logProbs([...manyGroups, ...manyGroups, ...manyGroups, ...manyGroups], { ...manyPasses, signal }),
   accumulate: (signal) => policy.accumulate(manyGroups, { ...manyPasses, signal }),
   step: (signal) => policy.step({ learningRate: 1 }, { signal }),
 })
@@ -107,9 +108,12 @@ test.serial('during: loading stops and frees what it had', async (t) => {
   const tensors = (await readModelTensors(folder)).map(toNativeSource)
   const spec: NativeModelSpec = { config: model.config, dtype: 'float32', device: 'cpu', tensors }
   const second = new AbortController()
+  // The device's thread is busy with one long slice, so that loading cannot have ended before it is stopped.
+  const busy = Policy.base(model).logProbs(manyGroups.slice(0, 100), { maxTokensPerMicroBatch: 1_000_000 })
   const native = rejection(callNative((job) => loadAddon().loadModel(spec, job), second.signal))
   second.abort(reason)
   t.is(await native, reason)
+  await busy
   await idle()
   t.is(loadAddon().liveObjects().models, models)
 })
