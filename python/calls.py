@@ -16,13 +16,14 @@ MUTATORS = set(
 )
 # Functions that change their first argument.
 CHANGERS = {"heappush", "heapify", "heappop", "heapreplace", "heappushpop", "insort", "insort_left", "insort_right"}
+MAX_DEPTH = 12  # functions within each other
 MAKERS = {"list", "dict", "set", "tuple", "frozenset", "str", "int", "float", "bool"}
 
 
 class Site:
     """A call of aux, or a place where it is handed to another function."""
 
-    __slots__ = ("node", "direct", "arguments", "loop", "units", "tries", "chained", "aggregates")
+    __slots__ = ("node", "direct", "arguments", "loop", "units", "tries", "chained")
 
     def __init__(self, node, direct):
         self.node = node
@@ -340,7 +341,7 @@ class Calls:
         if function in self.stack:
             self.recursive.update(self.stack[self.stack.index(function) :])
             return self.summaries.get(function, UNKNOWN)
-        if len(self.stack) >= 12:
+        if len(self.stack) >= MAX_DEPTH:
             return mix(list(values.values()))
         inner = Frame(scopes.names_of(function), frame, function, len(self.context))
         inner.values = values

@@ -18,6 +18,7 @@ const moduleNames = [
   'scopes',
   'guards',
   'calls',
+  'names',
   'flow',
   'cooperation',
   'experiments',
