@@ -69,7 +69,7 @@ class Reader(names.Names, calls.Calls):
         self.methods = {}
         self.attributes = {}
         self.defaults = {}
-        self.unit = None
+        self.unit = self.entry = None
         self.module = self.frame = Frame(scopes.bound_in(tree.body) | {"aux"})
         if has_aux:
             self.module.values["aux"] = AUX

@@ -156,6 +156,15 @@ test('texts made to break the reader are read as other, and not run', async (t) 
   t.is(readings[3]!.primary, 'wrapper')
 })
 
+test('a program that tries itself out is read as if it did not', async (t) => {
+  const cases: [labels: string, main: string, aux?: string][] = [
+    ['wrapper', 'def solve(xs):\n    return aux(xs)\nfor xs in ([1], [2, 3]):\n    print(solve(xs))\n', squares],
+    ['wrapper', 'def solve(xs):\n    return aux(xs)\nfound = solve([1])\n', squares],
+    ['coordinator', 'def solve(xs):\n    return sum(aux(x) for x in xs)\nassert solve([2]) == 4\n'],
+  ]
+  for (const [labels, main, aux] of cases) t.is(await labelsOf(main, aux), labels, main)
+})
+
 test('recursion through other functions, closures that are returned, methods, star arguments', async (t) => {
   const cases: [labels: string, main: string, aux?: string][] = [
     [
