@@ -68,7 +68,7 @@ export class PythonSandbox {
   readonly #idle: Worker[] = []
   readonly #all = new Set<Worker>()
   readonly #queue: Job[] = []
-  #starting = 0
+  readonly #starting = new Set<Promise<Worker>>()
   #isDisposed = false
 
   private constructor(
@@ -191,7 +191,13 @@ export class PythonSandbox {
     for (const job of this.#queue.splice(0)) job.reject(new DisposedError('The Python sandbox'))
     const workers = [...this.#all]
     for (const worker of workers) worker.kill()
-    await Promise.all(workers.map((worker) => worker.ended()))
+    // One that is only just starting ends as soon as it can be reached; one that fails to start has ended.
+    const late = [...this.#starting].map(async (start) => {
+      const worker = await start.catch(() => undefined)
+      worker?.kill()
+      await worker?.ended()
+    })
+    await Promise.all([...workers.map((worker) => worker.ended()), ...late])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -251,22 +257,19 @@ export class PythonSandbox {
       if (worker === undefined) break
       if (worker.isAlive) void this.#serve(worker, this.#queue.shift() as Job)
     }
-    while (this.#starting < this.#queue.length && this.#all.size + this.#starting < this.#size && !this.#isDisposed) {
+    const starting = this.#starting
+    while (starting.size < this.#queue.length && this.#all.size + starting.size < this.#size && !this.#isDisposed) {
       this.#addWorker().catch((error) => {
         // With another worker left the jobs can wait for that one; without, nobody would ever serve them.
-        if (this.#all.size + this.#starting === 0) for (const job of this.#queue.splice(0)) job.reject(error)
+        if (this.#all.size + starting.size === 0) for (const job of this.#queue.splice(0)) job.reject(error)
       })
     }
   }
 
   async #addWorker(): Promise<void> {
-    this.#starting++
-    let worker: Worker
-    try {
-      worker = await Worker.start(this.#command, this.#sources, this.#config)
-    } finally {
-      this.#starting--
-    }
+    const start = Worker.start(this.#command, this.#sources, this.#config)
+    this.#starting.add(start)
+    const worker = await start.finally(() => this.#starting.delete(start))
     this.#all.add(worker)
     void worker.ended().then(() => this.#all.delete(worker))
     if (this.#isDisposed) {
