@@ -2,21 +2,14 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/silu.h>
 
 #include "model/attention.h"
+#include "model/linear.h"
 #include "model/rms_norm.h"
 #include "model/rotary.h"
 
 namespace magrpo::model {
-namespace {
-
-at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
-}
-
-}  // namespace
 
 Decoder::Decoder(Config config, Weights weights)
     : config_(std::move(config)),
@@ -38,7 +31,7 @@ at::Tensor Decoder::attention_block(const at::Tensor& x, const PackedBatch& batc
                                     size_t layer, const Rotation& rotation, KvCache* cache) const {
   const LayerWeights& w = weights_.layers[layer];
   const int64_t tokens = x.size(0), dim = config_.head_dim;
-  const at::Tensor qkv = add_adapters(config_, adapters, batch, layer, {kQuery, kKey, kValue}, x, linear(x, w.qkv, w.qkv_bias));
+  const at::Tensor qkv = add_adapters(config_, adapters, batch, layer, {kQuery, kKey, kValue}, x, project(x, w.qkv, w.qkv_bias));
   at::Tensor q = qkv.narrow(1, 0, config_.q_size()).view({tokens, config_.num_heads, dim});
   at::Tensor k = qkv.narrow(1, config_.q_size(), config_.kv_size()).view({tokens, config_.num_kv_heads, dim});
   at::Tensor v = qkv.narrow(1, config_.q_size() + config_.kv_size(), config_.kv_size());
@@ -55,18 +48,18 @@ at::Tensor Decoder::attention_block(const at::Tensor& x, const PackedBatch& batc
     v = cache->values[layer];
   }
   const at::Tensor mixed = tree_attention(config_, static_cast<int64_t>(layer), q, k, v, batch);
-  return add_adapters(config_, adapters, batch, layer, {kOutput}, mixed, linear(mixed, w.output, w.output_bias));
+  return add_adapters(config_, adapters, batch, layer, {kOutput}, mixed, project(mixed, w.output, w.output_bias));
 }
 
 at::Tensor Decoder::mlp_block(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
                               size_t layer) const {
   const LayerWeights& w = weights_.layers[layer];
-  const at::Tensor gate_up = add_adapters(config_, adapters, batch, layer, {kGate, kUp}, x, linear(x, w.gate_up, w.gate_up_bias));
+  const at::Tensor gate_up = add_adapters(config_, adapters, batch, layer, {kGate, kUp}, x, project(x, w.gate_up, w.gate_up_bias));
   const at::Tensor activated = at::silu(gate_up.narrow(1, 0, config_.intermediate_size)) *
                                gate_up.narrow(1, config_.intermediate_size, config_.intermediate_size);
-  return add_adapters(config_, adapters, batch, layer, {kDown}, activated, linear(activated, w.down, w.down_bias));
+  return add_adapters(config_, adapters, batch, layer, {kDown}, activated, project(activated, w.down, w.down_bias));
 }
 
-at::Tensor Decoder::logits(const at::Tensor& hidden) const { return at::linear(hidden, weights_.head).to(at::kFloat); }
+at::Tensor Decoder::logits(const at::Tensor& hidden) const { return project(hidden, weights_.head).to(at::kFloat); }
 
 }  // namespace magrpo::model

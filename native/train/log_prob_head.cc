@@ -12,14 +12,19 @@
 
 #include <algorithm>
 
+#include "model/linear.h"
+
 namespace magrpo::train {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// The head in the precision that products are computed in.
+at::Tensor as_multiplied(const at::Tensor& head) { return model::widens_products(head) ? head.to(at::kFloat) : head; }
+
 at::Tensor chunk_logits(const at::Tensor& hidden, const at::Tensor& head, int64_t begin, int64_t rows) {
-  return at::linear(hidden.narrow(0, begin, rows), head).to(at::kFloat);
+  return at::linear(hidden.narrow(0, begin, rows).to(head.scalar_type()), head).to(at::kFloat);
 }
 
 class LogProbHead : public torch::autograd::Function<LogProbHead> {
@@ -31,9 +36,10 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
     at::Tensor log_probs = at::empty({count}, float32);
     at::Tensor entropies = at::empty({count}, float32);
     at::Tensor log_sums = at::empty({count}, float32);
+    const at::Tensor products = as_multiplied(head);
     for (int64_t begin = 0; begin < count; begin += step) {
       const int64_t rows = std::min(step, count - begin);
-      const at::Tensor logits = chunk_logits(hidden, head, begin, rows);
+      const at::Tensor logits = chunk_logits(hidden, products, begin, rows);
       const at::Tensor log_sum = at::logsumexp(logits, {1});
       log_probs.narrow(0, begin, rows).copy_(logits.gather(1, targets.narrow(0, begin, rows).unsqueeze(1)).squeeze(1) - log_sum);
       log_sums.narrow(0, begin, rows).copy_(log_sum);
@@ -53,13 +59,14 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
     const at::Tensor d_log_probs = gradients[0].defined() ? gradients[0] : at::zeros_like(log_sums);
     const at::Tensor& d_entropies = gradients[1];  // undefined unless the objective has an entropy term
     const int64_t count = hidden.size(0);
+    const at::Tensor products = as_multiplied(head);
     at::Tensor d_hidden = at::empty_like(hidden);
     at::Tensor d_head = ctx->needs_input_grad(1) ? at::zeros(head.sizes(), head.options().dtype(at::kFloat)) : at::Tensor();
     const int64_t step = ctx->saved_data["step"].toInt();
     for (int64_t begin = 0; begin < count; begin += step) {
       const int64_t rows = std::min(step, count - begin);
       const at::Tensor g = d_log_probs.narrow(0, begin, rows).unsqueeze(1);
-      at::Tensor d_logits = chunk_logits(hidden, head, begin, rows).sub_(log_sums.narrow(0, begin, rows).unsqueeze(1));
+      at::Tensor d_logits = chunk_logits(hidden, products, begin, rows).sub_(log_sums.narrow(0, begin, rows).unsqueeze(1));
       if (d_entropies.defined()) {
         const at::Tensor deviation = d_logits + entropies.narrow(0, begin, rows).unsqueeze(1);  // log p + H
         d_logits.exp_();
@@ -69,7 +76,7 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
         d_logits.exp_().mul_(g.neg());
       }
       d_logits.scatter_add_(1, targets.narrow(0, begin, rows).unsqueeze(1), g.contiguous());
-      d_hidden.narrow(0, begin, rows).copy_(at::mm(d_logits.to(head.scalar_type()), head));
+      d_hidden.narrow(0, begin, rows).copy_(at::mm(d_logits.to(products.scalar_type()), products));
       if (d_head.defined()) d_head.addmm_(d_logits.t(), hidden.narrow(0, begin, rows).to(at::kFloat));
     }
     return {d_hidden, d_head.defined() ? d_head.to(head.scalar_type()) : d_head, at::Tensor(), at::Tensor()};

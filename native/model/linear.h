@@ -1,0 +1,16 @@
+// Products with weights, in the precision that this processor is fast in.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace magrpo::model {
+
+// Whether products of this dtype on this device are better computed in float32: bfloat16 on processors without instructions for
+// it, where libtorch's own products are about ten times slower.
+bool widens_products(const at::Tensor& weight);
+
+// x (N, in) times weight (out, in) transposed, plus bias (out) if defined; differentiable. The result has x's dtype. Where
+// products are widened, weights are converted for one product at a time and never kept.
+at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
+}  // namespace magrpo::model
