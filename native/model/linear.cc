@@ -1,9 +1,16 @@
 #include "model/linear.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "kernels/row_product.h"
 
 namespace magrpo::model {
 namespace {
@@ -39,6 +46,31 @@ class WideLinear : public torch::autograd::Function<WideLinear> {
   }
 };
 
+bool takes_rows(const at::Tensor& x, const at::Tensor& weight) {
+  const at::ScalarType type = weight.scalar_type();
+  return !at::GradMode::is_enabled() && x.size(0) <= kernels::kRowProductRows && weight.is_cpu() && weight.is_contiguous() &&
+         (type == at::kFloat || type == at::kBFloat16);
+}
+
+at::Tensor row_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const at::Tensor rows = x.to(at::kFloat).contiguous();
+  const at::Tensor offset = bias.defined() ? bias.to(at::kFloat).contiguous() : bias;
+  const at::Tensor y = at::empty({x.size(0), weight.size(0)}, rows.options());
+  const kernels::RowProduct product{rows.const_data_ptr<float>(),
+                                    weight.const_data_ptr(),
+                                    offset.defined() ? offset.const_data_ptr<float>() : nullptr,
+                                    y.mutable_data_ptr<float>(),
+                                    rows.size(0),
+                                    weight.size(1),
+                                    weight.size(0),
+                                    rows.size(1),
+                                    weight.scalar_type() == at::kBFloat16};
+  // A second thread pays for itself from some tens of microseconds of work on.
+  const int64_t grain = std::max<int64_t>(1, (1 << 19) / (product.in * std::max<int64_t>(product.rows, 4)));
+  at::parallel_for(0, product.out, grain, [&](int64_t begin, int64_t end) { kernels::row_product(product, begin, end); });
+  return y.to(x.scalar_type());
+}
+
 }  // namespace
 
 bool widens_products(const at::Tensor& weight) {
@@ -46,6 +78,7 @@ bool widens_products(const at::Tensor& weight) {
 }
 
 at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (takes_rows(x, weight)) return row_product(x, weight, bias);
   if (!widens_products(weight)) return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
   const at::Tensor y = WideLinear::apply(x, weight);
   return bias.defined() ? y + bias : y;

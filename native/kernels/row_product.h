@@ -1,0 +1,29 @@
+// Few rows times a weight matrix: the product that decoding spends its time on, bound by reading the weights once.
+#pragma once
+
+#include <cstdint>
+
+namespace magrpo::kernels {
+
+// Rows up to which row_product is faster than libtorch's general product: measured on AVX2, 1.05 to 4 times at 1 to 64 rows.
+constexpr int64_t kRowProductRows = 64;
+
+// Weights are row-major (out, in) in float32, or bfloat16 as its 16 bits; sums are float32 in a fixed order that does not depend
+// on the number of rows, so a row alone equals the row in a batch, bit for bit.
+struct RowProduct {
+  const float* x;        // (rows, in), rows `x_stride` floats apart
+  const void* weight;    // (out, in), contiguous
+  const float* bias;     // (out) or null
+  float* y;              // (rows, out), contiguous
+  int64_t rows, in, out;
+  int64_t x_stride;
+  bool is_bfloat16;      // of the weights
+};
+
+// Computes y[:, begin:end].
+void row_product(const RowProduct& product, int64_t begin, int64_t end);
+
+// The same as plain loops in double.
+void row_product_reference(const RowProduct& product, int64_t begin, int64_t end);
+
+}  // namespace magrpo::kernels

@@ -1,0 +1,127 @@
+#include <bit>
+#include <cstring>
+
+#include "kernels/row_product.h"
+#include "kernels/simd.h"
+
+// A tile of rows x columns of y is kept in registers while the columns' weights stream by, so each weight is loaded once for all
+// rows of a tile and x comes from the first cache levels. Vectors run along `in`: weights need no packing, and the ones training
+// changes are the ones read here.
+namespace magrpo::kernels {
+namespace {
+
+template <int bytes>
+struct Vector {
+  static constexpr int kWidth = bytes / 4;
+  typedef float Floats __attribute__((vector_size(bytes)));
+  typedef uint32_t Bits __attribute__((vector_size(bytes)));
+  typedef uint16_t Halves __attribute__((vector_size(bytes / 2)));
+};
+
+template <int bytes>
+MAGRPO_INLINE void load(const float* from, typename Vector<bytes>::Floats& to) {
+  std::memcpy(&to, from, bytes);
+}
+
+template <int bytes>
+MAGRPO_INLINE void load(const uint16_t* from, typename Vector<bytes>::Floats& to) {
+  typename Vector<bytes>::Halves halves;
+  std::memcpy(&halves, from, bytes / 2);
+  const auto bits = __builtin_convertvector(halves, typename Vector<bytes>::Bits) << 16;
+  std::memcpy(&to, &bits, bytes);
+}
+
+MAGRPO_INLINE float value(float x) { return x; }
+MAGRPO_INLINE float value(uint16_t x) { return std::bit_cast<float>(static_cast<uint32_t>(x) << 16); }
+
+template <int bytes, int rows, int columns, class Weight>
+MAGRPO_INLINE void tile(const RowProduct& p, int64_t row, int64_t column) {
+  using V = Vector<bytes>;
+  const float* x = p.x + row * p.x_stride;
+  const Weight* weight = static_cast<const Weight*>(p.weight) + column * p.in;
+  typename V::Floats sums[rows][columns] = {};
+  int64_t i = 0;
+  for (; i + V::kWidth <= p.in; i += V::kWidth) {
+    typename V::Floats w[columns];
+#pragma GCC unroll 8
+    for (int c = 0; c < columns; ++c) load<bytes>(weight + c * p.in + i, w[c]);
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+      typename V::Floats a;
+      load<bytes>(x + r * p.x_stride + i, a);
+#pragma GCC unroll 8
+      for (int c = 0; c < columns; ++c) sums[r][c] += a * w[c];
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 8
+    for (int c = 0; c < columns; ++c) {
+      float parts[V::kWidth];
+      std::memcpy(parts, &sums[r][c], bytes);
+#pragma GCC unroll 4
+      for (int half = V::kWidth / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; ++k) parts[k] += parts[k + half];
+      float sum = parts[0];
+      for (int64_t k = i; k < p.in; ++k) sum += x[r * p.x_stride + k] * value(weight[c * p.in + k]);
+      if (p.bias != nullptr) sum += p.bias[column + c];
+      p.y[(row + r) * p.out + column + c] = sum;
+    }
+}
+
+template <int bytes, int rows, int columns, class Weight>
+MAGRPO_INLINE void band(const RowProduct& p, int64_t column) {
+  int64_t row = 0;
+  for (; row + rows <= p.rows; row += rows) tile<bytes, rows, columns, Weight>(p, row, column);
+  if constexpr (rows > 2)
+    for (; row + 2 <= p.rows; row += 2) tile<bytes, 2, columns, Weight>(p, row, column);
+  for (; row < p.rows; ++row) tile<bytes, 1, columns, Weight>(p, row, column);
+}
+
+template <int bytes, int rows, int columns, class Weight>
+MAGRPO_INLINE void columns_of(const RowProduct& p, int64_t begin, int64_t end) {
+  int64_t column = begin;
+  for (; column + columns <= end; column += columns) band<bytes, rows, columns, Weight>(p, column);
+  for (; column < end; ++column) band<bytes, rows, 1, Weight>(p, column);
+}
+
+template <int bytes, int rows, int columns>
+MAGRPO_INLINE void any_weight(const RowProduct& p, int64_t begin, int64_t end) {
+  if (p.is_bfloat16) columns_of<bytes, rows, columns, uint16_t>(p, begin, end);
+  else columns_of<bytes, rows, columns, float>(p, begin, end);
+}
+
+// Tiles that fill the registers of each level: 32 of 64 bytes, 16 of 32 bytes, 16 of 16 bytes.
+#if defined(__x86_64__) && defined(__GNUC__)
+__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) void product_avx512(const RowProduct& p, int64_t begin,
+                                                                                          int64_t end) {
+  any_weight<64, 6, 4>(p, begin, end);
+}
+
+__attribute__((target("avx2,fma"))) void product_avx2(const RowProduct& p, int64_t begin, int64_t end) {
+  any_weight<32, 4, 3>(p, begin, end);
+}
+#endif
+
+void product_any(const RowProduct& p, int64_t begin, int64_t end) { any_weight<16, 4, 3>(p, begin, end); }
+
+using Product = void (*)(const RowProduct&, int64_t, int64_t);
+
+Product choose() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl"))
+    return product_avx512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return product_avx2;
+#endif
+  return product_any;
+}
+
+}  // namespace
+
+void row_product(const RowProduct& product, int64_t begin, int64_t end) {
+  static const Product chosen = choose();
+  chosen(product, begin, end);
+}
+
+}  // namespace magrpo::kernels

@@ -1,0 +1,71 @@
+// The product of few rows against loops in double, and a row alone against the row in a batch.
+#include <ATen/TensorOperators.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "kernels/row_product.h"
+#include "test/harness.h"
+#include "test/tiny_decoder.h"
+
+namespace magrpo::kernels {
+namespace {
+
+struct Operands {
+  at::Tensor x, weight, bias;
+  RowProduct product(std::vector<float>& y, int64_t rows, bool has_bias) const {
+    y.assign(static_cast<size_t>(rows * weight.size(0)), -1.0f);
+    return {x.const_data_ptr<float>(), weight.const_data_ptr(), has_bias ? bias.const_data_ptr<float>() : nullptr, y.data(), rows,
+            weight.size(1), weight.size(0), x.size(1), weight.scalar_type() == at::kBFloat16};
+  }
+};
+
+Operands operands(int64_t rows, int64_t in, int64_t out, int64_t padding, at::ScalarType type) {
+  return {test::random({rows, in + padding}, 1), test::random({out, in}, 2).to(type), test::random({out}, 3)};
+}
+
+}  // namespace
+
+TEST("row product: equals loops in double for all shapes, strides and both dtypes") {
+  for (const auto type : {at::kFloat, at::kBFloat16})
+    for (const int64_t rows : {1, 2, 3, 4, 5, 7, 8, 13, 64})
+      for (const int64_t in : {1, 7, 8, 16, 31, 64, 100})
+        for (const int64_t out : {1, 2, 3, 4, 5, 10}) {
+          const Operands sizes = operands(rows, in, out, 3, type);
+          std::vector<float> seen, expected;
+          row_product(sizes.product(seen, rows, out % 2 == 0), 0, out);
+          row_product_reference(sizes.product(expected, rows, out % 2 == 0), 0, out);
+          for (size_t i = 0; i < seen.size(); ++i) EXPECT(std::abs(seen[i] - expected[i]) < 1e-5 * (1.0 + std::sqrt(in)));
+        }
+}
+
+TEST("row product: writes only the columns it is asked for") {
+  const Operands sizes = operands(5, 24, 11, 0, at::kFloat);
+  std::vector<float> part, whole;
+  row_product(sizes.product(part, 5, false), 3, 9);
+  row_product_reference(sizes.product(whole, 5, false), 0, 11);
+  for (int64_t i = 0; i < 55; ++i) {
+    const int64_t column = i % 11;
+    if (column >= 3 && column < 9) EXPECT(std::abs(part[i] - whole[i]) < 1e-4);
+    else EXPECT(part[i] == -1.0f);
+  }
+}
+
+TEST("row product: a row alone equals the row in a batch, bit for bit") {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    const int64_t rows = 23, in = 77, out = 19;
+    const Operands sizes = operands(rows, in, out, 0, type);
+    std::vector<float> batch, alone;
+    row_product(sizes.product(batch, rows, true), 0, out);
+    for (int64_t r = 0; r < rows; ++r) {
+      RowProduct one = sizes.product(alone, 1, true);
+      one.x += r * in;
+      row_product(one, 0, 7);  // and however the columns are cut
+      row_product(one, 7, out);
+      EXPECT(std::memcmp(alone.data(), batch.data() + r * out, out * sizeof(float)) == 0);
+    }
+  }
+}
+
+}  // namespace magrpo::kernels
