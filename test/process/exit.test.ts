@@ -161,7 +161,7 @@ test('collected handles free what they held', async (t) => {
     }
     for (let i = 0; i < 3; i++) await forget()
     await short()
-    for (let i = 0; i < 50 && counts() !== before; i++) {
+    for (let i = 0; i < 3000 && counts() !== before; i++) {
       gc()
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
