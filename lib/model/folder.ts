@@ -1,8 +1,8 @@
 /** Finds the folder of a model: a local path, or a name in the standard Hugging Face cache. Nothing is downloaded. */
-import { readFile, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { MagrpoError, ModelFormatError } from '../errors.ts'
+import { readFile, stat } from './read-files.ts'
 
 /**
  * The folder of `source`: a path to a folder with `config.json`, or `org/name` in the Hugging Face cache (`HF_HUB_CACHE`,

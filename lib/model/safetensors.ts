@@ -2,10 +2,10 @@
  * The headers of safetensors files: 8 bytes of length, JSON, raw bytes. They are checked here in full before anything is
  * mapped; the bytes themselves are read and written in C++.
  */
-import { type FileHandle, open } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { type MagrpoError, ModelFormatError } from '../errors.ts'
 import type { NativeTensorInfo, NativeTensorSource } from '../native/addon-types.ts'
+import { close, fstat, openToRead, readBytes, readFile } from './read-files.ts'
 
 const bytesPerElement: Record<string, number> = {
   F64: 8,
@@ -37,7 +37,7 @@ export interface TensorEntry {
  *   `ERR_MODEL_NOT_FOUND` if there is no such file
  */
 export async function readSafetensorsHeader(file: string): Promise<TensorEntry[]> {
-  const handle = await open(file, 'r').catch((cause: NodeJS.ErrnoException) => {
+  const descriptor = await openToRead(file).catch((cause: NodeJS.ErrnoException) => {
     throw new ModelFormatError(
       cause.code === 'ENOENT' ? 'ERR_MODEL_NOT_FOUND' : 'ERR_MODEL_FORMAT',
       `Expected a safetensors file at ${file} but it cannot be opened: ${cause.message}.`,
@@ -45,29 +45,27 @@ export async function readSafetensorsHeader(file: string): Promise<TensorEntry[]
     )
   })
   try {
-    return await readHeader(handle, file)
+    return await readHeader(descriptor, file)
   } finally {
-    await handle.close()
+    await close(descriptor)
   }
 }
 
-async function readHeader(handle: FileHandle, file: string): Promise<TensorEntry[]> {
+async function readHeader(descriptor: number, file: string): Promise<TensorEntry[]> {
   const fail = (what: string, tensor?: string): never => {
     throw new ModelFormatError('ERR_MODEL_FORMAT', `${file} is not a valid safetensors file: ${what}.`, {
       details: { file, ...(tensor === undefined ? {} : { tensor }) },
     })
   }
-  const stats = await handle.stat()
+  const stats = await fstat(descriptor)
   if (!stats.isFile()) fail('it is not a file')
   const { size } = stats
-  const prefix = Buffer.alloc(8)
   if (size < 8) fail(`expected at least 8 bytes but it has ${size}`)
-  await handle.read(prefix, 0, 8, 0)
+  const prefix = await readBytes(descriptor, 0, 8)
   const headerSize = Number(prefix.readBigUInt64LE())
   if (headerSize > largestHeader || 8 + headerSize > size)
     fail(`its header claims ${headerSize} bytes but the file has ${size}; it may be cut off`)
-  const text = Buffer.alloc(headerSize)
-  await handle.read(text, 0, headerSize, 8)
+  const text = await readBytes(descriptor, 8, headerSize)
   let json: Record<string, { dtype?: unknown; shape?: unknown; data_offsets?: unknown }> = {}
   try {
     json = JSON.parse(text.toString('utf8'))
@@ -160,15 +158,10 @@ export async function readModelTensors(folder: string): Promise<TensorEntry[]> {
 }
 
 async function readIfPresent(file: string): Promise<string | undefined> {
-  const handle = await open(file, 'r').catch((error: NodeJS.ErrnoException) => {
+  return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
     throw error
   })
-  try {
-    return await handle?.readFile('utf8')
-  } finally {
-    await handle?.close()
-  }
 }
 
 /** A tensor as the addon reads it. @throws ModelFormatError for dtypes that weights are not stored in */
