@@ -50,7 +50,7 @@ export function signalMetrics(signals: readonly NodeSignal[]): Metrics {
 }
 
 /**
- * `policy/entropy`; `completion/length_mean`, `_min`, `_max` (tokens), `completion/truncated_share` (ended by the token
+ * `policy/entropy`; `completion/length_mean`, `_std`, `_min`, `_max` (tokens), `completion/truncated_share` (ended by the token
  * limit), `completion/stopped_share` (by an end token or stop string); each also as `<name>/<agent>`.
  */
 export function completionMetrics(nodes: readonly RolloutNode[], agents: readonly string[]): Metrics {
@@ -66,6 +66,7 @@ function describeSamples(samples: readonly RolloutNode['samples'][number][number
   return {
     [`policy/entropy${suffix}`]: sum(samples.map(({ entropies }) => sum(entropies))) / sum(lengths),
     [`completion/length_mean${suffix}`]: mean(lengths),
+    [`completion/length_std${suffix}`]: populationStd(lengths),
     [`completion/length_min${suffix}`]: smallest(lengths),
     [`completion/length_max${suffix}`]: largest(lengths),
     [`completion/truncated_share${suffix}`]: truncated,

@@ -127,6 +127,7 @@ test('the whole set of metrics', async (t) => {
       ...perAgent('train/grad_norm'),
       ...perAgent('policy/entropy'),
       ...perAgent('completion/length_mean'),
+      ...perAgent('completion/length_std'),
       ...perAgent('completion/length_min'),
       ...perAgent('completion/length_max'),
       ...perAgent('completion/truncated_share'),
