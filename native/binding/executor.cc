@@ -61,7 +61,7 @@ void Executor::run() {
     wake_.wait(lock, [this] { return !queue_.empty(); });
     Entry& entry = queue_[next()];
     entry.last_turn = ++turn_;
-    const std::shared_ptr<Task> task = entry.task;
+    std::shared_ptr<Task> task = entry.task;
     lock.unlock();
     // The count is a property of the calling thread, so it is set here and not where JavaScript asked for it.
     if (const int wanted = wanted_threads.load(); wanted != threads && wanted > 0) at::set_num_threads(threads = wanted);
@@ -70,7 +70,8 @@ void Executor::run() {
     if (!done) continue;
     queue_.erase(std::find_if(queue_.begin(), queue_.end(), [&](const Entry& e) { return e.task == task; }));
     lock.unlock();
-    task->finished();
+    Task& ended = *task;
+    ended.finished(std::move(task));
     lock.lock();
   }
 }

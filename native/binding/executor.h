@@ -20,8 +20,8 @@ class Task {
   virtual ~Task() = default;
   // Runs one slice; returns true when the task is done. Never throws.
   virtual bool advance() = 0;
-  // Called once, on the executor thread, after the last slice.
-  virtual void finished() = 0;
+  // Called once, on the executor thread, after the last slice, with the executor's pointer: it keeps none.
+  virtual void finished(std::shared_ptr<Task> self) = 0;
 
   std::vector<const void*> reads;
   std::vector<const void*> writes;

@@ -48,7 +48,7 @@ Napi::Value to_error(Napi::Env env, const Failure& failure) {
 
 }  // namespace
 
-class Environment::Job : public Task, public std::enable_shared_from_this<Environment::Job> {
+class Environment::Job : public Task {
  public:
   Job(Environment& environment, Napi::Env env, JobSpec spec)
       : environment_(environment), deferred_(Napi::Promise::Deferred::New(env)), spec_(std::move(spec)) {
@@ -68,7 +68,7 @@ class Environment::Job : public Task, public std::enable_shared_from_this<Enviro
       return true;
     }
   }
-  void finished() override { environment_.finish(shared_from_this()); }
+  void finished(std::shared_ptr<Task> self) override { environment_.finish(std::static_pointer_cast<Job>(std::move(self))); }
 
   void cancel() { spec_.cancel->cancel(); }
   const std::string& device() const { return spec_.device; }
@@ -84,7 +84,7 @@ class Environment::Job : public Task, public std::enable_shared_from_this<Enviro
     release();
   }
 
-  // Lets go of JavaScript values. On JavaScript's thread: the executor may hold the last pointer to the job itself.
+  // Lets go of JavaScript values, on JavaScript's thread.
   void release() {
     spec_.result = nullptr;
     spec_.callback.reset();
@@ -133,7 +133,7 @@ void Environment::finish(std::shared_ptr<Job> job) {
     drained_.notify_all();
     return;
   }
-  events_.push_back([this, job](Napi::Env env) { settle(env, job); });
+  events_.push_back([this, job = std::move(job)](Napi::Env env) { settle(env, job); });
   napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
 }
 
