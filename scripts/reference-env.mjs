@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * The Python environment with the references that `npm run test:full` asks: torch, transformers and PEFT, in the versions that made
- * the golden values. It is kept in the cache (`~/.cache/magrpo/reference-venv`, or `MAGRPO_CACHE/reference-venv`).
+ * the golden values, and TensorBoard. It is kept in the cache (`~/.cache/magrpo/reference-venv`, or `MAGRPO_CACHE/reference-venv`).
  *
  *     node scripts/reference-env.mjs          makes it where it is missing; the last line is its Python
  *
@@ -15,7 +15,7 @@ import { capture, lastLines, runLong, SetupError } from './setup/common.mjs'
 import { probePython } from './setup/python.mjs'
 
 const torch = '2.13.0'
-const packages = { transformers: '5.18.0', peft: '0.21.2', safetensors: '0.8.0' }
+const packages = { transformers: '5.18.0', peft: '0.21.2', safetensors: '0.8.0', tensorboard: '2.21.0' }
 
 /** @returns {string} where the environment's Python is, or would be */
 export function referencePythonPath(env = process.env) {
