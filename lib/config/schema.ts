@@ -12,6 +12,7 @@ import {
   lengthNormalizations,
 } from '../rl/algorithm-options.ts'
 import { scheduleNames } from '../rl/schedule.ts'
+import { trackerNames } from '../track/names.ts'
 import { choice, section } from './validate.ts'
 
 const count = z.int().min(1)
@@ -104,6 +105,9 @@ const algorithmSchema = section({
   critic: criticSchema.nullable().optional(),
 })
 
+/** A tracker by name, or a module that exports one. */
+const trackerSchema = z.union([choice(trackerNames), section({ module: text, options: z.unknown().optional() })])
+
 /** The whole configuration; `task` is checked by its own schema afterwards. */
 export const configSchema = section({
   name: z
@@ -131,6 +135,7 @@ export const configSchema = section({
   rewardTimeoutMs: positive.optional(),
   rewardConcurrency: count.optional(),
   logSamples: z.int().min(0).optional(),
+  trackers: z.array(trackerSchema).default([]),
 })
 
 /** A configuration as the schema leaves it: defaults that need the task or the team are still open. */

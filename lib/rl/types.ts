@@ -177,9 +177,15 @@ export interface EvalReport {
   samples: SampleRow[]
 }
 
-/** Something the user should act on; each code is raised once a run. */
+/** Something the user should act on; each code is raised once a run, `tracker` for each tracker that fails. */
 export interface RunWarning {
-  code: 'length_limit' | 'equal_rewards' | 'non_finite_gradient' | 'cancelled_baseline' | 'early_termination'
+  code:
+    | 'length_limit'
+    | 'equal_rewards'
+    | 'non_finite_gradient'
+    | 'cancelled_baseline'
+    | 'early_termination'
+    | 'tracker'
   /** Step in which it was raised; 0 before the first. */
   index: number
   message: string

@@ -4,6 +4,8 @@ import type { Algorithm } from '../rl/algorithms.ts'
 import type { Run } from '../rl/run.ts'
 import type { ResolvedTrainOptions, RunSink } from '../rl/types.ts'
 import type { Task } from '../tasks/types.ts'
+import { loadTrackers } from '../track/load-trackers.ts'
+import { TrackerSink } from '../track/tracker-sink.ts'
 import { describeEnvironment } from './environment.ts'
 import { loadTask } from './load-task.ts'
 import { type LoadedTeam, loadTeam } from './load-team.ts'
@@ -59,8 +61,9 @@ export async function prepareRun(config: RunConfig, options: PrepareRunOptions =
     undo.push(loaded.dispose)
     await folder.writeJson(runFiles.environment, { ...environment, native: await nativeFacts(loaded) })
     const { train } = await import('../rl/train.ts')
-    const { name: _name, runDir: _runDir, team: _team, task: _task, algorithm: _algorithm, ...settings } = config
-    const run = train({ ...settings, team: loaded.team, task, algorithm, sinks: [recorder, ...sinks], signal })
+    const { name, runDir: _runDir, team: _team, task: _task, algorithm: _algorithm, trackers, ...settings } = config
+    const tracked = new TrackerSink(await loadTrackers(trackers), { run: { name, folder: folder.path }, sinks })
+    const run = train({ ...settings, team: loaded.team, task, algorithm, sinks: [recorder, ...sinks, tracked], signal })
     return { run, folder, task, loaded, dispose }
   } catch (error) {
     await dispose()

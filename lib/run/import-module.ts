@@ -1,0 +1,41 @@
+import { access } from 'node:fs/promises'
+import { extname, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+/** Makes the error to throw of what is wrong with a module. */
+export type ModuleFailure = (message: string, cause?: unknown) => Error
+
+/**
+ * Loads a user's module: JavaScript, or TypeScript where Node reads it or tsx is installed.
+ *
+ * @param module path, relative to the working directory
+ * @throws what `failure` makes, if the file cannot be read or its code fails
+ */
+export async function importModule(module: string, failure: ModuleFailure): Promise<Record<string, unknown>> {
+  const path = resolve(module)
+  await access(path).catch((cause: unknown) => {
+    throw failure('the file cannot be read', cause)
+  })
+  const url = pathToFileURL(path).href
+  try {
+    return (await import(url)) as Record<string, unknown>
+  } catch (cause) {
+    const isTypeScript = ['.ts', '.mts', '.cts'].includes(extname(path))
+    const code = (cause as NodeJS.ErrnoException).code
+    if (isTypeScript && code === 'ERR_UNKNOWN_FILE_EXTENSION') return importThroughTsx(url, failure)
+    throw failure(`it cannot be loaded: ${(cause as Error).message}`, cause)
+  }
+}
+
+/** Node before 22.18 reads no TypeScript; tsx does, where it is installed. */
+async function importThroughTsx(url: string, failure: ModuleFailure): Promise<Record<string, unknown>> {
+  const tsx = (await import('tsx/esm/api' as string).catch((cause: unknown) => {
+    const remedy = 'this version of Node reads no TypeScript; install tsx (npm install tsx), or give JavaScript'
+    throw failure(remedy, cause)
+  })) as { tsImport(url: string, parent: string): Promise<Record<string, unknown>> }
+  try {
+    return await tsx.tsImport(url, import.meta.url)
+  } catch (cause) {
+    throw failure(`it cannot be loaded: ${(cause as Error).message}`, cause)
+  }
+}
