@@ -7,6 +7,7 @@ import { checkAgents, type Players } from './players.ts'
 import { checkSampling, resolveSampling } from './resolve-options.ts'
 import { type RolloutPlan, rollOut } from './rollout.ts'
 import { jointOf, type RolloutNode } from './rollout-tree.ts'
+import type { RewardMemory } from './run-memory.ts'
 import { sampleRows } from './sample-rows.ts'
 import { mean, standardError } from './statistics.ts'
 import type { EvalReport, Metrics, SampleRow } from './types.ts'
@@ -43,11 +44,13 @@ export interface EvaluateSettings<Item = unknown> {
  * Mean reward, parts and metrics of players of any engine; see `evaluate`.
  *
  * @param index number of steps done before, for the report
+ * @param memory where verdicts are remembered
  */
 export async function evaluatePlayers<Item>(
   players: Players,
   settings: EvaluateSettings<Item>,
   index = 0,
+  memory?: RewardMemory,
 ): Promise<EvalReport> {
   const plan = evaluationPlan(players, settings)
   const samples = settings.samples ?? 1
@@ -59,7 +62,8 @@ export async function evaluatePlayers<Item>(
   const names = players.agents.map(({ name }) => name)
   let done = 0
   const pass = async (phase: 'eval' | 'greedy', passPlan: RolloutPlan<Item>) => {
-    const nodes = await rollOutAll(passPlan, settings.maxRows ?? 256, (items) => {
+    const rewards = memory && { memory, part: `${phase}/${index}` }
+    const nodes = await rollOutAll({ ...passPlan, rewards }, settings.maxRows ?? 256, (items) => {
       done += items
       settings.onProgress?.(done, total)
     })

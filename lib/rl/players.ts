@@ -11,6 +11,18 @@ export interface Players {
   agents: AgentSummary[]
   support: SupportProvider
   save: SaveTeam
+  weights: WeightFiles
+}
+
+/** Weights and moments as files, for checkpoints. */
+export interface WeightFiles {
+  /**
+   * Writes those of the policies named into a folder that exists, as they are at the call; it is on the disk when the promise
+   * settles. A policy may be stepped before that.
+   */
+  write(directory: string, policies: readonly number[]): Promise<void>
+  /** Overwrites the policies with what {@link write} wrote. */
+  read(directory: string, policies: readonly number[]): Promise<void>
 }
 
 /** (n) number of each agent's policy, null for a frozen one. */

@@ -1,7 +1,10 @@
 /** The {@link Engine} over real policies, and the players of a real team. */
+import { join } from 'node:path'
 import { MagrpoError } from '../errors.ts'
 import { accumulateBatch, generateBatch, scoreBatch } from '../model/batch.ts'
 import type { Policy } from '../model/policy.ts'
+import { readPolicyState, writePolicyState } from '../model/policy-state.ts'
+import { throwFirst } from '../model/token-tree.ts'
 import type { Engine } from './engine.ts'
 import type { Players } from './players.ts'
 import type { Team } from './team.ts'
@@ -51,5 +54,16 @@ export function playersOf(team: Team): Players {
       prepare: (algorithm) => prepareSupport(team, algorithm, policies),
     },
     save: (directory) => team.save(directory),
+    weights: {
+      write: async (directory, numbers) => {
+        const writes = numbers.map((number) => writePolicyState(policies[number]!, prefixOf(directory, number)))
+        throwFirst(await Promise.allSettled(writes))
+      },
+      read: async (directory, numbers) => {
+        for (const number of numbers) await readPolicyState(policies[number]!, prefixOf(directory, number))
+      },
+    },
   }
 }
+
+const prefixOf = (directory: string, policy: number) => join(directory, `policy-${policy}`)

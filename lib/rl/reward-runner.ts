@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { type ErrorDetails, MagrpoError } from '../errors.ts'
 import type { Joint, RewardResult, Task } from '../tasks/types.ts'
+import type { RewardMemory } from './run-memory.ts'
 
 /** One joint completion to be rewarded. */
 export interface RewardJob<Item> {
@@ -9,6 +10,8 @@ export interface RewardJob<Item> {
   /** Index of the item in its list, for messages. */
   index: number
   joint: Joint
+  /** Which joint completion of the run it is; needed for `RewardLimits.memory`. */
+  place?: string
 }
 
 /** What a reward said. */
@@ -24,6 +27,8 @@ export interface RewardLimits {
   /** Time limit of one call. A function that never gives way to the event loop cannot be stopped. */
   timeoutMs: number
   signal?: AbortSignal
+  /** Verdicts it knows are not asked for again; it is told the others as they come. */
+  memory?: RewardMemory
 }
 
 /** Names under `reward/` that parts cannot have. */
@@ -56,7 +61,7 @@ export async function runRewards<Item>(
     while (next < jobs.length && !underWay.isEnded) {
       const current = next++
       const job = jobs[current]!
-      outcomes[current] = checkOutcome(await callReward(task, job, limits.timeoutMs, underWay), task.name, job.index)
+      outcomes[current] = await verdictOn(task, job, limits, underWay)
       if (performance.now() - lastPause > busyLimitMs) {
         await setImmediate()
         lastPause = performance.now()
@@ -73,6 +78,21 @@ export async function runRewards<Item>(
     limits.signal?.removeEventListener('abort', onAbort)
   }
   return outcomes
+}
+
+/** The verdict on one joint completion: remembered, or asked for and remembered. */
+async function verdictOn<Item>(
+  task: Pick<Task<Item>, 'name' | 'reward'>,
+  job: RewardJob<Item>,
+  { timeoutMs, memory }: RewardLimits,
+  underWay: CallsUnderWay,
+): Promise<RewardOutcome> {
+  const { place, joint } = job
+  const known = place === undefined ? undefined : memory?.recall(place, joint)
+  if (known) return known
+  const outcome = checkOutcome(await callReward(task, job, timeoutMs, underWay), task.name, job.index)
+  if (place !== undefined) await memory?.keep(place, joint, outcome)
+  return outcome
 }
 
 /** The calls that an abort or a failure elsewhere has to end. */

@@ -10,6 +10,7 @@ import type { Engine, EngineRequest } from './engine.ts'
 import type { StepItem } from './item-order.ts'
 import { runRewards } from './reward-runner.ts'
 import { completionOf, type JointAction, jointOf, type RolloutNode } from './rollout-tree.ts'
+import type { RewardMemory } from './run-memory.ts'
 import { mean } from './statistics.ts'
 
 /** What a rollout is made by. */
@@ -34,6 +35,11 @@ export interface RolloutPlan<Item> {
   rewardConcurrency: number
   rewardTimeoutMs: number
   signal?: AbortSignal
+  /**
+   * Where verdicts are remembered, and what part of the run this rollout is. With slot, turn, node and joint action it is the place
+   * of a joint completion: `PART/SLOT/TURN/NODE/JOINT`.
+   */
+  rewards?: { memory: RewardMemory; part: string }
 }
 
 /** All nodes of a rollout and what it cost. */
@@ -126,16 +132,18 @@ async function rewardTurn<Item>(
 ): Promise<void> {
   const { task, items } = plan
   const start = performance.now()
-  const actions = nodes.flatMap((node) => node.joints.map((action) => ({ node, action })))
-  const jobs = actions.map(({ node, action }) => ({
+  const actions = nodes.flatMap((node) => node.joints.map((action, number) => ({ node, action, number })))
+  const jobs = actions.map(({ node, action, number }) => ({
     item: items[node.item]!,
     index: node.item,
     joint: jointOf(node, action),
+    place: plan.rewards && `${plan.rewards.part}/${node.slot}/${node.turn}/${node.number}/${number}`,
   }))
   const outcomes = await runRewards(task, jobs, {
     concurrency: plan.rewardConcurrency,
     timeoutMs: plan.rewardTimeoutMs,
     signal: plan.signal,
+    memory: plan.rewards?.memory,
   })
   for (const [index, { action }] of actions.entries()) {
     const { item, index: itemIndex, joint } = jobs[index]!

@@ -2,17 +2,21 @@
 import { ConfigError, MagrpoError } from '../errors.ts'
 import type { Players } from './players.ts'
 import { resolveTrainOptions } from './resolve-options.ts'
+import type { RunMemory } from './run-memory.ts'
 import { type Drive, Trainer } from './trainer.ts'
 import type { ResolvedTrainOptions, RunResult, StepReport, TrainOptions } from './types.ts'
 
-/** Begins a run for players of any engine; see `train`. */
-export function startRun<Item>(players: Players, options: Omit<TrainOptions<Item>, 'team'>): Run {
+/**
+ * Begins a run for players of any engine; see `train`.
+ *
+ * @param memory where the run goes on and what is kept of it
+ */
+export function startRun<Item>(players: Players, options: Omit<TrainOptions<Item>, 'team'>, memory?: RunMemory): Run {
   const resolved = resolveTrainOptions(options, players.agents)
   const issues = players.support.check(resolved.algorithm)
   if (issues.length > 0) throw new ConfigError(issues, 'The team')
-  return new Run(
-    new Trainer({ players, task: options.task, options: resolved, sinks: options.sinks ?? [], signal: options.signal }),
-  )
+  const { task, sinks = [], signal } = options
+  return new Run(new Trainer({ players, task, options: resolved, sinks, signal, memory }))
 }
 
 /**

@@ -16,6 +16,7 @@ import {
 import { type Players, trainedPolicies } from './players.ts'
 import { rollOut } from './rollout.ts'
 import type { RolloutNode } from './rollout-tree.ts'
+import type { RewardMemory } from './run-memory.ts'
 import { sampleRows } from './sample-rows.ts'
 import { learningRateAt } from './schedule.ts'
 import { type NodeSignal, signalsOf } from './signals.ts'
@@ -33,6 +34,10 @@ export interface StepContext<Item> {
   /** References and critics, as the algorithm needs them. */
   support: Support
   signal: AbortSignal
+  /** Where verdicts are remembered. */
+  rewards?: RewardMemory
+  /** Called before each move of an optimizer; until the step has ended, weights are between two steps. */
+  onMove?(): void
 }
 
 /** A finished step, and what the run goes on with. */
@@ -70,6 +75,7 @@ export async function runStep<Item>(context: StepContext<Item>, index: number): 
     rewardConcurrency: options.rewardConcurrency,
     rewardTimeoutMs: options.rewardTimeoutMs,
     signal,
+    rewards: context.rewards && { memory: context.rewards, part: `train/${index}` },
   })
   const updateStart = performance.now()
   const names = players.agents.map(({ name }) => name)
@@ -87,10 +93,11 @@ export async function runStep<Item>(context: StepContext<Item>, index: number): 
     criticGroups: algorithm.critic?.placement === 'separate' ? criticGroups(signals, inputs, algorithm) : [],
     algorithm,
     minibatches: options.minibatches,
-    optionsOf: (policy) =>
-      policies.includes(policy)
-        ? { ...settings, learningRate }
-        : { ...settings, learningRate: rateOf(algorithm.critic?.learningRate ?? peak) },
+    optionsOf: (policy) => {
+      context.onMove?.()
+      const isAgent = policies.includes(policy)
+      return { ...settings, learningRate: isAgent ? learningRate : rateOf(algorithm.critic?.learningRate ?? peak) }
+    },
   })
   const { results } = updated
   const updateSeconds = (performance.now() - updateStart) / 1000

@@ -1,6 +1,7 @@
 /** Training of a team: the door to `run.ts`. */
 import { playersOf } from './policy-engine.ts'
 import { type Run, startRun } from './run.ts'
+import type { RunMemory } from './run-memory.ts'
 import type { TrainOptions } from './types.ts'
 
 /**
@@ -12,9 +13,10 @@ import type { TrainOptions } from './types.ts'
  * for await (const step of train(options)) console.log(step.index, step.metrics['reward/mean'])
  * ```
  *
+ * @param memory where the run goes on and what is kept of it
  * @throws ConfigError or MagrpoError `ERR_TASK` at once, for options that are out of range or do not fit each other
  */
-export function train<Item>(options: TrainOptions<Item>): Run {
+export function train<Item>(options: TrainOptions<Item>, memory?: RunMemory): Run {
   const { team, ...rest } = options
-  return startRun(playersOf(team), rest)
+  return startRun(playersOf(team), rest, memory)
 }

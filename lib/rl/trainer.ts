@@ -2,10 +2,20 @@
 import type { Task } from '../tasks/types.ts'
 import { evaluatePlayers } from './evaluation.ts'
 import { ItemOrder } from './item-order.ts'
-import type { Players } from './players.ts'
+import { type Players, trainedPolicies } from './players.ts'
+import type { RunMemory } from './run-memory.ts'
 import { runStep, type StepContext } from './step.ts'
 import { noSupport } from './support.ts'
-import type { EvalReport, ResolvedTrainOptions, RunEnd, RunResult, RunSink, RunWarning, StepReport } from './types.ts'
+import type {
+  EvalReport,
+  ResolvedTrainOptions,
+  RunEnd,
+  RunResult,
+  RunSink,
+  RunWarning,
+  Snapshot,
+  StepReport,
+} from './types.ts'
 import { WarningWatch } from './warnings.ts'
 
 /** What a {@link Trainer} is made of. */
@@ -15,6 +25,8 @@ export interface TrainerParts<Item> {
   options: ResolvedTrainOptions
   sinks: readonly RunSink[]
   signal?: AbortSignal
+  /** What an earlier process left of this run, and what is kept of it. Default: nothing. */
+  memory?: RunMemory
 }
 
 /** What a `Run` needs of a trainer, whatever its items are. */
@@ -42,6 +54,11 @@ export class Trainer<Item> implements Drive {
   private skippedSteps = 0
   private best: EvalReport | null = null
   private last: EvalReport | null = null
+  /** Of the processes before this one. */
+  private earlierSeconds = 0
+  private startedAt = 0
+  /** False while optimizers move: weights are then between two steps. */
+  private isWhole = true
 
   constructor(parts: TrainerParts<Item>) {
     const { players, task, options } = parts
@@ -55,6 +72,10 @@ export class Trainer<Item> implements Drive {
       support: noSupport(players.agents.length),
       order: new ItemOrder({ items: task.items.length, promptsPerStep, seed, shuffle, epochs }),
       signal: AbortSignal.any([this.stopController.signal, ...(parts.signal ? [parts.signal] : [])]),
+      rewards: parts.memory?.rewards,
+      onMove: () => {
+        this.isWhole = false
+      },
     }
     this.watch = new WarningWatch({
       maxReward: options.task.maxReward,
@@ -76,7 +97,7 @@ export class Trainer<Item> implements Drive {
 
   /** The run, step by step. */
   async *steps(): AsyncGenerator<StepReport, void, void> {
-    const start = performance.now()
+    this.startedAt = performance.now()
     // Leaving the loop ends a generator at its `yield`, past all catches: the run then counts as stopped.
     let ending: Pick<RunEnd, 'reason' | 'error'> = { reason: 'stopped' }
     try {
@@ -88,31 +109,73 @@ export class Trainer<Item> implements Drive {
       ending = this.endingOf(error)
       await this.dropGradients()
     } finally {
-      await this.end({ ...ending, seconds: (performance.now() - start) / 1000 })
+      await this.end(ending)
     }
   }
 
-  /** Makes references and critics, and says what can be said before the first step. */
+  /** Makes references and critics, and either goes on where the run stood or says what can be said before the first step. */
   private async prepare(): Promise<void> {
-    this.context.support = await this.context.players.support.prepare(this.options.algorithm)
+    const { players } = this.context
+    this.context.support = await players.support.prepare(this.options.algorithm)
+    const origin = await this.parts.memory?.origin()
+    if (origin) {
+      this.isWhole = false
+      await players.weights.read(origin.directory, this.trained)
+      this.isWhole = true
+      const { state } = origin
+      this.stepsDone = state.step
+      this.skippedSteps = state.skippedSteps
+      this.earlierSeconds = state.seconds
+      this.best = state.best
+      this.last = state.last
+      this.watch.restore(state.warnings)
+      return
+    }
     this.early = this.watch.start()
     await this.warn(this.early)
   }
 
   private async *work(): AsyncGenerator<StepReport, void, void> {
-    const { evalEvery, steps } = this.options
-    if (evalEvery > 0) await this.evaluate()
-    while (this.stepsDone < steps) {
+    if (this.isEvaluationDue) await this.evaluate()
+    while (this.stepsDone < this.options.steps) {
       this.context.signal.throwIfAborted()
       const report = await this.step(this.stepsDone + 1)
-      if (evalEvery > 0 && (this.stepsDone % evalEvery === 0 || this.stepsDone === steps)) await this.evaluate()
+      if (this.isEvaluationDue) await this.evaluate()
+      const snapshot = this.snapshot()
+      await this.tell((sink) => sink.onSnapshot?.(snapshot))
       yield report
     }
+  }
+
+  /** Whether there is one after the steps done, and a run that was stopped just there has not had it. */
+  private get isEvaluationDue(): boolean {
+    const { evalEvery, steps } = this.options
+    const isTime = evalEvery > 0 && (this.stepsDone % evalEvery === 0 || this.stepsDone === steps)
+    return isTime && this.last?.index !== this.stepsDone
+  }
+
+  private get seconds(): number {
+    return this.earlierSeconds + (performance.now() - this.startedAt) / 1000
+  }
+
+  /** Policies that are trained, critics included, each once. */
+  private get trained(): number[] {
+    const { players, support } = this.context
+    const agents = trainedPolicies(players.agents).filter((policy) => policy !== null)
+    const critics = support.critics.flatMap((seat) => (seat === null ? [] : [seat.policy]))
+    return [...new Set([...agents, ...critics])]
+  }
+
+  private snapshot(): Snapshot {
+    const { stepsDone: step, skippedSteps, seconds, best, last } = this
+    const state = { step, skippedSteps, seconds, best, last, warnings: this.watch.state }
+    return { state, write: (directory) => this.context.players.weights.write(directory, this.trained) }
   }
 
   private async step(index: number): Promise<StepReport> {
     const { report, signals, skipped } = await runStep(this.context, index)
     this.stepsDone = index
+    this.isWhole = true
     if (skipped.length > 0) this.skippedSteps++
     report.metrics['train/skipped_steps'] = this.skippedSteps
     const warnings = [
@@ -145,6 +208,7 @@ export class Trainer<Item> implements Drive {
         signal,
       },
       this.stepsDone,
+      this.context.rewards,
     )
     this.last = report
     const isBest = this.best === null || report.score > this.best.score
@@ -169,22 +233,20 @@ export class Trainer<Item> implements Drive {
 
   /** What a dropped step has accumulated must not reach the next one who steps these policies. */
   private async dropGradients(): Promise<void> {
-    const { players, support } = this.context
-    const agents = players.agents.filter(({ kind }) => kind !== 'base').map(({ policy }) => policy)
-    const critics = support.critics.flatMap((seat) => (seat === null ? [] : [seat.policy]))
-    const policies = new Set([...agents, ...critics])
     // The error that ended the run is the one to report, not that of a core which is gone.
-    await Promise.allSettled([...policies].map((policy) => players.engine.zeroGrad(policy)))
+    await Promise.allSettled(this.trained.map((policy) => this.context.players.engine.zeroGrad(policy)))
   }
 
   /** Tells every sink, also after one of them failed, and settles the result. */
-  private async end(ending: Pick<RunEnd, 'reason' | 'error' | 'seconds'>): Promise<void> {
-    const end: RunEnd = { ...ending, steps: this.stepsDone, best: this.best, last: this.last }
+  private async end(ending: Pick<RunEnd, 'reason' | 'error'>): Promise<void> {
+    const end: RunEnd = { ...ending, steps: this.stepsDone, seconds: this.seconds, best: this.best, last: this.last }
+    // Before the watch judges what is left of its window: a run that goes on from here must not know of an end.
+    const snapshot = this.isWhole ? this.snapshot() : null
     const failures = end.reason === 'aborted' || end.reason === 'failed' ? [end.error] : []
     await this.warn(this.watch.end(this.stepsDone)).catch((error: unknown) => failures.push(error))
     for (const sink of this.parts.sinks) {
       try {
-        await sink.onEnd?.(end, this.context.players.save)
+        await sink.onEnd?.(end, this.context.players.save, snapshot)
       } catch (error) {
         failures.push(error)
       }

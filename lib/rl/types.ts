@@ -7,6 +7,7 @@ import type { ChatMessage, Task } from '../tasks/types.ts'
 import type { Algorithm } from './algorithm-options.ts'
 import type { ScheduleName } from './schedule.ts'
 import type { Team } from './team.ts'
+import type { WatchState } from './warnings.ts'
 
 /** AdamW's settings and how the learning rate moves over the run. */
 export interface OptimizerOptions extends StepOptions {
@@ -194,6 +195,32 @@ export interface RunWarning {
 /** Writes all agents' weights, one folder an agent, while training waits. */
 export type SaveTeam = (directory: string) => Promise<void>
 
+/**
+ * Where a run stands between two steps: all that it goes on from besides weights and moments. Plain JSON. Orders of items, random
+ * numbers and learning rates are functions of the step, so that no further counters exist.
+ */
+export interface RunState {
+  /** Steps done. */
+  step: number
+  skippedSteps: number
+  /** Wall time so far. */
+  seconds: number
+  best: EvalReport | null
+  /** The last evaluation; the one that is due after `step` is still to come if its `index` is smaller. */
+  last: EvalReport | null
+  warnings: WatchState
+}
+
+/** A moment between two steps at which a run can be taken up again. */
+export interface Snapshot {
+  state: RunState
+  /**
+   * Writes weights and moments of all policies that are trained, critics included, as files into a folder that exists. They are
+   * those at the time of the call, which returns at once; training may go on while the promise is pending.
+   */
+  write(directory: string): Promise<void>
+}
+
 /** How a run ended. */
 export interface RunEnd {
   /** `finished`: all steps; `stopped`: by `run.stop()` or by leaving the loop; `aborted`: the signal; `failed`: an error. */
@@ -223,6 +250,12 @@ export interface RunSink {
   /** The evaluation just reported is the best so far; only with `keepBest`. The one before training counts too. */
   onBest?(report: EvalReport, save: SaveTeam): void | Promise<void>
   onWarning?(warning: RunWarning): void | Promise<void>
-  /** Always the last call, also after an error; the weights to save are those of the last full step in every case. */
-  onEnd?(end: RunEnd, save: SaveTeam): void | Promise<void>
+  /** After each step with all that belongs to it: nothing that was reported before comes again if a run is taken up here. */
+  onSnapshot?(snapshot: Snapshot): void | Promise<void>
+  /**
+   * Always the last call, also after an error; the weights to save are those of the last full step in every case.
+   *
+   * @param snapshot null where there is none: an error came while the optimizer moved
+   */
+  onEnd?(end: RunEnd, save: SaveTeam, snapshot: Snapshot | null): void | Promise<void>
 }

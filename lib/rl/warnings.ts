@@ -10,7 +10,7 @@ export const warningShares = { lengthLimit: 0.5, equalRewards: 0.8 }
 const smallestWindow = 4
 
 /** What is seen of the steps since shares were last judged. */
-interface Window {
+export interface Window {
   groups: { isEqual: boolean; isBest: boolean }[]
   completions: { isTruncated: boolean }[]
   /** Mean rewards of first turns. */
@@ -28,6 +28,12 @@ export interface WatchSettings {
   algorithm: ResolvedTrainOptions['algorithm']
 }
 
+/** What a watch has seen, as plain JSON. */
+export interface WatchState {
+  raised: RunWarning['code'][]
+  window: Window
+}
+
 /** Raises each warning once a run. */
 export class WarningWatch {
   private readonly raised = new Set<RunWarning['code']>()
@@ -42,6 +48,18 @@ export class WarningWatch {
     this.minReward = settings.minReward
     this.maxReward = settings.maxReward
     this.maxNewTokens = settings.maxNewTokens
+  }
+
+  /** A copy of what was seen so far, for a watch that goes on from here. */
+  get state(): WatchState {
+    return { raised: [...this.raised], window: structuredClone(this.window) }
+  }
+
+  /** Goes on where another watch stood. */
+  restore({ raised, window }: WatchState): void {
+    this.raised.clear()
+    for (const code of raised) this.raised.add(code)
+    this.window = structuredClone(window)
   }
 
   /** What the settings alone tell, before the first step. */

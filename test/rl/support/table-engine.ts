@@ -4,6 +4,8 @@
  * table as well: one number for each thing it reads.
  */
 
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { GroupScores, LossOptions, Sample, Sampling, StepOptions, StepResult } from '../../../lib/model/types.ts'
 import type { Engine, EngineAccumulateOptions, EngineGroup, EngineRequest } from '../../../lib/rl/engine.ts'
 import type { Players } from '../../../lib/rl/players.ts'
@@ -180,6 +182,18 @@ export class TableEngine implements Engine {
     this.valueGradients[policy]!.clear()
   }
 
+  /** What training changes of a policy, as plain JSON. */
+  stateOf(policy: number) {
+    return { logits: [...this.logits[policy]!], values: [...this.values[policy]!], steps: this.steps[policy]! }
+  }
+
+  /** Goes on where {@link stateOf} was called. */
+  restore(policy: number, state: ReturnType<TableEngine['stateOf']>): void {
+    this.logits[policy]!.set(state.logits)
+    this.values[policy] = new Map(state.values)
+    this.steps[policy] = state.steps
+  }
+
   /** Probabilities of the tokens at a position. */
   row(policy: number, prompt: number, position: number, temperature = 1) {
     const { positions, tokens } = this.shape
@@ -260,6 +274,17 @@ export function tablePlayers(
     support: { check: () => [], prepare: async () => prepared },
     save: async (directory) => {
       saved.push(directory)
+    },
+    weights: {
+      write: async (directory, numbers) => {
+        const texts = numbers.map((policy) => JSON.stringify(engine.stateOf(policy)))
+        for (const [index, policy] of numbers.entries())
+          await writeFile(join(directory, `policy-${policy}.json`), texts[index]!)
+      },
+      read: async (directory, numbers) => {
+        for (const policy of numbers)
+          engine.restore(policy, JSON.parse(await readFile(join(directory, `policy-${policy}.json`), 'utf8')))
+      },
     },
   }
 }

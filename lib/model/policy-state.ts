@@ -1,0 +1,56 @@
+/** Everything of a policy that training changes, as files: what it goes on from, to the bit. */
+import { MagrpoError } from '../errors.ts'
+import type { NativePolicy, NativeSection } from '../native/addon-types.ts'
+import { callNative } from '../native/call.ts'
+import type { Policy } from './policy.ts'
+import { readSafetensorsHeader, safetensorsHeader, toNativeSource } from './safetensors.ts'
+import { throwFirst } from './token-tree.ts'
+
+type StateSection = Exclude<NativeSection, 'gradients'>
+
+/** Order matters: float32 masters are made of bfloat16 weights as these are read, and then overwritten by their own bits. */
+const sections: readonly StateSection[] = ['weights', 'optimizer', 'valueHead']
+
+const fileOf = (prefix: string, section: StateSection) => `${prefix}.${section}.safetensors`
+
+/** The sections a policy has; only some have a value head. */
+function sectionsOf(native: NativePolicy): StateSection[] {
+  return sections.filter((section) => native.tensors(section).length > 0)
+}
+
+/**
+ * Writes weights, the optimizer's moments and step count (and masters of bfloat16 weights), and the value head if there is one, to
+ * `PREFIX.weights.safetensors`, `PREFIX.optimizer.safetensors` and `PREFIX.valueHead.safetensors`.
+ *
+ * What is written is the state at the call, which hands all of it to the core at once; the files are on the disk when the promise
+ * settles.
+ *
+ * @throws MagrpoError `ERR_RUN` where a file cannot be written
+ */
+export async function writePolicyState(policy: Policy, prefix: string): Promise<void> {
+  const native = trainable(policy)
+  const writes = sectionsOf(native).map((section) =>
+    callNative(() =>
+      native.writeTensors(section, fileOf(prefix, section), safetensorsHeader(native.tensors(section), {})),
+    ),
+  )
+  throwFirst(await Promise.allSettled(writes))
+}
+
+/**
+ * Overwrites a policy with what {@link writePolicyState} wrote of one of the same shape.
+ *
+ * @throws ModelFormatError `ERR_MODEL_FORMAT` if a file is broken or of another shape, `ERR_MODEL_NOT_FOUND` if it is missing
+ */
+export async function readPolicyState(policy: Policy, prefix: string): Promise<void> {
+  const native = trainable(policy)
+  for (const section of sectionsOf(native)) {
+    const sources = (await readSafetensorsHeader(fileOf(prefix, section))).map(toNativeSource)
+    await callNative(() => native.readTensors(section, sources))
+  }
+}
+
+function trainable(policy: Policy): NativePolicy {
+  if (policy.native !== null) return policy.native
+  throw new MagrpoError('ERR_ARGUMENT', 'Expected a trainable policy but received the bare base, which has no state.')
+}
