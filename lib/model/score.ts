@@ -9,12 +9,12 @@ import type { GroupScores, LossOptions, ScoredCompletion, ScoredGroup } from './
 /** How a pass is cut and stopped. */
 export interface BatchOptions {
   signal?: AbortSignal
-  /** Tokens of one forward and backward pass at most; cut between prompts. Defaults to `4096`. */
+  /** Tokens of one forward and backward pass at most; cut between prompts. Defaults to `2048`. */
   maxTokensPerMicroBatch?: number
 }
 
 /** Keeps activations of small models within a few hundred megabytes. */
-const defaultMicroBatch = 4096
+const defaultMicroBatch = 2048
 
 /** Log-probabilities, entropies and (where asked for) values of all groups, in order; nothing is accumulated. */
 export function scoreBatch(

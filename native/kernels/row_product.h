@@ -14,13 +14,15 @@ struct RowProduct {
   const float* x;        // (rows, in), rows `x_stride` floats apart
   const void* weight;    // (out, in), contiguous
   const float* bias;     // (out) or null
-  float* y;              // (rows, out), contiguous
+  float* y;              // (rows, out), rows `y_stride` floats apart
   int64_t rows, in, out;
-  int64_t x_stride;
-  bool is_bfloat16;      // of the weights
+  int64_t x_stride, y_stride;
+  bool is_bfloat16 = false;  // of the weights
+  float scale = 1.0f;        // of x · weightᵀ
+  bool adds = false;         // to what y holds, instead of writing over it
 };
 
-// Computes y[:, begin:end].
+// Computes y[:, begin:end] = scale · x · weightᵀ + bias.
 void row_product(const RowProduct& product, int64_t begin, int64_t end);
 
 // The same as plain loops in double.

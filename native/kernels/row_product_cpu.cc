@@ -64,8 +64,10 @@ MAGRPO_INLINE void tile(const RowProduct& p, int64_t row, int64_t column) {
         for (int k = 0; k < half; ++k) parts[k] += parts[k + half];
       float sum = parts[0];
       for (int64_t k = i; k < p.in; ++k) sum += x[r * p.x_stride + k] * value(weight[c * p.in + k]);
+      sum *= p.scale;
       if (p.bias != nullptr) sum += p.bias[column + c];
-      p.y[(row + r) * p.out + column + c] = sum;
+      float& y = p.y[(row + r) * p.y_stride + column + c];
+      y = p.adds ? y + sum : sum;
     }
 }
 

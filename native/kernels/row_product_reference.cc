@@ -11,9 +11,10 @@ void row_product_reference(const RowProduct& p, int64_t begin, int64_t end) {
   };
   for (int64_t r = 0; r < p.rows; ++r)
     for (int64_t c = begin; c < end; ++c) {
-      double sum = p.bias == nullptr ? 0.0 : p.bias[c];
+      double sum = 0.0;
       for (int64_t i = 0; i < p.in; ++i) sum += static_cast<double>(p.x[r * p.x_stride + i]) * weight(c * p.in + i);
-      p.y[r * p.out + c] = static_cast<float>(sum);
+      float& y = p.y[r * p.y_stride + c];
+      y = static_cast<float>((p.adds ? y : 0.0) + p.scale * sum + (p.bias == nullptr ? 0.0 : p.bias[c]));
     }
 }
 

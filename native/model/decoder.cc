@@ -2,12 +2,12 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
-#include <ATen/ops/silu.h>
 
 #include "model/attention.h"
 #include "model/linear.h"
 #include "model/rms_norm.h"
 #include "model/rotary.h"
+#include "model/swiglu.h"
 
 namespace magrpo::model {
 
@@ -55,8 +55,7 @@ at::Tensor Decoder::mlp_block(const at::Tensor& x, const PackedBatch& batch, con
                               size_t layer) const {
   const LayerWeights& w = weights_.layers[layer];
   const at::Tensor gate_up = add_adapters(config_, adapters, batch, layer, {kGate, kUp}, x, project(x, w.gate_up, w.gate_up_bias));
-  const at::Tensor activated = at::silu(gate_up.narrow(1, 0, config_.intermediate_size)) *
-                               gate_up.narrow(1, config_.intermediate_size, config_.intermediate_size);
+  const at::Tensor activated = swiglu(gate_up);
   return add_adapters(config_, adapters, batch, layer, {kDown}, activated, project(activated, w.down, w.down_bias));
 }
 

@@ -64,6 +64,7 @@ at::Tensor row_product(const at::Tensor& x, const at::Tensor& weight, const at::
                                     weight.size(1),
                                     weight.size(0),
                                     rows.size(1),
+                                    weight.size(0),
                                     weight.scalar_type() == at::kBFloat16};
   // A second thread pays for itself from some tens of microseconds of work on.
   const int64_t grain = std::max<int64_t>(1, (1 << 19) / (product.in * std::max<int64_t>(product.rows, 4)));

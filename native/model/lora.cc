@@ -12,6 +12,8 @@
 #include <cmath>
 
 #include "core/errors.h"
+#include "kernels/row_product.h"
+#include "model/rows.h"
 
 namespace magrpo::model {
 namespace {
@@ -22,6 +24,34 @@ int64_t input_size(const Config& config, Projection projection) {
 }
 
 const char* block_of(int projection) { return projection <= kOutput ? "self_attn" : "mlp"; }
+
+// Adds scale · (x Aᵀ) Bᵀ to `y`'s columns from `column` on, by the kernel of few rows.
+void add_to_rows(const LowRank& low_rank, double scale, const at::Tensor& x, at::Tensor& y, const PolicyRange& range, int64_t column) {
+  const int64_t rows = range.end - range.begin, rank = low_rank.a.size(0), width = low_rank.b.size(0);
+  std::vector<float> inner(static_cast<size_t>(rows * rank));
+  const kernels::RowProduct down{.x = x.const_data_ptr<float>() + range.begin * x.stride(0),
+                                 .weight = low_rank.a.const_data_ptr(),
+                                 .bias = nullptr,
+                                 .y = inner.data(),
+                                 .rows = rows,
+                                 .in = x.size(1),
+                                 .out = rank,
+                                 .x_stride = x.stride(0),
+                                 .y_stride = rank};
+  const kernels::RowProduct up{.x = inner.data(),
+                               .weight = low_rank.b.const_data_ptr(),
+                               .bias = nullptr,
+                               .y = y.mutable_data_ptr<float>() + range.begin * y.stride(0) + column,
+                               .rows = rows,
+                               .in = rank,
+                               .out = width,
+                               .x_stride = rank,
+                               .y_stride = y.stride(0),
+                               .scale = static_cast<float>(scale),
+                               .adds = true};
+  kernels::row_product(down, 0, rank);
+  kernels::row_product(up, 0, width);
+}
 
 }  // namespace
 
@@ -87,13 +117,17 @@ at::Tensor add_adapters(const Config& config, const std::vector<const Adapter*>&
     return at::linear(at::linear(rows, low_rank.a), low_rank.b).mul(adapters[range.policy]->scale).to(y.scalar_type());
   };
   if (!at::GradMode::is_enabled()) {
+    const bool takes_rows = takes_kernels(x) && takes_kernels(y) && has_dense_rows(x) && has_dense_rows(y) &&
+                            x.size(0) <= kernels::kRowProductRows;
     for (const auto& range : batch.policies) {
       if (!has_any(range)) continue;
       int64_t column = 0;
       for (const Projection p : projections) {
         const int64_t width = output_size(config, p);
         const LowRank& low_rank = adapters[range.policy]->layers[layer][p];
-        if (low_rank.a.defined())
+        if (low_rank.a.defined() && takes_rows)
+          add_to_rows(low_rank, adapters[range.policy]->scale, x, y, range, column);
+        else if (low_rank.a.defined())
           y.narrow(0, range.begin, range.end - range.begin).narrow(1, column, width).add_(delta(range, low_rank));
         column += width;
       }

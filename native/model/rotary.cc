@@ -1,14 +1,49 @@
 #include "model/rotary.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/pow.h>
 #include <ATen/ops/where.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <numbers>
 
+#include "kernels/rotary.h"
+#include "model/rows.h"
+
 namespace magrpo::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+at::Tensor turned(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, float direction) {
+  const kernels::RotaryShape shape{x.size(1), x.size(2), x.stride(0), direction};
+  at::Tensor y = at::empty(x.sizes(), x.options());
+  for_rows(x.size(0), shape.heads * shape.dim, [&](int64_t begin, int64_t end) {
+    kernels::rotary(shape, x.const_data_ptr<float>(), cos.const_data_ptr<float>(), sin.const_data_ptr<float>(), begin, end,
+                    y.mutable_data_ptr<float>());
+  });
+  return y;
+}
+
+class Rotary : public torch::autograd::Function<Rotary> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
+    ctx->save_for_backward({cos, sin});
+    return turned(x, cos, sin, 1.0f);
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list gradients) {
+    const auto saved = ctx->get_saved_variables();
+    return {turned(gradients[0].contiguous(), saved[0], saved[1], -1.0f), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
 
 at::Tensor inverse_frequencies(const Rope& rope, int64_t head_dim) {
   const at::Tensor exponent = at::arange(0, head_dim, 2, at::kFloat) / static_cast<double>(head_dim);
@@ -31,6 +66,9 @@ Rotation rotation(const at::Tensor& inverse_frequencies, const at::Tensor& posit
 }
 
 at::Tensor rotate(const at::Tensor& x, const Rotation& rotation) {
+  if (takes_kernels(x) && has_dense_rows(x))
+    return at::GradMode::is_enabled() && x.requires_grad() ? Rotary::apply(x, rotation.cos, rotation.sin)
+                                                           : turned(x, rotation.cos, rotation.sin, 1.0f);
   const int64_t half = x.size(-1) / 2;
   const at::Tensor cos = rotation.cos.to(x.scalar_type());
   const at::Tensor sin = rotation.sin.to(x.scalar_type());

@@ -18,7 +18,7 @@ struct Rotation {
 
 Rotation rotation(const at::Tensor& inverse_frequencies, const at::Tensor& positions);
 
-// x: (N, heads, D). Rotates the pairs (x[d], x[d + D/2]).
+// x: (N, heads, D). Rotates the pairs (x[d], x[d + D/2]); contiguous; differentiable in x.
 at::Tensor rotate(const at::Tensor& x, const Rotation& rotation);
 
 }  // namespace magrpo::model

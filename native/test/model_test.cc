@@ -153,7 +153,7 @@ TEST("adapters: each policy's rows get its own product, with and without a graph
       without_graph = add_adapters(config, adapters, batch, 1, projections, x, y.clone());
     }
     EXPECT(largest_difference(with_graph, expected) < 5e-6, "width ", width);
-    EXPECT(with_graph.equal(without_graph), "width ", width);
+    EXPECT(largest_difference(with_graph, without_graph) < 1e-5, "width ", width);
   }
 }
 

@@ -17,7 +17,7 @@ struct Operands {
   RowProduct product(std::vector<float>& y, int64_t rows, bool has_bias) const {
     y.assign(static_cast<size_t>(rows * weight.size(0)), -1.0f);
     return {x.const_data_ptr<float>(), weight.const_data_ptr(), has_bias ? bias.const_data_ptr<float>() : nullptr, y.data(), rows,
-            weight.size(1), weight.size(0), x.size(1), weight.scalar_type() == at::kBFloat16};
+            weight.size(1), weight.size(0), x.size(1), weight.size(0), weight.scalar_type() == at::kBFloat16};
   }
 };
 
@@ -38,6 +38,21 @@ TEST("row product: equals loops in double for all shapes, strides and both dtype
           row_product_reference(sizes.product(expected, rows, out % 2 == 0), 0, out);
           for (size_t i = 0; i < seen.size(); ++i) EXPECT(std::abs(seen[i] - expected[i]) < 1e-5 * (1.0 + std::sqrt(in)));
         }
+}
+
+TEST("row product: scales and adds to what is there, at any stride") {
+  const Operands sizes = operands(6, 40, 9, 0, at::kFloat);
+  std::vector<float> seen(6 * 20, 0.5f), expected(6 * 20, 0.5f), unused;
+  for (auto* y : {&seen, &expected}) {
+    RowProduct product = sizes.product(unused, 6, true);
+    product.y = y->data() + 2;
+    product.y_stride = 20;
+    product.scale = -1.5f;
+    product.adds = true;
+    (y == &seen ? row_product : row_product_reference)(product, 0, 9);
+  }
+  for (size_t i = 0; i < seen.size(); ++i) EXPECT(std::abs(seen[i] - expected[i]) < 1e-4);
+  EXPECT(seen[1] == 0.5f && seen[11] == 0.5f && seen[2] != 0.5f);
 }
 
 TEST("row product: writes only the columns it is asked for") {

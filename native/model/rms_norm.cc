@@ -1,0 +1,82 @@
+#include "model/rms_norm.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/mean.h>
+#include <ATen/ops/rsqrt.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "kernels/rms_norm.h"
+#include "model/rows.h"
+
+namespace magrpo::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// x: (tokens, n) or (tokens, heads, n), heads side by side.
+kernels::NormShape shape_of(const at::Tensor& x, double eps) {
+  return {x.dim() == 3 ? x.size(1) : 1, x.size(-1), x.stride(0), static_cast<float>(eps)};
+}
+
+at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, double eps, float* inverse) {
+  const kernels::NormShape shape = shape_of(x, eps);
+  at::Tensor y = at::empty(x.sizes(), x.options());
+  for_rows(x.size(0), shape.heads * shape.size, [&](int64_t begin, int64_t end) {
+    kernels::rms_norm_forward(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), begin, end,
+                              y.mutable_data_ptr<float>(), inverse);
+  });
+  return y;
+}
+
+class RmsNorm : public torch::autograd::Function<RmsNorm> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double eps) {
+    at::Tensor inverse = at::empty({x.numel() / x.size(-1)}, x.options());
+    at::Tensor y = model::forward(x, weight, eps, inverse.mutable_data_ptr<float>());
+    ctx->save_for_backward({x, weight, inverse});
+    ctx->saved_data["eps"] = eps;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list gradients) {
+    const auto saved = ctx->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1], &inverse = saved[2];
+    const kernels::NormShape shape = shape_of(x, ctx->saved_data["eps"].toDouble());
+    const at::Tensor d_y = gradients[0].contiguous();
+    at::Tensor d_x = at::empty(x.sizes(), x.options());
+    const bool trains_weight = ctx->needs_input_grad(1);
+    // Each block of rows adds up its own share, so the sum does not depend on the number of threads.
+    const int64_t block = 64, blocks = (x.size(0) + block - 1) / block;
+    at::Tensor shares = trains_weight ? at::zeros({blocks, shape.size}, x.options()) : at::Tensor();
+    for_rows(blocks, block * shape.heads * shape.size, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b)
+        kernels::rms_norm_backward(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), inverse.const_data_ptr<float>(),
+                                   d_y.const_data_ptr<float>(), b * block, std::min(x.size(0), (b + 1) * block),
+                                   d_x.mutable_data_ptr<float>(),
+                                   trains_weight ? shares.mutable_data_ptr<float>() + b * shape.size : nullptr);
+    });
+    return {d_x, trains_weight ? shares.sum(0) : at::Tensor(), at::Tensor()};
+  }
+};
+
+at::Tensor composed(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  const at::Tensor x32 = x.to(at::kFloat);
+  const at::Tensor scale = at::rsqrt(x32.square().mean(-1, /*keepdim=*/true).add(eps));
+  return weight * (x32 * scale).to(x.scalar_type());
+}
+
+}  // namespace
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  if (!takes_kernels(x) || !takes_kernels(weight) || !has_dense_rows(x)) return composed(x, weight, eps);
+  const bool wants_gradient = at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
+  return wants_gradient ? RmsNorm::apply(x, weight, eps) : forward(x, weight, eps, nullptr);
+}
+
+}  // namespace magrpo::model

@@ -1,0 +1,25 @@
+// What the kernels of single rows share: which tensors they take, and how rows are dealt out to threads.
+#pragma once
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+
+namespace magrpo::model {
+
+// Kernels read float32 on the CPU; anything else is composed of libtorch's operations.
+inline bool takes_kernels(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
+
+// Whether (tokens, n) or (tokens, heads, n) is dense within each token; tokens may lie apart.
+inline bool has_dense_rows(const at::Tensor& x) {
+  return (x.dim() == 2 && x.stride(1) == 1) || (x.dim() == 3 && x.stride(2) == 1 && x.stride(1) == x.size(2));
+}
+
+// Calls work(begin, end) for parts of `rows` rows of `width` floats; small jobs stay on this thread.
+template <typename Work>
+void for_rows(int64_t rows, int64_t width, Work&& work) {
+  at::parallel_for(0, rows, std::max<int64_t>(1, 32768 / std::max<int64_t>(1, width)), work);
+}
+
+}  // namespace magrpo::model

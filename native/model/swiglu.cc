@@ -1,0 +1,55 @@
+#include "model/swiglu.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/silu.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels/swiglu.h"
+#include "model/rows.h"
+
+namespace magrpo::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+at::Tensor forward(const at::Tensor& gate_up) {
+  const int64_t size = gate_up.size(1) / 2;
+  at::Tensor y = at::empty({gate_up.size(0), size}, gate_up.options());
+  for_rows(gate_up.size(0), gate_up.size(1), [&](int64_t begin, int64_t end) {
+    kernels::swiglu_forward(gate_up.const_data_ptr<float>(), size, begin, end, y.mutable_data_ptr<float>());
+  });
+  return y;
+}
+
+class SwiGlu : public torch::autograd::Function<SwiGlu> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate_up) {
+    ctx->save_for_backward({gate_up});
+    return model::forward(gate_up);
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list gradients) {
+    const at::Tensor gate_up = ctx->get_saved_variables()[0];
+    const at::Tensor d_y = gradients[0].contiguous();
+    at::Tensor d_gate_up = at::empty(gate_up.sizes(), gate_up.options());
+    for_rows(gate_up.size(0), gate_up.size(1), [&](int64_t begin, int64_t end) {
+      kernels::swiglu_backward(gate_up.const_data_ptr<float>(), d_y.const_data_ptr<float>(), d_y.size(1), begin, end,
+                               d_gate_up.mutable_data_ptr<float>());
+    });
+    return {d_gate_up};
+  }
+};
+
+}  // namespace
+
+at::Tensor swiglu(const at::Tensor& gate_up) {
+  if (takes_kernels(gate_up) && gate_up.is_contiguous())
+    return at::GradMode::is_enabled() && gate_up.requires_grad() ? SwiGlu::apply(gate_up) : forward(gate_up);
+  const int64_t size = gate_up.size(1) / 2;
+  return at::silu(gate_up.narrow(1, 0, size)) * gate_up.narrow(1, size, size);
+}
+
+}  // namespace magrpo::model
