@@ -29,7 +29,11 @@ export const errorCodes = [
   'ERR_SANDBOX_UNAVAILABLE', // bubblewrap or Python is missing, or namespaces are forbidden
   'ERR_SANDBOX', // the sandbox itself failed (never: the program under test failed)
   'ERR_RUN_EXISTS', // the run folder is there already
+  'ERR_PORT', // the port of the live page is taken or not allowed
   'ERR_RUN', // a run folder cannot be read or written
+  'ERR_RUN_LOCKED', // another process works on the run folder; `details` has its `pid`, `host` and `since`
+  'ERR_RUN_VERSION', // the run folder is of a newer version of magrpo
+  'ERR_CHECKPOINT', // no checkpoint of a run can be used, or it does not fit what it is to be resumed with
   'ERR_NON_FINITE', // a loss or gradient became NaN or infinite
   'ERR_NATIVE', // anything else libtorch reports; `details.trace` has its backtrace
 ] as const

@@ -9,9 +9,11 @@ import { addGenerateCommand } from './generate.ts'
 import { InterruptedError } from './interrupts.ts'
 import { addLogProbsCommand } from './logprobs.ts'
 import { describeError, exitCodes, note, UsageError } from './output.ts'
+import { addResumeCommand } from './resume.ts'
 import { addRewardCommand } from './reward.ts'
 import { addSetupCommand } from './setup.ts'
 import { addTrainCommand } from './train.ts'
+import { addWatchCommand } from './watch.ts'
 
 /**
  * Runs one command; results go to stdout, everything else to stderr.
@@ -45,6 +47,8 @@ async function createProgram(): Promise<Command> {
 Examples:
   magrpo demo                                   train the built-in team and watch it agree
   magrpo train examples/story.yaml              train what a configuration says
+  magrpo watch                                  see runs live in the browser
+  magrpo resume runs/story                      go on with a run that was interrupted
   magrpo eval runs/story                        score a trained team on held-out items
   magrpo doctor                                 what every bug report asks for
 
@@ -54,6 +58,8 @@ Results go to standard output, everything else to standard error. Exit codes: 0,
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'magrpo: ')) })
   addDemoCommand(program)
   addTrainCommand(program)
+  addResumeCommand(program)
+  addWatchCommand(program)
   addEvalCommand(program)
   addCompareCommand(program)
   addGenerateCommand(program)

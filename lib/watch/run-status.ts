@@ -1,0 +1,83 @@
+import { readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { runFiles } from '../run/run-folder.ts'
+
+/** How a run stands: it goes on, it ended in one of four ways, or it is gone without having ended. */
+export type RunStatus = 'running' | 'finished' | 'stopped' | 'aborted' | 'failed' | 'dead'
+
+/** A status and what it was read from, for people. */
+export interface StatusReading {
+  status: RunStatus
+  reason: string
+}
+
+/** The content of `result.json`, as far as it is looked at. */
+export interface RecordedResult {
+  reason?: unknown
+  error?: { code?: unknown; message?: unknown }
+  [key: string]: unknown
+}
+
+/** A run that says nothing for so long, and whose process cannot be looked up, counts as gone. */
+export const silentMs = 10 * 60_000
+
+const endings: readonly string[] = ['finished', 'stopped', 'aborted', 'failed']
+
+/** File that holds process id and host of whoever works on a run. */
+const lockFile = 'lock.json'
+
+/**
+ * Tells how a run stands, by the process that holds its folder's lock, then by its `result.json`, then by when it last wrote.
+ *
+ * @param changedAt when a file of the run last changed, in milliseconds since 1970
+ */
+export async function readStatus(
+  folder: string,
+  result: RecordedResult | undefined,
+  changedAt: number,
+  now = Date.now(),
+): Promise<StatusReading> {
+  const holder = await readHolder(folder)
+  const isHere = holder !== undefined && holder.host === hostname()
+  if (isHere && isAlive(holder.pid)) return { status: 'running', reason: `process ${holder.pid}` }
+  if (typeof result?.reason === 'string' && endings.includes(result.reason)) {
+    const message = typeof result.error?.message === 'string' ? `: ${result.error.message}` : ''
+    return { status: result.reason as RunStatus, reason: `${result.reason}${message}` }
+  }
+  if (isHere) return { status: 'dead', reason: `process ${holder.pid} is gone and the run did not end` }
+  const silent = Math.round((now - changedAt) / 60_000)
+  if (now - changedAt < silentMs) return { status: 'running', reason: 'it wrote a short time ago' }
+  return { status: 'dead', reason: `the run did not end and has been silent for ${silent} minutes` }
+}
+
+async function readHolder(folder: string): Promise<{ pid: number; host: string } | undefined> {
+  try {
+    const { pid, host } = JSON.parse(await readFile(join(folder, lockFile), 'utf8')) as {
+      pid?: unknown
+      host?: unknown
+    }
+    return typeof pid === 'number' ? { pid, host: typeof host === 'string' ? host : hostname() } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    // Another user's process is alive, too.
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** Reads `result.json`; undefined where it is missing or broken. */
+export async function readResult(folder: string): Promise<RecordedResult | undefined> {
+  try {
+    return JSON.parse(await readFile(join(folder, runFiles.result), 'utf8')) as RecordedResult
+  } catch {
+    return undefined
+  }
+}
