@@ -1,18 +1,15 @@
 import type { Command } from 'commander'
-import type { RunConfig } from '../config/load.ts'
 import { parseSetting, type Setting } from '../config/set-paths.ts'
 import { ConfigError } from '../errors.ts'
-import type { EvalReport, RunResult, RunSink } from '../rl/types.ts'
-import { type PreparedRun, prepareRun } from '../run/prepare-run.ts'
-import { painterFor } from '../ui/style.ts'
-import { TrainingView, viewMode } from '../ui/training-view.ts'
-import { InterruptedError, Interrupts } from './interrupts.ts'
+import { prepareRun } from '../run/prepare-run.ts'
 import { collect, integerFrom, maxSeed } from './option-values.ts'
-import { note, printJson, printLine, UsageError } from './output.ts'
+import { UsageError } from './output.ts'
+import { runAndReport } from './run-training.ts'
 
 interface TrainCommandOptions {
   runDir?: string
   steps?: number
+  checkpointEvery?: number
   seed?: number
   set?: string[]
   quiet?: boolean
@@ -27,6 +24,11 @@ export function addTrainCommand(program: Command): void {
     .argument('<config>', 'YAML file')
     .option('--run-dir <folder>', 'where the run is recorded; runs/<name> by default')
     .option('--steps <count>', 'optimizer steps, instead of those of the file', integerFrom(1))
+    .option(
+      '--checkpoint-every <steps>',
+      'how often the run can be taken up again; 0: only at its end and at the best evaluation; 20 by default',
+      integerFrom(0),
+    )
     .option('--seed <number>', 'everything random is a function of it', integerFrom(0, maxSeed))
     .option(
       '--set <path=value>',
@@ -38,7 +40,8 @@ export function addTrainCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-Ctrl-C once saves the weights of the last step in final/ and exits 130; twice leaves at once.
+Ctrl-C once saves the weights of the last step and exits 130; twice leaves at once. A run that was interrupted, in whatever way,
+goes on with: magrpo resume RUN
 Paths in the configuration are relative to the folder the command runs in.
 
 Examples:
@@ -47,11 +50,12 @@ Examples:
     )
     .action(async (file: string, options: TrainCommandOptions) => {
       const { loadConfig } = await import('../config/load.ts')
-      await trainAndReport(await loadConfig(file, settingsOf(options)), options)
+      const config = await loadConfig(file, settingsOf(options))
+      await runAndReport(config.name, options, (settings) => prepareRun(config, settings))
     })
 }
 
-function settingsOf({ runDir, steps, seed, set = [] }: TrainCommandOptions): Setting[] {
+function settingsOf({ runDir, steps, checkpointEvery, seed, set = [] }: TrainCommandOptions): Setting[] {
   const settings = set.map((text) => {
     try {
       return parseSetting(text)
@@ -63,85 +67,6 @@ function settingsOf({ runDir, steps, seed, set = [] }: TrainCommandOptions): Set
   if (runDir !== undefined) settings.push({ path: ['runDir'], value: runDir })
   if (seed !== undefined) settings.push({ path: ['seed'], value: seed })
   if (steps !== undefined) settings.push({ path: ['epochs'], value: null }, { path: ['steps'], value: steps })
+  if (checkpointEvery !== undefined) settings.push({ path: ['checkpointEvery'], value: checkpointEvery })
   return settings
-}
-
-/** Trains a configuration and shows it; throws {@link InterruptedError} if it was interrupted. */
-async function trainAndReport(config: RunConfig, { quiet = false, json = false }: TrainCommandOptions): Promise<void> {
-  const stopper = new Stopper()
-  const stream = process.stderr
-  const view = new TrainingView({ stream, mode: viewMode(stream, quiet), paint: painterFor(stream), name: config.name })
-  const onProgress = quiet ? undefined : (what: string) => note(what)
-  try {
-    const sinks = json ? [view, jsonSink] : [view]
-    const prepared = await prepareRun(config, { sinks, signal: stopper.signal, onProgress, onWarning: note })
-    try {
-      stopper.stopsGently(() => prepared.run.stop())
-      if (!quiet) note(`run folder: ${prepared.folder.display}`)
-      await report(await prepared.run.result, prepared, json)
-    } finally {
-      view.close()
-      await prepared.dispose()
-    }
-    stopper.throwIfInterrupted()
-  } finally {
-    stopper.dispose()
-  }
-}
-
-/**
- * Ctrl-C while a run is prepared aborts the preparation; once it goes, it ends the run after the weights of the last step
- * are saved.
- */
-class Stopper {
-  readonly #controller = new AbortController()
-  #stopGently: (() => void) | undefined
-  readonly #interrupts = new Interrupts((interruption) => {
-    if (!this.#stopGently) return this.#controller.abort(new InterruptedError(interruption))
-    note('magrpo: stopping; the weights of the last step are saved (once more to leave at once)')
-    this.#stopGently()
-  })
-
-  get signal(): AbortSignal {
-    return this.#controller.signal
-  }
-
-  stopsGently(stop: () => void): void {
-    this.#stopGently = stop
-    if (this.#interrupts.received) stop()
-  }
-
-  throwIfInterrupted(): void {
-    if (this.#interrupts.received) throw new InterruptedError(this.#interrupts.received)
-  }
-
-  dispose(): void {
-    this.#interrupts.dispose()
-  }
-}
-
-/** Steps and evaluations as JSON lines on stdout. */
-const jsonSink: RunSink = {
-  onStep: ({ index, metrics, timings, warnings }) =>
-    printJson({ event: 'step', step: index, metrics, timings, warnings }),
-  onEval: ({ index, score, metrics, timings }) => printJson({ event: 'eval', step: index, score, metrics, timings }),
-}
-
-async function report(result: RunResult, { folder }: PreparedRun, json: boolean): Promise<void> {
-  const { reason, steps, seconds, best, last } = result
-  const final = folder.file('final')
-  const evaluation = (report: EvalReport | null) => report && { step: report.index, score: report.score }
-  if (json) {
-    const summary = {
-      reason,
-      steps,
-      seconds,
-      best: evaluation(best),
-      last: evaluation(last),
-      run_dir: folder.path,
-      final,
-    }
-    return printJson({ event: 'end', ...summary })
-  }
-  await printLine(`${reason} after ${steps} steps; weights in ${folder.display}/final`)
 }

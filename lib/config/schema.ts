@@ -132,6 +132,8 @@ export const configSchema = section({
   evalSamples: count.optional(),
   evalGreedy: z.boolean().optional(),
   keepBest: z.boolean().optional(),
+  checkpointEvery: z.int().min(0).optional(),
+  keepCheckpoints: count.optional(),
   rewardTimeoutMs: positive.optional(),
   rewardConcurrency: count.optional(),
   logSamples: z.int().min(0).optional(),

@@ -21,6 +21,8 @@ export interface Environment {
   startedAt: string
   /** Filled in once the native part is loaded. */
   native: Record<string, unknown> | null
+  /** The processes that went on with the run, in order. */
+  resumed?: Omit<Environment, 'resumed'>[]
 }
 
 /** Version of this package. */
@@ -44,4 +46,19 @@ export async function describeEnvironment(): Promise<Environment> {
     startedAt: new Date().toISOString(),
     native: null,
   }
+}
+
+/** What decides about the last bits of a number. */
+const decisive = ['cpu', 'magrpo'] as const
+const decisiveNative = ['libtorchVersion', 'variant', 'cpuCapability', 'threads'] as const
+
+/** In what two environments differ so that equal work need not give equal bits; empty if in nothing. */
+export function differences(then: Environment, now: Environment): string[] {
+  const differing = (name: string, a: unknown, b: unknown) => (a === b ? [] : [`${name}: ${a}, now ${b}`])
+  return [
+    ...decisive.flatMap((name) => differing(name, then[name], now[name])),
+    ...decisiveNative.flatMap((name) =>
+      then.native === null || now.native === null ? [] : differing(name, then.native[name], now.native[name]),
+    ),
+  ]
 }

@@ -1,11 +1,17 @@
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { access, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { stringify } from 'yaml'
 import { MagrpoError } from '../errors.ts'
 import { cannotWrite } from './cannot-write.ts'
+import { lockedError, lockOwner, RunLock } from './lock.ts'
+import { type RunInfo, readRunInfo, runInfoFile } from './run-info.ts'
 
 /** What a run folder holds, by name. */
 export const runFiles = {
+  /** Format, origin and the configuration as it was given; written first. */
+  info: runInfoFile,
+  /** Names the process that works on the folder. */
+  lock: 'lock.json',
   /** Fully resolved configuration; `magrpo train` takes it as it is. */
   config: 'config.yaml',
   /** Versions, device, threads, command line. */
@@ -16,6 +22,10 @@ export const runFiles = {
   timings: 'timings.jsonl',
   /** Prompts, completions, reward parts, advantages. */
   samples: 'samples.jsonl',
+  /** Every verdict, as it came. */
+  rewards: 'rewards.jsonl',
+  /** Where the run can be taken up again, see `checkpoint-store.ts`. */
+  checkpoints: 'checkpoints',
   /** How the run ended; written last. */
   result: 'result.json',
   /** Weights after the last step, one folder an agent. */
@@ -24,20 +34,26 @@ export const runFiles = {
   best: 'best',
 } as const
 
-/** A folder that holds one run. */
+/** A folder that holds one run, and that this process alone works on until {@link release}. */
 export class RunFolder {
   readonly path: string
+  /** Whether the run was begun by an earlier process. */
+  readonly isResumed: boolean
   readonly #isNew: boolean
+  readonly #lock: RunLock
 
-  private constructor(path: string, isNew: boolean) {
+  private constructor(path: string, lock: RunLock, how: 'made' | 'taken' | 'resumed') {
     this.path = path
-    this.#isNew = isNew
+    this.isResumed = how === 'resumed'
+    this.#isNew = how === 'made'
+    this.#lock = lock
   }
 
   /**
    * Makes the folder of a new run. An empty folder that is there already is taken.
    *
-   * @throws MagrpoError `ERR_RUN_EXISTS` if there is something at this path, `ERR_RUN` if it cannot be made
+   * @throws MagrpoError `ERR_RUN_EXISTS` if there is something at this path, `ERR_RUN_LOCKED` if that is a run that goes on,
+   *   `ERR_RUN` if it cannot be made
    */
   static async create(path: string): Promise<RunFolder> {
     await mkdir(dirname(path), { recursive: true }).catch((cause: unknown) => {
@@ -45,15 +61,41 @@ export class RunFolder {
     })
     try {
       await mkdir(path)
-      return new RunFolder(path, true)
+      return new RunFolder(path, await takeLock(path), 'made')
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cannotWrite(path, cause)
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') {
+        throw cause instanceof MagrpoError ? cause : cannotWrite(path, cause)
+      }
     }
     const entries = await readdir(path).catch(() => undefined)
-    if (entries?.length === 0) return new RunFolder(path, false)
+    const owner = await lockOwner(join(path, runFiles.lock)).catch(() => undefined)
+    if (owner) throw lockedError(join(path, runFiles.lock), owner)
+    if (entries?.every(isBeginning)) return new RunFolder(path, await takeLock(path), 'taken')
     const what = entries === undefined ? 'is a file' : 'exists already and is not empty'
-    const message = `The run folder ${path} ${what}. Choose another with --run-dir, or remove it if it is no longer needed.`
+    const message = `The run folder ${path} ${what}. Choose another with --run-dir, go on with it (magrpo resume), or remove it if it is no longer needed.`
     throw new MagrpoError('ERR_RUN_EXISTS', message, { details: { path } })
+  }
+
+  /**
+   * Opens the folder of a run that was begun, to go on with it; what a killed process left half done is put in order.
+   *
+   * @throws MagrpoError `ERR_RUN` if there is no run or the folder cannot be written, `ERR_RUN_VERSION`, `ERR_RUN_LOCKED`
+   */
+  static async resume(path: string): Promise<RunFolder> {
+    await readRunInfo(path)
+    const folder = new RunFolder(path, await takeLock(path), 'resumed')
+    try {
+      for (const name of [runFiles.best, runFiles.final]) await folder.#restore(name)
+    } catch (error) {
+      await folder.release()
+      throw cannotWrite(path, error)
+    }
+    return folder
+  }
+
+  /** Lets other processes work on the folder; idempotent. */
+  async release(): Promise<void> {
+    await this.#lock.release()
   }
 
   /** Path of something inside the folder. */
@@ -61,9 +103,32 @@ export class RunFolder {
     return join(this.path, name)
   }
 
+  /** Writes `run.json`. */
+  async writeInfo(info: RunInfo): Promise<void> {
+    await this.writeJson(runFiles.info, info)
+  }
+
   /** Writes `config.yaml`. */
   async writeConfig(config: unknown): Promise<void> {
     await this.#write(runFiles.config, stringify(config))
+  }
+
+  /** Reads a JSON file; undefined where there is none. */
+  async readJson<T>(name: string): Promise<T | undefined> {
+    try {
+      return JSON.parse(await readFile(this.file(name), 'utf8')) as T
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      const message = `${this.file(name)} cannot be read: ${(cause as Error).message}.`
+      throw new MagrpoError('ERR_RUN', message, { details: { path: this.file(name) }, cause })
+    }
+  }
+
+  /** Removes a file, if there is one. */
+  async remove(name: string): Promise<void> {
+    await rm(this.file(name), { force: true }).catch((cause: unknown) => {
+      throw cannotWrite(this.file(name), cause)
+    })
   }
 
   /** Writes a JSON file. */
@@ -79,13 +144,30 @@ export class RunFolder {
     const target = this.file(name)
     const fresh = `${target}.writing`
     const old = `${target}.old`
-    await rm(fresh, { recursive: true, force: true })
-    await mkdir(fresh)
-    await write(fresh)
-    await rm(old, { recursive: true, force: true })
-    await rename(target, old).catch(ignoreMissing)
-    await rename(fresh, target)
-    await rm(old, { recursive: true, force: true })
+    try {
+      await rm(fresh, { recursive: true, force: true })
+      await mkdir(fresh)
+      await write(fresh)
+      await rm(old, { recursive: true, force: true })
+      await rename(target, old).catch(ignoreMissing)
+      await rename(fresh, target)
+      await rm(old, { recursive: true, force: true })
+    } catch (error) {
+      await rm(fresh, { recursive: true, force: true }).catch(() => {})
+      throw isSystemError(error) ? cannotWrite(target, error) : error
+    }
+  }
+
+  /** Undoes a {@link replaceFolder} that did not come to its end: the old folder stays unless the new one has its name. */
+  async #restore(name: string): Promise<void> {
+    const target = this.file(name)
+    await rm(`${target}.writing`, { recursive: true, force: true })
+    const isThere = await access(target).then(
+      () => true,
+      () => false,
+    )
+    if (isThere) await rm(`${target}.old`, { recursive: true, force: true })
+    else await rename(`${target}.old`, target).catch(ignoreMissing)
   }
 
   /** Removes the folder again: the run failed before it did anything. Files are removed if the folder was there before. */
@@ -112,9 +194,19 @@ export class RunFolder {
       }
       await rename(fresh, this.file(name))
     } catch (cause) {
+      await rm(fresh, { force: true }).catch(() => {})
       throw cannotWrite(this.file(name), cause)
     }
   }
+}
+
+/** What a process may leave that was killed before it said what run this is. */
+const isBeginning = (name: string) => name.startsWith(runFiles.lock) || name === `${runFiles.info}.writing`
+
+const takeLock = (path: string) => RunLock.take(join(path, runFiles.lock))
+
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string'
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): void {

@@ -47,6 +47,7 @@ test('a folder inside is replaced as a whole; a failed write leaves the old one'
   await t.throwsAsync(folder.replaceFolder('best', failing), { message: 'disk full' })
   t.is(await readFile(folder.file('best/weights'), 'utf8'), 'two')
   await folder.replaceFolder('best', write('four'))
+  await folder.release()
   t.deepEqual(await readdir(folder.path), ['best'])
 })
 

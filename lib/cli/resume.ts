@@ -1,0 +1,54 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { prepareResume } from '../run/prepare-run.ts'
+import { finishedResult } from '../run/resume.ts'
+import { readRunInfo } from '../run/run-info.ts'
+import { integerFrom } from './option-values.ts'
+import { note, printJson, printLine } from './output.ts'
+import { runAndReport } from './run-training.ts'
+
+interface ResumeCommandOptions {
+  checkpointEvery?: number
+  quiet?: boolean
+  json?: boolean
+}
+
+/** Adds `magrpo resume`: goes on with a run that was interrupted. */
+export function addResumeCommand(program: Command): void {
+  program
+    .command('resume')
+    .description('go on with a run that was interrupted, exactly where its last checkpoint stands')
+    .argument('<run>', 'run folder')
+    .option('--checkpoint-every <steps>', 'another distance of checkpoints from here on', integerFrom(0))
+    .option('--quiet', 'show warnings and errors only')
+    .option('--json', 'print a JSON line for each step, each evaluation and the end')
+    .addHelpText(
+      'after',
+      `
+The run ends with the weights, metrics.jsonl and samples.jsonl it would have had without the interruption. Steps after the last
+checkpoint are computed again, but rewards that were given are not asked for again. It works in the folder it was begun in.
+
+Example:
+  magrpo resume runs/story`,
+    )
+    .action(async (run: string, options: ResumeCommandOptions) => {
+      const info = await readRunInfo(run)
+      const result = await finishedResult(run)
+      if (result !== undefined) {
+        const { reason, steps, seconds } = result
+        if (options.json) return printJson({ event: 'end', reason, steps, seconds, run_dir: run })
+        return printLine(`${run} is finished: ${steps} steps, none left; weights in ${run}/final`)
+      }
+      const folder = resolve(run)
+      if (info.cwd !== process.cwd() && existsSync(info.cwd)) {
+        // Paths in the configuration are relative to the folder the run was begun in.
+        if (!options.quiet) note(`working in ${info.cwd}, where the run was begun`)
+        process.chdir(info.cwd)
+      }
+      const { name } = (info.config ?? {}) as { name?: string }
+      await runAndReport(name ?? run, options, (settings) =>
+        prepareResume(folder, { ...settings, checkpointEvery: options.checkpointEvery }),
+      )
+    })
+}

@@ -1,0 +1,100 @@
+/**
+ * `rewards.jsonl`: every verdict of a run, as it comes. A run that is resumed repeats the steps since its last checkpoint, and finds
+ * their rewards here instead of asking for them again.
+ */
+import { createHash } from 'node:crypto'
+import type { RewardOutcome } from '../rl/reward-runner.ts'
+import type { RewardMemory } from '../rl/run-memory.ts'
+import type { Joint } from '../tasks/types.ts'
+import { cannotWrite } from './cannot-write.ts'
+import { JsonLinesWriter } from './json-lines.ts'
+import { wholeLines } from './read-lines.ts'
+
+/** One line of the log. */
+interface Line extends RewardOutcome {
+  /** `train/STEP/SLOT/TURN/NODE/JOINT`; `eval` or `greedy` in evaluations. */
+  place: string
+  /** Checksum of what was judged: another text in the same place gets a verdict of its own. */
+  of: string
+}
+
+/** The verdicts of one run. */
+export class RewardLog implements RewardMemory {
+  readonly #known: Map<string, Line>
+  readonly #writer: JsonLinesWriter
+
+  private constructor(known: Map<string, Line>, writer: JsonLinesWriter) {
+    this.#known = known
+    this.#writer = writer
+  }
+
+  /**
+   * Opens the log of a run that has done `steps` steps: older verdicts stay in the file and out of memory. A line that was not
+   * written to its end, or is damaged, is a verdict that was never given.
+   *
+   * @throws MagrpoError `ERR_RUN` if the file cannot be read or written
+   */
+  static async open(path: string, steps: number): Promise<RewardLog> {
+    const { known, bytes } = await readLog(path, steps)
+    return new RewardLog(known, await JsonLinesWriter.open(path, { keepBytes: bytes }))
+  }
+
+  recall(place: string, joint: Joint): RewardOutcome | undefined {
+    const line = this.#known.get(place)
+    if (line === undefined || line.of !== checksum(joint)) return undefined
+    return { reward: line.reward, parts: line.parts }
+  }
+
+  async keep(place: string, joint: Joint, { reward, parts }: RewardOutcome): Promise<void> {
+    await this.#writer.append({ place, of: checksum(joint), reward, parts } satisfies Line)
+  }
+
+  /** Forgets what can no longer be asked for. */
+  forget(): void {
+    this.#known.clear()
+  }
+
+  async close(): Promise<void> {
+    await this.#writer.close()
+  }
+}
+
+async function readLog(path: string, steps: number): Promise<{ known: Map<string, Line>; bytes: number }> {
+  const known = new Map<string, Line>()
+  let bytes = 0
+  try {
+    for await (const { text, end } of wholeLines(path)) {
+      bytes = end
+      const line = parseLine(text)
+      if (line && isAhead(line.place, steps)) known.set(line.place, line)
+    }
+  } catch (cause) {
+    throw cannotWrite(path, cause)
+  }
+  return { known, bytes }
+}
+
+function parseLine(text: string): Line | undefined {
+  try {
+    const line = JSON.parse(text) as Line | null
+    const isLine = typeof line?.place === 'string' && typeof line.of === 'string' && Number.isFinite(line.reward)
+    return isLine && typeof line.parts === 'object' && line.parts !== null ? line : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether a run with so many steps done can come to a place again: the evaluation after the last step may be still to come. */
+function isAhead(place: string, steps: number): boolean {
+  const [phase, index] = place.split('/')
+  return phase === 'train' ? Number(index) > steps : Number(index) >= steps
+}
+
+function checksum(joint: Joint): string {
+  const hash = createHash('sha256')
+  for (const { text, ids, finish } of joint) {
+    hash.update(JSON.stringify([text, finish]))
+    hash.update(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength))
+  }
+  return hash.digest('hex').slice(0, 16)
+}

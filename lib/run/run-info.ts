@@ -1,0 +1,58 @@
+/** `run.json`: what a run folder is, written first. Whoever opens a run folder looks here before anywhere else. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { MagrpoError } from '../errors.ts'
+
+/** Version of the layout of run folders and checkpoints. A change that older code cannot read raises it. */
+export const runFormat = 1
+
+/** What `run.json` says. */
+export interface RunInfo {
+  format: number
+  /** Version of magrpo that made the folder. */
+  magrpo: string
+  /** `config`: by `magrpo train`, and `config` is all it needs; `code`: by a program that has to give team and task again. */
+  origin: 'config' | 'code'
+  /** The configuration as it was given, before training filled in what depends on task and team. */
+  config?: unknown
+  /** Folder that its paths are relative to. */
+  cwd: string
+}
+
+/** Name of the file. */
+export const runInfoFile = 'run.json'
+
+/**
+ * Reads `run.json`.
+ *
+ * @throws MagrpoError `ERR_RUN` if the folder holds no run, `ERR_RUN_VERSION` if it is of a newer version
+ */
+export async function readRunInfo(folder: string): Promise<RunInfo> {
+  const file = join(folder, runInfoFile)
+  const fail = (what: string, cause?: unknown): never => {
+    throw new MagrpoError('ERR_RUN', `${folder} is not a run folder that can be resumed: ${what}.`, {
+      details: { path: folder },
+      cause,
+    })
+  }
+  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) =>
+    fail(cause.code === 'ENOENT' ? `it has no ${runInfoFile}` : cause.message, cause),
+  )
+  let info: Partial<RunInfo> | null = null
+  try {
+    info = JSON.parse(text) as RunInfo
+  } catch (cause) {
+    fail(`${runInfoFile} is not JSON (${(cause as Error).message})`, cause)
+  }
+  const format = info?.format
+  if (!Number.isInteger(format)) fail(`${runInfoFile} has no number of a format`)
+  if ((format as number) > runFormat)
+    throw new MagrpoError(
+      'ERR_RUN_VERSION',
+      `The run folder ${folder} is of magrpo ${info?.magrpo} (format ${format}), but this is a version that reads formats up to ` +
+        `${runFormat}. Nothing was changed; resume it with the newer version.`,
+      { details: { path: folder, format, supported: runFormat, magrpo: info?.magrpo } },
+    )
+  if (info?.origin !== 'config' && info?.origin !== 'code') fail(`${runInfoFile} does not say how the run was begun`)
+  return info as RunInfo
+}
