@@ -1,6 +1,6 @@
 import { MagrpoError } from '../errors.ts'
 import type { Task } from '../tasks/types.ts'
-import { codeBaselines, miniCodeBaselines } from './code.ts'
+import { codeBaselines } from './code.ts'
 import { type BaselineName, baselineNames, type TaskBaselines } from './types.ts'
 import { arxivBaselines, storyBaselines, tldrBaselines } from './writing.ts'
 
@@ -9,7 +9,6 @@ const byName: Record<string, unknown> = {
   tldr: tldrBaselines,
   arxiv: arxivBaselines,
   story: storyBaselines,
-  'mini-code': miniCodeBaselines,
 }
 
 /** The prompts of a task's baselines: its own, those of the built-in task of that name, or none. */

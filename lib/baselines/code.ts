@@ -1,7 +1,6 @@
 /** Baseline prompts of the code tasks: the team's prompts, with what another programmer wrote in front of them. */
 import type { CodeItem } from '../tasks/code/item.ts'
 import { codePrompt } from '../tasks/code/prompts.ts'
-import { agentPrompt } from '../tasks/mini-code/prompts.ts'
 import type { TaskBaselines } from './types.ts'
 
 /** Code as it is shown to another programmer: without fences. */
@@ -48,19 +47,4 @@ Improve your main function so that it uses the helper well.
 
 ${codePrompt(item, 1)}`,
   }
-}
-
-/**
- * Baselines of `mini-code`, whose model reads a problem, code that is there already, and a comment that says what to write next.
- */
-export const miniCodeBaselines: TaskBaselines<{ prompt: string }> = {
-  single: {
-    agent: 'main',
-    budget: 2,
-    prompt: ({ prompt }) => `${prompt}# write solve alone\n`,
-    split: (text) => ['', text],
-  },
-  pipeline: ({ prompt }, agent, earlier) =>
-    agentPrompt(agent === 0 ? prompt : `${prompt}${shown(earlier[0]!.text)}\n`, agent),
-  discussion: ({ prompt }, agent, others) => agentPrompt(`${prompt}${shown(others[0]!.text)}\n`, agent),
 }

@@ -1,6 +1,7 @@
 /** The tasks that come with magrpo, as functions that make them. */
 import { coophumaneval, humaneval, mbpp } from './code/data-task.ts'
 import { codeTask } from './code/task.ts'
+import { miniCode } from './mini-code/task.ts'
 import { arxiv } from './writing/arxiv.ts'
 import { story } from './writing/story.ts'
 import { tldr } from './writing/tldr.ts'
@@ -13,4 +14,4 @@ import { tldr } from './writing/tldr.ts'
  * const task = tasks.story({ train: 100 })
  * ```
  */
-export const tasks = { tldr, arxiv, story, humaneval, coophumaneval, mbpp, code: codeTask } as const
+export const tasks = { tldr, arxiv, story, humaneval, coophumaneval, mbpp, miniCode, code: codeTask } as const

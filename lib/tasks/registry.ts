@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { choice, section } from '../config/validate.ts'
 import { feedbackModes } from './code/feedback.ts'
 import type { CodeItem } from './code/item.ts'
+import { miniCodeFeedbacks } from './mini-code/feedback.ts'
 import { callStyles, type PythonRewardSettings } from './python-reward.ts'
 import type { Joint, RewardResult, Task, TaskContext } from './types.ts'
 
@@ -192,6 +193,7 @@ const miniCodeEntry = entry({
     train: count.optional(),
     heldOut: z.int().min(0).optional(),
     evaluateOn: choice(['validation', 'held-out']).default('validation'),
+    feedback: choice(miniCodeFeedbacks).default('level_feedback'),
     sandbox: choice(['bubblewrap', 'process']).default('bubblewrap'),
     workers: count.optional(),
   },

@@ -29,7 +29,7 @@ def make(corpus: Path, folder: Path) -> None:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=500,
+        vocab_size=1000,
         special_tokens=[END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -41,7 +41,7 @@ def make(corpus: Path, folder: Path) -> None:
         "eos_token": END,
         "pad_token": END,
         "clean_up_tokenization_spaces": False,
-        "model_max_length": 128,
+        "model_max_length": 256,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     print(f"{tokenizer.get_vocab_size()} tokens from {len(texts)} texts")

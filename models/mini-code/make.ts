@@ -1,5 +1,6 @@
 /**
- * Makes the weights of the mini-code model, from nothing: supervised training on solutions that mix the four conventions.
+ * Makes the weights of the mini-code model, from nothing: supervised training on solutions that mix the four conventions, in every
+ * situation of the task (see `supervised.ts`). What feedback says of a program comes from the task itself, so Python runs in the sandbox.
  *
  *     npx tsx models/mini-code/make.ts --corpus corpus.jsonl     # 1. every training text, for the tokenizer
  *     python3 models/mini-code/make-tokenizer.py corpus.jsonl models/mini-code
@@ -13,30 +14,36 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
-import { conventionEntropy } from '../../lib/tasks/mini-code/convention.ts'
 import { miniCodeProblems, problemOf } from '../../lib/tasks/mini-code/problems.ts'
-import { agentPrompt, humanEvalPrompt } from '../../lib/tasks/mini-code/prompts.ts'
-import { auxSolution, conventions, mainSolution, supervisedSamples } from '../../lib/tasks/mini-code/solutions.ts'
-import { miniCode } from '../../lib/tasks/mini-code/task.ts'
-import type { Completion } from '../../lib/tasks/types.ts'
+import { agentPrompt } from '../../lib/tasks/mini-code/prompts.ts'
+import { auxSolution, conventions, mainSolution } from '../../lib/tasks/mini-code/solutions.ts'
+import { supervisedSamples } from '../../lib/tasks/mini-code/supervised.ts'
+import { check } from './check.ts'
 import { writeInitialWeights } from './initial-weights.ts'
+import { type Prompted, SamplePrompts } from './sample-prompts.ts'
 
 const folder = fileURLToPath(new URL('.', import.meta.url))
-const steps = 1200
+const steps = 2000
 const batchSize = 64
 const learningRate = 3e-3
 const warmUpSteps = 50
 const weightSeed = 1
 const dataSeed = 1
+const corpusSamples = 4000
 
-/** All prompts and solutions of the training problems, each once. */
+/**
+ * Every text that is trained on: first prompts and solutions of all training problems, each once, and of the other situations, whose
+ * words repeat, as many as the first samples of the mix have.
+ */
 async function writeCorpus(file: string): Promise<void> {
   const texts = miniCodeProblems().train.flatMap((item) => {
     const problem = problemOf(item)
     const solutions = conventions.flatMap((name) => [auxSolution(problem, name), mainSolution(problem, name)])
     return [agentPrompt(item.prompt, 0), agentPrompt(item.prompt, 1), ...solutions]
   })
-  await writeFile(file, [...new Set(texts)].map((text) => `${JSON.stringify(text)}\n`).join(''))
+  await using prompts = new SamplePrompts(supervisedSamples(miniCodeProblems().train, dataSeed))
+  const mixed = (await prompts.next(corpusSamples)).flatMap(({ prompt, completion }) => [prompt, completion])
+  await writeFile(file, [...new Set([...texts, ...mixed])].map((text) => `${JSON.stringify(text)}\n`).join(''))
 }
 
 async function train(): Promise<void> {
@@ -61,13 +68,16 @@ async function train(): Promise<void> {
 async function trainPolicy(policy: Policy): Promise<void> {
   const { tokenizer, endIds } = policy.model
   if (tokenizer === null) throw new Error('tokenizer.json is missing: run make-tokenizer.py first')
-  const samples = supervisedSamples(miniCodeProblems().train.map(problemOf), dataSeed)
+  await using samples = new SamplePrompts(supervisedSamples(miniCodeProblems().train, dataSeed))
+  const encode = ({ prompt, completion }: Prompted) => ({
+    promptIds: tokenizer.encode(prompt),
+    ids: Int32Array.of(...tokenizer.encode(completion), ...endIds),
+  })
+  let coming = samples.next(batchSize)
   for (let step = 0; step < steps; step++) {
-    const batch = Array.from({ length: batchSize }, () => {
-      const { problem, agent, completion } = samples.next().value
-      const promptIds = tokenizer.encode(agentPrompt(humanEvalPrompt(problem), agent))
-      return { promptIds, ids: Int32Array.of(...tokenizer.encode(completion), ...endIds) }
-    })
+    const batch = (await coming).map(encode)
+    // The next batch's programs run while this one is trained on.
+    if (step + 1 < steps) coming = samples.next(batchSize)
     const tokens = batch.reduce((sum, { ids }) => sum + ids.length, 0)
     const scores = await policy.accumulate(
       batch.map(({ promptIds, ids }) => ({
@@ -84,47 +94,7 @@ async function trainPolicy(policy: Policy): Promise<void> {
   }
 }
 
-/** Prints how two untrained agents do on validation problems, four joint samples each at temperature 1. */
-async function check(): Promise<void> {
-  const task = miniCode({ heldOut: 200 })
-  const { signal } = new AbortController()
-  await using model = await Model.load(folder, { device: 'cpu' })
-  const policy = Policy.base(model)
-  const items = task.heldOut ?? []
-  const count = 4
-  try {
-    const [aux, main] = await Promise.all(
-      task.agents.map(async (_, agent) => {
-        const prompts = items.map((item) => task.observe(item, agent, []) as string)
-        return policy.generate(prompts, { count, maxNewTokens: 40, stream: { seed: 1, agent } })
-      }),
-    )
-    const seen: Record<string, number>[] = []
-    for (const [index, item] of items.entries())
-      for (let sample = 0; sample < count; sample++) {
-        const joint = [aux, main].map((written) => {
-          const { text, ids, finish } = written![index]!.samples[sample]!
-          return { text: text ?? '', ids, finish, logProbSum: 0 } satisfies Completion
-        })
-        const result = await task.reward(item, joint, { signal })
-        const parts = typeof result === 'number' ? {} : result.parts
-        const agrees = task.metrics?.(item, joint) ?? {}
-        seen.push({ ...parts, ...agrees, pass_if_agree: parts.pass! * agrees['convention/agree']! })
-      }
-    const mean = (name: string) => seen.reduce((sum, each) => sum + each[name]!, 0) / seen.length
-    const means = Object.fromEntries(Object.keys(seen[0]!).map((name) => [name, mean(name)]))
-    console.log(means)
-    console.log(
-      `pass where both follow one convention: ${(means.pass_if_agree! / means['convention/agree']!).toFixed(3)}`,
-    )
-    for (const agent of ['aux', 'main'] as const)
-      console.log(`entropy of the convention of ${agent}: ${conventionEntropy(means, agent).toFixed(3)} bits`)
-  } finally {
-    await task.dispose?.()
-  }
-}
-
 const { values } = parseArgs({ options: { corpus: { type: 'string' }, check: { type: 'boolean' } } })
 if (values.corpus !== undefined) await writeCorpus(values.corpus)
-else if (values.check) await check()
+else if (values.check) await check(folder)
 else await train()

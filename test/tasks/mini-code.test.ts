@@ -16,7 +16,7 @@ import {
   transformations,
 } from '../../lib/tasks/mini-code/grammar.ts'
 import { type MiniCodeItem, miniCodeProblems, problemOf } from '../../lib/tasks/mini-code/problems.ts'
-import { auxSolution, conventions, mainSolution, supervisedSamples } from '../../lib/tasks/mini-code/solutions.ts'
+import { auxSolution, conventions, mainSolution } from '../../lib/tasks/mini-code/solutions.ts'
 
 const { train, validation, heldOut } = miniCodeProblems()
 const all = [...train, ...validation, ...heldOut]
@@ -164,24 +164,4 @@ test('means of the convention metrics give shares, agreement and entropy', (t) =
   t.is(conventionEntropy(means, 'main', 'task/'), 2)
   t.is(conventionEntropy(conventionMetrics('?', '?'), 'aux'), 0)
   t.is(conventionMetrics('?', '?')['convention/agree'], 0)
-})
-
-test('the supervised mix has every agent and convention equally often, at random, and repeats with its seed', (t) => {
-  const problems = train.slice(0, 50).map(problemOf)
-  const take = (seed: number, count: number) => {
-    const samples = supervisedSamples(problems, seed)
-    return Array.from({ length: count }, () => samples.next().value)
-  }
-  const samples = take(1, 8000)
-  for (const agent of [0, 1])
-    for (const name of conventions) {
-      const own = samples.filter((s) => s.agent === agent && s.convention === name)
-      t.is(own.length, samples.length / 8)
-      t.is(new Set(own.map((s) => s.problem)).size, problems.length)
-    }
-  t.true(new Set(Array.from({ length: 100 }, (_, i) => samples[8 * i]!.convention)).size === conventions.length)
-  for (const { problem, agent, convention, completion } of samples.slice(0, 100))
-    t.is(completion, agent === 0 ? auxSolution(problem, convention) : mainSolution(problem, convention))
-  t.deepEqual(take(7, 20), take(7, 20))
-  t.notDeepEqual(take(7, 20), take(8, 20))
 })

@@ -1,9 +1,8 @@
 /**
- * Correct solutions of mini-code problems in four conventions about what the helper does, and the supervised mix of them.
- * Every entry point calls the helper and fails with a helper of any other convention.
+ * Correct solutions of mini-code problems in four conventions about what the helper does. Every entry point calls the
+ * helper and fails with a helper of any other convention.
  */
 import type { Problem } from './grammar.ts'
-import { seededRandom, shuffled } from './random.ts'
 
 /** What `aux` does: tests an element, transforms an element, filters and transforms a list, or folds a list. */
 export const conventions = ['predicate', 'transformation', 'list', 'fold'] as const
@@ -44,34 +43,15 @@ export function mainSolution({ predicate, transformation, fold }: Problem, conve
   return `${plans[convention]}\n${define('solve', 'xs', expression[convention])}`
 }
 
+/** The entry point without a helper. */
+export function aloneSolution({ predicate, transformation, fold }: Problem): string {
+  return define('solve', 'xs', fold.code(comprehension(transformation.code, predicate.code)))
+}
+
 function define(name: string, parameter: string, expression: string): string {
   return `def ${name}(${parameter}):\n    return ${expression}`
 }
 
 function comprehension(element: string, condition: string): string {
   return `[${element} for x in xs if ${condition}]`
-}
-
-/** One line of the supervised mix: a problem, who writes, and what is written. */
-export interface SupervisedSample {
-  problem: Problem
-  /** 0 writes `aux`, 1 the entry point. */
-  agent: number
-  convention: Convention
-  completion: string
-}
-
-/**
- * Samples for supervised training without end. Each run of eight has every agent with every convention once, in random order,
- * each with a random problem: a model of them knows every convention, prefers none, and says nothing about its partner's choice.
- */
-export function* supervisedSamples(problems: readonly Problem[], seed: number): Generator<SupervisedSample, never> {
-  const random = seededRandom(seed)
-  const roles = [0, 1].flatMap((agent) => conventions.map((convention) => ({ agent, convention })))
-  for (;;)
-    for (const { agent, convention } of shuffled(roles, random)) {
-      const problem = problems[Math.floor(random() * problems.length)] as Problem
-      const completion = agent === 0 ? auxSolution(problem, convention) : mainSolution(problem, convention)
-      yield { problem, agent, convention, completion }
-    }
 }

@@ -1,12 +1,14 @@
 import { ConfigError } from '../../errors.ts'
-import { PythonSandbox } from '../../sandbox/python-sandbox.ts'
-import type { SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
-import { CooperationMemory, cooperationReport, cooperationReportMetrics } from '../code/cooperation-report.ts'
+import type { SandboxOptions } from '../../sandbox/types.ts'
+import { cooperationReport, cooperationReportMetrics } from '../code/cooperation-report.ts'
 import { defineTask } from '../define-task.ts'
 import type { Task } from '../types.ts'
+import { miniCodeBaselines } from './baselines.ts'
 import { conventionMetrics } from './convention.ts'
+import { type MiniCodeFeedback, miniCodeFeedbacks } from './feedback.ts'
+import { createJudge, miniCodeLimits as limits, type ProgramRunner } from './judge.ts'
 import { type MiniCodeItem, miniCodeProblems } from './problems.ts'
-import { agentPrompt, agents } from './prompts.ts'
+import { agentPrompt, agents, revisionPrompt } from './prompts.ts'
 
 /** Options of {@link miniCode}. */
 export interface MiniCodeOptions {
@@ -19,6 +21,8 @@ export interface MiniCodeOptions {
    * `held-out`, for a final score. No (predicate, transformation) pair is in two of training, validation and held-out.
    */
   evaluateOn?: 'validation' | 'held-out'
+  /** What the agents read after a turn, where there are several; see {@link MiniCodeFeedback}. Defaults to `level_feedback`. */
+  feedback?: MiniCodeFeedback
   /** Runs the programs; it is not disposed with the task. Without one a sandbox is started at the first reward. */
   sandbox?: ProgramRunner
   /** Options of the sandbox that is started where none is given. */
@@ -30,14 +34,8 @@ export interface MiniCodeOptions {
   experiments?: number
 }
 
-/** What mini-code needs of a sandbox. */
-export type ProgramRunner = Pick<PythonSandbox, 'runCode' | 'readCooperation' | 'experiment'>
-
-/** The programs are one-liners on short lists: far less CPU time than these is enough, and endless loops end early. */
-const limits: Partial<SandboxLimits> = { cpuSeconds: 1, programCpuSeconds: 2, maxTimeouts: 1 }
-
-/** Verdicts kept; a run that meets more distinct programs than that forgets them all and starts again. */
-const mostVerdicts = 20_000
+/** A turn whose programs nearly all pass ends its episode. */
+const finishedAbove = 0.9
 
 /**
  * Two agents write one small Python program, neither seeing the other: agent 1 a helper `aux`, agent 2 the entry point
@@ -48,7 +46,10 @@ const mostVerdicts = 20_000
  * The reward is 1 if the program passes all of its asserts and the entry point calls `aux`, else 0 (part `pass`); the parts
  * `syntax` (the program parses and both functions are there) and `uses_aux` are logged beside it. Equal programs run once.
  *
- * @throws ConfigError if a number of problems is out of range
+ * With several turns (the algorithm's `turns`) each agent reads its own last answer and the `feedback` on the joint program, never
+ * what the other one wrote.
+ *
+ * @throws ConfigError if a number of problems is out of range or `feedback` is unknown
  * @example
  * ```ts
  * const task = miniCode()
@@ -58,6 +59,7 @@ const mostVerdicts = 20_000
 export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
   const problems = miniCodeProblems()
   const part = options.evaluateOn === 'held-out' ? problems.heldOut : problems.validation
+  const feedback = knownFeedback(options.feedback)
   const judge = createJudge(options)
   return defineTask<MiniCodeItem>({
     name: 'mini-code',
@@ -66,8 +68,17 @@ export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
     heldOut: firstOf(part, options.heldOut, 'heldOut', 0),
     observe: (item, agent) => agentPrompt(item.prompt, agent),
     async reward(item, joint, { signal }) {
-      const verdict = await judge.verdict(item, joint[0]?.text ?? '', joint[1]?.text ?? '', signal)
-      return { total: verdict.pass, parts: { ...verdict } }
+      const facts = await judge.verdict(item, joint[0]?.text ?? '', joint[1]?.text ?? '', signal)
+      const pass = Number(facts.pass)
+      const syntax = Number(facts.syntax && facts.aux && facts.solve)
+      return { total: pass, parts: { pass, syntax, uses_aux: Number(facts.usesAux) } }
+    },
+    async transition(item, joint, _history, { signal }) {
+      const [aux = '', main = ''] = joint.map(({ text }) => text)
+      const facts = await judge.verdict(item, aux, main, signal)
+      return {
+        prompts: [aux, main].map((answer, agent) => revisionPrompt(item.prompt, agent, answer, feedback, facts)),
+      }
     },
     metrics: (item, joint) => {
       const [aux = '', main = ''] = joint.map(({ text }) => text)
@@ -83,8 +94,10 @@ export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
       const sandbox = await judge.sandbox()
       return cooperationReportMetrics(await cooperationReport(samples, { sandbox, experiments, limits, signal }))
     },
+    baselines: miniCodeBaselines,
     maxReward: 1,
-    defaults: { maxNewTokens: 40, temperature: 1 },
+    minReward: 0,
+    defaults: { maxNewTokens: 40, temperature: 1, terminationThreshold: finishedAbove },
     dispose: () => judge.dispose(),
   })
 }
@@ -96,74 +109,8 @@ function firstOf(items: MiniCodeItem[], count: number | undefined, option: strin
   throw new ConfigError([{ path: option, message }], 'Task "mini-code"')
 }
 
-/** Parts of the reward, each 0 or 1. */
-interface Verdict {
-  pass: number
-  syntax: number
-  uses_aux: number
-}
-
-interface Judge {
-  /** How the programs that were run cooperate. */
-  readings: CooperationMemory
-  sandbox(): Promise<ProgramRunner>
-  verdict(item: MiniCodeItem, aux: string, main: string, signal: AbortSignal): Promise<Verdict>
-  dispose(): Promise<void>
-}
-
-function createJudge({ sandbox, sandboxOptions }: MiniCodeOptions): Judge {
-  const verdicts = new Map<string, Promise<Verdict>>()
-  let started: Promise<PythonSandbox> | undefined
-  const readings = new CooperationMemory(mostVerdicts)
-  const sandboxOf = async (): Promise<ProgramRunner> => {
-    if (sandbox !== undefined) return sandbox
-    started ??= PythonSandbox.start(sandboxOptions).catch((error) => {
-      started = undefined
-      throw error
-    })
-    return started
-  }
-  const run = async (item: MiniCodeItem, aux: string, main: string, signal: AbortSignal): Promise<Verdict> => {
-    const { prompt, test, entry_point: entryPoint } = item
-    const runner = await sandboxOf()
-    const { facts, tests } = await runner.runCode({
-      rules: 'strict',
-      aux,
-      main,
-      prompt,
-      entryPoint,
-      test,
-      limits,
-      signal,
-    })
-    readings.note(entryPoint, [aux, main], facts.cooperation)
-    const isComplete = facts.syntax && facts.structureAux && facts.structureMain
-    const isPassed = tests !== null && tests.total > 0 && tests.passed === tests.total
-    return {
-      pass: isComplete && facts.usesAux && isPassed ? 1 : 0,
-      syntax: isComplete ? 1 : 0,
-      uses_aux: facts.usesAux ? 1 : 0,
-    }
-  }
-  return {
-    readings,
-    sandbox: sandboxOf,
-    verdict(item, aux, main, signal) {
-      const key = [item.test, aux, main].join('\0')
-      let verdict = verdicts.get(key)
-      if (verdict === undefined) {
-        if (verdicts.size >= mostVerdicts) verdicts.clear()
-        verdict = run(item, aux, main, signal)
-        verdicts.set(key, verdict)
-        // A failure of the sandbox, or an abort, says nothing about the program.
-        verdict.catch(() => verdicts.delete(key))
-      }
-      return verdict
-    },
-    async dispose() {
-      const running = await started?.catch(() => undefined)
-      started = undefined
-      await running?.dispose()
-    },
-  }
+function knownFeedback(feedback: MiniCodeFeedback = 'level_feedback'): MiniCodeFeedback {
+  if (miniCodeFeedbacks.includes(feedback)) return feedback
+  const message = `expected one of ${miniCodeFeedbacks.join(', ')} but received ${JSON.stringify(feedback)}`
+  throw new ConfigError([{ path: 'feedback', message }], 'Task "mini-code"')
 }

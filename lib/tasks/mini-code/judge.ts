@@ -1,0 +1,98 @@
+/** Runs joint programs of mini-code in the sandbox, equal ones once, and keeps what rewards, metrics and feedback need of them. */
+import { PythonSandbox } from '../../sandbox/python-sandbox.ts'
+import type { CodeReport, SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
+import { CooperationMemory } from '../code/cooperation-report.ts'
+import type { TurnFacts } from './feedback.ts'
+import type { MiniCodeItem } from './problems.ts'
+
+/** What mini-code needs of a sandbox. */
+export type ProgramRunner = Pick<PythonSandbox, 'runCode' | 'readCooperation' | 'experiment'>
+
+/** The programs are one-liners on short lists: far less CPU time than these is enough, and endless loops end early. */
+export const miniCodeLimits: Partial<SandboxLimits> = { cpuSeconds: 1, programCpuSeconds: 2, maxTimeouts: 1 }
+
+/** Verdicts kept; a run that meets more distinct programs than that forgets them all and starts again. */
+const mostVerdicts = 20_000
+
+/** What {@link createJudge} takes: a sandbox that is not disposed with the judge, or options of one of its own. */
+export interface JudgeOptions {
+  sandbox?: ProgramRunner
+  sandboxOptions?: SandboxOptions
+}
+
+/** See {@link createJudge}. */
+export interface Judge {
+  /** How the programs that were run cooperate. */
+  readings: CooperationMemory
+  /** The sandbox that programs run in; it is started if need be. */
+  sandbox(): Promise<ProgramRunner>
+  /** What the program of both texts does. Rejects as `PythonSandbox.runCode` does. */
+  verdict(item: MiniCodeItem, aux: string, main: string, signal: AbortSignal): Promise<TurnFacts>
+  dispose(): Promise<void>
+}
+
+/** A judge of joint programs. Its own sandbox, if it is given none, starts with the first program. */
+export function createJudge({ sandbox, sandboxOptions }: JudgeOptions): Judge {
+  const verdicts = new Map<string, Promise<TurnFacts>>()
+  let started: Promise<PythonSandbox> | undefined
+  const readings = new CooperationMemory(mostVerdicts)
+  const sandboxOf = async (): Promise<ProgramRunner> => {
+    if (sandbox !== undefined) return sandbox
+    started ??= PythonSandbox.start(sandboxOptions).catch((error) => {
+      started = undefined
+      throw error
+    })
+    return started
+  }
+  const run = async (item: MiniCodeItem, aux: string, main: string, signal: AbortSignal): Promise<TurnFacts> => {
+    const { prompt, test, entry_point: entryPoint } = item
+    const runner = await sandboxOf()
+    const request = { rules: 'strict', aux, main, prompt, entryPoint, test, limits: miniCodeLimits, signal } as const
+    const report = await runner.runCode(request)
+    readings.note(entryPoint, [aux, main], report.facts.cooperation)
+    return turnFacts(report)
+  }
+  return {
+    readings,
+    sandbox: sandboxOf,
+    verdict(item, aux, main, signal) {
+      const key = [item.test, aux, main].join('\0')
+      let verdict = verdicts.get(key)
+      if (verdict === undefined) {
+        if (verdicts.size >= mostVerdicts) verdicts.clear()
+        verdict = run(item, aux, main, signal)
+        verdicts.set(key, verdict)
+        // A failure of the sandbox, or an abort, says nothing about the program.
+        verdict.catch(() => verdicts.delete(key))
+      }
+      return verdict
+    },
+    async dispose() {
+      const running = await started?.catch(() => undefined)
+      started = undefined
+      await running?.dispose()
+    },
+  }
+}
+
+function turnFacts({ facts, tests }: CodeReport): TurnFacts {
+  const { structureAux: aux, structureMain: solve, syntax, usesAux } = facts
+  const isPassed = tests !== null && tests.total > 0 && tests.passed === tests.total
+  return {
+    aux,
+    solve,
+    syntax,
+    usesAux,
+    tests: tests && { passed: tests.passed, total: tests.total },
+    error: isPassed ? null : errorOf(tests),
+    pass: aux && solve && syntax && usesAux && isPassed,
+  }
+}
+
+/** How Python would name what went wrong first; a false assert says nothing more, since its values are not shown. */
+function errorOf(tests: CodeReport['tests']): string | null {
+  const failed = tests?.outcomes.find(({ ok }) => !ok)
+  if (failed === undefined) return null
+  if (failed.reason === 'assert') return 'AssertionError'
+  return failed.reason === 'exception' ? failed.message : (failed.reason ?? null)
+}
