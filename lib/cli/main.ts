@@ -9,6 +9,7 @@ import { addGenerateCommand } from './generate.ts'
 import { InterruptedError } from './interrupts.ts'
 import { addLogProbsCommand } from './logprobs.ts'
 import { describeError, exitCodes, note, UsageError } from './output.ts'
+import { addReportCommand } from './report.ts'
 import { addResumeCommand } from './resume.ts'
 import { addRewardCommand } from './reward.ts'
 import { addSetupCommand } from './setup.ts'
@@ -60,6 +61,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0,
   addTrainCommand(program)
   addResumeCommand(program)
   addWatchCommand(program)
+  addReportCommand(program)
   addEvalCommand(program)
   addCompareCommand(program)
   addGenerateCommand(program)

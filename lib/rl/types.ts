@@ -187,6 +187,7 @@ export interface RunWarning {
     | 'cancelled_baseline'
     | 'early_termination'
     | 'tracker'
+    | 'report'
   /** Step in which it was raised; 0 before the first. */
   index: number
   message: string

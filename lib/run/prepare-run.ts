@@ -4,6 +4,7 @@ import { parse } from 'yaml'
 import type { RunConfig } from '../config/load.ts'
 import type { RawConfig } from '../config/schema.ts'
 import { MagrpoError } from '../errors.ts'
+import { ReportSink } from '../report/report-sink.ts'
 import type { Algorithm } from '../rl/algorithms.ts'
 import type { Run } from '../rl/run.ts'
 import type { ResolvedTrainOptions, RunSink } from '../rl/types.ts'
@@ -123,7 +124,15 @@ async function prepareIn(folder: RunFolder, config: RunConfig, options: PrepareR
     const { train } = await import('../rl/train.ts')
     const { name, runDir: _runDir, team: _team, task: _task, algorithm: _algorithm, trackers, ...settings } = config
     const tracked = new TrackerSink(await loadTrackers(trackers), { run: { name, folder: folder.path }, sinks })
-    const asked = { ...settings, team: loaded.team, task, algorithm, sinks: [recorder, ...sinks, tracked], signal }
+    const report = new ReportSink(folder.path, sinks)
+    const asked = {
+      ...settings,
+      team: loaded.team,
+      task,
+      algorithm,
+      sinks: [recorder, ...sinks, tracked, report],
+      signal,
+    }
     return { run: train(asked, recorder), folder, task, loaded, dispose }
   } catch (error) {
     await dispose()

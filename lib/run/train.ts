@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { loadAddon } from '../native/load-addon.ts'
+import { ReportSink } from '../report/report-sink.ts'
 import type { Run } from '../rl/run.ts'
 import { train as trainTeam } from '../rl/train.ts'
 import type { TrainOptions } from '../rl/types.ts'
@@ -74,5 +75,5 @@ export function train<Item>(options: RecordedTrainOptions<Item>): Run {
     onWarning,
     onResolved: (resolved, folder) => folder.writeConfig(resolved),
   })
-  return trainTeam({ ...rest, sinks: [recorder, ...sinks] }, recorder)
+  return trainTeam({ ...rest, sinks: [recorder, ...sinks, new ReportSink(runDir, given)] }, recorder)
 }

@@ -174,7 +174,8 @@ export class RunReader {
   }
 
   get #agents(): string[] {
-    const { agents } = recordOf(this.setup.config.team)
+    const { team, task } = this.setup.config
+    const agents = recordOf(team).agents ?? recordOf(task).agents
     if (Array.isArray(agents)) return agents.map((agent) => textOf(agent) ?? textOf(recordOf(agent).name) ?? '?')
     // Without names in the configuration, those in the metrics.
     const prefix = 'completion/length_mean/'

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { lockOwner } from '../run/lock.ts'
 import { runFiles } from '../run/run-folder.ts'
 
 /** How a run stands: it goes on, it ended in one of four ways, or it is gone without having ended. */
@@ -24,9 +25,6 @@ export const silentMs = 10 * 60_000
 
 const endings: readonly string[] = ['finished', 'stopped', 'aborted', 'failed']
 
-/** File that holds process id and host of whoever works on a run. */
-const lockFile = 'lock.json'
-
 /**
  * Tells how a run stands, by the process that holds its folder's lock, then by its `result.json`, then by when it last wrote.
  *
@@ -38,38 +36,26 @@ export async function readStatus(
   changedAt: number,
   now = Date.now(),
 ): Promise<StatusReading> {
-  const holder = await readHolder(folder)
-  const isHere = holder !== undefined && holder.host === hostname()
-  if (isHere && isAlive(holder.pid)) return { status: 'running', reason: `process ${holder.pid}` }
+  const lock = join(folder, runFiles.lock)
+  const owner = await lockOwner(lock).catch(() => undefined)
+  if (owner?.host === hostname()) return { status: 'running', reason: `process ${owner.pid}` }
   if (typeof result?.reason === 'string' && endings.includes(result.reason)) {
     const message = typeof result.error?.message === 'string' ? `: ${result.error.message}` : ''
     return { status: result.reason as RunStatus, reason: `${result.reason}${message}` }
   }
-  if (isHere) return { status: 'dead', reason: `process ${holder.pid} is gone and the run did not end` }
+  const pid = owner === undefined ? await readPid(lock) : undefined
+  if (pid !== undefined) return { status: 'dead', reason: `process ${pid} is gone and the run did not end` }
   const silent = Math.round((now - changedAt) / 60_000)
   if (now - changedAt < silentMs) return { status: 'running', reason: 'it wrote a short time ago' }
   return { status: 'dead', reason: `the run did not end and has been silent for ${silent} minutes` }
 }
 
-async function readHolder(folder: string): Promise<{ pid: number; host: string } | undefined> {
+/** The process that a lock names; undefined without a lock. */
+async function readPid(lock: string): Promise<unknown> {
   try {
-    const { pid, host } = JSON.parse(await readFile(join(folder, lockFile), 'utf8')) as {
-      pid?: unknown
-      host?: unknown
-    }
-    return typeof pid === 'number' ? { pid, host: typeof host === 'string' ? host : hostname() } : undefined
+    return (JSON.parse(await readFile(lock, 'utf8')) as { pid?: unknown }).pid
   } catch {
     return undefined
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    // Another user's process is alive, too.
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 

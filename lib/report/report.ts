@@ -1,0 +1,99 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { MagrpoError } from '../errors.ts'
+import type { SampleRow } from '../rl/types.ts'
+import { cannotWrite } from '../run/cannot-write.ts'
+import { RunReader, type SampleGroup } from '../watch/run-reader.ts'
+import { findComparison } from './find-comparison.ts'
+import { reportPage } from './page.ts'
+
+/** What {@link writeReport} may be told. */
+export interface ReportOptions {
+  /** Where to; `report.html` in the run folder by default. */
+  out?: string
+  /** Folder of a comparison whose tables belong to the run. By default the one the run was trained for, or lies beside it. */
+  comparison?: string
+}
+
+/** Points of a curve. */
+const points = 400
+/** Samples of each kind. */
+const mostSamples = 4
+
+/** What a report is made of. */
+export interface ReportContent {
+  reader: RunReader
+  /** Samples by heading, in order. */
+  samples: { title: string; rows: SampleRow[] }[]
+  comparison: Awaited<ReturnType<typeof findComparison>>
+  points: number
+  styles: string
+  scripts: string
+}
+
+/**
+ * Writes the report of a run: one HTML file that needs no other and no network.
+ *
+ * @param runDir folder of a run that has ended, or goes on
+ * @returns path of the file
+ * @throws MagrpoError `ERR_RUN` if there is no run, or the file cannot be written
+ */
+export async function writeReport(runDir: string, options: ReportOptions = {}): Promise<string> {
+  const out = options.out ?? join(runDir, reportFile)
+  const html = await renderReport(runDir, options)
+  await writeFile(out, html).catch((cause: unknown) => {
+    throw cannotWrite(out, cause)
+  })
+  return out
+}
+
+/** Name of the report in its run folder. */
+export const reportFile = 'report.html'
+
+/** The report as HTML; see {@link writeReport}. */
+export async function renderReport(runDir: string, { comparison }: ReportOptions = {}): Promise<string> {
+  const name = runDir.split(/[\\/]/).filter(Boolean).at(-1) ?? 'run'
+  const reader = new RunReader(runDir, runDir, name)
+  await reader.refresh()
+  if (reader.setup.configText === '' && reader.summary.names.length === 0)
+    throw new MagrpoError(
+      'ERR_RUN',
+      `Expected the folder of a run, but ${runDir} has no config.yaml and no metrics. Give the folder that --run-dir named.`,
+      { details: { path: runDir } },
+    )
+  const [styles, ...scripts] = await Promise.all(
+    ['charts.css', 'chart.js', 'hover.js', 'theme.js'].map((file) =>
+      readFile(new URL(`../watch/page/${file}`, import.meta.url), 'utf8'),
+    ),
+  )
+  return reportPage({
+    reader,
+    samples: await chooseSamples(reader),
+    comparison: await findComparison(runDir, comparison),
+    points,
+    styles: styles!,
+    scripts: scripts.map(withoutModules).join('\n'),
+  })
+}
+
+/** First and last samples of each phase: before and after. */
+async function chooseSamples(reader: RunReader): Promise<ReportContent['samples']> {
+  const groups = reader.sampleGroups
+  const chosen: { title: string; group: SampleGroup }[] = []
+  const titles = { eval: 'Held-out items', greedy: 'Held-out items, greedy', train: 'Training' }
+  for (const phase of ['eval', 'greedy', 'train'] as const) {
+    const own = groups.filter((group) => group.phase === phase)
+    const [first, last] = [own[0], own.at(-1)]
+    if (first) chosen.push({ title: `${titles[phase]}, step ${first.step}`, group: first })
+    if (last && last !== first) chosen.push({ title: `${titles[phase]}, step ${last.step}`, group: last })
+  }
+  const samples: ReportContent['samples'] = []
+  for (const { title, group } of chosen)
+    samples.push({ title, rows: (await reader.samples(group.step, group.phase)).slice(0, mostSamples) })
+  return samples
+}
+
+/** The text of a module as part of a plain script: all its names are known there. */
+function withoutModules(text: string): string {
+  return text.replace(/^import [\s\S]*? from '[^']*'$/gm, '').replace(/^export (?=(const|function) )/gm, '')
+}
