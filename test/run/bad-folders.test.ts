@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
-import { MagrpoError } from '../../lib/errors.ts'
+import { type ErrorCode, MagrpoError } from '../../lib/errors.ts'
 import { RunFolder } from '../../lib/run/run-folder.ts'
 import { readRunInfo } from '../../lib/run/run-info.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
@@ -23,7 +23,7 @@ function mountSmall(t: ExecutionContext, path: string, size: string): boolean {
   return false
 }
 
-async function refused(t: ExecutionContext, work: Promise<unknown>, code: string): Promise<MagrpoError> {
+async function refused(t: ExecutionContext, work: Promise<unknown>, code: ErrorCode): Promise<MagrpoError> {
   const error = await t.throwsAsync(work, { instanceOf: MagrpoError })
   t.is(error.code, code)
   return error

@@ -11,9 +11,13 @@ import { tinyModel } from './tiny-model.ts'
 /**
  * Writes a configuration of a short run. Its reward writes down each call in `calls.txt`, so that one that is asked for twice shows.
  *
+ * @param team settings of the team besides its model
  * @returns arguments of `magrpo train`
  */
-export async function writeConfig(folder: string): Promise<string[]> {
+export async function writeConfig(
+  folder: string,
+  { team = 'adapter: { rank: 4 }', algorithm = 'groupSize: 3' } = {},
+): Promise<string[]> {
   await writeFile(
     join(folder, 'task.mjs'),
     `import { appendFileSync } from 'node:fs'
@@ -34,9 +38,9 @@ export default {
   )
   await writeFile(
     join(folder, 'tiny.yaml'),
-    `team: { model: ${JSON.stringify(tinyModel({ tokenizer: true }))}, adapter: { rank: 4 } }
+    `team: { model: ${JSON.stringify(tinyModel({ tokenizer: true }))}, ${team} }
 task: { module: task.mjs }
-algorithm: { groupSize: 3 }
+algorithm: { ${algorithm} }
 optimizer: { learningRate: 5.0e-3, schedule: linear, maxGradNorm: 1 }
 steps: 30
 promptsPerStep: 2
