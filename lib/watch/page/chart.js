@@ -176,7 +176,9 @@ export function summaryOf({ title, unit, lines }) {
 
 function drawAxes({ steps, values, x, y }, unit) {
   const { width, height, left, right, bottom } = chartSize
-  const rows = ticksOf(values[0], values[1], 5).map((value) => [
+  const size = unit === 'bytes' ? 1024 ** Math.max(0, Math.floor(Math.log(Math.max(1, values[1])) / Math.log(1024))) : 1
+  const ticks = ticksOf(values[0] / size, values[1] / size, 5).map((tick) => tick * size)
+  const rows = ticks.map((value) => [
     element('line', { class: 'grid', x1: left, x2: width - right, y1: round(y(value)), y2: round(y(value)) }),
     element('text', { class: 'tick value', x: left - 6, y: round(y(value) + 3.5) }, formatValue(value, unit)),
   ])

@@ -76,9 +76,10 @@ export function panelsOf(names, agents, isSingle = true) {
       lines: known(line('memory/rss_bytes', 'resident'), line('memory/device_bytes', 'device')),
     },
     { title: 'Groups with equal rewards', unit: 'share', lines: known(line('reward/zero_variance_share', 'share')) },
-    { title: 'Learning rate', lines: known(line('train/learning_rate', 'learning rate')) },
+    { title: 'Learning rate', isMain: false, lines: known(line('train/learning_rate', 'learning rate')) },
     {
       title: 'Seconds a step',
+      isMain: false,
       lines: known(
         line('time/generate_s', 'generate'),
         line('time/reward_s', 'reward'),
@@ -89,7 +90,7 @@ export function panelsOf(names, agents, isSingle = true) {
   ]
     .filter(({ lines }) => lines.length > 0)
     .flatMap((panel) => (panel.split && !isSingle ? splitOf(panel) : [panel]))
-    .map((panel) => ({ ...panel, key: panel.title, isMain: true }))
+    .map((panel) => ({ isMain: true, ...panel, key: panel.title }))
   const shown = new Set(main.flatMap(({ lines }) => lines.flatMap(({ name, band }) => [name, band?.half])))
   const rest = names
     .filter((name) => !shown.has(name))
