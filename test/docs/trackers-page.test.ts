@@ -1,0 +1,114 @@
+/** docs/trackers.md and docs/watch.md: TypeScript type-checks, YAML is valid, the example tracker works, links and commands are there. */
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import test, { type ExecutionContext } from 'ava'
+import { parse } from 'yaml'
+import { resolveConfig } from '../../lib/config/load.ts'
+import type { Tracker } from '../../lib/track/tracker.ts'
+import { runCli } from '../support/cli.ts'
+import { fakeEnd, fakeEval, fakeOptions, fakeStep } from '../support/fake-reports.ts'
+import { repositoryDir } from '../support/fixtures.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+
+const read = (page: string) => readFileSync(join(repositoryDir, 'docs', page), 'utf8')
+const blocks = (language: string, page = 'trackers.md') =>
+  [...read(page).matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(([, code]) => code!)
+
+/** A folder below `build`, where modules of this package are found. */
+function workFolder(t: ExecutionContext): string {
+  mkdirSync(join(repositoryDir, 'build'), { recursive: true })
+  const folder = mkdtempSync(join(repositoryDir, 'build/docs-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  return folder
+}
+
+test('TypeScript blocks type-check', async (t) => {
+  const work = workFolder(t)
+  for (const [index, code] of blocks('ts').entries()) writeFileSync(join(work, `block-${index}.ts`), code)
+  const config = {
+    extends: '../../tsconfig.json',
+    compilerOptions: { paths: { magrpo: ['../../lib/index.ts'] }, typeRoots: ['../../node_modules/@types'] },
+    include: ['*.ts'],
+  }
+  writeFileSync(join(work, 'tsconfig.json'), JSON.stringify(config))
+  const compiler = join(repositoryDir, 'node_modules/.bin/tsc')
+  const output = await promisify(execFile)(compiler, ['--noEmit', '-p', work], { cwd: repositoryDir }).then(
+    () => '',
+    (error: { stdout?: string; message: string }) => error.stdout || error.message,
+  )
+  // Only what is wrong in the page: the rest of the project has its own check.
+  t.deepEqual(
+    output.split('\n').filter((line) => line.includes('docs-')),
+    [],
+  )
+})
+
+test('YAML blocks are valid', (t) => {
+  const base = { team: { model: 'm' }, task: 'story', optimizer: { learningRate: 1 }, steps: 1 }
+  const configs = blocks('yaml').map((code) => resolveConfig({ ...base, ...(parse(code) as object) }))
+  t.deepEqual(configs.at(0)?.trackers, ['tensorboard'])
+  t.is(configs.length, 2)
+})
+
+/** A stand-in for the client that writes down what it is told. */
+const fakeClient = `
+import json, os
+class Run:
+    def __init__(self, config): self.calls = [["init", config]]
+    def log(self, values, step): self.calls.append(["log", step, values])
+    def finish(self):
+        with open(os.environ["FAKE_WANDB_OUT"], "w") as file: json.dump(self.calls, file)
+def init(**config): return Run(config)
+`
+
+test('the tracker for Weights & Biases tells its client everything', async (t) => {
+  const folder = await temporaryFolder(t)
+  writeFileSync(join(folder, 'wandb.py'), fakeClient)
+  const out = join(folder, 'calls.json')
+  const python = join(folder, 'python')
+  writeFileSync(python, `#!/bin/sh\nPYTHONPATH='${folder}' FAKE_WANDB_OUT='${out}' exec python3 "$@"\n`, {
+    mode: 0o755,
+  })
+  const module = join(workFolder(t), 'wandb.ts')
+  writeFileSync(module, blocks('ts').find((code) => code.includes('weightsAndBiases'))!)
+  const { default: make } = (await import(pathToFileURL(module).href)) as {
+    default(options: object): Tracker
+  }
+  const tracker = make({ project: 'haiku', python })
+  await tracker.start({ name: 'one', folder: null, options: fakeOptions })
+  await tracker.evaluation(fakeEval(0))
+  await tracker.step(fakeStep(1))
+  await tracker.end(fakeEnd)
+  t.deepEqual(JSON.parse(readFileSync(out, 'utf8')), [
+    ['init', { project: 'haiku', name: 'one', config: JSON.parse(JSON.stringify(fakeOptions)) }],
+    ['log', 0, { 'eval/reward/mean': 0, 'time/eval_s': 1 }],
+    ['log', 1, { 'reward/mean': 0.1, 'reward/std': 0.25, 'time/step_s': 2, 'memory/rss_bytes': 2 ** 28 }],
+  ])
+  // Without the client the run hears of it.
+  const broken = make({ python: join(folder, 'none') })
+  await broken.start({ name: 'two', folder: null, options: fakeOptions })
+  await new Promise((resolve) => setImmediate(resolve))
+  await t.throwsAsync(async () => broken.step(fakeStep(1)), { message: /ENOENT/ })
+  await broken.end(fakeEnd)
+})
+
+test('links and pictures are there', (t) => {
+  for (const page of ['trackers.md', 'watch.md'])
+    for (const [, target] of read(page).matchAll(/\]\((?!https?:)([^)#]+)/g))
+      t.true(existsSync(join(dirname(join(repositoryDir, 'docs', page)), target!)), target)
+})
+
+test('commands and options of the page exist', async (t) => {
+  const help = async (command: string) => (await runCli([command, '--help'])).stdout
+  const known = { watch: await help('watch'), report: await help('report') }
+  const lines = blocks('sh', 'watch.md').flatMap((code) => code.trim().split('\n'))
+  t.is(lines.length, 5)
+  for (const line of lines) {
+    const [, command] = line.split(' ')
+    for (const [option] of line.matchAll(/--\w+/g))
+      t.true(known[command as 'watch' | 'report'].includes(option), option)
+  }
+})
