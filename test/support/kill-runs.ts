@@ -29,7 +29,7 @@ export default {
   heldOut: [{ prompt: 'held:' }, { prompt: 'out:' }],
   observe: (item, agent) => item.prompt + agent,
   reward: (item, joint) => {
-    appendFileSync('calls.txt', 'call\\n')
+    appendFileSync(${JSON.stringify(join(folder, 'calls.txt'))}, 'call\\n')
     return letters(joint.map(({ text }) => text).join('')) / 24
   },
   defaults: { maxNewTokens: 12 },
