@@ -1,0 +1,92 @@
+/** The command line of the benchmark. */
+import { parseArgs } from 'node:util'
+
+/** What can be run. */
+export const suites = ['peers', 'limits', 'kernels', 'scaling', 'report'] as const
+
+/** A suite's name. */
+export type SuiteName = (typeof suites)[number]
+
+/** The command line, read. */
+export interface BenchOptions {
+  suites: SuiteName[]
+  /** Print the JSON line only. */
+  json: boolean
+  rows: string[]
+  models: string[]
+  /** Trials a side. */
+  reps: number
+  threads: number
+  /** Folder of documents whose tables and pictures are made anew; null: none. */
+  out: string | null
+  help: boolean
+}
+
+/** Shown by `--help`. */
+export const help = `Usage: npm run bench -- SUITE... [options]
+
+Suites:
+  peers      side by side with Hugging Face, PyTorch, TRL, CoMLRL and llama.cpp
+  limits     against what the machine allows
+  kernels    each kernel against the plain libtorch operations and the machine's limits
+  scaling    agents, group sizes and threads
+  report     no trials: tables and pictures of --out from what is recorded there
+
+Options:
+  --json            nothing but the last line, which is JSON in any case
+  --rows a,b        only these rows (peers, limits)
+  --models a,b      only these models: tiny, m30, bigv, smollm2
+  --reps N          trials a side (default 7)
+  --threads N       threads of both sides (default: all cores)
+  --out FOLDER      record the results in FOLDER, and make its benchmarks.md and pictures anew
+`
+
+/** @throws RangeError for what is not understood; the message says what is expected */
+export function parseOptions(args: readonly string[], cores: number): BenchOptions {
+  let parsed: ReturnType<typeof read>
+  try {
+    parsed = read(args)
+  } catch (error) {
+    throw new RangeError((error as Error).message)
+  }
+  const { values, positionals } = parsed
+  const unknown = positionals.find((name) => !(suites as readonly string[]).includes(name))
+  if (unknown !== undefined)
+    throw new RangeError(`Expected a suite among ${suites.join(', ')} but received ${unknown}.`)
+  if (positionals.length === 0 && !values.help) throw new RangeError(`Expected a suite: ${suites.join(', ')}.`)
+  const list = (text: string | undefined) => text?.split(',').filter((name) => name !== '') ?? []
+  return {
+    suites: positionals as SuiteName[],
+    json: values.json,
+    rows: list(values.rows),
+    models: list(values.models),
+    reps: positive('--reps', values.reps, 7),
+    threads: positive('--threads', values.threads, cores),
+    out: values.out ?? null,
+    help: values.help,
+  }
+}
+
+function read(args: readonly string[]) {
+  return parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      json: { type: 'boolean', default: false },
+      rows: { type: 'string' },
+      models: { type: 'string' },
+      reps: { type: 'string' },
+      threads: { type: 'string' },
+      out: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+}
+
+function positive(name: string, text: string | undefined, fallback: number): number {
+  if (text === undefined) return fallback
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 1)
+    throw new RangeError(`Expected a positive integer for ${name} but received ${text}.`)
+  return value
+}

@@ -1,0 +1,148 @@
+/** One repetition of each case, as users reach it: the library's own calls, all their cost included. */
+import { accumulateBatch, generateBatch, scoreBatch } from '../../lib/model/batch.ts'
+import { Model } from '../../lib/model/model.ts'
+import { Policy } from '../../lib/model/policy.ts'
+import { TreeBuilder } from '../../lib/model/token-tree.ts'
+import type { LossOptions, ScoredGroup } from '../../lib/model/types.ts'
+import { callNative } from '../../lib/native/call.ts'
+import { magrpo } from '../../lib/rl/algorithms.ts'
+import { Team } from '../../lib/rl/team.ts'
+import { train } from '../../lib/rl/train.ts'
+import { defineTask } from '../../lib/tasks/define-task.ts'
+import type { CaseRequest } from './request.ts'
+import { loadPolicies, modelFolderOf, requestsFor } from './team.ts'
+
+/** PPO's clip, as on the peers' side. */
+export const clippedLoss: LossOptions = { clip: { low: 0.2, high: 0.2 } }
+
+/** No end token, so that both sides make equally many tokens. */
+const plainSampling = (maxNewTokens: number) => ({ maxNewTokens, temperature: 1, stopIds: [] })
+
+/** Loads what a case needs and returns its repetition. */
+export function openCase(request: CaseRequest): Promise<() => Promise<unknown>> {
+  const open = { gen: openGenerate, ragged: openRagged, update: openUpdate, step: openStep, decode: openDecode }[
+    request.case
+  ]
+  return open(request)
+}
+
+async function openGenerate(request: CaseRequest) {
+  const policies = await loadPolicies(request)
+  const prompt = Int32Array.from(request.promptIds)
+  let step = 0
+  return () => generateBatch(requestsFor(policies, prompt, request.groupSize, step++), plainSampling(request.newTokens))
+}
+
+/** Rows that end at given lengths; there is no public option for it, so the tree goes to the core as `generateBatch` sends it. */
+async function openRagged(request: CaseRequest) {
+  const model = await Model.load(modelFolderOf(request, 0), { device: 'cpu', dtype: 'float32' })
+  const policy = await Policy.full(model)
+  const tree = new TreeBuilder()
+  const segment = tree.root(policy, Int32Array.from(request.promptIds))
+  const { lengths } = request
+  let step = 0
+  return () => {
+    const streams = lengths.flatMap((_, row) => [1, step, 0, 0, row])
+    step++
+    return callNative((job) =>
+      model.native.generate(
+        {
+          tree: tree.build(),
+          policies: tree.policies,
+          rowSegment: Int32Array.from(lengths, () => segment),
+          rowLimit: Int32Array.from(lengths),
+          rowStream: Uint32Array.from(streams),
+          sampling: {
+            temperature: 1,
+            topK: 0,
+            topP: 1,
+            minP: 0,
+            repetitionPenalty: 1,
+            stopIds: new Int32Array(0),
+            stopStrings: [],
+          },
+        },
+        job,
+      ),
+    )
+  }
+}
+
+/** One prompt with all completions, weighted for the mean over tokens; log-probabilities of the sampler as a rollout leaves them. */
+export async function updateGroup(request: CaseRequest, policy: Policy): Promise<ScoredGroup> {
+  const { completions, advantages } = request
+  const tokens = completions.reduce((sum, ids) => sum + ids.length, 0)
+  const group: ScoredGroup = {
+    policy,
+    promptIds: Int32Array.from(request.promptIds),
+    completions: completions.map((ids, g) => ({
+      ids: Int32Array.from(ids),
+      weights: new Float32Array(ids.length).fill(advantages[g]! / tokens),
+    })),
+  }
+  const { scores } = await scoreBatch([group])
+  for (const [g, completion] of group.completions.entries()) completion.oldLogProbs = scores[0]!.logProbs[g]
+  return group
+}
+
+async function openUpdate(request: CaseRequest) {
+  const [policy] = await loadPolicies({ ...request, agents: 1 })
+  const group = await updateGroup(request, policy!)
+  return async () => {
+    await accumulateBatch([group], { loss: clippedLoss })
+    await policy!.step({ learningRate: request.learningRate })
+  }
+}
+
+/** One step of a run, as `train` makes it. */
+async function openStep(request: CaseRequest) {
+  const policies = await loadPolicies(request)
+  const names = policies.map((_, agent) => `agent ${agent}`)
+  const team = await Team.of(policies.map((policy, agent) => ({ name: names[agent]!, policy })))
+  const promptIds = Int32Array.from(request.promptIds)
+  const share = (ids: Int32Array, rest: number) => ids.filter((id) => id % 2 === rest).length / ids.length
+  const task = defineTask({
+    name: 'bench',
+    agents: names,
+    items: [0],
+    // The models have no tokenizer: the prompt goes through as ids, which the engine takes and the task's type does not name.
+    observe: () => promptIds as unknown as string,
+    reward: (_item, joint) => share(joint[0]!.ids, 0) * share(joint[1]!.ids, 1),
+  })
+  const run = train({
+    team,
+    task,
+    algorithm: magrpo({
+      groupSize: request.groupSize,
+      scaleByStd: true,
+      lengthNormalization: 'mean',
+      clip: { low: 0.2, high: 0.2 },
+    }),
+    sampling: plainSampling(request.newTokens),
+    optimizer: { learningRate: request.learningRate },
+    steps: 1_000_000,
+    seed: 1,
+    shuffle: false,
+  })
+  const steps = run[Symbol.asyncIterator]()
+  return async () => {
+    const { value } = await steps.next()
+    if (value === undefined) throw new Error('Expected another step but the run has ended.')
+    if (!(value.metrics['train/log_prob_difference_max']! < 1e-3))
+      throw new Error(
+        `Sampler and trainer differ by ${value.metrics['train/log_prob_difference_max']} in a log-probability.`,
+      )
+  }
+}
+
+/** One request of so many rows over a model's bare weights. */
+async function openDecode(request: CaseRequest) {
+  const model = await Model.load(request.source ?? modelFolderOf(request, 0), {
+    device: 'cpu',
+    dtype: request.dtype ?? 'float32',
+  })
+  const policies = [Policy.base(model)]
+  const prompt = Int32Array.from(request.promptIds)
+  let step = 0
+  return () => generateBatch(requestsFor(policies, prompt, request.groupSize, step++), plainSampling(request.newTokens))
+}

@@ -1,0 +1,26 @@
+/** What the driver asks of a child, the same for both sides. */
+import type { Inputs } from '../cases.ts'
+
+/** Which trial; unused fields are ignored. */
+export interface CaseRequest extends Inputs {
+  call: 'gate' | 'open' | 'run' | 'peak' | 'versions'
+  case: 'gen' | 'ragged' | 'update' | 'step' | 'decode'
+  /** Folder of the models and adapters that the peer wrote. */
+  root: string
+  model: string
+  agents: number
+  groupSize: number
+  newTokens: number
+  learningRate: number
+  /** Agents are adapters over the first model, instead of models of their own. */
+  adapters: boolean
+  /** `ragged`: tokens of each row. */
+  lengths: number[]
+  /** `gate`: also the gradient and three updates of the first agent. */
+  trains: boolean
+  /** `gate`: where its files go. */
+  folder: string
+  /** `decode`: a model folder in place of `root` and `model`. */
+  source?: string
+  dtype?: 'float32' | 'bfloat16'
+}

@@ -1,0 +1,43 @@
+/** Our side of the benchmark: a child process that answers the same requests as `bench/peers/worker.py`, see there. */
+import readline from 'node:readline'
+import { loadAddon } from '../../lib/native/load-addon.ts'
+import { openCase } from './cases.ts'
+import { writeGate } from './gate.ts'
+import type { CaseRequest } from './request.ts'
+
+const answer = (content: { value?: unknown } | { error: string }) =>
+  process.stdout.write(`@@${JSON.stringify(content)}\n`)
+
+async function timed(run: () => Promise<unknown>) {
+  const [wall, cpu] = [performance.now(), process.cpuUsage()]
+  await run()
+  const { user, system } = process.cpuUsage(cpu)
+  return { seconds: (performance.now() - wall) / 1000, cpuSeconds: (user + system) / 1e6 }
+}
+
+let run: (() => Promise<unknown>) | undefined
+
+async function serve(request: CaseRequest): Promise<unknown> {
+  switch (request.call) {
+    case 'gate':
+      return writeGate(request)
+    case 'open':
+      run = await openCase(request)
+      return undefined
+    case 'run':
+      if (run === undefined) throw new Error('Expected a case to be opened before it is run.')
+      return timed(run)
+    case 'peak':
+      return process.resourceUsage().maxRSS * 1024
+    case 'versions':
+      return { ...loadAddon().info(), cuda: undefined }
+  }
+}
+
+for await (const line of readline.createInterface({ input: process.stdin })) {
+  try {
+    answer({ value: await serve(JSON.parse(line) as CaseRequest) })
+  } catch (error) {
+    answer({ error: error instanceof Error ? error.message : String(error) })
+  }
+}
