@@ -20,7 +20,7 @@ export class LiveBlock {
 
   /** Columns a line may take; one less than the terminal has, so that no line wraps. */
   get columns(): number {
-    return Math.max(20, (this.#stream.columns ?? 80) - 1)
+    return Math.max(20, this.#width - 1)
   }
 
   /** Draws the block in place of what it showed before. */
@@ -49,11 +49,15 @@ export class LiveBlock {
     this.#drawn = []
   }
 
+  /** Columns of the terminal; one that was never told its size says 0. */
+  get #width(): number {
+    return this.#stream.columns || 80
+  }
+
   #rewind(): string {
     if (this.#drawn.length === 0) return ''
     // A terminal made narrower since then has broken the lines that no longer fit.
-    const columns = this.#stream.columns ?? 80
-    const rows = this.#drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(displayWidth(line) / columns)), 0)
+    const rows = this.#drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(displayWidth(line) / this.#width)), 0)
     return `\r\u001B[${rows}A${eraseBelow}`
   }
 

@@ -13,6 +13,8 @@ export interface TrainingState {
   agents: readonly string[]
   /** Steps done. */
   done: number
+  /** Steps that were done before: those of a resumed run. */
+  doneBefore: number
   /** `reward/mean` of every step so far. */
   rewards: readonly number[]
   /** Of the last step. */
@@ -176,9 +178,9 @@ function meanAndStd(metrics: Metrics): string {
   return `${formatMetric(metrics['reward/mean'] ?? Number.NaN)} ± ${formatMetric(metrics['reward/std'] ?? Number.NaN)}`
 }
 
-function timeLeft({ done, steps, seconds }: TrainingState): string {
-  if (done === 0 || done >= steps) return ''
-  return `about ${formatDuration((seconds / done) * (steps - done))} left`
+function timeLeft({ done, doneBefore, steps, seconds }: TrainingState): string {
+  if (done <= doneBefore || done >= steps) return ''
+  return `about ${formatDuration((seconds / (done - doneBefore)) * (steps - done))} left`
 }
 
 function memoryText(timings: Metrics): string {

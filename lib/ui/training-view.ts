@@ -39,7 +39,16 @@ export class TrainingView implements RunSink {
     this.#options = options
     this.#now = options.now ?? (() => performance.now())
     this.#live = options.mode === 'live' ? new LiveBlock(options.stream) : undefined
-    const nothing = { done: 0, rewards: [], metrics: {}, timings: {}, lastEval: null, bestEval: null, seconds: 0 }
+    const nothing = {
+      done: 0,
+      doneBefore: 0,
+      rewards: [],
+      metrics: {},
+      timings: {},
+      lastEval: null,
+      bestEval: null,
+      seconds: 0,
+    }
     this.#state = { name: options.name, steps: 0, agents: [], ...nothing }
   }
 
@@ -56,7 +65,8 @@ export class TrainingView implements RunSink {
   onStep(report: StepReport): void {
     const rewards = [...this.#state.rewards, report.metrics['reward/mean'] ?? Number.NaN]
     const { index, metrics, timings } = report
-    this.#state = { ...this.#state, done: index, rewards, metrics, timings }
+    const doneBefore = this.#state.done === 0 ? index - 1 : this.#state.doneBefore
+    this.#state = { ...this.#state, done: index, doneBefore, rewards, metrics, timings }
     if (this.#isSampleDue(index) && report.samples[0]) {
       const { paint } = this.#options
       this.#print(sampleTable(report.samples[0], this.#columns, paint))

@@ -139,6 +139,25 @@ test('no line of the block is wider than the terminal, however narrow it is or b
   shown.onEnd(end)
 })
 
+test('a terminal that says it has no columns gets those of most terminals', (t) => {
+  const { screen, shown } = view('live', 0)
+  shown.onStart(start)
+  shown.onStep(step(1, 1))
+  shown.onStep(step(2, 1))
+  t.true(screen.raw.includes('phases    generate 1.23 s at 2.3k tok/s  reward 0.01 s'))
+  t.notRegex(screen.raw, /Infinity|NaN/)
+  shown.onEnd(end)
+})
+
+test('a resumed run takes its time left from the steps of this process', (t) => {
+  const { screen, shown, wait } = view('live')
+  shown.onStart(start)
+  wait(10_000)
+  shown.onStep(step(16, 1))
+  t.regex(screen.lines[0]!, /step 16\/20 .* 10 s, about 40 s left$/)
+  shown.onEnd(end)
+})
+
 test('a log gets a line a tenth of the run, at its ends, and every half minute', (t) => {
   const { screen, shown, wait } = view('plain')
   shown.onStart(start)
