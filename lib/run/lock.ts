@@ -17,6 +17,9 @@ export interface LockOwner {
   id: string
 }
 
+/** How often a lock may be gone between finding and reading it: others come and go as well. */
+const mostAttempts = 1000
+
 /** A lock that is held. */
 export class RunLock {
   readonly #path: string
@@ -45,9 +48,10 @@ export class RunLock {
     try {
       // The file gets its place whole: nobody ever reads half an owner.
       await writeFile(own, `${JSON.stringify(owner, null, 2)}\n`)
-      while (!(await linked(own, path))) {
+      for (let attempt = 1; !(await linked(own, path)); attempt++) {
         const other = await readOwner(path)
-        if (other === undefined) continue
+        if (other === undefined && attempt < mostAttempts) continue
+        if (other === undefined) throw new Error('it is there, but cannot be read')
         if (await isAlive(other)) throw lockedError(path, other)
         await removeDead(path, other, own)
       }

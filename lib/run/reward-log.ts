@@ -41,17 +41,14 @@ export class RewardLog implements RewardMemory {
 
   recall(place: string, joint: Joint): RewardOutcome | undefined {
     const line = this.#known.get(place)
+    // A process comes to a place once.
+    this.#known.delete(place)
     if (line === undefined || line.of !== checksum(joint)) return undefined
     return { reward: line.reward, parts: line.parts }
   }
 
   async keep(place: string, joint: Joint, { reward, parts }: RewardOutcome): Promise<void> {
     await this.#writer.append({ place, of: checksum(joint), reward, parts } satisfies Line)
-  }
-
-  /** Forgets what can no longer be asked for. */
-  forget(): void {
-    this.#known.clear()
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -79,6 +79,13 @@ test('a lock file that says nothing is of a dead process', async (t) => {
     await (await RunLock.take(path)).release()
   }
   t.pass()
+})
+
+test('a lock file that cannot be read is an error, not a wait without end', async (t) => {
+  const path = await lockIn(t)
+  await symlink(join(path, '../nowhere'), path)
+  const error = await t.throwsAsync(RunLock.take(path), { instanceOf: MagrpoError })
+  t.is(error.code, 'ERR_RUN')
 })
 
 test('of many who want the lock of a dead process one gets it, and nothing is left behind', async (t) => {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { MagrpoError } from '../../lib/errors.ts'
+import { magrpo } from '../../lib/rl/algorithms.ts'
 import type { RunSink } from '../../lib/rl/types.ts'
 import { complementTask, isComplement } from '../rl/support/toy-task.ts'
 import { CrashPictures, exhaust, memoryFolder, outcomeOf, tableRun } from './support/table-run.ts'
@@ -109,6 +110,34 @@ test('a verdict is never asked for twice', async (t) => {
   await exhaust(resumed.run)
   t.is(asked(), total)
   t.deepEqual(outcomeOf(picture), whole)
+})
+
+test('episodes of several turns are gone on with, verdict by verdict', async (t) => {
+  const root = await memoryFolder(t)
+  let calls = 0
+  const task = () =>
+    complementTask({
+      reward: (_, joint) => Number(isComplement(joint)) + ++calls / 1000,
+      transition: (item) => ({ prompts: [String(1 - item.prompt), String(item.prompt)] }),
+    })
+  const options = () => ({ train: { task: task(), algorithm: magrpo({ turns: 2, groupSize: 2 }), promptsPerStep: 2 } })
+  const path = join(root, 'run')
+  const pictures = new CrashPictures(path, root)
+  const { run, engine } = await tableRun(path, options())
+  let generated = 0
+  engine.hooks.onGenerate = () => {
+    // In the middle of the run, as a turn begins.
+    if (++generated === pictureAt) pictures.take()
+  }
+  const pictureAt = 20
+  await exhaust(run)
+  const total = calls
+  const picture = pictures.paths[0]!
+  calls = (await readFile(join(picture, 'rewards.jsonl'), 'utf8')).trimEnd().split('\n').length
+  t.true(calls > 20 && calls < total)
+  await exhaust((await tableRun(picture, { resume: true, ...options() })).run)
+  t.is(calls, total)
+  t.deepEqual(outcomeOf(picture), outcomeOf(path))
 })
 
 test('another completion in the same place gets a verdict of its own', async (t) => {
