@@ -63,10 +63,12 @@ function checksum(bytes: Uint8Array): Uint8Array {
   return sum
 }
 
-/** Writes one event file. Each event is handed to the system in one write before `append` resolves. */
+/** Writes one event file. Each event is handed to the system before `append` resolves. */
 export class EventFile {
   readonly path: string
   readonly #file: FileHandle
+  /** Bytes of whole records. */
+  #size = 0
 
   private constructor(path: string, file: FileHandle) {
     this.path = path
@@ -101,9 +103,17 @@ export class EventFile {
     await this.#file.close()
   }
 
+  /** A record that was cut off, say by a full disk, is written over by the next one: readers stop at a broken one. */
   async #write(event: Uint8Array): Promise<void> {
-    await this.#file.appendFile(record(event)).catch((cause: unknown) => {
+    const bytes = record(event)
+    try {
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesWritten } = await this.#file.write(bytes, done, bytes.length - done, this.#size + done)
+        done += bytesWritten
+      }
+    } catch (cause) {
       throw cannotWrite(this.path, cause)
-    })
+    }
+    this.#size += bytes.length
   }
 }
