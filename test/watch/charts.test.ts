@@ -51,6 +51,14 @@ test('several runs get a colour each, and a panel for each part', (t) => {
   t.deepEqual(chart.lines[0]!.high, [1, 3])
 })
 
+test('a smoothed line keeps its band around it', (t) => {
+  const chart = chartOf(panelsOf(names, [])[0]!, [run('a', 0)], 0.5)
+  const [line] = chart.lines
+  t.deepEqual(line!.value, [0, 2 / 3])
+  // The deviations 1 and 2 are smoothed alike.
+  t.deepEqual(line!.high, [1, 2 / 3 + 5 / 3])
+})
+
 test('values are written for people', (t) => {
   const pairs: [number, string][] = [
     [0, '0'],

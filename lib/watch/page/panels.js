@@ -128,14 +128,15 @@ export function chartOf(panel, runs, smoothing = 0) {
       const series = run.series[name]
       if (series === undefined) return []
       const isOnly = panel.lines.length === 1
+      const value = panel.stacked ? series.value : smooth(series.value, smoothing)
       return {
         label: isSingle ? label : isOnly ? run.label : `${run.label}: ${label}`,
         color: isSingle ? index % 8 : run.color,
         dash: isSingle ? (dash ?? Math.floor(index / 8)) : index % 4,
         dots: dots && series.step.length < 60,
         step: series.step,
-        value: panel.stacked ? series.value : smooth(series.value, smoothing),
-        ...bandOf(series, band && run.series[band.half]),
+        value,
+        ...bandOf({ ...series, value }, band && run.series[band.half], smoothing),
       }
     }),
   )
@@ -153,9 +154,10 @@ function legendOf(panel, runs, lines) {
 }
 
 /** Half a height around a value, else the extremes that were joined in a point. */
-function bandOf({ step, value, low, high }, half) {
+function bandOf({ step, value, low, high }, half, smoothing) {
   if (half === undefined) return low === undefined ? {} : { low, high }
-  const halves = new Map(half.step.map((at, index) => [at, half.value[index]]))
+  const smoothed = smooth(half.value, smoothing)
+  const halves = new Map(half.step.map((at, index) => [at, smoothed[index]]))
   const around = (sign) => step.map((at, index) => value[index] + sign * (halves.get(at) ?? 0))
   return { low: around(-1), high: around(1) }
 }
