@@ -3,7 +3,7 @@
  * name `step-N` never stands for half of one; checksums tell what was damaged later.
  */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { MagrpoError } from '../errors.ts'
 import type { ResolvedTrainOptions, RunState } from '../rl/types.ts'
 import { cannotWrite } from './cannot-write.ts'
@@ -76,6 +76,7 @@ export class CheckpointStore {
       await this.#remove(target)
       await rename(fresh, target)
       await syncPath(this.path)
+      await syncPath(dirname(this.path))
     } catch (error) {
       await rm(fresh, { recursive: true, force: true }).catch(() => {})
       throw error instanceof MagrpoError ? error : cannotWrite(target, error)

@@ -3,6 +3,7 @@ import { dirname, join, relative } from 'node:path'
 import { stringify } from 'yaml'
 import { MagrpoError } from '../errors.ts'
 import { cannotWrite } from './cannot-write.ts'
+import { syncPath } from './checksums.ts'
 import { lockedError, lockOwner, RunLock } from './lock.ts'
 import { type RunInfo, readRunInfo, runInfoFile } from './run-info.ts'
 
@@ -193,6 +194,7 @@ export class RunFolder {
         await file.close()
       }
       await rename(fresh, this.file(name))
+      await syncPath(this.path)
     } catch (cause) {
       await rm(fresh, { force: true }).catch(() => {})
       throw cannotWrite(this.file(name), cause)

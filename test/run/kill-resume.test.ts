@@ -60,6 +60,21 @@ test('Ctrl-C writes a checkpoint of the last step; resume goes on right there, f
   t.deepEqual(outcomeOfRun(join(folder, 'run')), outcomeOfRun(join(folder, 'whole')))
 })
 
+test('Ctrl-C twice, while a checkpoint is written too, damages nothing', async (t) => {
+  const folder = await temporaryFolder(t)
+  const args = await writeConfig(folder)
+  const whole = await runCli(['train', ...args, '--run-dir', 'whole', '--quiet'], { cwd: folder })
+  t.is(whole.code, 0, whole.stderr)
+  for (const instant of [
+    { at: 'checkpoint', nth: 2, ms: 0 },
+    { at: 'line', lines: 4, ms: Math.random() * 10 },
+  ] as Instant[])
+    t.log(JSON.stringify(await killRun(folder, args, 'run', instant, 'Ctrl-C twice')))
+  const resumed = await finishRun(folder, args, 'run')
+  t.is(resumed.code, 0, resumed.stderr)
+  t.deepEqual(outcomeOfRun(join(folder, 'run')), outcomeOfRun(join(folder, 'whole')))
+})
+
 test('two processes on one run folder: the second one says who works on it', async (t) => {
   const folder = await temporaryFolder(t)
   const args = await writeConfig(folder)

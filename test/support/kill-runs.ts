@@ -72,12 +72,18 @@ export interface Kill {
 }
 
 /**
- * Starts or resumes a run and kills it with SIGKILL.
+ * Starts or resumes a run and kills it with SIGKILL, or lets it leave at once by Ctrl-C twice.
  *
  * @param folder where the command works
  * @param runDir run folder, below it
  */
-export async function killRun(folder: string, args: string[], runDir: string, instant: Instant): Promise<Kill> {
+export async function killRun(
+  folder: string,
+  args: string[],
+  runDir: string,
+  instant: Instant,
+  how: 'SIGKILL' | 'Ctrl-C twice' = 'SIGKILL',
+): Promise<Kill> {
   const path = join(folder, runDir)
   const isThere = existsSync(join(path, 'run.json'))
   const kill = { instant, wasAlive: false, wasWriting: false }
@@ -87,7 +93,11 @@ export async function killRun(folder: string, args: string[], runDir: string, in
       await reached(child, path, instant)
       if (instant.ms > 0) await sleep(instant.ms)
       kill.wasAlive = child.exitCode === null && child.signalCode === null
-      child.kill('SIGKILL')
+      if (how === 'Ctrl-C twice') {
+        child.kill('SIGINT')
+        await sleep(1)
+        child.kill('SIGINT')
+      } else child.kill('SIGKILL')
       kill.wasWriting = writingOf(path).length > 0
     },
   })
