@@ -62,6 +62,8 @@ export interface RunSetup {
   environment: Record<string, unknown>
 }
 
+/** What a configuration that was given no name calls its run. */
+const unnamed = 'run'
 /** Most rows that are given out at once. */
 const mostRows = 64
 
@@ -123,7 +125,7 @@ export class RunReader {
     const steps = numberOf(config.steps) ?? numberOf(this.result?.steps)
     return {
       id: this.id,
-      name: textOf(config.name) ?? this.#name,
+      name: config.name === unnamed ? this.#name : (textOf(config.name) ?? this.#name),
       ...this.#status,
       task: textOf(config.task) ?? textOf(recordOf(config.task).name) ?? textOf(recordOf(config.task).module),
       algorithm: textOf(recordOf(config.algorithm).name),

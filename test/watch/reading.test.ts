@@ -179,6 +179,13 @@ test('a resumed run that cut its files back shows no step twice', async (t) => {
   )
 })
 
+test('a run without a name of its own is called after its folder', async (t) => {
+  const folder = await fakeRun(join(await temporaryFolder(t), 'seed-3'), { name: 'run' })
+  const reader = new RunReader(folder, 'x', 'seed-3')
+  await reader.refresh()
+  t.is(reader.summary.name, 'seed-3')
+})
+
 test('a broken configuration is a note', async (t) => {
   const folder = await fakeRun(join(await temporaryFolder(t), 'mine'))
   await writeFile(join(folder, 'config.yaml'), 'a: [')
