@@ -158,6 +158,50 @@ test('another completion in the same place gets a verdict of its own', async (t)
   t.true(calls >= 4)
 })
 
+test('training goes on while a checkpoint is written, and waits before the next one', async (t) => {
+  const root = await memoryFolder(t)
+  await exhaust((await tableRun(join(root, 'whole'))).run)
+  let finish = () => {}
+  const held = new Promise<void>((resolve) => {
+    finish = resolve
+  })
+  const written: string[] = []
+  const hold = async (directory: string) => {
+    if (directory.includes('step-3')) await held
+    written.push(directory)
+  }
+  const { run } = await tableRun(join(root, 'run'), {
+    hold,
+    recorder: { checkpointEvery: 3 },
+    train: { keepBest: false },
+  })
+  for await (const step of run) {
+    // A run that waited for the third step's checkpoint would never come here.
+    if (step.index === 5) {
+      t.deepEqual(written, [])
+      t.false(existsSync(join(root, 'run/checkpoints/step-3')))
+      finish()
+    }
+  }
+  t.is(written.length, 4)
+  t.deepEqual(await checkpointsOf(join(root, 'run')), ['step-11', 'step-9'])
+})
+
+test('a checkpoint that cannot be written ends the run with its error, and leaves the ones before', async (t) => {
+  const path = join(await memoryFolder(t), 'run')
+  const hold = async (directory: string) => {
+    if (directory.includes('step-6')) throw new MagrpoError('ERR_RUN', 'no room')
+  }
+  const { run } = await tableRun(path, { hold, train: { keepBest: false } })
+  const error = await t.throwsAsync(exhaust(run), { instanceOf: MagrpoError })
+  t.is(error.message, 'no room')
+  const result = JSON.parse(await readFile(join(path, 'result.json'), 'utf8')) as { reason: string; error: object }
+  t.is(result.reason, 'failed')
+  t.deepEqual(result.error, { code: 'ERR_RUN', message: 'no room' })
+  t.true((await checkpointsOf(path)).includes('step-3'))
+  t.false((await checkpointsOf(path)).some((name) => name.includes('step-6')))
+})
+
 test('the last checkpoints and the best are kept', async (t) => {
   const { path } = await uninterrupted(t)
   const { best } = JSON.parse(await readFile(join(path, 'result.json'), 'utf8')) as { best: { step: number } }

@@ -21,21 +21,31 @@ export interface TableRunOptions {
   recorder?: RecorderOptions
   /** Besides the recorder. */
   sinks?: RunSink[]
+  /** What the writing of weights waits for when they are taken. */
+  hold?: (directory: string) => Promise<void>
 }
 
 /** A run over a fresh engine, recorded in a folder; checkpoints come every 3 of 11 steps, evaluations every 2. */
-export async function tableRun(path: string, { resume, train, recorder, sinks = [] }: TableRunOptions = {}) {
+export async function tableRun(path: string, { resume, train, recorder, sinks = [], hold }: TableRunOptions = {}) {
   const folder = resume ? await RunFolder.resume(path) : await RunFolder.create(path)
   if (!resume) await folder.writeInfo({ format: runFormat, magrpo: 'test', origin: 'code', cwd: process.cwd() })
   const engine = new TableEngine(2, { prompts: 2, positions: 1, tokens: 3 })
   const players = tablePlayers(engine, ['left', 'right'])
+  const { weights } = players
+  const write: typeof weights.write = async (directory, policies) => {
+    await Promise.all([weights.write(directory, policies), hold?.(directory)])
+  }
   const save = async (directory: string) => {
     await mkdir(directory, { recursive: true })
     await writeFile(join(directory, 'weights.json'), JSON.stringify([engine.stateOf(0), engine.stateOf(1)]))
   }
   const options = { task: complementTask(), optimizer: { learningRate: 1 }, steps: 11, evalEvery: 2, ...train }
   const recording = new RunRecorder(folder, { checkpointEvery: 3, task: options.task, ...recorder })
-  const run = startRun({ ...players, save }, { ...options, sinks: [recording, ...sinks] }, recording)
+  const run = startRun(
+    { ...players, save, weights: { ...weights, write } },
+    { ...options, sinks: [recording, ...sinks] },
+    recording,
+  )
   return { folder, engine, run }
 }
 
