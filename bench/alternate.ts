@@ -7,11 +7,11 @@ import type { RunAnswer, Worker } from './worker.ts'
 export async function runTrial(worker: Worker): Promise<Trial> {
   const before = busySeconds()
   const start = performance.now()
-  const { seconds, cpuSeconds } = await worker.ask<RunAnswer>('run')
+  const { seconds, cpuSeconds, times = 1 } = await worker.ask<RunAnswer>('run')
   const wall = (performance.now() - start) / 1000
   const after = busySeconds()
   const others = before === null || after === null ? 0 : Math.max(0, (after - before - cpuSeconds) / wall)
-  return { seconds, others }
+  return { seconds: seconds * times, cpuSeconds: cpuSeconds * times, others }
 }
 
 /**

@@ -2,10 +2,13 @@
 import os from 'node:os'
 import { describeMachine } from './machine.ts'
 import { type BenchOptions, help, parseOptions } from './options.ts'
+import { mergeRecord, type Results, readRecord, writeReport } from './report.ts'
 import { chooseRows, failedRow, type Row, type Suite } from './rows.ts'
 import { Session } from './session.ts'
+import { kernelCells, measureKernels } from './suites/kernels.ts'
 import { limitsRow } from './suites/limits.ts'
 import { peersRow } from './suites/peers.ts'
+import { measureScaling, scalingCells } from './suites/scaling.ts'
 import { rowCells, textTable } from './table.ts'
 
 const loadBefore = os.loadavg()[0]!
@@ -35,15 +38,38 @@ async function main(args: readonly string[]): Promise<number> {
     if (!options.json) process.stderr.write(`${line}\n`)
   }
   const session = new Session({ reps: options.reps, threads: options.threads, log })
-  const measured: Row[] = []
-  for (const suite of options.suites)
-    if (suite === 'peers' || suite === 'limits') measured.push(...(await measure(suite, session, options)))
-  const machine = describeMachine(options.threads, loadBefore, session.versions)
-  if (!options.json) {
-    const { header, lines } = rowCells(measured)
-    process.stdout.write(`${textTable(header, lines)}\n\n${JSON.stringify(machine, null, 2)}\n`)
+  const news: Partial<Results> = {}
+  const tables: { header: string[]; lines: string[][] }[] = []
+  for (const suite of options.suites) {
+    if (suite === 'peers' || suite === 'limits') {
+      const rows = await measure(suite, session, options)
+      news.rows = [...(news.rows ?? []), ...rows]
+      tables.push(rowCells(rows))
+    } else if (suite === 'kernels') {
+      news.kernels = { at: new Date().toISOString(), rows: await measureKernels(session) }
+      tables.push(kernelCells(news.kernels.rows))
+    } else if (suite === 'scaling') {
+      const models = options.models.length > 0 ? options.models : ['tiny', 'm30']
+      const rows = []
+      for (const model of models) rows.push(...(await measureScaling(session, model)))
+      news.scaling = { at: new Date().toISOString(), rows }
+      tables.push(scalingCells(rows))
+    }
   }
-  process.stdout.write(`${JSON.stringify({ rows: measured, machine })}\n`)
+  const machine = describeMachine(options.threads, loadBefore, session.versions)
+  const isMeasured = Object.keys(news).length > 0
+  if (!options.json) {
+    for (const { header, lines } of tables) process.stdout.write(`${textTable(header, lines)}\n\n`)
+    if (isMeasured) process.stdout.write(`${JSON.stringify(machine, null, 2)}\n`)
+  }
+  if (options.out !== null) {
+    const record = mergeRecord(await readRecord(options.out), isMeasured ? { ...news, machine } : {})
+    await writeReport(options.out, record)
+    log(`wrote benchmarks.md, benchmarks.json and images/benchmarks.svg in ${options.out}`)
+  }
+  const { rows = [], kernels, scaling } = news
+  const line = { rows, ...(kernels && { kernels: kernels.rows }), ...(scaling && { scaling: scaling.rows }), machine }
+  process.stdout.write(`${JSON.stringify(line)}\n`)
   return 0
 }
 

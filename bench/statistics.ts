@@ -11,11 +11,14 @@ export interface Spread {
   dropped: number
   /** Cores that other programs used during the trials counted, median. */
   others: number
+  /** Processor time of the trials counted, median: on a busy machine, and with one thread, it says more than wall time. */
+  cpuSeconds: number
 }
 
-/** One trial: seconds of wall time, and the cores that other programs used meanwhile. */
+/** One trial: seconds of wall and of processor time, and the cores that other programs used meanwhile. */
 export interface Trial {
   seconds: number
+  cpuSeconds: number
   others: number
 }
 
@@ -54,6 +57,7 @@ export function spreadOf(trials: readonly Trial[]): Spread {
     trials: counted.length,
     dropped: trials.length - counted.length,
     others: median(counted.map((trial) => trial.others)),
+    cpuSeconds: median(counted.map((trial) => trial.cpuSeconds)),
   }
 }
 

@@ -11,6 +11,8 @@ export interface RunAnswer {
   seconds: number
   /** Processor time of the child in it. */
   cpuSeconds: number
+  /** How many such repetitions make one of what is compared: a trainer of one policy takes one an agent. Defaults to `1`. */
+  times?: number
 }
 
 /** A running child; end it with {@link Worker.end}. */

@@ -18,6 +18,11 @@ export const clippedLoss: LossOptions = { clip: { low: 0.2, high: 0.2 } }
 /** No end token, so that both sides make equally many tokens. */
 const plainSampling = (maxNewTokens: number) => ({ maxNewTokens, temperature: 1, stopIds: [] })
 
+const opened: Model[] = []
+
+/** Models of the case that decodes. */
+export const openedModels = (): readonly Model[] => opened
+
 /** Loads what a case needs and returns its repetition. */
 export function openCase(request: CaseRequest): Promise<() => Promise<unknown>> {
   const open = { gen: openGenerate, ragged: openRagged, update: openUpdate, step: openStep, decode: openDecode }[
@@ -141,8 +146,13 @@ async function openDecode(request: CaseRequest) {
     device: 'cpu',
     dtype: request.dtype ?? 'float32',
   })
-  const policies = [Policy.base(model)]
-  const prompt = Int32Array.from(request.promptIds)
+  opened.push(model)
+  const policy = Policy.base(model)
   let step = 0
-  return () => generateBatch(requestsFor(policies, prompt, request.groupSize, step++), plainSampling(request.newTokens))
+  if (request.prompts !== undefined) {
+    const requests = request.prompts.map((ids) => requestsFor([policy], Int32Array.from(ids), 1, 0)[0]!)
+    return () => generateBatch(requests, { ...plainSampling(request.newTokens), temperature: 0 })
+  }
+  const prompt = Int32Array.from(request.promptIds)
+  return () => generateBatch(requestsFor([policy], prompt, request.groupSize, step++), plainSampling(request.newTokens))
 }

@@ -1,7 +1,8 @@
 /** Our side of the benchmark: a child process that answers the same requests as `bench/peers/worker.py`, see there. */
 import readline from 'node:readline'
+import type { generateBatch } from '../../lib/model/batch.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
-import { openCase } from './cases.ts'
+import { openCase, openedModels } from './cases.ts'
 import { writeGate } from './gate.ts'
 import type { CaseRequest } from './request.ts'
 
@@ -17,6 +18,18 @@ async function timed(run: () => Promise<unknown>) {
 
 let run: (() => Promise<unknown>) | undefined
 
+/** One repetition of the open case. */
+function opened(): Promise<unknown> {
+  if (run === undefined) throw new Error('Expected a case to be opened before it is run.')
+  return run()
+}
+
+/** Of a case that decodes: each row's tokens. */
+function tokensOf(result: unknown): number[][] {
+  const { generations } = result as Awaited<ReturnType<typeof generateBatch>>
+  return generations.map(({ samples }) => [...samples[0]!.ids])
+}
+
 async function serve(request: CaseRequest): Promise<unknown> {
   switch (request.call) {
     case 'gate':
@@ -25,8 +38,11 @@ async function serve(request: CaseRequest): Promise<unknown> {
       run = await openCase(request)
       return undefined
     case 'run':
-      if (run === undefined) throw new Error('Expected a case to be opened before it is run.')
-      return timed(run)
+      return timed(opened)
+    case 'tokens':
+      return tokensOf(await opened())
+    case 'weightBytes':
+      return openedModels()[0]!.weightBytes
     case 'peak':
       return process.resourceUsage().maxRSS * 1024
     case 'versions':

@@ -12,7 +12,7 @@ import { capture, lastLines, runLong, SetupError } from '../../scripts/setup/com
 import { probePython } from '../../scripts/setup/python.mjs'
 
 const torch = '2.13.0'
-const packages = { transformers: '5.18.0', trl: '1.13.0', safetensors: '0.8.0' }
+const packages = { transformers: '5.18.0', trl: '1.13.0', safetensors: '0.8.0', gguf: '0.19.0' }
 /** CoMLRL names wandb among its needs and imports it always; the benchmark goes on without CoMLRL where it cannot be had. */
 const comlrl = '1.4.3'
 const llamaCpp = '3.22.1'

@@ -1,7 +1,7 @@
 """The peers' side of the benchmark: a child process that reads one JSON request a line and answers each with a line `@@{...}`.
 
 Requests: prepare (write the models both sides use), gate (write what correctness is judged by), open (set a case up), run (one
-repetition), peak (most memory so far), versions.
+repetition), gguf (a model for llama.cpp), peak (most memory so far), versions.
 """
 
 import importlib
@@ -82,6 +82,10 @@ def main():
                 import gates
 
                 answer(gates.write(request))
+            elif call == "gguf":
+                import gguf_file
+
+                answer(gguf_file.write(request))
             elif call == "open":
                 run = open_case(request)
                 if hasattr(run, "serve"):

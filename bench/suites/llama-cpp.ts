@@ -1,8 +1,72 @@
-/** Rows against node-llama-cpp. */
-import type { Row, RowSpec } from '../rows.ts'
+/** Rows against node-llama-cpp: decoding alone, as the difference of two lengths. */
+import { fileURLToPath } from 'node:url'
+import { alternate } from '../alternate.ts'
+import { models, randomNumbers } from '../cases.ts'
+import { peersEnvironment } from '../peers/index.ts'
+import { finishRow, type Row, type RowSpec } from '../rows.ts'
 import type { Session } from '../session.ts'
+import { type Spread, significant } from '../statistics.ts'
+import { endAll, Worker } from '../worker.ts'
 
-/** Decoding of so many rows of the same weights. */
-export async function llamaCppRow(_session: Session, _spec: RowSpec, _model: string, _rows: number): Promise<Row> {
-  throw new Error('not measured yet')
+const promptTokens = 32
+const [shortCompletion, longCompletion] = [16, 80]
+
+/** Decoding of so many rows of the same weights, each behind a prompt of its own, greedily. */
+export async function llamaCppRow(session: Session, spec: RowSpec, model: string, rows: number): Promise<Row> {
+  await session.prepare(model)
+  const { env, options, folder } = session
+  const installed = await peersEnvironment.ensureLlamaCpp({ log: options.log })
+  const files = await ggufFiles(session, model)
+  const random = randomNumbers(11)
+  const { vocab } = models[model]!
+  const prompts = Array.from({ length: rows }, () =>
+    Array.from({ length: promptTokens }, () => 3 + Math.floor(random() * (vocab - 3))),
+  )
+  const script = fileURLToPath(new URL('../peers/llama_cpp.mjs', import.meta.url))
+  const workers: Worker[] = []
+  const openOurs = async (newTokens: number) => {
+    const worker = session.ours()
+    workers.push(worker)
+    await worker.ask('open', { case: 'decode', root: folder, model, prompts, newTokens })
+    return worker
+  }
+  const openTheirs = async (dtype: string, newTokens: number) => {
+    const worker = new Worker('node-llama-cpp', process.execPath, [script, installed], env)
+    workers.push(worker)
+    await worker.ask('open', { file: files[dtype], prompts, newTokens, threads: options.threads })
+    return worker
+  }
+  try {
+    for (const tokens of [shortCompletion, longCompletion]) {
+      await openOurs(tokens)
+      await openTheirs('float32', tokens)
+      await openTheirs('float16', tokens)
+    }
+    const [ours, theirs] = [await workers[3]!.ask('tokens'), await workers[4]!.ask('tokens')]
+    const isSame = JSON.stringify(ours) === JSON.stringify(theirs)
+    const spreads = await alternate(workers, options.reps)
+    const rate = (short: Spread, long: Spread) =>
+      (rows * (longCompletion - shortCompletion)) / (long.median - short.median)
+    const [own, float32, float16] = [0, 1, 2].map((side) => rate(spreads[side]!, spreads[side + 3]!))
+    return finishRow(spec, model, {
+      ours: significant(own!),
+      peer: significant(float32!),
+      ...(!isSame && { why: 'does not compute the same: greedy tokens differ' }),
+      details: { note: `float16: ${significant(float16!, 3)} tokens/s`, float16, spreads },
+    })
+  } finally {
+    await endAll(workers)
+  }
+}
+
+async function ggufFiles(session: Session, model: string): Promise<Record<string, string>> {
+  const peer = await session.peer()
+  try {
+    const files: Record<string, string> = {}
+    for (const dtype of ['float32', 'float16'])
+      files[dtype] = await peer.ask<string>('gguf', { root: session.folder, model, shape: models[model]!, dtype })
+    return files
+  } finally {
+    await endAll([peer])
+  }
 }

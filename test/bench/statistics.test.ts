@@ -2,7 +2,7 @@ import test from 'ava'
 import { parseBusy } from '../../bench/machine.ts'
 import { countedTrials, median, significant, spreadOf, type Trial } from '../../bench/statistics.ts'
 
-const trial = (seconds: number, others = 0): Trial => ({ seconds, others })
+const trial = (seconds: number, others = 0): Trial => ({ seconds, cpuSeconds: 2 * seconds, others })
 
 test('the median of an even number of values lies between the middle two', (t) => {
   t.is(median([3, 1, 2]), 2)
@@ -13,7 +13,15 @@ test('the median of an even number of values lies between the middle two', (t) =
 test('trials beside a busy machine are left out while three quiet ones are there', (t) => {
   const quiet = [trial(1), trial(2, 0.2), trial(3)]
   t.deepEqual(countedTrials([...quiet, trial(9, 1.5)]), quiet)
-  t.deepEqual(spreadOf([...quiet, trial(9, 1.5)]), { median: 2, min: 1, max: 3, trials: 3, dropped: 1, others: 0 })
+  t.deepEqual(spreadOf([...quiet, trial(9, 1.5)]), {
+    median: 2,
+    min: 1,
+    max: 3,
+    trials: 3,
+    dropped: 1,
+    others: 0,
+    cpuSeconds: 4,
+  })
 })
 
 test('all trials count where too few were quiet, and short ones always do', (t) => {
