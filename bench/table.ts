@@ -21,7 +21,7 @@ export function markdownTable(header: readonly string[], lines: readonly (readon
   return [show(header), show(header.map(() => '---')), ...lines.map(show)].join('\n')
 }
 
-const header = ['row', 'model', 'ours', 'other', 'unit', 'ratio', 'bar', 'met', 'busy', 'note']
+const header = ['row', 'model', 'ours', 'other', 'unit', 'ratio', 'bar', 'met', 'cpu', 'busy', 'note']
 
 /** Header and cells of rows. */
 export function rowCells(rows: readonly Row[]): { header: string[]; lines: string[][] } {
@@ -40,6 +40,7 @@ export function rowCells(rows: readonly Row[]): { header: string[]; lines: strin
           ? `≥ ${row.bar.atLeast.toFixed(2)}`
           : `≤ ${row.bar.atMost.toFixed(2)}`,
       row.isMet == null ? '–' : row.isMet ? 'yes' : 'no',
+      typeof row.details.processorRatio === 'number' ? row.details.processorRatio.toFixed(2) : '–',
       busyCell(row),
       row.why ?? noteOf(row),
     ]),

@@ -53,12 +53,13 @@ def write(request):
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_vocab_size(shape["vocab"])
     writer.add_file_type(gguf.LlamaFileType.ALL_F32 if dtype == "float32" else gguf.LlamaFileType.MOSTLY_F16)
-    # Words that stand for nothing: prompts and completions are ids.
+    # Words that stand for nothing: prompts and completions are ids. llama.cpp looks bytes up, so there has to be one token a byte.
+    words = [f"w{i}" for i in range(259, shape["vocab"])]
     writer.add_tokenizer_model("llama")
-    writer.add_token_list(["<pad>", "<bos>", "<eos>"] + [f"w{i}" for i in range(3, shape["vocab"])])
+    writer.add_token_list(["<pad>", "<bos>", "<eos>"] + [f"<0x{byte:02X}>" for byte in range(256)] + words)
     writer.add_token_scores([0.0] * shape["vocab"])
-    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
-    writer.add_token_types([control] * 3 + [normal] * (shape["vocab"] - 3))
+    kinds = gguf.TokenType
+    writer.add_token_types([kinds.CONTROL] * 3 + [kinds.BYTE] * 256 + [kinds.NORMAL] * len(words))
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_pad_token_id(0)

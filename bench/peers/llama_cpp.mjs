@@ -12,12 +12,19 @@ const answer = (content) => process.stdout.write(`@@${JSON.stringify(content)}\n
 let run
 
 /** Rows that continue a prompt each, greedily, all in one batch. */
-async function open({ file, prompts, newTokens, threads }) {
+async function open({ file, cacheType, prompts, newTokens, threads }) {
   const llama = await getLlama({ gpu: false, build: 'never', maxThreads: threads, logLevel: LlamaLogLevel.error })
   const model = await llama.loadModel({ modelPath: file })
   const contextSize = Math.max(...prompts.map((ids) => ids.length)) + newTokens + 8
   const sequences = prompts.length
-  const context = await model.createContext({ contextSize, sequences, threads, batchSize: 512 })
+  const context = await model.createContext({
+    contextSize,
+    sequences,
+    threads,
+    batchSize: 512,
+    experimentalKvCacheKeyType: cacheType,
+    experimentalKvCacheValueType: cacheType,
+  })
   const rows = prompts.map(() => context.getSequence())
   return () =>
     Promise.all(

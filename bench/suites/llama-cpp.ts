@@ -33,7 +33,9 @@ export async function llamaCppRow(session: Session, spec: RowSpec, model: string
   const openTheirs = async (dtype: string, newTokens: number) => {
     const worker = new Worker('node-llama-cpp', process.execPath, [script, installed], env)
     workers.push(worker)
-    await worker.ask('open', { file: files[dtype], prompts, newTokens, threads: options.threads })
+    // By itself it keeps keys and values in float16, which changes greedy tokens.
+    const cacheType = dtype === 'float32' ? 'F32' : 'F16'
+    await worker.ask('open', { file: files[dtype], cacheType, prompts, newTokens, threads: options.threads })
     return worker
   }
   try {

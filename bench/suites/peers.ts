@@ -83,6 +83,7 @@ async function speedRow(session: Session, spec: RowSpec, model: string): Promise
       ...whyNot(gate),
       details: {
         gate,
+        processorRatio: significant(Math.min(...others.map(({ cpuSeconds }) => cpuSeconds)) / own!.cpuSeconds),
         oursSeconds: own,
         peerSeconds: Object.fromEntries(opened.map((name, index) => [name, others[index]])),
         ...(opened.length > 1 && { peer: opened[others.indexOf(best)] }),
