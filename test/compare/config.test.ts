@@ -103,7 +103,7 @@ test('a training can be a file of its own', async (t) => {
   const { methods } = await resolveCompareConfig({ ...minimal, methods: [{ train }] })
   const [{ source }] = methods as [(typeof methods)[0]]
   t.true(
-    source.from === 'training' && source.config.steps === 100 && source.config.team.model === 'fixture:stories260K',
+    source.from === 'training' && source.config.steps === 40 && source.config.team.model === 'fixture:stories260K',
   )
   await rejectsWith(
     t,
