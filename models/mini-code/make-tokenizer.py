@@ -29,6 +29,7 @@ def make(corpus: Path, folder: Path) -> None:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
+        # More than there are pieces to merge: every word of the corpus becomes a token.
         vocab_size=1000,
         special_tokens=[END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),

@@ -55,9 +55,15 @@ function levels(definitions: readonly string[], agent: number, { syntax, tests, 
   return [
     ...definitions,
     `syntax ${syntax ? 'right' : 'wrong'}`,
-    tests === null ? 'tests not run' : `tests ${tests.passed} of ${tests.total}`,
+    `tests ${passedTests(tests)}`,
     ...(agent === 0 ? [] : [`aux ${usesAux ? 'used' : 'not used'}`]),
   ].join(', ')
+}
+
+function passedTests(tests: TurnFacts['tests']): string {
+  if (tests === null) return 'not run'
+  const { passed, total } = tests
+  return passed === 0 ? 'none passed' : passed === total ? 'all passed' : `${passed} of ${total} passed`
 }
 
 function errorLine(error: string): string {

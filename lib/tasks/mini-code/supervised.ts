@@ -59,8 +59,8 @@ const slipShare = 0.1
 
 /**
  * Samples for supervised training without end, in runs of 38, shuffled: each agent with each convention twice as `first` and
- * once as `shown` (its convention is then that of the code shown), two `alone`, and 12 revisions. A model of them knows every convention, prefers none, and as `first` says
- * nothing about its partner's choice.
+ * once as `shown` (the convention is that of the code it sees), two `alone`, and 12 revisions. A model of them knows every
+ * convention, prefers none, and as `first` says nothing about its partner's choice.
  *
  * A revision leaves a program that passes as it is. After one that fails, an agent keeps its own convention or takes its
  * partner's, both equally often and whatever the partner does: who should give way is not for the mix to say.
