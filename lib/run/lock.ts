@@ -1,5 +1,5 @@
 /** One process at a time works on a run folder: a lock file that names it, and that dies with it. */
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { constants, copyFile, link, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { MagrpoError } from '../errors.ts'
@@ -53,7 +53,7 @@ export class RunLock {
         if (other === undefined && attempt < mostAttempts) continue
         if (other === undefined) throw new Error('it is there, but cannot be read')
         if (await isAlive(other)) throw lockedError(path, other)
-        await removeDead(path, other, own)
+        if (await tookOver(path, other, own)) break
       }
     } catch (error) {
       if (error instanceof MagrpoError) throw error
@@ -110,18 +110,24 @@ async function copied(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** Removes the lock of a dead process, and no other: between reading it and now somebody else may have taken it over. */
-async function removeDead(path: string, dead: LockOwner, own: string): Promise<void> {
-  const aside = `${own}.dead`
-  try {
-    await rename(path, aside)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-    throw error
+/**
+ * Puts `own` in the place of a dead process's lock. Only who holds the claim on that very lock may, so that of many one does, and
+ * nobody replaces a lock that was taken after it was read.
+ */
+async function tookOver(path: string, dead: LockOwner, own: string): Promise<boolean> {
+  const claim = `${path}.${createHash('sha256').update(dead.id).digest('hex').slice(0, 16)}.claim`
+  if (!(await linked(own, claim))) {
+    const claimant = await readOwner(claim)
+    if (claimant !== undefined && !(await isAlive(claimant))) await rm(claim, { force: true })
+    return false
   }
-  const moved = await readOwner(aside)
-  if (moved !== undefined && moved.id !== dead.id) await linked(aside, path)
-  await rm(aside, { force: true })
+  try {
+    if ((await readOwner(path))?.id !== dead.id) return false
+    await rename(own, path)
+    return true
+  } finally {
+    await rm(claim, { force: true })
+  }
 }
 
 /** What a lock file says; undefined if there is none. A file that says nothing is of a dead owner. */
