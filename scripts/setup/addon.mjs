@@ -27,7 +27,8 @@ export function addonInputs(root, libtorch, env = process.env) {
     root,
     arch: process.arch,
   }
-  const sources = listFiles(root, 'native', (name) => name === path.join('native', 'test'))
+  const apart = ['test', 'bench'].map((name) => path.join('native', name))
+  const sources = listFiles(root, 'native', (name) => apart.includes(name))
   return {
     configure: fingerprint(root, ['CMakeLists.txt', 'package.json'], facts),
     sources: fingerprint(root, sources),
