@@ -14,7 +14,12 @@ import { rowCells, textTable } from './table.ts'
 const loadBefore = os.loadavg()[0]!
 
 /** Rows of a suite; a row that fails says why and the others go on. */
-async function measure(suite: Suite, session: Session, options: BenchOptions): Promise<Row[]> {
+async function measure(
+  suite: Suite,
+  session: Session,
+  options: BenchOptions,
+  onRow: (row: Row) => Promise<void>,
+): Promise<Row[]> {
   const run = suite === 'peers' ? peersRow : limitsRow
   const measured: Row[] = []
   for (const { spec, model } of chooseRows(suite, options.rows, options.models)) {
@@ -24,6 +29,7 @@ async function measure(suite: Suite, session: Session, options: BenchOptions): P
     const seconds = ((performance.now() - start) / 1000).toFixed(0)
     session.options.log(`${spec.id} ${model}: ratio ${row.ratio?.toFixed(2) ?? `none, ${row.why}`} (${seconds} s)`)
     measured.push(row)
+    await onRow(row)
   }
   return measured
 }
@@ -39,20 +45,28 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const session = new Session({ reps: options.reps, threads: options.threads, log })
   const news: Partial<Results> = {}
+  // After each row: what has been measured is kept when the rest is interrupted.
+  const record = async (part: Partial<Results>) => {
+    if (options.out === null) return
+    const machine = describeMachine(options.threads, loadBefore, session.versions)
+    await writeReport(options.out, mergeRecord(await readRecord(options.out), { ...part, machine }))
+  }
   const tables: { header: string[]; lines: string[][] }[] = []
   for (const suite of options.suites) {
     if (suite === 'peers' || suite === 'limits') {
-      const rows = await measure(suite, session, options)
+      const rows = await measure(suite, session, options, (row) => record({ rows: [row] }))
       news.rows = [...(news.rows ?? []), ...rows]
       tables.push(rowCells(rows))
     } else if (suite === 'kernels') {
       news.kernels = { at: new Date().toISOString(), rows: await measureKernels(session) }
+      await record({ kernels: news.kernels })
       tables.push(kernelCells(news.kernels.rows))
     } else if (suite === 'scaling') {
       const models = options.models.length > 0 ? options.models : ['tiny', 'm30']
       const rows = []
       for (const model of models) rows.push(...(await measureScaling(session, model)))
       news.scaling = { at: new Date().toISOString(), rows }
+      await record({ scaling: news.scaling })
       tables.push(scalingCells(rows))
     }
   }
@@ -63,8 +77,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (isMeasured) process.stdout.write(`${JSON.stringify(machine, null, 2)}\n`)
   }
   if (options.out !== null) {
-    const record = mergeRecord(await readRecord(options.out), isMeasured ? { ...news, machine } : {})
-    await writeReport(options.out, record)
+    if (options.suites.includes('report')) await writeReport(options.out, await readRecord(options.out))
     log(`wrote benchmarks.md, benchmarks.json and images/benchmarks.svg in ${options.out}`)
   }
   const { rows = [], kernels, scaling } = news

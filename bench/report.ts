@@ -71,6 +71,9 @@ export function sections({ rows, kernels, scaling, machine }: Results): { [name:
   }
 }
 
+const busyText =
+  ' **Other programs kept all cores busy: these figures show that the suite runs, not what magrpo is worth. Measure again.**'
+
 function machineText(
   { cpu, cores, features, memoryGiB, threads, load, versions }: Machine,
   rows: readonly Row[],
@@ -78,8 +81,8 @@ function machineText(
   const dates = [...new Set(rows.map(({ at }) => at.slice(0, 10)))].sort()
   const named = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
   return [
-    `Measured ${dates.join(', ')} on ${cpu}, ${cores} cores (${features.join(', ')}), ${memoryGiB} GiB, with ${threads} threads a side.`,
-    `Average load before and after: ${load.join(' and ')}; ${cores} is a machine that does nothing else.`,
+    `Measured ${dates.join(', ')} on ${cpu}, ${cores} cores (${features.join(', ')}), ${memoryGiB} GiB, with ${threads} thread${threads === 1 ? '' : 's'} a side.`,
+    `Average load before and after: ${load.join(' and ')}.${Math.max(...load) > 1.5 * cores ? busyText : ''}`,
     `Versions: ${named.join(', ')}.`,
   ].join('\n')
 }
