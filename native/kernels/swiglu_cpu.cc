@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "kernels/exp.h"
 #include "kernels/simd.h"
 #include "kernels/swiglu.h"
@@ -7,7 +9,7 @@ namespace {
 
 // 1 / (1 + exp(-x)), from an exponential that cannot overflow.
 MAGRPO_INLINE float sigmoid(float x) {
-  const float e = fast_exp(x < 0.0f ? x : -x);
+  const float e = fast_exp(-std::abs(x));
   return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
