@@ -56,12 +56,22 @@ test('a configuration puts a Python reward in the place of the task its own', as
     `team: { model: m }\noptimizer: { learningRate: 1 }\nsteps: 1\ntask:\n  name: tldr\n  train: ${posts}\n  reward: ${reward}\n`
   await writeFile(config, yaml(`{ python: "${rewards}:score" }`))
   const log: string[] = []
-  const task = await loadTask((await loadConfig(config)).task, { log: (line) => log.push(line) })
+  let printed = () => {}
+  const firstLine = new Promise<void>((resolve) => {
+    printed = resolve
+  })
+  const onLine = (line: string) => {
+    log.push(line)
+    printed()
+  }
+  const task = await loadTask((await loadConfig(config)).task, { log: onLine })
+  t.teardown(() => task.dispose?.())
   t.deepEqual(await task.reward(task.items[0], joint('a', 'b'), { signal }), { total: 9, parts: {} })
+  // What it prints comes by a pipe of its own, before or after the answer.
+  await firstLine
   t.deepEqual(log, ['hello'])
   t.is(task.maxReward, undefined)
   t.deepEqual(task.agents, ['summarizer', 'elaborator'])
-  await task.dispose?.()
   const make = async () => loadTask((await loadConfig(config)).task)
   await writeFile(config, yaml(`{ python: "${rewards}:other" }`))
   await rejectsWith(t, make, 'ERR_TASK', 'it defines no other; functions in it: score')
