@@ -34,7 +34,9 @@ MAGRPO_INLINE void load(const uint16_t* from, typename Vector<bytes>::Floats& to
 MAGRPO_INLINE float value(float x) { return x; }
 MAGRPO_INLINE float value(uint16_t x) { return std::bit_cast<float>(static_cast<uint32_t>(x) << 16); }
 
-template <int bytes, int rows, int columns, class Weight>
+// The first tile of a band of columns asks for the weights of the next: where they come from memory, the processor's own guesses
+// start anew at every band (1.3 to 2 times at 8 rows and 16 MB on AVX2; further ahead or into a lower level is slower).
+template <int bytes, int rows, int columns, bool prefetches, class Weight>
 MAGRPO_INLINE void tile(const RowProduct& p, int64_t row, int64_t column) {
   using V = Vector<bytes>;
   const float* x = p.x + row * p.x_stride;
@@ -44,7 +46,10 @@ MAGRPO_INLINE void tile(const RowProduct& p, int64_t row, int64_t column) {
   for (; i + V::kWidth <= p.in; i += V::kWidth) {
     typename V::Floats w[columns];
 #pragma GCC unroll 8
-    for (int c = 0; c < columns; ++c) load<bytes>(weight + c * p.in + i, w[c]);
+    for (int c = 0; c < columns; ++c) {
+      load<bytes>(weight + c * p.in + i, w[c]);
+      if constexpr (prefetches) __builtin_prefetch(weight + (columns + c) * p.in + i);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; ++r) {
       typename V::Floats a;
@@ -72,12 +77,18 @@ MAGRPO_INLINE void tile(const RowProduct& p, int64_t row, int64_t column) {
 }
 
 template <int bytes, int rows, int columns, class Weight>
+MAGRPO_INLINE void tile_of_band(const RowProduct& p, int64_t row, int64_t column) {
+  if (row == 0) tile<bytes, rows, columns, true, Weight>(p, row, column);
+  else tile<bytes, rows, columns, false, Weight>(p, row, column);
+}
+
+template <int bytes, int rows, int columns, class Weight>
 MAGRPO_INLINE void band(const RowProduct& p, int64_t column) {
   int64_t row = 0;
-  for (; row + rows <= p.rows; row += rows) tile<bytes, rows, columns, Weight>(p, row, column);
+  for (; row + rows <= p.rows; row += rows) tile_of_band<bytes, rows, columns, Weight>(p, row, column);
   if constexpr (rows > 2)
-    for (; row + 2 <= p.rows; row += 2) tile<bytes, 2, columns, Weight>(p, row, column);
-  for (; row < p.rows; ++row) tile<bytes, 1, columns, Weight>(p, row, column);
+    for (; row + 2 <= p.rows; row += 2) tile_of_band<bytes, 2, columns, Weight>(p, row, column);
+  for (; row < p.rows; ++row) tile_of_band<bytes, 1, columns, Weight>(p, row, column);
 }
 
 template <int bytes, int rows, int columns, class Weight>
