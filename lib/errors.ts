@@ -13,6 +13,7 @@ export const errorCodes = [
   'ERR_DEVICE', // the device asked for cannot be had; `details.reason` says why
   'ERR_OUT_OF_MEMORY',
   'ERR_MODEL_NOT_FOUND', // no such folder or file
+  'ERR_DOWNLOAD', // a model of the hub cannot be downloaded; `details.reason` says why
   'ERR_MODEL_FORMAT', // config.json or safetensors are broken; `details.file`, `details.tensor`
   'ERR_MODEL_UNSUPPORTED', // an architecture or a setting that magrpo does not implement
   'ERR_MODEL_WEIGHTS', // weights hold NaN or infinity

@@ -6,6 +6,7 @@ import { parseSetting } from '../config/set-paths.ts'
 import { MagrpoError } from '../errors.ts'
 import type { EvalReport } from '../rl/types.ts'
 import { runFiles } from '../run/run-folder.ts'
+import { downloadLines } from '../ui/download-lines.ts'
 import { formatMetric } from '../ui/format.ts'
 import { interruptible } from './interrupts.ts'
 import { collect, integerFrom, maxSeed } from './option-values.ts'
@@ -34,7 +35,11 @@ export function addEvalCommand(program: Command): void {
       new Option('--weights <which>', 'of a run folder').choices(['final', 'best', 'initial']).default('final'),
     )
     .option('--task <name>', 'without a run: the task; its options by --set task.KEY=VALUE')
-    .option('--model <folder>', 'without a run: the model of all agents, or one an agent in their order', collect)
+    .option(
+      '--model <name>',
+      'without a run: the model of all agents (folder or org/name), or one an agent in their order',
+      collect,
+    )
     .option('--items <count>', 'held-out items, from the first on; all by default', integerFrom(1))
     .option('--samples <count>', 'sampled joint completions an item; 0 leaves sampling out', integerFrom(0), 1)
     .option('--no-greedy', 'leave the greedy pass out')
@@ -64,7 +69,9 @@ async function evaluateAndPrint(run: string | undefined, options: EvalOptions, s
   const say = options.quiet ? () => {} : note
   try {
     const onModel = (source: string) => say(`loading ${source}`)
-    const { team, dispose } = await loadTeam(config.team, task.agents, config.seed, { signal, weights, onModel })
+    const onDownload = downloadLines({ say: note, sayProgress: say })
+    const settings = { signal, weights, onModel, onDownload }
+    const { team, dispose } = await loadTeam(config.team, task.agents, config.seed, settings)
     try {
       const heldOut = task.heldOut?.length ? task.heldOut : task.items
       const items = heldOut.slice(0, options.items)

@@ -9,6 +9,7 @@ import { addGenerateCommand } from './generate.ts'
 import { InterruptedError } from './interrupts.ts'
 import { addLogProbsCommand } from './logprobs.ts'
 import { describeError, exitCodes, note, UsageError } from './output.ts'
+import { addPullCommand } from './pull.ts'
 import { addReportCommand } from './report.ts'
 import { addResumeCommand } from './resume.ts'
 import { addRewardCommand } from './reward.ts'
@@ -64,6 +65,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0,
   addReportCommand(program)
   addEvalCommand(program)
   addCompareCommand(program)
+  addPullCommand(program)
   addGenerateCommand(program)
   addLogProbsCommand(program)
   addRewardCommand(program)

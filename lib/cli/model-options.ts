@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
-import { modelFolder } from '../run/model-source.ts'
+import { downloadLines } from '../ui/download-lines.ts'
 import { type Device, deviceName, integerFrom } from './option-values.ts'
+import { note } from './output.ts'
 
 /** Options of commands that run one model on input lines. */
 export interface ModelOptions {
@@ -14,8 +15,8 @@ export interface ModelOptions {
 /** Adds {@link ModelOptions} to a command. */
 export function addModelOptions(command: Command): Command {
   return command
-    .requiredOption('--model <folder>', 'model in Hugging Face layout (or fixture:NAME, builtin:NAME)')
-    .option('--adapter <folder>', 'PEFT adapter over the model')
+    .requiredOption('--model <name>', 'folder in Hugging Face layout, org/name of the hub (@revision), or builtin:NAME')
+    .option('--adapter <name>', 'PEFT adapter over the model: folder, or org/name of the hub (@revision)')
     .addOption(dtypeOption())
     .option('--device <name>', 'auto, cpu or cuda:N', deviceName, 'auto')
     .option('--batch-size <lines>', 'input lines computed at once', integerFrom(1), 32)
@@ -33,9 +34,11 @@ export async function openPolicy(options: ModelOptions, signal: AbortSignal) {
   const { Model } = await import('../model/model.ts')
   const { Policy } = await import('../model/policy.ts')
   const { device, dtype } = options
-  const model = await Model.load(modelFolder(options.model), { device, dtype, signal })
+  const download = { signal, onDownload: downloadLines({ say: note, sayProgress: note }) }
+  const model = await Model.load(options.model, { device, dtype, ...download })
   try {
-    const policy = options.adapter === undefined ? Policy.base(model) : await Policy.fromAdapter(model, options.adapter)
+    const { adapter } = options
+    const policy = adapter === undefined ? Policy.base(model) : await Policy.fromAdapter(model, adapter, download)
     const dispose = async () => {
       await policy.dispose()
       await model.dispose()

@@ -10,6 +10,7 @@ import { type LoadedTeam, loadTeam, modelSources } from '../run/load-team.ts'
 import { prepareRun } from '../run/prepare-run.ts'
 import { runFiles } from '../run/run-folder.ts'
 import type { Task } from '../tasks/types.ts'
+import { downloadLines } from '../ui/download-lines.ts'
 import type { MethodConfig } from './config.ts'
 import { singleTaskConfig } from './single-task-module.ts'
 
@@ -127,10 +128,12 @@ async function trainTeam(
 export function loadPlayers(
   method: MethodConfig,
   found: FoundTeam,
-  { task, signal, onProgress }: OpenTeamContext,
+  { task, signal, onProgress, log }: OpenTeamContext,
 ): Promise<LoadedTeam> {
   const { weights } = found
-  const options = { signal, weights, onModel: (source: string) => onProgress(`${method.name}: loading ${source}`) }
+  const onModel = (source: string) => onProgress(`${method.name}: loading ${source}`)
+  const onDownload = downloadLines({ say: log, sayProgress: onProgress })
+  const options = { signal, weights, onModel, onDownload }
   if (method.play !== 'single') return loadTeam(found.team, task.agents, 0, options)
   const names = found.agents ?? task.agents
   const agent = method.agent ?? (names.length === 1 ? names[0]! : singleAgent(task))

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { MagrpoError } from '../errors.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
-import { readJsonFile } from './folder.ts'
 import type { Model } from './model.ts'
+import { readJsonFile } from './read-json.ts'
 import { safetensorsHeader } from './safetensors.ts'
 import { replaceFile, writing } from './write-file.ts'
 
@@ -143,7 +143,9 @@ export async function writeAdapter(
   const config = {
     peft_type: 'LORA',
     task_type: 'CAUSAL_LM',
-    base_model_name_or_path: model.source,
+    base_model_name_or_path: model.hub?.name ?? model.source,
+    // The commit, so that nobody puts the adapter on a later base.
+    ...(model.hub !== null && { revision: model.hub.commit }),
     r: settings.rank,
     lora_alpha: settings.alpha,
     target_modules: settings.targets,

@@ -1,56 +1,60 @@
-/** Finds the folder of a model: a local path, or a name in the standard Hugging Face cache. Nothing is downloaded. */
-import { homedir } from 'node:os'
+/** Finds the folder of a model or an adapter: a local path, a model of this package, or a name of the hub. */
 import { join, resolve } from 'node:path'
-import { MagrpoError, ModelFormatError } from '../errors.ts'
-import { readFile, stat } from './read-files.ts'
+import { MagrpoError } from '../errors.ts'
+import type { DownloadOptions } from '../hub/models.ts'
+import { parseHubName } from '../hub/names.ts'
+import { modelFolder } from '../run/model-source.ts'
+import { stat } from './read-files.ts'
+
+/** Where something was found. */
+export interface FoundFolder {
+  folder: string
+  /** Name on the hub and commit, null for a local folder. */
+  hub: { name: string; commit: string } | null
+}
 
 /**
- * The folder of `source`: a path to a folder with `config.json`, or `org/name` in the Hugging Face cache (`HF_HUB_CACHE`,
- * `HF_HOME/hub`, or `~/.cache/huggingface/hub`).
+ * The folder that `source` stands for: a local one with `config.json` (of an adapter: `adapter_config.json`); `builtin:NAME` or
+ * `fixture:NAME`; else `org/name` or `org/name@revision` in the standard Hugging Face cache, downloaded into it where it is not there.
  *
- * @throws MagrpoError `ERR_MODEL_NOT_FOUND` listing the places that were looked at
+ * @throws MagrpoError `ERR_MODEL_NOT_FOUND` listing the places that were looked at; what `pullModel` throws
  */
-export async function findModelFolder(source: string): Promise<string> {
-  const local = resolve(source)
-  if (await isFile(join(local, 'config.json'))) return local
-  const tried = [local]
-  if (/^[\w.-]+\/[\w.-]+$/.test(source)) {
-    const repository = join(hubCache(), `models--${source.replace('/', '--')}`)
-    tried.push(repository)
-    const revision = await readFile(join(repository, 'refs', 'main'), 'utf8').catch(() => undefined)
-    const snapshot = revision === undefined ? undefined : join(repository, 'snapshots', revision.trim())
-    if (snapshot !== undefined && (await isFile(join(snapshot, 'config.json')))) return snapshot
+export async function findFolder(
+  source: string,
+  kind: 'model' | 'adapter',
+  options: DownloadOptions = {},
+): Promise<FoundFolder> {
+  const local = resolve(modelFolder(source))
+  const config = kind === 'model' ? 'config.json' : 'adapter_config.json'
+  if (await isFile(join(local, config))) return { folder: local, hub: null }
+  const name = parseHubName(source)
+  // A folder that is there is meant, whatever it lacks.
+  if (name !== null && !(await isFolder(local))) {
+    try {
+      const { hubFolder } = await import('../hub/models.ts')
+      const found = await hubFolder(name.name, kind, { ...options, revision: options.revision ?? name.revision })
+      return { folder: found.folder, hub: { name: name.name, commit: found.commit } }
+    } catch (cause) {
+      if (!(cause instanceof MagrpoError) || !mayBeNoName.includes(cause.details.reason)) throw cause
+      const message = `There is no folder ${local}. ${cause.message}`
+      throw new MagrpoError(cause.code, message, { details: { source, ...cause.details }, cause })
+    }
   }
   throw new MagrpoError(
     'ERR_MODEL_NOT_FOUND',
-    `Expected a model folder with config.json for "${source}" but found none. Looked in: ${tried.join(', ')}. ` +
-      'Give the path of a folder in Hugging Face layout, or download the model into the Hugging Face cache first.',
-    { details: { source, tried } },
+    `Expected ${kind === 'model' ? 'a model' : 'an adapter'} with ${config} in ${local} but found none. ` +
+      'Give the path of a folder in Hugging Face layout, or a name of the hub (org/name, org/name@revision).',
+    { details: { source, tried: [local] } },
   )
 }
 
-function hubCache(): string {
-  return process.env.HF_HUB_CACHE ?? join(process.env.HF_HOME ?? join(homedir(), '.cache', 'huggingface'), 'hub')
-}
+/** Failures of a name that may have been meant as a path. */
+const mayBeNoName: unknown[] = ['not_found', 'offline', 'unreachable', 'unauthorized']
 
 async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() ?? false
 }
 
-/** The JSON file `name` of a folder, or undefined if there is none. @throws ModelFormatError if it is not JSON */
-export async function readJsonFile(folder: string, name: string): Promise<Record<string, unknown> | undefined> {
-  const file = join(folder, name)
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw error
-  })
-  if (text === undefined) return undefined
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new ModelFormatError('ERR_MODEL_FORMAT', `${file} is not JSON: ${(cause as Error).message}.`, {
-      details: { file },
-      cause,
-    })
-  }
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false
 }

@@ -1,22 +1,23 @@
 /** A language model on a device: its weights, its shape and its tokenizer. */
 import { join } from 'node:path'
 import { DisposedError, MagrpoError, ModelFormatError } from '../errors.ts'
+import type { DownloadOptions } from '../hub/models.ts'
 import type { NativeModel } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { tokenBytes } from '../text/token-bytes.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
 import { idList, type ModelConfig, parseModelConfig } from './config.ts'
-import { findModelFolder, readJsonFile } from './folder.ts'
+import { findFolder } from './folder.ts'
+import { readJsonFile } from './read-json.ts'
 import { readModelTensors, toNativeSource } from './safetensors.ts'
 
 /** Options of {@link Model.load}. */
-export interface LoadOptions {
+export interface LoadOptions extends DownloadOptions {
   /** `auto` is the first CUDA device if there is one, else the processor; see {@link Model.device}. Defaults to `auto`. */
   device?: 'auto' | 'cpu' | `cuda:${number}`
   /** `auto` is what `config.json` says, with float16 widened to float32. Defaults to `auto`. */
   dtype?: 'auto' | 'float32' | 'bfloat16'
-  signal?: AbortSignal
   /** Called with the number of tensors read and their total. */
   onProgress?(done: number, total: number): void
 }
@@ -37,6 +38,8 @@ export class Model {
   readonly source: string
   /** Folder its files are in. */
   readonly folder: string
+  /** Name and commit of a model of the hub; null for a local folder. */
+  readonly hub: { readonly name: string; readonly commit: string } | null
   readonly config: ModelConfig
   /** Null if the folder has no `tokenizer.json`: prompts are then token ids. */
   readonly tokenizer: Tokenizer | null
@@ -52,6 +55,7 @@ export class Model {
   private constructor(fields: Omit<ModelFields, 'native'>, native: NativeModel) {
     this.source = fields.source
     this.folder = fields.folder
+    this.hub = fields.hub
     this.config = fields.config
     this.tokenizer = fields.tokenizer
     this.endIds = fields.endIds
@@ -63,8 +67,9 @@ export class Model {
   /**
    * Loads a model in Hugging Face layout (`config.json`, `model.safetensors` or its shards, `tokenizer.json`).
    *
-   * @param source path of a folder, or `org/name` in the Hugging Face cache
-   * @throws MagrpoError `ERR_MODEL_NOT_FOUND`, `ERR_ARGUMENT`; ModelFormatError `ERR_MODEL_FORMAT`, `ERR_MODEL_UNSUPPORTED`,
+   * @param source path of a folder; `builtin:mini-code`; or a name of the hub, `org/name` or `org/name@revision`: found in the standard
+   *   Hugging Face cache, or downloaded into it after {@link LoadOptions.onDownload} was told
+   * @throws MagrpoError `ERR_MODEL_NOT_FOUND`, `ERR_ARGUMENT`, `ERR_DOWNLOAD`; ModelFormatError `ERR_MODEL_FORMAT`, `ERR_MODEL_UNSUPPORTED`,
    *   `ERR_MODEL_WEIGHTS`; DeviceError; NativeLoadError; the signal's reason
    * @example
    * ```ts
@@ -73,9 +78,9 @@ export class Model {
    * ```
    */
   static async load(source: string, options: LoadOptions = {}): Promise<Model> {
-    const { signal, onProgress } = options
+    const { signal, onProgress, revision, onDownload } = options
     signal?.throwIfAborted()
-    const folder = await findModelFolder(source)
+    const { folder, hub } = await findFolder(source, 'model', { revision, onDownload, signal })
     const config = parseModelConfig(await readJsonFile(folder, 'config.json'), join(folder, 'config.json'))
     const generation = await readJsonFile(folder, 'generation_config.json')
     const endIds = generation?.eos_token_id == null ? config.endIds : idList(generation.eos_token_id)
@@ -97,7 +102,7 @@ export class Model {
       await native.dispose()
       throw error
     }
-    return new Model({ source, folder, config, tokenizer, endIds, device, dtype }, native)
+    return new Model({ source, folder, hub, config, tokenizer, endIds, device, dtype }, native)
   }
 
   /** Number of parameters, a tied head counted once. */
@@ -159,6 +164,7 @@ export class Model {
 interface ModelFields {
   source: string
   folder: string
+  hub: Model['hub']
   config: ModelConfig
   tokenizer: Tokenizer | null
   endIds: readonly number[]

@@ -1,13 +1,15 @@
 /** What is sampled and trained: a model's weights, an adapter over them, or the bare base. */
 import { join } from 'node:path'
 import { DisposedError, MagrpoError } from '../errors.ts'
+import type { DownloadOptions } from '../hub/models.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { type AdapterSettings, allProjections, readAdapter, writeAdapter } from './adapter.ts'
 import { accumulateBatch, type BatchOptions, generateBatch, scoreBatch, type TokenEvent } from './batch.ts'
+import { findFolder } from './folder.ts'
 import type { Model } from './model.ts'
 import { readSafetensorsHeader, safetensorsHeader, toNativeSource } from './safetensors.ts'
-import { writeModelFolder } from './save.ts'
+import { writeMergedFolder, writeModelFolder } from './save.ts'
 import type {
   Generation,
   GroupScores,
@@ -100,11 +102,13 @@ export class Policy {
   }
 
   /**
-   * An adapter that was saved in PEFT's layout (`adapter_config.json`, `adapter_model.safetensors`).
+   * An adapter that was saved in PEFT's layout (`adapter_config.json`, `adapter_model.safetensors`), by this package or by `peft`.
    *
-   * @throws MagrpoError `ERR_ADAPTER` for settings that are not supported, by name; ModelFormatError for broken files
+   * @param source path of its folder, or a name of the hub as for `Model.load`
+   * @throws MagrpoError `ERR_MODEL_NOT_FOUND`, `ERR_DOWNLOAD`, `ERR_ADAPTER` for settings that are not supported, by name; ModelFormatError for broken files
    */
-  static async fromAdapter(model: Model, folder: string): Promise<Policy> {
+  static async fromAdapter(model: Model, source: string, options: DownloadOptions = {}): Promise<Policy> {
+    const { folder } = await findFolder(source, 'adapter', options)
     const { settings, weightsFile } = await readAdapter(folder)
     const sources = (await readSafetensorsHeader(weightsFile)).map(toNativeSource)
     const native = await createAdapter(model, settings, 0)
@@ -238,12 +242,16 @@ export class Policy {
    * tokenizer. `transformers` and `peft` open the result. A value head goes into a file of its own, `value_head.safetensors`,
    * which they leave alone.
    *
+   * @param options `merged` writes the base's weights with the adapter added to them, instead of the adapter; of other policies it
+   *   changes nothing. In a bfloat16 model the sum is rounded to bfloat16. Defaults to `false`.
    * @throws MagrpoError `ERR_RUN` where the folder cannot be written
    */
-  async save(folder: string): Promise<void> {
+  async save(folder: string, { merged = false }: { merged?: boolean } = {}): Promise<void> {
     const { native } = this
-    if (this.#adapter !== null && native !== null) await writeAdapter(folder, native, this.#adapter, this.model)
-    else await writeModelFolder(folder, this.model, native)
+    if (this.#adapter !== null && native !== null) {
+      if (merged) await writeMergedFolder(folder, this.model, native, scaleOf(this.#adapter))
+      else await writeAdapter(folder, native, this.#adapter, this.model)
+    } else await writeModelFolder(folder, this.model, native)
     const head = native?.tensors('valueHead') ?? []
     if (head.length > 0)
       await callNative(async () =>
@@ -279,7 +287,12 @@ export class Policy {
 }
 
 function createAdapter(model: Model, settings: AdapterSettings, seed: number): Promise<NativePolicy> {
-  const { rank, alpha, targets, rankStabilised } = settings
-  const scale = alpha / (rankStabilised ? Math.sqrt(rank) : rank)
+  const { rank, targets } = settings
+  const scale = scaleOf(settings)
   return callNative(async () => model.native.createPolicy({ kind: 'lora', rank, scale, targets, seed }))
+}
+
+/** What B·A is multiplied with. */
+function scaleOf({ rank, alpha, rankStabilised }: AdapterSettings): number {
+  return alpha / (rankStabilised ? Math.sqrt(rank) : rank)
 }

@@ -130,21 +130,10 @@ export async function readModelTensors(folder: string): Promise<TensorEntry[]> {
       )
     }
   }
-  const fail = (what: string): never => {
-    throw new ModelFormatError('ERR_MODEL_FORMAT', `${index}: ${what}.`, { details: { file: index } })
-  }
-  let json: { weight_map?: Record<string, string> } | null = null
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    fail(`it is not JSON (${(cause as Error).message})`)
-  }
-  const map = json?.weight_map
-  if (typeof map !== 'object' || map === null || Array.isArray(map)) return fail('expected an object "weight_map"')
+  const fail = failIn(index)
+  const map = weightMap(index, text)
   const entries = new Map<string, TensorEntry>()
   for (const shard of new Set(Object.values(map))) {
-    if (typeof shard !== 'string' || basename(shard) !== shard || /^\.*$/.test(shard))
-      fail(`${JSON.stringify(shard)} is not the name of a file beside it`)
     try {
       for (const entry of await readSafetensorsHeader(join(folder, shard))) entries.set(`${shard}/${entry.name}`, entry)
     } catch (cause) {
@@ -156,6 +145,39 @@ export async function readModelTensors(folder: string): Promise<TensorEntry[]> {
     ([name, shard]) => entries.get(`${shard}/${name}`) ?? fail(`names tensor "${name}" in ${shard}, which lacks it`),
   )
 }
+
+/**
+ * Names of the files that `model.safetensors.index.json` of a folder lists.
+ *
+ * @throws ModelFormatError `ERR_MODEL_FORMAT` if it is broken
+ */
+export async function shardsOf(folder: string): Promise<string[]> {
+  const index = join(folder, 'model.safetensors.index.json')
+  return [...new Set(Object.values(weightMap(index, await readFile(index, 'utf8'))))]
+}
+
+/** The file of each tensor, as the text of an index says; each is the name of a file beside it. */
+function weightMap(index: string, text: string): Record<string, string> {
+  const fail = failIn(index)
+  let json: { weight_map?: Record<string, string> } | null = null
+  try {
+    json = JSON.parse(text)
+  } catch (cause) {
+    fail(`it is not JSON (${(cause as Error).message})`)
+  }
+  const map = json?.weight_map
+  if (typeof map !== 'object' || map === null || Array.isArray(map)) return fail('expected an object "weight_map"')
+  for (const shard of Object.values(map))
+    if (typeof shard !== 'string' || basename(shard) !== shard || /^\.*$/.test(shard))
+      fail(`${JSON.stringify(shard)} is not the name of a file beside it`)
+  return map
+}
+
+const failIn =
+  (file: string) =>
+  (what: string): never => {
+    throw new ModelFormatError('ERR_MODEL_FORMAT', `${file}: ${what}.`, { details: { file } })
+  }
 
 async function readIfPresent(file: string): Promise<string | undefined> {
   return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {

@@ -3,9 +3,34 @@ import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
+import { mergeAdapter } from './merge.ts'
 import type { Model } from './model.ts'
 import { safetensorsHeader } from './safetensors.ts'
 import { replaceFile, writing } from './write-file.ts'
+
+/**
+ * Writes a model folder whose weights are the base with an adapter added to them; nothing of an adapter is left to load.
+ *
+ * @param scale what B·A is multiplied with
+ * @throws MagrpoError `ERR_RUN` where the folder cannot be written
+ */
+export async function writeMergedFolder(
+  folder: string,
+  model: Model,
+  adapter: NativePolicy,
+  scale: number,
+): Promise<void> {
+  const header = safetensorsHeader(adapter.tensors('weights'), { format: 'pt' })
+  await writeModelFolder(folder, model, null, async (file) => {
+    const beside = `${file}.adapter`
+    try {
+      await callNative(() => adapter.writeTensors('weights', beside, header))
+      await mergeAdapter(file, beside, scale)
+    } finally {
+      await rm(beside, { force: true })
+    }
+  })
+}
 
 /** Files that go with the weights as they are, where the model has them. */
 const companions = [
@@ -14,6 +39,7 @@ const companions = [
   'tokenizer_config.json',
   'special_tokens_map.json',
   'chat_template.jinja',
+  'chat_template.json',
   'added_tokens.json',
   'vocab.json',
   'merges.txt',
@@ -24,9 +50,15 @@ const companions = [
  * Writes configuration, weights and tokenizer to `folder`, so that `transformers` opens it.
  *
  * @param policy the full policy, or null for the bare base
+ * @param change changes the file of weights before it gets its name
  * @throws MagrpoError `ERR_RUN` where the folder cannot be written
  */
-export async function writeModelFolder(folder: string, model: Model, policy: NativePolicy | null): Promise<void> {
+export async function writeModelFolder(
+  folder: string,
+  model: Model,
+  policy: NativePolicy | null,
+  change: (file: string) => Promise<void> = async () => {},
+): Promise<void> {
   const { native } = model
   const header = safetensorsHeader(policy?.tensors('weights') ?? native.tensors(), { format: 'pt' })
   const file = join(folder, 'model.safetensors')
@@ -34,9 +66,10 @@ export async function writeModelFolder(folder: string, model: Model, policy: Nat
     await mkdir(folder, { recursive: true })
     const config = JSON.parse(await readFile(join(model.folder, 'config.json'), 'utf8'))
     const { torch_dtype: _, ...rest } = config
-    await replaceFile(file, (part) =>
-      callNative(async () => policy?.writeTensors('weights', part, header) ?? native.writeTensors(part, header)),
-    )
+    await replaceFile(file, async (part) => {
+      await callNative(async () => policy?.writeTensors('weights', part, header) ?? native.writeTensors(part, header))
+      await change(part)
+    })
     await writeFile(join(folder, 'config.json'), `${JSON.stringify({ ...rest, dtype: model.dtype }, null, 2)}\n`)
     // An index of older shards would win over the file just written.
     await rm(join(folder, 'model.safetensors.index.json'), { force: true })

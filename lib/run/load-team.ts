@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { RawConfig, TeamConfig } from '../config/schema.ts'
 import { ConfigError } from '../errors.ts'
+import type { DownloadEvent } from '../hub/download.ts'
 import type { Model } from '../model/model.ts'
 import type { Policy } from '../model/policy.ts'
 import type { Algorithm } from '../rl/algorithm-options.ts'
@@ -22,8 +23,12 @@ export interface LoadTeamOptions {
   /** What the team is to be trained with: brings the frozen references and separate critics it needs. */
   algorithm?: Algorithm
   signal?: AbortSignal
+  /** Commits of models of the hub, by their names in the configuration. Default: what the name says, else `main`. */
+  commits?: Readonly<Record<string, string>>
   /** Called before each model is loaded. */
   onModel?(source: string): void
+  /** Told of a model that has to be downloaded, before it is. */
+  onDownload?(event: DownloadEvent): void
 }
 
 /**
@@ -51,7 +56,8 @@ export async function loadTeam(
   const models: Model[] = []
   const open = async (source: string, folder: string): Promise<Model> => {
     options.onModel?.(source)
-    const settings = { device: device as 'auto', dtype, signal: options.signal }
+    const { signal, onDownload, commits = {} } = options
+    const settings = { device: device as 'auto', dtype, signal, onDownload, revision: commits[source] }
     const model = await Model.load(folder, settings)
     models.push(model)
     return model

@@ -11,8 +11,9 @@ import type { ResolvedTrainOptions, RunSink } from '../rl/types.ts'
 import type { Task } from '../tasks/types.ts'
 import { loadTrackers } from '../track/load-trackers.ts'
 import { TrackerSink } from '../track/tracker-sink.ts'
+import { downloadLines } from '../ui/download-lines.ts'
 import type { CheckpointOptions } from './checkpointer.ts'
-import { packageVersion } from './environment.ts'
+import { type Environment, packageVersion } from './environment.ts'
 import { loadTask } from './load-task.ts'
 import { type LoadedTeam, loadTeam } from './load-team.ts'
 import { recordEnvironment, restoreThreads } from './run-environment.ts'
@@ -108,7 +109,10 @@ async function prepareIn(folder: RunFolder, config: RunConfig, options: PrepareR
     undo.push(() => task.dispose?.())
     if (folder.isResumed) await restoreThreads(folder, (await import('../native/load-addon.ts')).loadAddon())
     const onModel = (source: string) => onProgress?.(`loading ${source}`)
-    const loaded = await loadTeam(config.team, task.agents, config.seed, { signal, algorithm, onModel })
+    const commits = folder.isResumed ? await recordedCommits(folder) : {}
+    const onDownload = downloadLines({ say: onWarning, sayProgress: onProgress })
+    const settingsOfTeam = { signal, algorithm, commits, onModel, onDownload }
+    const loaded = await loadTeam(config.team, task.agents, config.seed, settingsOfTeam)
     undo.push(loaded.dispose)
     const changes = await recordEnvironment(folder, await nativeFacts(loaded))
     if (changes.length > 0)
@@ -148,14 +152,22 @@ async function makeAlgorithm(config: RawConfig['algorithm']): Promise<Algorithm>
 
 async function nativeFacts({ models }: LoadedTeam): Promise<Record<string, unknown>> {
   const { loadAddon } = await import('../native/load-addon.ts')
-  const describe = ({ source, device, dtype, parameterCount, weightBytes }: LoadedTeam['models'][number]) => ({
+  const describe = ({ source, hub, device, dtype, parameterCount, weightBytes }: LoadedTeam['models'][number]) => ({
     source,
+    ...(hub !== null && { commit: hub.commit }),
     device,
     dtype,
     parameterCount,
     weightBytes,
   })
   return { ...loadAddon().info(), models: models.map(describe) }
+}
+
+/** Commits of the models of the hub that a run began with: a branch may have moved since. */
+async function recordedCommits(folder: RunFolder): Promise<Record<string, string>> {
+  const environment = await folder.readJson<Environment>(runFiles.environment)
+  const models = (environment?.native?.models ?? []) as { source: string; commit?: string }[]
+  return Object.fromEntries(models.flatMap(({ source, commit }) => (commit === undefined ? [] : [[source, commit]])))
 }
 
 /** Writes `config.yaml` as training resolved it; one that a person edited since is left alone, and has no effect. */

@@ -1,9 +1,10 @@
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import test from 'ava'
 import { parseModelConfig } from '../../lib/model/config.ts'
 import { Model } from '../../lib/model/model.ts'
 import { rejectsWith } from '../support/errors.ts'
+import { setEnvironment } from '../support/fake-hub.ts'
 import { readGolden } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 import { tinyModel } from '../support/tiny-model.ts'
@@ -77,16 +78,13 @@ test('sizes that no decoder can have are refused before anything is read', async
   await rejectsWith(t, () => Model.load(uneven), 'ERR_MODEL_FORMAT', 'num_key_value_heads', '3')
 })
 
-test('a folder that is not there, or has no or a broken config.json', async (t) => {
+test.serial('a folder that is not there, or has no or a broken config.json', async (t) => {
   const folder = await temporaryFolder(t)
   await rejectsWith(t, () => Model.load(join(folder, 'none')), 'ERR_MODEL_NOT_FOUND', join(folder, 'none'))
   await rejectsWith(t, () => Model.load(folder), 'ERR_MODEL_NOT_FOUND', folder, 'config.json')
-  await rejectsWith(
-    t,
-    () => Model.load('magrpo-test/no-such-model'),
-    'ERR_MODEL_NOT_FOUND',
-    'models--magrpo-test--no-such-model',
-  )
+  setEnvironment(t, { HF_HUB_OFFLINE: '1' })
+  const name = 'magrpo-test/no-such-model'
+  await rejectsWith(t, () => Model.load(name), 'ERR_MODEL_NOT_FOUND', resolve(name), 'HF_HUB_OFFLINE')
   writeFileSync(join(folder, 'config.json'), '{"model_type": ')
   await rejectsWith(t, () => Model.load(folder), 'ERR_MODEL_FORMAT', join(folder, 'config.json'), 'not JSON')
 })
