@@ -57,7 +57,8 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
   const interrupts = new Interrupts((interruption) => {
     const reason = new InterruptedError(interruption)
     controller.abort(reason)
-    // What waits for input would not see the signal.
+    // What waits for input would not see the signal; where nothing does, nobody listens.
+    process.stdin.once('error', () => {})
     process.stdin.destroy(reason)
   })
   try {
