@@ -5,6 +5,7 @@ import { addCompareCommand } from './compare.ts'
 import { addDemoCommand } from './demo.ts'
 import { addDoctorCommand } from './doctor.ts'
 import { addEvalCommand } from './eval.ts'
+import { addExportCommand } from './export.ts'
 import { addGenerateCommand } from './generate.ts'
 import { InterruptedError } from './interrupts.ts'
 import { addLogProbsCommand } from './logprobs.ts'
@@ -66,6 +67,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0,
   addEvalCommand(program)
   addCompareCommand(program)
   addPullCommand(program)
+  addExportCommand(program)
   addGenerateCommand(program)
   addLogProbsCommand(program)
   addRewardCommand(program)
