@@ -135,7 +135,7 @@ function answer(
           type: 'file',
           path: file,
           size,
-          ...(isLarge(file) ? { oid: '0'.repeat(40), lfs: { oid, size } } : { oid }),
+          ...(isLarge(file) ? { oid: '0'.repeat(40), lfs: { oid, size, pointerSize: 130 } } : { oid }),
         }
       }),
     )
