@@ -17,7 +17,7 @@ Decoder::Decoder(Config config, Weights weights)
       inverse_frequencies_(model::inverse_frequencies(config_.rope, config_.head_dim).to(weights_.embedding.device())) {}
 
 at::Tensor Decoder::forward(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache* cache) const {
-  const Rotation rotation = model::rotation(inverse_frequencies_, batch.positions);
+  const Rotation rotation = this->rotation(batch.positions);
   at::Tensor x = at::embedding(weights_.embedding, batch.ids);  // (N, h)
   for (size_t layer = 0; layer < weights_.layers.size(); ++layer) {
     x = x + attention_block(rms_norm(x, weights_.layers[layer].input_norm, config_.rms_norm_eps), batch, adapters, layer, rotation,

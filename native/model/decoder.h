@@ -10,6 +10,7 @@
 #include "model/kv_cache.h"
 #include "model/lora.h"
 #include "model/packed_batch.h"
+#include "model/rotary.h"
 #include "model/weights.h"
 
 namespace magrpo::model {
@@ -26,6 +27,9 @@ class Decoder : Counted<Decoder> {
   // (M, h) hidden states to (M, V) float32 logits.
   at::Tensor logits(const at::Tensor& hidden) const;
 
+  // Of the tokens' positions (N) int64.
+  Rotation rotation(const at::Tensor& positions) const { return model::rotation(inverse_frequencies_, positions); }
+
   const Config& config() const { return config_; }
   const Weights& weights() const { return weights_; }
   Weights& weights() { return weights_; }
@@ -33,7 +37,7 @@ class Decoder : Counted<Decoder> {
 
  private:
   at::Tensor attention_block(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
-                             size_t layer, const struct Rotation& rotation, KvCache* cache) const;
+                             size_t layer, const Rotation& rotation, KvCache* cache) const;
   at::Tensor mlp_block(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
                        size_t layer) const;
 

@@ -53,6 +53,7 @@ Generation::Generation(const model::Decoder& decoder, GenerateRequest request, C
   }
   result_.rows.resize(request_.rows.size());
   cache_ = model::KvCache(decoder_.config(), slots, at::TensorOptions().dtype(at::kFloat).device(decoder_.device()));
+  if (model::RowDecoder::takes(decoder_)) row_decoder_.emplace(decoder_, request_.adapters);
   segments_of_root_ = model::segments_by_root(tree);
   pass_ends_ = model::cut_into_passes(tree, segments_of_root_, kPrefillTokens);
 }
@@ -117,29 +118,32 @@ void Generation::prefill_pass() {
 
 void Generation::decode_step() {
   const TokenTree& tree = request_.tree;
-  const int64_t count = static_cast<int64_t>(running_.size());
-  model::PackedBatch batch;
-  batch.ids = at::empty({count}, at::kLong);
-  batch.positions = at::empty({count}, at::kLong);
-  batch.slots = at::empty({count}, at::kLong);
-  for (int64_t i = 0; i < count; ++i) {
+  step_.clear();
+  for (int64_t i = 0; i < static_cast<int64_t>(running_.size()); ++i) {
     RunningRow& row = running_[i];
     // The newest token is the one to run: it stands one position before the next.
     const int64_t position = row.position - 1;
     row.ranges.back().length += 1;
-    batch.ids.mutable_data_ptr<int64_t>()[i] = result_.rows[row.number].ids.back();
-    batch.positions.mutable_data_ptr<int64_t>()[i] = position;
-    batch.slots.mutable_data_ptr<int64_t>()[i] = row.ranges.back().begin + row.ranges.back().length - 1;
-    const int64_t range_begin = static_cast<int64_t>(batch.ranges.size());
-    batch.ranges.insert(batch.ranges.end(), row.ranges.begin(), row.ranges.end());
-    batch.spans.push_back({i, 1, position, range_begin, static_cast<int64_t>(batch.ranges.size())});
+    step_.ids.push_back(result_.rows[row.number].ids.back());
+    step_.positions.push_back(position);
+    step_.slots.push_back(row.ranges.back().begin + row.ranges.back().length - 1);
+    const int64_t range_begin = static_cast<int64_t>(step_.ranges.size());
+    step_.ranges.insert(step_.ranges.end(), row.ranges.begin(), row.ranges.end());
+    step_.spans.push_back({i, 1, position, range_begin, static_cast<int64_t>(step_.ranges.size())});
     const int32_t policy = tree.policy[request_.rows[row.number].segment];
-    if (!batch.policies.empty() && batch.policies.back().policy == policy) batch.policies.back().end = i + 1;
-    else batch.policies.push_back({policy, i, i + 1});
+    if (!step_.policies.empty() && step_.policies.back().policy == policy) step_.policies.back().end = i + 1;
+    else step_.policies.push_back({policy, i, i + 1});
   }
-  const at::Tensor logits = decoder_.logits(decoder_.forward(batch, request_.adapters, &cache_)).contiguous();
-  std::vector<const float*> row_logits(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) row_logits[i] = logits.const_data_ptr<float>() + i * decoder_.config().vocab_size;
+  at::Tensor logits;
+  const float* first = nullptr;
+  if (row_decoder_) {
+    first = row_decoder_->logits(step_, cache_);
+  } else {
+    logits = decoder_.logits(decoder_.forward(step_.packed(), request_.adapters, &cache_)).contiguous();
+    first = logits.const_data_ptr<float>();
+  }
+  std::vector<const float*> row_logits(running_.size());
+  for (size_t i = 0; i < row_logits.size(); ++i) row_logits[i] = first + static_cast<int64_t>(i) * decoder_.config().vocab_size;
   append_tokens(running_, row_logits);
 }
 

@@ -3,13 +3,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/cancel.h"
 #include "core/random.h"
 #include "core/token_tree.h"
-#include "model/decoder.h"
+#include "model/row_decoder.h"
 #include "rollout/sampler.h"
 
 namespace magrpo::rollout {
@@ -80,6 +81,8 @@ class Generation {
   GenerateRequest request_;
   CancelFlagPtr cancel_;
   model::KvCache cache_;
+  std::optional<model::RowDecoder> row_decoder_;  // where the decoder is one for it
+  model::RowBatch step_;
   std::vector<std::vector<int32_t>> segments_of_root_;
   std::vector<int64_t> pass_ends_;  // prefill passes, as indices of roots
   size_t next_pass_ = 0;

@@ -1,0 +1,243 @@
+#include "model/row_decoder.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/mm.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/rms_norm.h"
+#include "kernels/rotary.h"
+#include "kernels/row_product.h"
+#include "kernels/swiglu.h"
+#include "model/rows.h"
+
+namespace magrpo::model {
+namespace {
+
+const float* pointer(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; }
+
+at::Tensor int64_tensor(const std::vector<int64_t>& values) {
+  at::Tensor tensor = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
+  std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<int64_t>());
+  return tensor;
+}
+
+// One adapter's share of a product: its columns of y, and where its inner vectors (rows, rank) stand.
+struct AdapterShare {
+  const LowRank* low_rank;
+  float scale;
+  PolicyRange range;
+  int64_t column;
+  float* inner;
+};
+
+}  // namespace
+
+void RowBatch::clear() {
+  ids.clear();
+  positions.clear();
+  slots.clear();
+  policies.clear();
+  spans.clear();
+  ranges.clear();
+}
+
+PackedBatch RowBatch::packed() const {
+  PackedBatch batch;
+  batch.ids = int64_tensor(ids);
+  batch.positions = int64_tensor(positions);
+  batch.slots = int64_tensor(slots);
+  batch.policies = policies;
+  batch.spans = spans;
+  batch.ranges = ranges;
+  return batch;
+}
+
+bool RowDecoder::takes(const Decoder& decoder) { return takes_kernels(decoder.weights().embedding); }
+
+RowDecoder::RowDecoder(const Decoder& decoder, const std::vector<const Adapter*>& adapters) : decoder_(decoder), adapters_(adapters) {}
+
+void RowDecoder::reserve(int64_t rows) {
+  rows_ = rows;
+  const Config& config = decoder_.config();
+  const auto fit = [rows](std::vector<float>& buffer, int64_t width) {
+    if (static_cast<int64_t>(buffer.size()) < rows * width) buffer.resize(static_cast<size_t>(rows * width));
+  };
+  fit(hidden_, config.hidden_size);
+  fit(normed_, config.hidden_size);
+  fit(qkv_, config.qkv_size());
+  fit(q_, config.q_size());
+  fit(turned_, config.q_size());
+  fit(mixed_, config.q_size());
+  fit(gate_up_, 2 * config.intermediate_size);
+  fit(activated_, config.intermediate_size);
+  fit(logits_, config.vocab_size);
+}
+
+const float* RowDecoder::logits(const RowBatch& batch, KvCache& cache) {
+  reserve(batch.rows());
+  const Config& config = decoder_.config();
+  const Weights& weights = decoder_.weights();
+  const int64_t width = config.hidden_size;
+  rotation_ = decoder_.rotation(int64_tensor(batch.positions));
+  const float* embedding = pointer(weights.embedding);
+  for (int64_t r = 0; r < rows_; ++r) std::copy_n(embedding + batch.ids[r] * width, width, hidden_.data() + r * width);
+  for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
+    const LayerWeights& w = weights.layers[layer];
+    norm(hidden_.data(), w.input_norm, normed_.data());
+    product(batch, normed_, w.qkv, w.qkv_bias, {layer, {kQuery, kKey, kValue}}, false, qkv_);
+    attention(batch, layer, cache);
+    product(batch, mixed_, w.output, w.output_bias, {layer, {kOutput}}, true, hidden_);
+    norm(hidden_.data(), w.post_norm, normed_.data());
+    product(batch, normed_, w.gate_up, w.gate_up_bias, {layer, {kGate, kUp}}, false, gate_up_);
+    for_rows(rows_, 2 * config.intermediate_size, [&](int64_t begin, int64_t end) {
+      kernels::swiglu_forward(gate_up_.data(), config.intermediate_size, begin, end, activated_.data());
+    });
+    product(batch, activated_, w.down, w.down_bias, {layer, {kDown}}, true, hidden_);
+  }
+  norm(hidden_.data(), weights.final_norm, normed_.data());
+  product(batch, normed_, weights.head, {}, {0, {}}, false, logits_);
+  return logits_.data();
+}
+
+void RowDecoder::norm(const float* x, const at::Tensor& weight, float* y) const {
+  const int64_t width = decoder_.config().hidden_size;
+  const kernels::NormShape shape{1, width, width, static_cast<float>(decoder_.config().rms_norm_eps)};
+  for_rows(rows_, width,
+           [&](int64_t begin, int64_t end) { kernels::rms_norm_forward(shape, x, pointer(weight), begin, end, y, nullptr); });
+}
+
+void RowDecoder::product(const RowBatch& batch, const std::vector<float>& x, const at::Tensor& weight, const at::Tensor& bias,
+                         Adapted adapted, bool adds, std::vector<float>& y) {
+  const int64_t in = weight.size(1), out = weight.size(0);
+  std::vector<AdapterShare> shares;
+  int64_t inner_size = 0;
+  for (const PolicyRange& range : batch.policies) {
+    const Adapter* adapter = range.policy < 0 ? nullptr : adapters_[range.policy];
+    int64_t column = 0;
+    for (const Projection p : adapted.projections) {
+      if (adapter != nullptr && adapter->layers[adapted.layer][p].a.defined()) {
+        const LowRank& low_rank = adapter->layers[adapted.layer][p];
+        shares.push_back({&low_rank, static_cast<float>(adapter->scale), range, column, nullptr});
+        inner_size += (range.end - range.begin) * low_rank.a.size(0);
+      }
+      column += output_size(decoder_.config(), p);
+    }
+  }
+  if (static_cast<int64_t>(inner_.size()) < inner_size) inner_.resize(static_cast<size_t>(inner_size));
+  float* inner = inner_.data();
+  for (AdapterShare& share : shares) {
+    share.inner = inner;
+    inner += (share.range.end - share.range.begin) * share.low_rank->a.size(0);
+  }
+  at::parallel_for(0, static_cast<int64_t>(shares.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      const auto& [low_rank, scale, range, column, to] = shares[s];
+      const int64_t rank = low_rank->a.size(0);
+      kernels::row_product({.x = x.data() + range.begin * in,
+                            .weight = low_rank->a.const_data_ptr(),
+                            .bias = nullptr,
+                            .y = to,
+                            .rows = range.end - range.begin,
+                            .in = in,
+                            .out = rank,
+                            .x_stride = in,
+                            .y_stride = rank},
+                           0, rank);
+    }
+  });
+
+  const bool takes_rows = rows_ <= kernels::kRowProductRows;
+  if (!takes_rows) {
+    const auto of = [&](const std::vector<float>& buffer, int64_t width) {
+      return at::from_blob(const_cast<float*>(buffer.data()), {rows_, width}, at::kFloat);
+    };
+    at::Tensor target = of(y, out);
+    if (adds) target.addmm_(of(x, in), weight.t());
+    else at::mm_out(target, of(x, in), weight.t());
+    if (bias.defined()) target.add_(bias);
+  }
+  const kernels::RowProduct base{.x = x.data(),
+                                 .weight = weight.const_data_ptr(),
+                                 .bias = pointer(bias),
+                                 .y = y.data(),
+                                 .rows = rows_,
+                                 .in = in,
+                                 .out = out,
+                                 .x_stride = in,
+                                 .y_stride = out,
+                                 .adds = adds};
+  if (!takes_rows && shares.empty()) return;
+  // A second thread pays for itself from some tens of microseconds of work on.
+  const int64_t grain = std::max<int64_t>(1, (1 << 19) / (in * std::max<int64_t>(rows_, 4)));
+  at::parallel_for(0, out, grain, [&](int64_t begin, int64_t end) {
+    if (takes_rows) kernels::row_product(base, begin, end);
+    for (const auto& [low_rank, scale, range, column, from] : shares) {
+      const int64_t rank = low_rank->a.size(0);
+      const int64_t first = std::max(begin, column), last = std::min(end, column + low_rank->b.size(0));
+      if (first >= last) continue;
+      kernels::row_product({.x = from,
+                            .weight = low_rank->b.const_data_ptr(),
+                            .bias = nullptr,
+                            .y = y.data() + range.begin * out + column,
+                            .rows = range.end - range.begin,
+                            .in = rank,
+                            .out = low_rank->b.size(0),
+                            .x_stride = rank,
+                            .y_stride = out,
+                            .scale = scale,
+                            .adds = true},
+                           first - column, last - column);
+    }
+  });
+}
+
+void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) {
+  const Config& config = decoder_.config();
+  const LayerWeights& w = decoder_.weights().layers[layer];
+  const int64_t dim = config.head_dim, q_size = config.q_size(), kv_size = config.kv_size(), qkv_size = config.qkv_size();
+  const float eps = static_cast<float>(config.rms_norm_eps);
+  float* keys = cache.keys[layer].mutable_data_ptr<float>();
+  float* values = cache.values[layer].mutable_data_ptr<float>();
+  const float* cos = pointer(rotation_.cos);
+  const float* sin = pointer(rotation_.sin);
+  // The turned queries go to q_, keys and values straight to the cache.
+  const auto turn = [&](int64_t row, const float* x, int64_t heads, const at::Tensor& weight, float* y) {
+    if (config.qk_norm) {
+      float* normed = turned_.data() + row * q_size;
+      kernels::rms_norm_forward({heads, dim, heads * dim, eps}, x, pointer(weight), 0, 1, normed, nullptr);
+      x = normed;
+    }
+    kernels::rotary({heads, dim, heads * dim, 1.0f}, x, cos + row * dim / 2, sin + row * dim / 2, 0, 1, y);
+  };
+  for_rows(rows_, qkv_size, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const float* qkv = qkv_.data() + r * qkv_size;
+      turn(r, qkv, config.num_heads, w.q_norm, q_.data() + r * q_size);
+      turn(r, qkv + q_size, config.num_kv_heads, w.k_norm, keys + batch.slots[r] * kv_size);
+      std::copy_n(qkv + q_size + kv_size, kv_size, values + batch.slots[r] * kv_size);
+    }
+  });
+  const kernels::AttentionShape shape{config.num_heads,
+                                      config.num_kv_heads,
+                                      dim,
+                                      config.sliding_windows[layer],
+                                      static_cast<float>(1.0 / std::sqrt(static_cast<double>(dim))),
+                                      q_size,
+                                      kv_size,
+                                      kv_size};
+  const kernels::AttentionPointers data{q_.data(), keys, values, mixed_.data(), nullptr};
+  const int64_t context = kernels::longest_context(batch.spans.data(), rows_);
+  const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, context * dim));
+  at::parallel_for(0, rows_ * config.num_kv_heads, grain, [&](int64_t begin, int64_t end) {
+    std::vector<float> scratch(static_cast<size_t>(context));  // what a span of one query needs
+    for (int64_t task = begin; task < end; ++task)
+      kernels::tree_attention_forward(shape, data, batch.spans.data(), batch.ranges.data(), task / config.num_kv_heads,
+                                      task / config.num_kv_heads + 1, task % config.num_kv_heads, scratch.data());
+  });
+}
+
+}  // namespace magrpo::model

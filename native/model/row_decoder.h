@@ -1,0 +1,66 @@
+// One more token for each of many texts, on the CPU in float32: the step that generation repeats, in buffers made once.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <vector>
+
+#include "model/decoder.h"
+#include "model/rotary.h"
+
+namespace magrpo::model {
+
+// The newest token of each text, one a row. Rows of a policy stand together.
+struct RowBatch {
+  std::vector<int64_t> ids;
+  std::vector<int64_t> positions;
+  std::vector<int64_t> slots;  // of the cache: where the token's keys and values go
+  std::vector<PolicyRange> policies;
+  std::vector<kernels::QuerySpan> spans;  // one a row
+  std::vector<kernels::KeyRange> ranges;
+
+  int64_t rows() const { return static_cast<int64_t>(ids.size()); }
+  // Empty again, its memory kept.
+  void clear();
+  // The same for Decoder::forward.
+  PackedBatch packed() const;
+};
+
+// Computes what Decoder::forward and Decoder::logits compute, without a libtorch operation a step where they would cost more than
+// the work: sums differ in rounding only. A row's logits do not depend on the other rows, bit for bit, up to
+// kernels::kRowProductRows rows. Call on the executor thread only; nobody may change the weights meanwhile.
+class RowDecoder {
+ public:
+  // Whether the decoder is one for this class: float32 on the CPU.
+  static bool takes(const Decoder& decoder);
+
+  // `adapters[p]` belongs to policy p of the batches, nullptr: none.
+  RowDecoder(const Decoder& decoder, const std::vector<const Adapter*>& adapters);
+
+  // Writes the rows' keys and values to the cache. Returns logits (rows, V), valid until the next call.
+  const float* logits(const RowBatch& batch, KvCache& cache);
+
+ private:
+  // Which adapters go with a product: of `layer`, whose outputs stand side by side.
+  struct Adapted {
+    size_t layer;
+    std::initializer_list<Projection> projections;
+  };
+
+  void reserve(int64_t rows);
+  void norm(const float* x, const at::Tensor& weight, float* y) const;
+  // y = x · weightᵀ + bias + adapters, or added to y.
+  void product(const RowBatch& batch, const std::vector<float>& x, const at::Tensor& weight, const at::Tensor& bias, Adapted adapted,
+               bool adds, std::vector<float>& y);
+  void attention(const RowBatch& batch, size_t layer, KvCache& cache);
+
+  const Decoder& decoder_;
+  const std::vector<const Adapter*> adapters_;
+  int64_t rows_ = 0;
+  // (rows, ...) activations.
+  std::vector<float> hidden_, normed_, qkv_, q_, mixed_, gate_up_, activated_, logits_, inner_;
+  std::vector<float> turned_;  // (rows, H x D) queries or keys before they are turned
+  Rotation rotation_;          // of the rows' positions
+};
+
+}  // namespace magrpo::model
