@@ -1,5 +1,5 @@
 /** Models and adapters of the hub: from the standard cache, else downloaded into it. */
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { MagrpoError } from '../errors.ts'
 import { readAdapter } from '../model/adapter.ts'
@@ -77,6 +77,21 @@ export async function hubFolder(
   return pullModel(name, options)
 }
 
+/** What the cache has of a revision, if that is all of it. */
+async function cachedModel(repository: Repository, revision: string): Promise<PulledModel | undefined> {
+  const commit = await cachedCommit(repository, revision)
+  if (commit === undefined) return undefined
+  const folder = snapshotFolder(repository, commit)
+  for (const kind of ['model', 'adapter'] as const) {
+    if (!(await isWhole(repository, commit, kind))) continue
+    const files = readdirSync(folder)
+      .sort()
+      .map((path) => ({ path, size: statSync(join(folder, path)).size }))
+    return { name: repository.name, revision, commit, folder, kind, files, downloadedBytes: 0 }
+  }
+  return undefined
+}
+
 async function isWhole(repository: Repository, commit: string, kind: 'model' | 'adapter'): Promise<boolean> {
   const folder = snapshotFolder(repository, commit)
   if (!(await hasWeights(folder, kind))) return false
@@ -97,7 +112,7 @@ async function hasWeights(folder: string, kind: 'model' | 'adapter'): Promise<bo
  *
  * An interrupted download goes on where it stopped, files are used only when their checksums fit, several processes may pull the same,
  * and Python's tools find what was downloaded, as this finds what they did. `HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`, `HF_HUB_CACHE` and
- * `HF_HUB_OFFLINE` are obeyed.
+ * `HF_HUB_OFFLINE` are obeyed; offline, what the cache has as a whole is the answer.
  *
  * ```ts
  * const { folder } = await pullModel('Qwen/Qwen3-0.6B', { onDownload: (event) => console.error(event) })
@@ -119,6 +134,8 @@ export async function pullModel(name: string, options: DownloadOptions = {}): Pr
       `Expected org/name or org/name@revision but received ${JSON.stringify(name)}${options.revision ? ` with revision ${JSON.stringify(revision)}` : ''}.`,
     )
   const repository: Repository = { type: 'model', name: given.name }
+  const cached = isOffline() ? await cachedModel(repository, revision) : undefined
+  if (cached !== undefined) return cached
   const access = await hubAccess(repository, `revision ${revision} is not in the cache as a whole`, signal)
   onDownload?.({ kind: 'lookup', repository: given.name, revision, hub: access.url })
   const onWaiting = (pid: number) => onDownload?.({ kind: 'waiting', repository: given.name, pid })

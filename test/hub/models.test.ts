@@ -233,6 +233,9 @@ test.serial('offline: what is there is used, what is not is named, and nothing i
   const count = hub.requests.length
   setEnvironment(t, { HF_HUB_OFFLINE: '1' })
   await openModel(t, name)
+  const { files, ...pulled } = await pullModel(name)
+  t.deepEqual(pulled, { name, revision: 'main', commit, folder: snapshot(hub), kind: 'model', downloadedBytes: 0 })
+  t.deepEqual(files.find(({ path }) => path === weights)?.size, hub.files[weights]!.length)
   const error = await rejectsWith(
     t,
     () => Model.load('org/other'),
@@ -388,19 +391,42 @@ test.serial('magrpo pull: lines for people, JSON for machines, exit codes', asyn
   t.is((await runCli(['pull'], { env })).code, 2)
   rmSync(repository(hub), { recursive: true })
   hub.stallAfter = 1000
+  const partial = join(repository(hub), 'blobs', `${etagOf(weights, hub.files[weights]!)}.magrpo.incomplete`)
   const stopped = await runCli(['pull', name], {
     env,
     onSpawn(child) {
       const timer = setInterval(() => {
-        if (sent(hub).length < 2) return
+        if (!existsSync(partial)) return
         clearInterval(timer)
-        setTimeout(() => child.kill('SIGINT'), 200)
+        child.kill('SIGINT')
       }, 20)
     },
   })
   t.is(stopped.code, 130, stopped.stderr)
   t.is(partials(hub).length, 1)
   t.is(readdirSync(join(hub.cache, '.locks/models--org--tiny')).length, 0)
+})
+
+test.serial('a pull that was killed: the next one goes on where it stopped', async (t) => {
+  const hub = await modelHub(t)
+  hub.stallAfter = 1000
+  const partial = join(repository(hub), 'blobs', `${etagOf(weights, hub.files[weights]!)}.magrpo.incomplete`)
+  const killed = await runCli(['pull', name], {
+    env: hub.environment,
+    onSpawn(child) {
+      const timer = setInterval(() => {
+        if (!existsSync(partial) || statSync(partial).size < 1000) return
+        clearInterval(timer)
+        child.kill('SIGKILL')
+      }, 20)
+    },
+  })
+  t.is(killed.code, null)
+  hub.stallAfter = undefined
+  const { code, stderr } = await runCli(['pull', name], { env: hub.environment })
+  t.is(code, 0, stderr)
+  t.is(sent(hub).at(-1), `CDN ${weights} bytes=1000-`)
+  t.deepEqual(readFileSync(join(snapshot(hub), weights)), hub.files[weights])
 })
 
 test.serial('commands take names: it is said before a download, and the output stays clean', async (t) => {
