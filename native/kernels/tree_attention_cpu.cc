@@ -2,8 +2,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/exp.h"
+#include "kernels/row_attention.h"
 #include "kernels/simd.h"
+#include "kernels/softmax.h"
 #include "kernels/tree_attention.h"
 
 // Vectors are passed between inlined functions only: their calling convention does not matter.
@@ -28,16 +29,6 @@ MAGRPO_INLINE Eight load(const float* from) {
 MAGRPO_INLINE void store(float* to, Eight value) { std::memcpy(to, &value, sizeof value); }
 
 constexpr int64_t padded(int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; }
-
-// Keys [first, last) of a path that a query at `position` sees.
-struct Visible {
-  int64_t first;
-  int64_t last;
-};
-
-MAGRPO_INLINE Visible visible(int64_t position, int64_t window) {
-  return {window > 0 ? std::max<int64_t>(0, position - window + 1) : 0, position + 1};
-}
 
 // A path's keys (or values) of one head, n slots and D dimensions with their padding zeroed: rows[j][d] and transposed[d][j], either
 // of which may be null.
@@ -143,64 +134,6 @@ MAGRPO_INLINE void spread(const float* p, const float* x, int64_t width, int64_t
   if (d < width) spread_columns<1>(p, x, width, n, keys, d, rows);
 }
 
-// scores[j] becomes exp(scores[j] - highest); returns their sum.
-MAGRPO_INLINE float exponentiate(float* scores, Visible keys, float highest) {
-  float total = 0.0f;
-#pragma omp simd reduction(+ : total)
-  for (int64_t j = keys.first; j < keys.last; ++j) {
-    scores[j] = fast_exp(scores[j] - highest);
-    total += scores[j];
-  }
-  return total;
-}
-
-MAGRPO_INLINE float largest(const float* scores, Visible keys) {
-  float highest = -INFINITY;
-#pragma omp simd reduction(max : highest)
-  for (int64_t j = keys.first; j < keys.last; ++j) highest = scores[j] > highest ? scores[j] : highest;
-  return highest;
-}
-
-// One query: keys are read where they lie, as a copy would serve one row only.
-MAGRPO_INLINE void single_query(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan& span,
-                                const KeyRange* ranges, int64_t kv_head, float* scores) {
-  const int64_t dim = shape.head_dim;
-  const int64_t fold = shape.heads / shape.kv_heads;
-  const Visible keys = visible(span.position, shape.window);
-  for (int64_t head = kv_head * fold; head < (kv_head + 1) * fold; ++head) {
-    const float* q = data.q + span.begin * shape.q_stride + head * dim;
-    for (int64_t r = span.range_begin; r < span.range_end; ++r) {
-      const KeyRange& range = ranges[r];
-      const int64_t first = std::max<int64_t>(0, keys.first - range.position);
-      const int64_t last = std::min(range.length, keys.last - range.position);
-      for (int64_t j = first; j < last; ++j) {
-        const float* k = data.k + (range.begin + j) * shape.k_stride + kv_head * dim;
-        float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t d = 0; d < dim; ++d) sum += q[d] * k[d];
-        scores[range.position + j] = shape.scale * sum;
-      }
-    }
-    const float highest = largest(scores, keys);
-    const float total = exponentiate(scores, keys, highest);
-    const float inverse = 1.0f / total;
-    float* out = data.out + (span.begin * shape.heads + head) * dim;
-    std::fill(out, out + dim, 0.0f);
-    for (int64_t r = span.range_begin; r < span.range_end; ++r) {
-      const KeyRange& range = ranges[r];
-      const int64_t first = std::max<int64_t>(0, keys.first - range.position);
-      const int64_t last = std::min(range.length, keys.last - range.position);
-      for (int64_t j = first; j < last; ++j) {
-        const float* v = data.v + (range.begin + j) * shape.v_stride + kv_head * dim;
-        const float p = scores[range.position + j] * inverse;
-#pragma omp simd
-        for (int64_t d = 0; d < dim; ++d) out[d] += p * v[d];
-      }
-    }
-    if (data.lse != nullptr) data.lse[span.begin * shape.heads + head] = highest + std::log(total);
-  }
-}
-
 // Up to four queries of a span that share a KV head.
 struct Block {
   int count;
@@ -260,7 +193,8 @@ int64_t longest_context(const QuerySpan* spans, int64_t span_count) {
 }
 
 int64_t forward_scratch(const AttentionShape& shape, int64_t context) {
-  return padded(context, kStride) * (2 * padded(shape.head_dim, 8) + kItems) + 2 * kItems * padded(shape.head_dim, 8);
+  return std::max(padded(context, kStride) * (2 * padded(shape.head_dim, 8) + kItems) + 2 * kItems * padded(shape.head_dim, 8),
+                  row_attention_scratch(shape, 1, context));
 }
 
 int64_t backward_scratch(const AttentionShape& shape, int64_t context) {
@@ -274,7 +208,7 @@ void tree_attention_forward(const AttentionShape& shape, const AttentionPointers
   for (int64_t s = begin; s < end; ++s) {
     const QuerySpan& span = spans[s];
     if (span.length == 1) {
-      single_query(shape, data, span, ranges, kv_head, scratch);
+      row_attention(shape, data, spans, ranges, s, s + 1, kv_head, scratch);
       continue;
     }
     const int64_t context = span.position + span.length, n = padded(context, kStride);

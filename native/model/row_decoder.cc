@@ -10,6 +10,7 @@
 
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
+#include "kernels/row_attention.h"
 #include "kernels/row_product.h"
 #include "kernels/swiglu.h"
 #include "model/rows.h"
@@ -230,13 +231,23 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
                                       kv_size,
                                       kv_size};
   const kernels::AttentionPointers data{q_.data(), keys, values, mixed_.data(), nullptr};
-  const int64_t context = kernels::longest_context(batch.spans.data(), rows_);
-  const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, context * dim));
-  at::parallel_for(0, rows_ * config.num_kv_heads, grain, [&](int64_t begin, int64_t end) {
-    std::vector<float> scratch(static_cast<size_t>(context));  // what a span of one query needs
-    for (int64_t task = begin; task < end; ++task)
-      kernels::tree_attention_forward(shape, data, batch.spans.data(), batch.ranges.data(), task / config.num_kv_heads,
-                                      task / config.num_kv_heads + 1, task % config.num_kv_heads, scratch.data());
+  // Neighbours whose first range is the same are taken together.
+  std::vector<int64_t> ends;
+  for (int64_t r = 0; r < rows_; ++r) {
+    const auto first_key = [&](int64_t row) { return batch.ranges[batch.spans[row].range_begin].begin; };
+    const int64_t begin = ends.size() < 2 ? 0 : ends[ends.size() - 2];
+    if (r > 0 && first_key(r) == first_key(r - 1) && r - begin < kernels::kRowsTogether) ends.back() = r + 1;
+    else ends.push_back(r + 1);
+  }
+  const int64_t context = kernels::longest_context(batch.spans.data(), rows_), parts = static_cast<int64_t>(ends.size());
+  const int64_t grain = std::max<int64_t>(1, 16384 * parts / std::max<int64_t>(1, context * dim * rows_));
+  at::parallel_for(0, parts * config.num_kv_heads, grain, [&](int64_t begin, int64_t end) {
+    std::vector<float> scratch(static_cast<size_t>(kernels::row_attention_scratch(shape, kernels::kRowsTogether, context)));
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t part = task / config.num_kv_heads;
+      kernels::row_attention(shape, data, batch.spans.data(), batch.ranges.data(), part == 0 ? 0 : ends[part - 1], ends[part],
+                             task % config.num_kv_heads, scratch.data());
+    }
   });
 }
 
