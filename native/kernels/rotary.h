@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda.h"
+
 namespace magrpo::kernels {
 
 // x: tokens that lie `stride` floats apart, each of `heads` x `dim`; y: contiguous (tokens, heads, dim); cos and sin: contiguous
@@ -15,6 +17,10 @@ struct RotaryShape {
 
 // Tokens [begin, end).
 void rotary(const RotaryShape& shape, const float* x, const float* cos, const float* sin, int64_t begin, int64_t end, float* y);
+
+// The same on a CUDA device, queued on `stream`, for tokens [0, tokens).
+void rotary_cuda(const RotaryShape& shape, const float* x, const float* cos, const float* sin, int64_t tokens, float* y,
+                 CudaStream stream);
 
 // The same as plain loops in double.
 void rotary_reference(const RotaryShape& shape, const float* x, const float* cos, const float* sin, int64_t begin, int64_t end, float* y);

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda.h"
+
 namespace magrpo::kernels {
 
 // Rows up to which row_product is faster than libtorch's general product: measured on AVX2, 1.05 to 4 times at 1 to 64 rows.
@@ -24,6 +26,10 @@ struct RowProduct {
 
 // Computes y[:, begin:end] = scale · x · weightᵀ + bias.
 void row_product(const RowProduct& product, int64_t begin, int64_t end);
+
+// The same on a CUDA device, queued on `stream`, and its most rows: beyond them libtorch's product (cuBLAS) reuses weights better.
+constexpr int64_t kRowProductRowsCuda = 8;
+void row_product_cuda(const RowProduct& product, int64_t begin, int64_t end, CudaStream stream);
 
 // The same as plain loops in double.
 void row_product_reference(const RowProduct& product, int64_t begin, int64_t end);

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/cuda.h"
+
 namespace magrpo::kernels {
 
 // gate_up: contiguous (rows, 2 · size), the gate first; y: contiguous (rows, size). Rows [begin, end).
@@ -10,6 +12,10 @@ void swiglu_forward(const float* gate_up, int64_t size, int64_t begin, int64_t e
 
 // d_gate_up: contiguous (rows, 2 · size).
 void swiglu_backward(const float* gate_up, const float* d_y, int64_t size, int64_t begin, int64_t end, float* d_gate_up);
+
+// The same on a CUDA device, queued on `stream`, for rows [0, rows).
+void swiglu_forward_cuda(const float* gate_up, int64_t size, int64_t rows, float* y, CudaStream stream);
+void swiglu_backward_cuda(const float* gate_up, const float* d_y, int64_t size, int64_t rows, float* d_gate_up, CudaStream stream);
 
 // The same as plain loops in double.
 void swiglu_forward_reference(const float* gate_up, int64_t size, int64_t begin, int64_t end, float* y);

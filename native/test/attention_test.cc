@@ -11,16 +11,21 @@
 #include <vector>
 
 #include "kernels/tree_attention.h"
+#include "kernels/tree_attention_plan.h"
 #include "kernels/tree_attention_reference.h"
 #include "model/attention.h"
 #include "test/harness.h"
+#include "test/kernel_versions.h"
 #include "test/tiny_decoder.h"
 
 namespace magrpo::kernels {
 namespace {
 
+using test::kVersions;
 using test::largest_difference;
+using test::name_of;
 using test::random;
+using test::Version;
 
 struct Case {
   const char* name;
@@ -40,6 +45,22 @@ Case tree_case(const char* name, int64_t heads, int64_t kv_heads, int64_t dim, i
           {{0, 4}, {4, 5}}};
 }
 
+// A prompt of 45 with two completions of 37 and 5: more keys and queries than a block of any version holds.
+Case long_case(const char* name, int64_t window) {
+  return {name, 4, 2, 24, window, 87, 87, 0,
+          {{0, 45, 0, 0, 1}, {45, 37, 45, 1, 3}, {82, 5, 45, 3, 5}},
+          {{0, 45, 0}, {0, 45, 0}, {45, 37, 45}, {0, 45, 0}, {82, 5, 45}},
+          {{0, 3}}};
+}
+
+// Two rows behind a shared prompt of 500 and tails of 80 and 1: paths that decoding cuts into parts.
+Case long_cache_case(const char* name, int64_t dim, int64_t window) {
+  return {name, 10, 1, dim, window, 2, 600, 0,
+          {{0, 1, 579, 0, 2}, {1, 1, 500, 2, 4}},
+          {{0, 500, 0}, {510, 80, 500}, {0, 500, 0}, {595, 1, 500}},
+          {}};
+}
+
 std::vector<Case> cases() {
   // Three rows that continue ranges of a cache with gaps, and a span of 3 new tokens behind two ranges.
   const std::vector<QuerySpan> spans{{0, 1, 6, 0, 2}, {1, 1, 5, 2, 3}, {2, 1, 0, 3, 4}, {3, 3, 4, 4, 7}};
@@ -51,7 +72,13 @@ std::vector<Case> cases() {
           tree_case("window of 1", 2, 1, 8, 1),
           tree_case("window of 4", 4, 2, 24, 4, 3),
           tree_case("window beyond the text", 2, 2, 8, 100),
+          tree_case("large heads", 10, 1, 96, 0),
+          tree_case("largest heads", 2, 1, 160, 5, 2),
+          long_case("long text", 0),
+          long_case("long text with a window", 40),
           {"cache", 6, 3, 8, 0, 6, 44, 0, spans, ranges, {}},
+          long_cache_case("long cache", 8, 0),
+          long_cache_case("long cache with a window", 130, 100),
           {"strided cache with a window", 6, 3, 12, 3, 6, 44, 5, spans, ranges, {}}};
 }
 
@@ -75,16 +102,38 @@ struct Forward {
   at::Tensor out, lse;
 };
 
-// The kernel over all spans, one KV head after the other. Outputs start as NaN: every row has to be written.
-Forward run_forward(const Case& c, const Inputs& in) {
+// A version of the kernel over all spans and heads. Outputs start as NaN: every row has to be written.
+Forward run_forward(Version version, const Case& c, const Inputs& in) {
   Forward result{at::full({c.queries, c.heads * c.dim}, NAN, at::kFloat), at::full({c.queries, c.heads}, NAN, at::kFloat)};
   const AttentionPointers data{in.q.const_data_ptr<float>(), in.k.const_data_ptr<float>(), in.v.const_data_ptr<float>(),
                                result.out.mutable_data_ptr<float>(), result.lse.mutable_data_ptr<float>()};
+  if (version == Version::kCudaOnCpu) {
+    const AttentionPlan plan = make_attention_plan(in.shape, c.spans, c.ranges, c.groups.empty());
+    std::vector<float> partials(static_cast<size_t>(plan.partial_floats), NAN);
+    tree_attention_forward_cuda(in.shape, data, plan.view(plan.words.data()), partials.data(), nullptr);
+    return result;
+  }
   const int64_t spans = static_cast<int64_t>(c.spans.size());
   std::vector<float> scratch(static_cast<size_t>(forward_scratch(in.shape, longest_context(c.spans.data(), spans))), NAN);
   for (int64_t head = 0; head < c.kv_heads; ++head)
     tree_attention_forward(in.shape, data, c.spans.data(), c.ranges.data(), 0, spans, head, scratch.data());
   return result;
+}
+
+// d_q, d_k and d_v, written into `gradients`.
+void run_backward(Version version, const Case& c, const Inputs& in, const Forward& forward, const AttentionGradients& gradients) {
+  const AttentionPointers data{in.q.const_data_ptr<float>(), in.k.const_data_ptr<float>(), in.v.const_data_ptr<float>(),
+                               forward.out.mutable_data_ptr<float>(), forward.lse.mutable_data_ptr<float>()};
+  if (version == Version::kCudaOnCpu) {
+    const AttentionPlan plan = make_attention_plan(in.shape, c.spans, c.ranges, false);
+    std::vector<float> delta(static_cast<size_t>(c.queries * c.heads), NAN);
+    return tree_attention_backward_cuda(in.shape, data, gradients, plan.view(plan.words.data()), c.queries, delta.data(), nullptr);
+  }
+  const int64_t context = longest_context(c.spans.data(), static_cast<int64_t>(c.spans.size()));
+  std::vector<float> scratch(static_cast<size_t>(backward_scratch(in.shape, context)), NAN);
+  for (const auto& group : c.groups)
+    for (int64_t head = 0; head < c.kv_heads; ++head)
+      tree_attention_backward(in.shape, data, gradients, c.spans.data(), c.ranges.data(), group.begin, group.end, head, scratch.data());
 }
 
 // Attention and log of the softmax's sum by loops over every query, head and key, in double.
@@ -114,59 +163,58 @@ Forward naive_forward(const Case& c, const Inputs& in) {
   return result;
 }
 
-TEST("attention: the kernel and the reference give what loops in double give") {
+TEST("attention: every version and the reference give what loops in double give") {
   for (const auto& c : cases()) {
     const Inputs in(c);
-    const Forward naive = naive_forward(c, in), kernel = run_forward(c, in);
-    EXPECT(largest_difference(kernel.out, naive.out) < 5e-6, c.name);
-    EXPECT(largest_difference(kernel.lse, naive.lse) < 5e-6, c.name);
+    const Forward naive = naive_forward(c, in);
     const auto reference = [&](at::ScalarType type) {
       return tree_attention_reference(in.shape, in.q.to(type), in.k.to(type), in.v.to(type), c.spans, c.ranges);
     };
     // The scale is a float32.
     EXPECT(largest_difference(reference(at::kDouble), naive.out) < 1e-6, c.name);
-    EXPECT(largest_difference(reference(at::kFloat), kernel.out) < 1e-5, c.name);
+    for (const Version version : kVersions) {
+      const Forward kernel = run_forward(version, c, in);
+      EXPECT(largest_difference(kernel.out, naive.out) < 5e-6, c.name, ", ", name_of(version));
+      EXPECT(largest_difference(kernel.lse, naive.lse) < 5e-6, c.name, ", ", name_of(version));
+      EXPECT(largest_difference(reference(at::kFloat), kernel.out) < 1e-5, c.name, ", ", name_of(version));
+    }
   }
 }
 
-TEST("attention: gradients of the kernel are those of the reference in double") {
+TEST("attention: gradients of every version are those of the reference in double") {
   for (const auto& c : cases()) {
     if (c.groups.empty()) continue;
     const Inputs in(c);
-    const Forward forward = run_forward(c, in);
     const at::Tensor d_out = random({c.queries, c.heads * c.dim}, 4);
-    const at::Tensor d_q = at::full({c.queries, c.heads * c.dim}, NAN, at::kFloat);
-    const at::Tensor d_k = at::zeros({c.slots, c.kv_heads * c.dim}, at::kFloat), d_v = at::zeros_like(d_k);
-    const AttentionPointers data{in.q.const_data_ptr<float>(), in.k.const_data_ptr<float>(), in.v.const_data_ptr<float>(),
-                                 forward.out.mutable_data_ptr<float>(), forward.lse.mutable_data_ptr<float>()};
-    const AttentionGradients gradients{d_out.const_data_ptr<float>(), d_q.mutable_data_ptr<float>(), d_k.mutable_data_ptr<float>(),
-                                       d_v.mutable_data_ptr<float>()};
-    const int64_t context = longest_context(c.spans.data(), static_cast<int64_t>(c.spans.size()));
-    std::vector<float> scratch(static_cast<size_t>(backward_scratch(in.shape, context)), NAN);
-    for (const auto& group : c.groups)
-      for (int64_t head = 0; head < c.kv_heads; ++head)
-        tree_attention_backward(in.shape, data, gradients, c.spans.data(), c.ranges.data(), group.begin, group.end, head,
-                                scratch.data());
-
     const auto leaf = [](const at::Tensor& x) { return x.to(at::kDouble).contiguous().set_requires_grad(true); };
     const at::Tensor q = leaf(in.q), k = leaf(in.k), v = leaf(in.v);
     (tree_attention_reference(in.shape, q, k, v, c.spans, c.ranges) * d_out).sum().backward();
-    EXPECT(largest_difference(d_q, q.grad()) < 1e-5, c.name);
-    EXPECT(largest_difference(d_k, k.grad()) < 2e-5, c.name);
-    EXPECT(largest_difference(d_v, v.grad()) < 2e-5, c.name);
+    for (const Version version : kVersions) {
+      const at::Tensor d_q = at::full({c.queries, c.heads * c.dim}, NAN, at::kFloat);
+      const at::Tensor d_k = at::zeros({c.slots, c.kv_heads * c.dim}, at::kFloat), d_v = at::zeros_like(d_k);
+      const AttentionGradients gradients{d_out.const_data_ptr<float>(), d_q.mutable_data_ptr<float>(), d_k.mutable_data_ptr<float>(),
+                                         d_v.mutable_data_ptr<float>()};
+      run_backward(version, c, in, run_forward(version, c, in), gradients);
+      EXPECT(largest_difference(d_q, q.grad()) < 1e-5, c.name, ", ", name_of(version));
+      EXPECT(largest_difference(d_k, k.grad()) < 2e-5, c.name, ", ", name_of(version));
+      EXPECT(largest_difference(d_v, v.grad()) < 2e-5, c.name, ", ", name_of(version));
+    }
   }
 }
 
 TEST("attention: a row does not depend on what else is in the batch") {
-  const auto all = cases();
-  const auto found = std::find_if(all.begin(), all.end(), [](const Case& c) { return c.groups.empty() && c.window > 0; });
-  const Inputs in(*found);
-  const Forward together = run_forward(*found, in);
-  for (const auto& span : found->spans) {
-    Case alone = *found;
-    alone.spans = {span};
-    const at::Tensor row = run_forward(alone, in).out.narrow(0, span.begin, span.length);
-    EXPECT(row.equal(together.out.narrow(0, span.begin, span.length)), "span at ", span.begin);
+  for (const auto& c : cases()) {
+    if (!c.groups.empty()) continue;
+    const Inputs in(c);
+    for (const Version version : kVersions) {
+      const Forward together = run_forward(version, c, in);
+      for (const auto& span : c.spans) {
+        Case alone = c;
+        alone.spans = {span};
+        const at::Tensor row = run_forward(version, alone, in).out.narrow(0, span.begin, span.length);
+        EXPECT(row.equal(together.out.narrow(0, span.begin, span.length)), c.name, ", ", name_of(version), ", span at ", span.begin);
+      }
+    }
   }
 }
 

@@ -7,10 +7,20 @@
 
 #include "kernels/row_product.h"
 #include "test/harness.h"
+#include "test/kernel_versions.h"
 #include "test/tiny_decoder.h"
 
 namespace magrpo::kernels {
 namespace {
+
+using test::kVersions;
+using test::name_of;
+using test::Version;
+
+void run(Version version, const RowProduct& product, int64_t begin, int64_t end) {
+  if (version == Version::kCpu) row_product(product, begin, end);
+  else row_product_cuda(product, begin, end, nullptr);
+}
 
 struct Operands {
   at::Tensor x, weight, bias;
@@ -27,60 +37,72 @@ Operands operands(int64_t rows, int64_t in, int64_t out, int64_t padding, at::Sc
 
 }  // namespace
 
-TEST("row product: equals loops in double for all shapes, strides and both dtypes") {
+TEST("row product: every version equals loops in double for all shapes, strides and both dtypes") {
   for (const auto type : {at::kFloat, at::kBFloat16})
     for (const int64_t rows : {1, 2, 3, 4, 5, 7, 8, 13, 64})
       for (const int64_t in : {1, 7, 8, 16, 31, 64, 100})
         for (const int64_t out : {1, 2, 3, 4, 5, 10}) {
           const Operands sizes = operands(rows, in, out, 3, type);
           std::vector<float> seen, expected;
-          row_product(sizes.product(seen, rows, out % 2 == 0), 0, out);
           row_product_reference(sizes.product(expected, rows, out % 2 == 0), 0, out);
-          for (size_t i = 0; i < seen.size(); ++i) EXPECT(std::abs(seen[i] - expected[i]) < 1e-5 * (1.0 + std::sqrt(in)));
+          for (const Version version : kVersions) {
+            run(version, sizes.product(seen, rows, out % 2 == 0), 0, out);
+            for (size_t i = 0; i < seen.size(); ++i)
+              EXPECT(std::abs(seen[i] - expected[i]) < 1e-5 * (1.0 + std::sqrt(in)), name_of(version));
+          }
         }
 }
 
 TEST("row product: scales and adds to what is there, at any stride") {
   const Operands sizes = operands(6, 40, 9, 0, at::kFloat);
-  std::vector<float> seen(6 * 20, 0.5f), expected(6 * 20, 0.5f), unused;
-  for (auto* y : {&seen, &expected}) {
+  const auto shifted = [&](std::vector<float>& y) {
+    std::vector<float> unused;
     RowProduct product = sizes.product(unused, 6, true);
-    product.y = y->data() + 2;
+    y.assign(6 * 20, 0.5f);
+    product.y = y.data() + 2;
     product.y_stride = 20;
     product.scale = -1.5f;
     product.adds = true;
-    (y == &seen ? row_product : row_product_reference)(product, 0, 9);
+    return product;
+  };
+  std::vector<float> seen, expected;
+  row_product_reference(shifted(expected), 0, 9);
+  for (const Version version : kVersions) {
+    run(version, shifted(seen), 0, 9);
+    for (size_t i = 0; i < seen.size(); ++i) EXPECT(std::abs(seen[i] - expected[i]) < 1e-4, name_of(version));
+    EXPECT(seen[1] == 0.5f && seen[11] == 0.5f && seen[2] != 0.5f, name_of(version));
   }
-  for (size_t i = 0; i < seen.size(); ++i) EXPECT(std::abs(seen[i] - expected[i]) < 1e-4);
-  EXPECT(seen[1] == 0.5f && seen[11] == 0.5f && seen[2] != 0.5f);
 }
 
 TEST("row product: writes only the columns it is asked for") {
   const Operands sizes = operands(5, 24, 11, 0, at::kFloat);
   std::vector<float> part, whole;
-  row_product(sizes.product(part, 5, false), 3, 9);
   row_product_reference(sizes.product(whole, 5, false), 0, 11);
-  for (int64_t i = 0; i < 55; ++i) {
-    const int64_t column = i % 11;
-    if (column >= 3 && column < 9) EXPECT(std::abs(part[i] - whole[i]) < 1e-4);
-    else EXPECT(part[i] == -1.0f);
+  for (const Version version : kVersions) {
+    run(version, sizes.product(part, 5, false), 3, 9);
+    for (int64_t i = 0; i < 55; ++i) {
+      const int64_t column = i % 11;
+      if (column >= 3 && column < 9) EXPECT(std::abs(part[i] - whole[i]) < 1e-4, name_of(version));
+      else EXPECT(part[i] == -1.0f, name_of(version));
+    }
   }
 }
 
 TEST("row product: a row alone equals the row in a batch, bit for bit") {
-  for (const auto type : {at::kFloat, at::kBFloat16}) {
-    const int64_t rows = 23, in = 77, out = 19;
-    const Operands sizes = operands(rows, in, out, 0, type);
-    std::vector<float> batch, alone;
-    row_product(sizes.product(batch, rows, true), 0, out);
-    for (int64_t r = 0; r < rows; ++r) {
-      RowProduct one = sizes.product(alone, 1, true);
-      one.x += r * in;
-      row_product(one, 0, 7);  // and however the columns are cut
-      row_product(one, 7, out);
-      EXPECT(std::memcmp(alone.data(), batch.data() + r * out, out * sizeof(float)) == 0);
+  for (const Version version : kVersions)
+    for (const auto type : {at::kFloat, at::kBFloat16}) {
+      const int64_t rows = 23, in = 77, out = 19;
+      const Operands sizes = operands(rows, in, out, 0, type);
+      std::vector<float> batch, alone;
+      run(version, sizes.product(batch, rows, true), 0, out);
+      for (int64_t r = 0; r < rows; ++r) {
+        RowProduct one = sizes.product(alone, 1, true);
+        one.x += r * in;
+        run(version, one, 0, 7);  // and however the columns are cut
+        run(version, one, 7, out);
+        EXPECT(std::memcmp(alone.data(), batch.data() + r * out, out * sizeof(float)) == 0, name_of(version));
+      }
     }
-  }
 }
 
 }  // namespace magrpo::kernels

@@ -1,0 +1,75 @@
+// What the CUDA sources (*_cuda.cu) are written against: nvcc's own notions, or, where a plain C++ compiler reads them,
+// test/cuda_on_cpu.h, which runs the same source on the CPU. To run on both, kernels keep to: threads along x in whole warps,
+// shared memory from shared_memory() only, at most 48 KB of it, full warps in shuffles, barriers that every thread of a block reaches.
+#pragma once
+
+#include <cstddef>
+
+namespace magrpo::kernels {
+
+// A cudaStream_t, for headers that know no CUDA.
+using CudaStream = void*;
+
+}  // namespace magrpo::kernels
+
+#if defined(__CUDACC__)
+
+#include <cuda_runtime.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace magrpo::kernels {
+
+// The block's shared memory: as many floats as its launch asked for.
+__device__ inline float* shared_memory() {
+  extern __shared__ float memory[];
+  return memory;
+}
+
+// Queues `kernel` on the stream; throws std::runtime_error if it cannot be launched.
+template <typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared_floats, CudaStream stream, Arguments... arguments) {
+  kernel<<<grid, threads, shared_floats * sizeof(float), static_cast<cudaStream_t>(stream)>>>(arguments...);
+  const cudaError_t error = cudaGetLastError();
+  if (error != cudaSuccess) throw std::runtime_error(std::string("CUDA could not launch a kernel: ") + cudaGetErrorString(error));
+}
+
+}  // namespace magrpo::kernels
+
+#elif defined(MAGRPO_CUDA_ON_CPU)
+#include "test/cuda_on_cpu.h"
+#endif
+
+#if defined(__CUDACC__) || defined(MAGRPO_CUDA_ON_CPU)
+
+namespace magrpo::kernels {
+
+constexpr unsigned kAllLanes = 0xffffffffu;
+constexpr int kWarp = 32;
+
+// Over the lanes of a warp, the same in each.
+__device__ inline float warp_sum(float value) {
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(kAllLanes, value, distance);
+  return value;
+}
+
+__device__ inline float warp_max(float value) {
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, distance));
+  return value;
+}
+
+// Over the threads of a block, the same in each; `scratch` holds a float a warp.
+__device__ inline float block_sum(float value, float* scratch) {
+  value = warp_sum(value);
+  __syncthreads();  // an earlier sum may still be read
+  if (threadIdx.x % kWarp == 0) scratch[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  float total = 0.0f;
+  for (unsigned warp = 0; warp < blockDim.x / kWarp; ++warp) total += scratch[warp];
+  return total;
+}
+
+}  // namespace magrpo::kernels
+
+#endif
