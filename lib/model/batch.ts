@@ -7,7 +7,7 @@ import type { NativeSampling } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { cutAtStop } from '../text/stop-strings.ts'
 import type { Model } from './model.ts'
-import { byModel, checkPrompt, TreeBuilder, throwFirst } from './token-tree.ts'
+import { byModel, checkPrompt, TreeBuilder, takeOneThreadEach, throwFirst } from './token-tree.ts'
 import type { GenerateRequest, GenerateStats, Generation, Prompt, RandomStream, Sample, Sampling } from './types.ts'
 
 export { accumulateBatch, type BatchOptions, scoreBatch } from './score.ts'
@@ -39,8 +39,10 @@ export async function generateBatch(
   const generations = new Array<Generation>(requests.length)
   const stats: GenerateStats = { prefillTokens: 0, newTokens: 0, seconds: 0 }
   const start = performance.now()
+  const models = byModel(requests)
+  const oneThread = takeOneThreadEach(models.map(([model]) => model))
   const settled = await Promise.allSettled(
-    byModel(requests).map(async ([model, numbers]) => {
+    models.map(async ([model, numbers]) => {
       const promptIds = numbers.map((number) => encodePrompt(model, requests[number]!.prompt, number))
       const tree = new TreeBuilder()
       const rows: { request: number; sample: number }[] = []
@@ -74,6 +76,7 @@ export async function generateBatch(
               rowLimit: Int32Array.from(limits),
               rowStream: Uint32Array.from(streams),
               sampling: nativeSampling(model, sampling),
+              oneThread,
               onTokens: report,
             },
             job,

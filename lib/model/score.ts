@@ -3,7 +3,7 @@ import { MagrpoError } from '../errors.ts'
 import type { NativeAccumulateRequest, NativeScoreResult } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import type { Model } from './model.ts'
-import { byModel, checkLength, checkPrompt, TreeBuilder, throwFirst } from './token-tree.ts'
+import { byModel, checkLength, checkPrompt, TreeBuilder, takeOneThreadEach, throwFirst } from './token-tree.ts'
 import type { GroupScores, LossOptions, ScoredCompletion, ScoredGroup } from './types.ts'
 
 /** How a pass is cut and stopped. */
@@ -49,11 +49,13 @@ async function pass(
     ...(valueAt === undefined ? {} : { values: [] }),
   }))
   let seconds = 0
+  const models = byModel(groups)
+  const oneThread = takeOneThreadEach(models.map(([model]) => model))
   const settled = await Promise.allSettled(
-    byModel(groups).map(async ([model, numbers]) => {
+    models.map(async ([model, numbers]) => {
       const plan = new Plan(model, loss !== undefined)
       for (const number of numbers) plan.add(groups[number]!, number)
-      const request = plan.request(maxTokensPerMicroBatch)
+      const request = { ...plan.request(maxTokensPerMicroBatch), oneThread }
       const result = await callNative(
         (job) =>
           loss === undefined

@@ -1,4 +1,5 @@
-// One thread a device that runs jobs slice by slice, in the order they came as far as they touch the same things.
+// One thread a device that runs jobs slice by slice, in the order they came as far as they touch the same things. Jobs of one
+// thread each run side by side.
 #pragma once
 
 #include <atomic>
@@ -25,6 +26,8 @@ class Task {
 
   std::vector<const void*> reads;
   std::vector<const void*> writes;
+  // Runs on one thread, beside other such tasks. What it computes never depends on whether there are any.
+  bool one_thread = false;
 };
 
 class Executor {
@@ -42,8 +45,10 @@ class Executor {
 
   Executor();
   void run();
-  // The runnable task that has waited longest for a slice, or -1. Call with the lock held.
-  int64_t next() const;
+  // The runnable tasks, those that have waited longest for a slice first. Call with the lock held.
+  std::vector<size_t> runnable() const;
+  // The tasks to run now: one, or several of one thread each. Call with the lock held.
+  std::vector<std::shared_ptr<Task>> next();
 
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -54,6 +54,7 @@ class Environment::Job : public Task {
       : environment_(environment), deferred_(Napi::Promise::Deferred::New(env)), spec_(std::move(spec)) {
     reads = spec_.reads;
     writes = spec_.writes;
+    one_thread = spec_.one_thread;
     if (!spec_.cancel) spec_.cancel = std::make_shared<CancelFlag>();
     ++jobs_alive;
   }

@@ -24,6 +24,7 @@ struct JobSpec {
   std::string device = "cpu";
   std::vector<const void*> reads;
   std::vector<const void*> writes;
+  bool one_thread = false;                         // see Task
   CancelFlagPtr cancel;                            // polled by advance
   std::function<bool()> advance;                   // executor thread; may throw
   std::function<Napi::Value(Napi::Env)> result;    // JavaScript's thread

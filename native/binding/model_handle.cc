@@ -147,6 +147,7 @@ Napi::Value ModelHandle::generate(const Napi::CallbackInfo& info) {
   request->token_bytes = model->token_bytes;
 
   JobSpec spec;
+  spec.one_thread = object.Get("oneThread").ToBoolean();
   spec.cancel = cancel_option(info, 1);
   if (object.Get("onTokens").IsFunction()) {
     spec.callback = std::make_shared<Napi::FunctionReference>(Napi::Persistent(object.Get("onTokens").As<Napi::Function>()));
@@ -207,6 +208,7 @@ Napi::Value ModelHandle::score(const Napi::CallbackInfo& info, bool with_gradien
   request->max_tokens_per_micro_batch = integer_field(object, "maxTokensPerMicroBatch");
 
   JobSpec spec;
+  spec.one_thread = object.Get("oneThread").ToBoolean();
   spec.cancel = cancel_option(info, 1);
   require_disposal_order(spec, model);
   for (const auto& policy : list.policies) (with_gradient ? spec.writes : spec.reads).push_back(policy.get());

@@ -1,0 +1,78 @@
+import test, { type ExecutionContext } from 'ava'
+import { accumulateBatch, generateBatch } from '../../lib/model/batch.ts'
+import type { Model } from '../../lib/model/model.ts'
+import { Policy } from '../../lib/model/policy.ts'
+import { takeOneThreadEach } from '../../lib/model/token-tree.ts'
+import { loadAddon } from '../../lib/native/load-addon.ts'
+import { openModel } from '../support/open-model.ts'
+import { tinyModel } from '../support/tiny-model.ts'
+
+const stream = (agent: number) => ({ seed: 3, step: 0, agent, prompt: 0, sample: 0 })
+const prompt = Int32Array.from([5, 17, 80, 3])
+
+/** Two models on a processor of two threads. */
+async function openTwo(t: ExecutionContext, names = ['qwen3-tied', 'qwen3-tied']): Promise<[Model, Model]> {
+  const models = await Promise.all(names.map((name) => openModel(t, tinyModel({ name }))))
+  loadAddon().setThreads(2)
+  return models as [Model, Model]
+}
+
+test.serial('models of equal size take a thread each; one alone, or one that is much larger, takes all', async (t) => {
+  const [a, b] = await openTwo(t)
+  t.true(takeOneThreadEach([a, b]))
+  t.false(takeOneThreadEach([a]))
+  const large = Object.defineProperty(Object.create(a), 'weightBytes', { value: a.weightBytes * 2 })
+  t.false(takeOneThreadEach([large, b]))
+  t.true(takeOneThreadEach([a, b, a]))
+})
+
+test.serial('what models compute side by side is what each computes alone, bit for bit', async (t) => {
+  const models = await openTwo(t, ['qwen3-tied', 'llama'])
+  t.true(takeOneThreadEach(models))
+  const policies = await Promise.all(models.map((model) => Policy.full(model)))
+  const requests = policies.map((policy, agent) => ({ policy, prompt, count: 5, stream: stream(agent) }))
+  const sampling = { maxNewTokens: 40, temperature: 1, stopIds: [] }
+  const { generations } = await generateBatch(requests, sampling)
+  const groups = generations.map(({ promptIds, samples }, agent) => ({
+    policy: policies[agent]!,
+    promptIds,
+    completions: samples.map(({ ids }) => ({ ids, weights: new Float32Array(ids.length).fill(0.01) })),
+  }))
+  const together = (await accumulateBatch(groups)).scores
+  // The same calls, one after the other; the other model of the pair does next to nothing.
+  for (const agent of policies.keys()) {
+    const idle = { policy: policies[1 - agent]!, prompt, count: 1, stream: stream(9) }
+    const wanted = requests[agent]!
+    const alone = await generateBatch([wanted, { ...idle, prompt: prompt.slice(0, 1) }], sampling)
+    t.deepEqual(alone.generations[0], generations[agent])
+    const { scores } = await accumulateBatch([
+      groups[agent]!,
+      {
+        policy: idle.policy,
+        promptIds: prompt,
+        completions: [{ ids: prompt, weights: new Float32Array(prompt.length) }],
+      },
+    ])
+    t.deepEqual(scores[0], together[agent])
+  }
+})
+
+test.serial('an abort ends calls that run side by side, and the models work on', async (t) => {
+  const policies = await Promise.all((await openTwo(t)).map((model) => Policy.full(model)))
+  const requests = policies.map((policy, agent) => ({ policy, prompt, count: 2, stream: stream(agent) }))
+  const abort = new AbortController()
+  const running = generateBatch(
+    requests,
+    { maxNewTokens: 100, stopIds: [] },
+    { signal: abort.signal, onTokens: () => abort.abort(new Error('enough')) },
+  )
+  await t.throwsAsync(running, { message: 'enough' })
+  const { generations } = await generateBatch(requests, { maxNewTokens: 3, stopIds: [] })
+  t.deepEqual(
+    generations.map(({ samples }) => samples.map(({ ids }) => ids.length)),
+    [
+      [3, 3],
+      [3, 3],
+    ],
+  )
+})
