@@ -6,30 +6,50 @@ import ast
 import re
 import textwrap
 
-_FENCE = re.compile(r"^[ \t]*(```|~~~)[^\n`]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(```|~~~)[ \t]*([^\n`]*)\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MAX_FALLBACK = 1 << 16  # characters; longer broken texts are not searched for whole statements
 _MAX_PARSES = 3000  # attempts to find them
+_DEF = re.compile(r"(?:async\s+)?def\s+(\w+)\s*\(")
+# A line of words or of a list, which nobody could mean as a statement: see `is_prose`.
+_WORDS = re.compile(r"[^\W\d_]|[-*>\u2022]+ |\*\*|\d+[.)] ")
+_CODE = re.compile(
+    r"(?:assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|if|import|nonlocal|pass"
+    r"|print|raise|return|try|while|with|yield)\b|\w+(?:\s*,\s*\w+)*\s*(?:[-+*/%&|^@]|//|\*\*|<<|>>)?=(?!=)|[\w.]+[(\[]"
+)
 
 
 class Source:
-    """The top-level statements of a text, in order, each with its source; `broken` holds `def` blocks that do not parse."""
+    """The top-level statements of a completion, in order, each with its source.
+
+    The code is that of the fences; without fences it is the text, and if that does not parse, the text without its prose.
+    Code that does not parse has no statements: `is_broken` is set, `code` is the text, `broken` its `def` blocks by name.
+    """
 
     def __init__(self, text):
         self.statements = []
         self.broken = {}
-        text = textwrap.dedent(code_of(text).replace("\r\n", "\n").replace("\r", "\n")).strip("\n")
-        tree = parse(text)
+        fenced = code_of(text)
+        self.code = _tidy(text if fenced is None else fenced)
+        tree = parse(self.code)
+        if tree is None and fenced is None:
+            bare = _tidy(without_prose(self.code))
+            tree = parse(bare)
+            self.code = self.code if tree is None else bare
+        self.is_broken = tree is None
         if tree is not None:
-            self._keep(tree, text)
-        elif len(text) <= _MAX_FALLBACK:
-            self._salvage(text.split("\n"))
+            self._keep(tree, self.code)
+        else:
+            for block in _blocks(self.code):
+                name = _DEF.match(block)
+                if name:
+                    self.broken[name.group(1)] = block
 
     def _keep(self, tree, text):
         lines = text.encode("utf-8", "replace").split(b"\n")
         for node in tree.body:
             if isinstance(node, (ast.Assert, ast.Expr)):
-                continue  # prose, examples and test calls; definitions are what a completion is asked for
+                continue  # examples and test calls; definitions are what a completion is asked for
             first = min([node.lineno, *(mark.lineno for mark in getattr(node, "decorator_list", ()))])
             piece = lines[first - 1 : node.end_lineno]
             piece[-1] = piece[-1][: node.end_col_offset]
@@ -37,13 +57,14 @@ class Source:
                 piece[0] = piece[0][node.col_offset :]
             self.statements.append((node, b"\n".join(piece).decode("utf-8", "replace")))
 
-    def _salvage(self, lines):
-        """Takes the longest runs of lines that parse, from statement start to statement start; the rest is prose."""
+    def salvage(self):
+        """Takes what parses of broken text: the longest runs of lines that do, from statement start to statement start."""
+        lines = self.code.split("\n")
         starts = [number for number, line in enumerate(lines) if line and not line[0].isspace()]
         ends = [*starts[1:], len(lines)]
         position = 0
         attempts = 0
-        while position < len(starts) and attempts < _MAX_PARSES:
+        while position < len(starts) and attempts < _MAX_PARSES and len(self.code) <= _MAX_FALLBACK:
             found = None
             for last in range(position, min(position + 40, len(starts))):
                 text = "\n".join(lines[starts[position] : ends[last]])
@@ -52,10 +73,7 @@ class Source:
                 if tree is not None:
                     found = (last, text, tree)
                     break
-            name = re.match(r"(?:async\s+)?def\s+(\w+)\s*\(", lines[starts[position]])
             if found is None:
-                if name:
-                    self.broken[name.group(1)] = "\n".join(lines[starts[position] : ends[position]])
                 position += 1
                 continue
             last, text, tree = found
@@ -85,9 +103,36 @@ class Source:
 
 
 def code_of(text):
-    """The fenced code of a completion, all blocks joined; the whole text if it has no fence."""
-    blocks = [match.group(2) for match in _FENCE.finditer(text)]
-    return "\n".join(textwrap.dedent(block) for block in blocks) if blocks else text
+    """The fenced code of a completion, all blocks joined, or None without a fence. Fences of other languages do not count."""
+    blocks = [(match.group(2).strip().lower(), match.group(3)) for match in _FENCE.finditer(text)]
+    named = [block for language, block in blocks if re.match(r"(python|py)\d?\b", language)]
+    chosen = named or [block for _, block in blocks]
+    return "\n".join(map(textwrap.dedent, chosen)) if chosen else None
+
+
+def without_prose(text):
+    """The text without lines of prose at the left margin and what stands indented under them."""
+    return "\n".join(block for block in _blocks(text) if not is_prose(block))
+
+
+def is_prose(line):
+    """Whether a line at the left margin begins as words or lists do and as no statement of Python does."""
+    return _WORDS.match(line) is not None and _CODE.match(line) is None
+
+
+def _tidy(text):
+    return textwrap.dedent(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n")
+
+
+def _blocks(text):
+    """The text cut before each line that is not indented."""
+    blocks = []
+    for line in text.split("\n"):
+        if blocks and (line == "" or line[0].isspace()):
+            blocks[-1].append(line)
+        else:
+            blocks.append([line])
+    return ["\n".join(block) for block in blocks]
 
 
 def parse(text):
@@ -122,8 +167,14 @@ def bound_names(statement):
 
 
 def prelude_of(prompt, entry_point):
-    """What the prompt itself defines beside the entry point: imports, constants, classes, helper functions."""
-    return [(node, text) for node, text in Source(prompt).statements if entry_point not in bound_names(node)]
+    """What the prompt itself defines beside the entry point: imports, constants, classes, helper functions.
+
+    A prompt is no answer: it may end in the head of a function or have words between its code, and what parses of it counts.
+    """
+    source = Source(prompt)
+    if source.is_broken:
+        source.salvage()
+    return [(node, text) for node, text in source.statements if entry_point not in bound_names(node)]
 
 
 def join(*groups):

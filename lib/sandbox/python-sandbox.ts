@@ -209,7 +209,15 @@ export class PythonSandbox {
     const reply = await this.#run({ action: 'code', ...rest }, limits, signal)
     if (!reply.died) return reply.reply as CodeReport
     const nothing = { structureAux: false, structureMain: false, syntax: false, hasAux: false, usesAux: false }
-    const facts = { ...nothing, wrapper: false, ignoresAux: false, program: '', prelude: '', cooperation: null }
+    const facts = {
+      ...nothing,
+      asWritten: false,
+      wrapper: false,
+      ignoresAux: false,
+      program: '',
+      prelude: '',
+      cooperation: null,
+    }
     if (request.test === null) return { facts, tests: null }
     // The judge went down, in its tests as a rule: what can be seen without running anything still counts.
     const seen = await this.#run({ action: 'code', ...rest, test: null }, limits, signal)

@@ -113,8 +113,10 @@ export interface ProgramFacts {
   structureAux: boolean
   /** The entry point is defined and returns. */
   structureMain: boolean
-  /** The joint program parses. */
+  /** The joint program parses: under strict rules all of the agents' code does, what stands in fences or beside prose. */
   syntax: boolean
+  /** Each completion parses as it stands, without fences and prose around the code. */
+  asWritten: boolean
   /** Agent 1 defines aux. */
   hasAux: boolean
   /** The entry point calls aux. */

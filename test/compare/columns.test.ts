@@ -125,6 +125,7 @@ test('a single model of a code task has no cooperation and no return, and its st
       structureAux: false,
       structureMain: true,
       syntax: true,
+      asWritten: true,
       hasAux: false,
       usesAux: false,
       wrapper: false,

@@ -176,6 +176,64 @@ test('strict keeps all top-level definitions of a completion, paper only functio
   t.true((await rewards.paper.score(item, [aux, rich])).total < 2)
 })
 
+const syntaxOf = async (texts: string[]) => (await rewards.strict.score(item, texts)).parts.syntax
+
+test('strict: code that does not parse ends the scoring, whatever good code stands beside it', async (t) => {
+  const cases = [
+    ['def aux folds\ndef aux folds\n', ''],
+    ['class\n', ''],
+    ['x = = 3\n', ''],
+    ['print "hello"\n', ''],
+    ['import from math\n', ''],
+    ['', 'def other(x):\n    return ['],
+    ['', '\nassert total([1]) =='],
+    ['', '\n  return 3'],
+  ]
+  for (const [before, after] of cases)
+    for (const texts of [
+      [aux, `${before}${useful}${after}`],
+      [`${before}${aux}${after}`, useful],
+      [aux, `\`\`\`python\n${before}${useful}${after}\n\`\`\`\n`],
+    ]) {
+      const { total, parts } = await rewards.strict.score(item, texts)
+      t.is(total, 1, JSON.stringify(texts))
+      t.is(parts.syntax, 0)
+      t.is(parts.tests, 0)
+    }
+})
+
+test('strict: quotes that both agents leave open do not close each other', async (t) => {
+  t.is(await syntaxOf([`${aux}"""\n`, `"""\n${useful}`]), 0)
+})
+
+test('strict: fences and lines of prose are no part of the code', async (t) => {
+  const words = [
+    'Sure! Here is the function:',
+    "here's my solution, which calls aux",
+    '- it squares\n- it adds',
+    '1. It squares.\n2. It adds.',
+    '**Explanation**',
+    'Explanation:\n    it adds what aux gives',
+    '> a quotation',
+  ]
+  for (const text of words) {
+    t.is(await syntaxOf([`${text}\n\n${aux}\n${text}\n`, `${text}\n\n${useful}\n${text}`]), 0.5, text)
+    t.is(await syntaxOf([aux, `${text}\n\`\`\`py\n${useful}\`\`\`\n${text}`]), 0.5, text)
+  }
+  const shell = `\`\`\`sh\npip install --user x\n\`\`\`\n\`\`\`python3\n${useful}\`\`\`\n`
+  t.is(await syntaxOf([aux, shell]), 0.5, 'a fence of another language')
+})
+
+test('strict: a prompt may end in the head of its function', async (t) => {
+  const open = {
+    ...item,
+    prompt: 'import math\n\nK = 2\n\ndef total(xs):\n',
+    test: 'assert total([3]) == 9\nassert math.pi > K\n',
+  }
+  const main = 'def total(xs):\n    result = math.fsum(x ** K for x in xs)\n    return result\n'
+  t.is((await rewards.strict.score(open, ['', main])).parts.tests, 1)
+})
+
 test('strict: helper functions of the prompt are there for the program and its tests', async (t) => {
   const helped: CodeItem = {
     prompt:

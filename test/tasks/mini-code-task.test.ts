@@ -15,7 +15,7 @@ const totalOf = (result: RewardResult) => (typeof result === 'number' ? result :
 function obligingSandbox() {
   const facts = { structureAux: true, structureMain: true, syntax: true, hasAux: true, usesAux: true, wrapper: false }
   const report = {
-    facts: { ...facts, ignoresAux: false, program: '', prelude: '' },
+    facts: { ...facts, asWritten: true, ignoresAux: false, program: '', prelude: '' },
     tests: { passed: 4, total: 4, timeouts: 0, forgeable: 0, reason: null, message: '', outcomes: [] },
   } satisfies CodeReport
   const seen: string[] = []
@@ -69,6 +69,33 @@ test('an entry point that solves the problem alone scores nothing', async (t) =>
   t.deepEqual(await task.reward(item, broken, context), { total: 0, parts: { pass: 0, syntax: 0, uses_aux: 1 } })
   await task.dispose?.()
   await task.dispose?.()
+})
+
+test('what is no Python as a whole does not pass, whatever stands in it', async (t) => {
+  const task = miniCode()
+  t.teardown(() => task.dispose?.())
+  const item = miniCodeProblems().train[0]!
+  const problem = problemOf(item)
+  const [aux, main] = [auxSolution(problem, 'fold'), mainSolution(problem, 'fold')]
+  t.is(totalOf(await task.reward(item, joint(aux, main), context)), 1)
+  const around = [
+    'def aux folds\n',
+    'def aux folds\ndef aux folds\n',
+    'aux folds\n',
+    'Here it is:\n',
+    '```python\n',
+    '?\n',
+  ]
+  const texts = [
+    ...around.flatMap((text) => [joint(text + aux, main), joint(aux, text + main)]),
+    joint(aux, `${main}\nThis is the function.`),
+    joint(aux, `${main}\ndef solve(xs):\n    return [`),
+  ]
+  for (const each of texts) {
+    const result = await task.reward(item, each, context)
+    t.is(totalOf(result), 0, JSON.stringify(each.map(({ text }) => text)))
+    t.like(result, { parts: { pass: 0, syntax: 0 } })
+  }
 })
 
 test('equal programs run once, unless the sandbox failed', async (t) => {
