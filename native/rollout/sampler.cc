@@ -7,7 +7,7 @@
 
 #include "core/errors.h"
 #include "kernels/exp.h"
-#include "kernels/simd.h"
+#include "kernels/logit_rows.h"
 
 namespace magrpo::rollout {
 namespace {
@@ -15,35 +15,6 @@ namespace {
 using Candidate = std::pair<float, int32_t>;  // (score, token)
 
 bool more_probable(const Candidate& a, const Candidate& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; }
-
-struct Moments {
-  float highest;
-  double sum;       // Σ exp(l - highest)
-  double weighted;  // Σ exp(l - highest) (l - highest)
-};
-
-MAGRPO_SIMD_CLONES
-Moments moments(const float* logits, int64_t n) {
-  float highest = logits[0];
-#pragma omp simd reduction(max : highest)
-  for (int64_t i = 0; i < n; ++i) highest = logits[i] > highest ? logits[i] : highest;
-  double sum = 0.0, weighted = 0.0;
-  // Short float32 sums, which the compiler vectorises, added up in double.
-  for (int64_t begin = 0; begin < n; begin += 512) {
-    const int64_t end = begin + 512 < n ? begin + 512 : n;
-    float block_sum = 0.0f, block_weighted = 0.0f;
-#pragma omp simd reduction(+ : block_sum, block_weighted)
-    for (int64_t i = begin; i < end; ++i) {
-      const float shifted = logits[i] - highest;
-      const float e = kernels::fast_exp(shifted);
-      block_sum += e;
-      block_weighted += e > 0.0f ? e * shifted : 0.0f;
-    }
-    sum += block_sum;
-    weighted += block_weighted;
-  }
-  return {highest, sum, weighted};
-}
 
 void penalise(std::vector<float>& logits, const std::vector<int32_t>& seen, double penalty) {
   const std::unordered_set<int32_t> distinct(seen.begin(), seen.end());
@@ -105,17 +76,20 @@ void filter(const float* logits, int64_t vocab_size, float highest_logit, const 
 
 bool filters(const Sampling& sampling) { return sampling.top_k > 0 || sampling.top_p < 1.0 || sampling.min_p > 0.0; }
 
-// Inverse of the cumulative distribution, in index order: Σ_{i ≤ token} p_i first exceeds uniform.
-int32_t draw(const float* logits, int64_t n, float highest, double inverse, double sum, double uniform) {
-  const double target = uniform * sum;
-  double cumulative = 0.0;
-  int64_t last = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const double p = inverse == 1.0 ? kernels::fast_exp(logits[i] - highest)
-                                    : std::exp(inverse * (static_cast<double>(logits[i]) - highest));
+// Inverse of the cumulative distribution, in index order: Σ_{i ≤ token} p_i first exceeds uniform. Blocks before the token are
+// skipped by their sums.
+int32_t draw(const float* logits, int64_t n, float inverse, const kernels::LogitMoments& moments, const std::vector<float>& block_sums,
+             double uniform) {
+  double left = uniform * moments.sum;
+  size_t block = 0;
+  while (block + 1 < block_sums.size() && block_sums[block] <= left) left -= block_sums[block++];
+  const int64_t begin = static_cast<int64_t>(block) * kernels::kLogitBlock, end = std::min(n, begin + kernels::kLogitBlock);
+  int64_t last = begin;
+  for (int64_t i = begin; i < end; ++i) {
+    const double p = kernels::fast_exp((logits[i] - moments.highest) * inverse);
     if (p > 0.0) last = i;
-    cumulative += p;
-    if (cumulative > target) return static_cast<int32_t>(i);
+    left -= p;
+    if (left < 0.0) return static_cast<int32_t>(i);
   }
   return static_cast<int32_t>(last);  // rounding left the last sliver uncovered
 }
@@ -133,7 +107,8 @@ void Sampling::check() const {
 
 Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen,
                     double uniform, SamplerScratch& scratch) {
-  const Moments raw = moments(logits, vocab_size);
+  std::vector<float>& block_sums = scratch.block_sums;
+  const kernels::LogitMoments raw = kernels::logit_moments(logits, vocab_size, 1.0f, &block_sums);
   // NaN would also break the order that sorting relies on.
   if (!std::isfinite(raw.sum))
     throw Error("ERR_NON_FINITE", "The model's logits hold NaN or infinite values: its weights diverged, or are damaged.");
@@ -143,12 +118,12 @@ Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sam
                   static_cast<float>(log_sum - raw.weighted / raw.sum)};
   };
   const float* scores = logits;
-  Moments now = raw;
+  kernels::LogitMoments now = raw;
   if (sampling.repetition_penalty != 1.0) {
     scratch.logits.assign(logits, logits + vocab_size);
     penalise(scratch.logits, seen, sampling.repetition_penalty);
     scores = scratch.logits.data();
-    now = moments(scores, vocab_size);
+    now = kernels::logit_moments(scores, vocab_size, 1.0f, &block_sums);
   }
   if (sampling.temperature == 0.0) return choice(static_cast<int32_t>(std::max_element(scores, scores + vocab_size) - scores));
   if (filters(sampling)) {
@@ -167,13 +142,10 @@ Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sam
     }
     return choice(last);
   }
-  const double inverse = inverse_temperature(sampling);
-  double sum = now.sum;
-  if (inverse != 1.0) {
-    sum = 0.0;
-    for (int64_t i = 0; i < vocab_size; ++i) sum += std::exp(inverse * (static_cast<double>(scores[i]) - now.highest));
-  }
-  return choice(draw(scores, vocab_size, now.highest, inverse, sum, uniform));
+  // Beyond the largest of these a difference in logits gives a probability of 0 or is 0 itself.
+  const float inverse = static_cast<float>(std::min(inverse_temperature(sampling), 1e30));
+  if (inverse != 1.0f) now = kernels::logit_moments(scores, vocab_size, inverse, &block_sums);
+  return choice(draw(scores, vocab_size, inverse, now, block_sums, uniform));
 }
 
 std::vector<double> distribution(const float* logits, int64_t vocab_size, const Sampling& sampling,

@@ -30,6 +30,7 @@ struct Choice {
 // Reusable memory of one thread.
 struct SamplerScratch {
   std::vector<float> logits;
+  std::vector<float> block_sums;
   std::vector<std::pair<float, int32_t>> candidates;
 };
 

@@ -1,0 +1,38 @@
+// What a row of logits says: its normalisation and entropy in one pass, and the gradient of both.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace magrpo::kernels {
+
+// With l the logits divided by a temperature and m the highest of them. Entropy: log(sum) - weighted / sum.
+struct LogitMoments {
+  float highest;    // of the logits as they are
+  double sum;       // Σ exp(l - m)
+  double weighted;  // Σ exp(l - m) (l - m)
+};
+
+// Logits of a block, whose exponentials are summed in float32 before they are added up in double.
+constexpr int64_t kLogitBlock = 512;
+
+// `block_sums`, where not null, receives Σ exp(l - m) of each block of kLogitBlock. NaN or +inf among the logits gives a sum that
+// is not finite.
+LogitMoments logit_moments(const float* logits, int64_t n, float inverse_temperature = 1.0f, std::vector<float>* block_sums = nullptr);
+
+// Gradients of one row with p = softmax(logits), H its entropy: logits become  g (onehot(target) - p) - g_H p (log p + H).
+struct LogitGradient {
+  float log_sum;    // log Σ exp(logits)
+  float entropy;    // H; read only where g_H is not 0
+  float d_log_prob; // g
+  float d_entropy;  // g_H
+  int64_t target;
+};
+
+void logit_gradient(float* logits, int64_t n, const LogitGradient& gradient);
+
+// The same as plain loops in double.
+LogitMoments logit_moments_reference(const float* logits, int64_t n, float inverse_temperature);
+void logit_gradient_reference(float* logits, int64_t n, const LogitGradient& gradient);
+
+}  // namespace magrpo::kernels
