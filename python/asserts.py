@@ -12,6 +12,7 @@ class Stop(BaseException):
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.is_counted = False  # among the timeouts
 
 
 class CallFailed(Exception):
@@ -77,7 +78,9 @@ class Board:
         if outcome.reason is None:
             outcome.reason, outcome.message = reason, message
         if self.timeouts >= self.max_timeouts:
-            raise Stop("timeout", f"stopped after {self.timeouts} timeouts")
+            stop = Stop("timeout", f"stopped after {self.timeouts} timeouts")
+            stop.is_counted = True
+            raise stop
         return isinstance(error, Exception) or reason == "timeout"
 
     def abort(self, error):
@@ -90,6 +93,9 @@ class Board:
             return
         if self.aborted is None:
             self.aborted = explain(error, self.timeout)
+            if isinstance(error, Stop) and error.reason == "timeout" and not error.is_counted:
+                error.is_counted = True
+                self.timeouts += 1  # a program that was killed for it has timed out as well
 
     def report(self):
         return {

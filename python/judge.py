@@ -23,8 +23,9 @@ from asserts import CallFailed, NeedsOneProcess, Stop
 
 JUDGE_EXTRA_BYTES = 512 << 20
 REQUESTS_A_JUDGE = 1000  # then a fresh one takes over, so that nothing piles up in it
-_GRACE = 0.25  # CPU seconds the program has to notice its time limit by itself
+_GRACE = 0.25  # seconds the program has to notice its time limit by itself
 _POLL_MS = 20
+_WAITS = "time limit: the program waits for something"
 
 
 class TestTimeout(CallFailed):
@@ -69,6 +70,8 @@ class Runner:
         self.dead = None
         self.limits = {}
         self.remaining = None
+        self.slept = 0.0
+        self.was_interrupted = False
         self.pid = None
         ours, theirs = socket.socketpair()
         output, theirs_output = os.pipe()
@@ -101,6 +104,21 @@ class Runner:
             return time.clock_gettime(self.clock)
         except OSError:
             return 0.0
+
+    def is_asleep(self):
+        """Whether the program waits for something, and not just for a CPU, which says how busy the machine is."""
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb") as file:
+                return file.read().rpartition(b")")[2].split()[0] in (b"S", b"T")
+        except (OSError, IndexError):
+            return False  # the wall limit will do
+
+    def interrupt(self):
+        """Has the program notice that its time is over, in the way in which it notices the end of its CPU time."""
+        try:
+            os.kill(self.pid, signal.SIGPROF)
+        except OSError:
+            pass  # it is held to the limit all the same
 
     def stop(self):
         """Kills the runner, if it lives."""
@@ -169,6 +187,8 @@ class Runner:
         started = self.cpu()
         seconds = at_most or seconds
         wall = time.monotonic() + max(10 * seconds, 10)
+        nap = Nap(self, seconds)
+        self.was_interrupted = False
         received = bytearray()
         size = None
         while size is None or len(received) < size:
@@ -196,8 +216,9 @@ class Runner:
                     self.die("output", "a result of more than 16 MiB")
             if self.cpu() - started > seconds + _GRACE:
                 self.die("timeout", "CPU time limit, and the program did not stop")
+            nap.look()
             if time.monotonic() > wall:
-                self.die("timeout", "wall time limit: the program waits for something")
+                self.die("timeout", "wall time limit")
         self.drain()
         if pending or len(received) != size:
             self.die("protocol", "an answer that nobody asked for")
@@ -263,7 +284,7 @@ class Runner:
         if status == "stop" and what == "next":
             raise StopIteration
         if status == "timeout":
-            raise TestTimeout("CPU time limit")
+            raise TestTimeout(_WAITS if self.was_interrupted else "CPU time limit")
         if status == "exit":
             self.die("exit", "the program called sys.exit")
         self.die("protocol", "a result that is not a value")
@@ -294,6 +315,37 @@ class Runner:
         if status != "ok" or type(value) is not dict or len(value.get("outcomes", ())) != count:
             self.die("protocol", "a wrong answer to tests")
         return value
+
+
+class Nap:
+    """How long the program has waited during one request, for a sleep or a lock: time in which it uses no CPU.
+
+    Only the time it is seen asleep counts, not that in which it has no CPU, so that verdicts do not depend on how busy the
+    machine is. A request may wait as long as it may compute, and a program over all its requests.
+    """
+
+    def __init__(self, runner, seconds):
+        self.runner = runner
+        self.seconds = seconds
+        self.slept = 0.0
+        self.seen = time.monotonic()
+        self.used = runner.cpu()
+
+    def look(self):
+        now, used = time.monotonic(), self.runner.cpu()
+        # A judge that had no CPU itself has not seen what the program did meanwhile.
+        passed = min(now - self.seen, 5 * _POLL_MS / 1000)
+        is_idle = used - self.used < passed / 4 and self.runner.is_asleep()
+        self.seen, self.used = now, used
+        if not is_idle:
+            return
+        self.slept += passed
+        self.runner.slept += passed
+        if self.slept > self.seconds and not self.runner.was_interrupted:
+            self.runner.was_interrupted = True
+            self.runner.interrupt()
+        if self.slept > self.seconds + _GRACE or self.runner.slept > self.runner.limits["programCpuSeconds"]:
+            self.runner.die("timeout", _WAITS)
 
 
 class Function:

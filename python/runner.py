@@ -31,17 +31,21 @@ class Program:
         self.space = {}
         self.handles = []
         self.timeout = SoftTimeout
+        self.is_limited = False
 
     def _expired(self, _number, _frame):
-        raise self.timeout("CPU time limit")
+        if self.is_limited:  # not when the judge's signal comes just after the end
+            raise self.timeout("time limit")
 
     def limited(self, seconds, action):
         """Runs `action` with a CPU time limit; returns a status and what belongs to it."""
         try:
             try:
+                self.is_limited = True
                 signal.setitimer(signal.ITIMER_PROF, max(seconds, 0.01))
                 value = action()
             finally:
+                self.is_limited = False
                 signal.setitimer(signal.ITIMER_PROF, 0)
             return "ok", value
         except (SoftTimeout, CatchableTimeout):
@@ -114,10 +118,12 @@ class Program:
         renew = lambda: signal.setitimer(signal.ITIMER_PROF, message["seconds"])
         board = asserts.Board(message["count"], message["maxTimeouts"], renew, (SoftTimeout, CatchableTimeout))
         space = self.space
+        self.is_limited = True
         if message["lines"]:
             asserts.run_lines(message["lines"], space, board)
         else:
             asserts.run_module(ast.parse(message["source"]), space, space.get(message["entryPoint"]), board)
+        self.is_limited = False
         signal.setitimer(signal.ITIMER_PROF, 0)
         return "ok", board.report()
 

@@ -8,7 +8,7 @@ import type { Engine, EngineRequest } from '../rl/engine.ts'
 import { playersOf } from '../rl/policy-engine.ts'
 import { uniform } from '../rl/random.ts'
 import { checkSampling, resolveSampling } from '../rl/resolve-options.ts'
-import { runRewards } from '../rl/reward-runner.ts'
+import { rewardTimeoutOf, runRewards } from '../rl/reward-runner.ts'
 import { completionOf } from '../rl/rollout-tree.ts'
 import type { Team } from '../rl/team.ts'
 import type { Completion, Joint, Task } from '../tasks/types.ts'
@@ -222,14 +222,15 @@ async function speak<Item>(
 }
 
 async function score<Item>(
-  { task, rewardConcurrency = 16, rewardTimeoutMs = 120_000, signal }: BaselineSettings<Item>,
+  { task, rewardConcurrency = 16, rewardTimeoutMs, signal }: BaselineSettings<Item>,
   joints: readonly Joint[],
   itemOf: (number: number) => number,
   items: readonly Item[],
   begin: number,
 ): Promise<ScoredJoint[]> {
   const jobs = joints.map((joint, number) => ({ item: items[itemOf(number)]!, index: begin + itemOf(number), joint }))
-  const limits = { concurrency: rewardConcurrency, timeoutMs: rewardTimeoutMs, signal }
+  const timeoutMs = rewardTimeoutOf(rewardTimeoutMs, task.defaults)
+  const limits = { concurrency: rewardConcurrency, timeoutMs, signal }
   const outcomes = await runRewards(task, jobs, limits)
   return outcomes.map(({ reward, parts }, number) => ({
     joint: joints[number]!,

@@ -5,6 +5,7 @@ import type { Task } from '../tasks/types.ts'
 import { completionMetrics, onlyFinite, rewardMetrics, withPrefix } from './metrics.ts'
 import { checkAgents, type Players } from './players.ts'
 import { checkSampling, resolveSampling } from './resolve-options.ts'
+import { rewardTimeoutOf } from './reward-runner.ts'
 import { type RolloutPlan, rollOut } from './rollout.ts'
 import { jointOf, type RolloutNode } from './rollout-tree.ts'
 import type { RewardMemory } from './run-memory.ts'
@@ -119,7 +120,7 @@ function evaluationPlan<Item>(players: Players, settings: EvaluateSettings<Item>
     seed: settings.seed ?? 0,
     step: 0,
     rewardConcurrency: settings.rewardConcurrency ?? 16,
-    rewardTimeoutMs: settings.rewardTimeoutMs ?? 120_000,
+    rewardTimeoutMs: rewardTimeoutOf(settings.rewardTimeoutMs, task.defaults),
     signal: settings.signal,
   }
 }

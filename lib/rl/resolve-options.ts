@@ -6,6 +6,7 @@ import type { Algorithm } from './algorithm-options.ts'
 import { magrpo } from './algorithms.ts'
 import { stepsOfEpochs } from './item-order.ts'
 import { checkAgents, trainedPolicies } from './players.ts'
+import { rewardTimeoutOf } from './reward-runner.ts'
 import { scheduleNames } from './schedule.ts'
 import type { AgentSummary, OptimizerOptions, ResolvedTrainOptions, TrainOptions } from './types.ts'
 
@@ -53,7 +54,7 @@ export function resolveTrainOptions<Item>(
     evalSamples: options.evalSamples ?? 1,
     evalGreedy: options.evalGreedy ?? true,
     keepBest: options.keepBest ?? true,
-    rewardTimeoutMs: options.rewardTimeoutMs ?? 120_000,
+    rewardTimeoutMs: rewardTimeoutOf(options.rewardTimeoutMs, task.defaults),
     rewardConcurrency: options.rewardConcurrency ?? 16,
     logSamples: options.logSamples ?? 1,
   }
@@ -128,7 +129,7 @@ function checkOptions<Item>(resolved: ResolvedTrainOptions, given: Omit<TrainOpt
   expect('maxTokensPerMicroBatch', micro, micro === null || isCount(micro, 1), 'an integer from 1 up')
   expect('seed', seed, isCount(seed, 0) && seed < 2 ** 32, 'an integer from 0 to 2^32 - 1')
   // Longer waits overflow setTimeout, which would then fire at once.
-  const isWait = isPositive(rewardTimeoutMs) && rewardTimeoutMs < 2 ** 31
+  const isWait = rewardTimeoutMs === null || (isPositive(rewardTimeoutMs) && rewardTimeoutMs < 2 ** 31)
   expect('rewardTimeoutMs', rewardTimeoutMs, isWait, 'milliseconds above 0 and below 2^31')
   if (evalEvery > 0 && task.heldOut === 0) {
     issues.push({ path: 'evalEvery', message: `expected held-out items in task '${task.name}' to evaluate on` })

@@ -18,17 +18,28 @@ export interface RewardJob<Item> {
 export interface RewardOutcome {
   reward: number
   parts: Record<string, number>
+  /** Why there is no more, if the reward says. */
+  reason?: string
 }
 
 /** Limits of {@link runRewards}. */
 export interface RewardLimits {
   /** Calls under way at once. */
   concurrency: number
-  /** Time limit of one call. A function that never gives way to the event loop cannot be stopped. */
-  timeoutMs: number
+  /**
+   * Time limit of one call, milliseconds, from when it is made: what the reward waits for counts. `null`: the reward ends by
+   * itself. A function that never gives way to the event loop cannot be stopped.
+   */
+  timeoutMs: number | null
   signal?: AbortSignal
   /** Verdicts it knows are not asked for again; it is told the others as they come. */
   memory?: RewardMemory
+}
+
+/** The time limit of reward calls: what is given, else what the task asks for, else two minutes. */
+export function rewardTimeoutOf(given: number | undefined, defaults: Task['defaults']): number | null {
+  if (given !== undefined) return given
+  return defaults?.rewardTimeoutMs === undefined ? 120_000 : defaults.rewardTimeoutMs
 }
 
 /** Names under `reward/` that parts cannot have. */
@@ -116,7 +127,7 @@ class CallsUnderWay {
 function callReward<Item>(
   task: Pick<Task<Item>, 'name' | 'reward'>,
   job: RewardJob<Item>,
-  timeoutMs: number,
+  timeoutMs: number | null,
   underWay: CallsUnderWay,
 ): Promise<RewardResult> {
   const own = new AbortController()
@@ -127,7 +138,8 @@ function callReward<Item>(
       own.abort(error)
     }
     const remove = underWay.add(fail)
-    const timer = setTimeout(() => fail(timeoutError(task.name, job.index, timeoutMs)), timeoutMs)
+    const timer =
+      timeoutMs === null ? undefined : setTimeout(() => fail(timeoutError(task.name, job.index, timeoutMs)), timeoutMs)
     const leave = () => {
       clearTimeout(timer)
       remove()
@@ -160,6 +172,7 @@ function checkOutcome(result: RewardResult, task: string, item: number): RewardO
   const isObject = typeof result === 'object' && result !== null
   const reward: unknown = isObject ? result.total : result
   const parts: Record<string, unknown> = isObject ? (result.parts ?? {}) : {}
+  const reason: unknown = isObject ? result.reason : undefined
   if (typeof reward !== 'number' || !Number.isFinite(reward)) {
     throw rewardError(
       `Expected a finite number${isObject ? ' as total' : ' or { total, parts }'} from the reward of task '${task}' ` +
@@ -183,7 +196,13 @@ function checkOutcome(result: RewardResult, task: string, item: number): RewardO
       )
     }
   }
-  return { reward, parts: parts as Record<string, number> }
+  if (reason !== undefined && typeof reason !== 'string') {
+    throw rewardError(
+      `Expected a string as reason of the reward of task '${task}' but received ${describe(reason)} for item ${item}.`,
+      { task, item },
+    )
+  }
+  return { reward, parts: parts as Record<string, number>, ...(reason !== undefined && { reason }) }
 }
 
 function describe(value: unknown): string {

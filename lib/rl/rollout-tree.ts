@@ -35,6 +35,8 @@ export interface JointAction {
   picks: number[]
   reward: number
   parts: Record<string, number>
+  /** Why there is no more, if the reward says. */
+  reason?: string
   /** What `task.metrics` said; empty without it. */
   metrics: Record<string, number>
   child: RolloutNode | null

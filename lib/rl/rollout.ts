@@ -33,7 +33,7 @@ export interface RolloutPlan<Item> {
   seed: number
   step: number
   rewardConcurrency: number
-  rewardTimeoutMs: number
+  rewardTimeoutMs: number | null
   signal?: AbortSignal
   /**
    * Where verdicts are remembered, and what part of the run this rollout is. With slot, turn, node and joint action it is the place

@@ -24,6 +24,7 @@ export function sampleRows(node: RolloutNode, signal: NodeSignal | null, source:
       joint,
       reward: action.reward,
       parts: action.parts,
+      ...(action.reason !== undefined && { reason: action.reason }),
       metrics: action.metrics,
       return: signal?.returns[joint] ?? action.reward,
       agents: source.agents.map((name, agent) => {

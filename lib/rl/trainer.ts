@@ -202,7 +202,7 @@ export class Trainer<Item> implements Drive {
         greedy: options.evalGreedy,
         turns: options.algorithm.turns,
         seed: options.seed,
-        rewardTimeoutMs: options.rewardTimeoutMs,
+        rewardTimeoutMs: options.rewardTimeoutMs ?? undefined,
         rewardConcurrency: options.rewardConcurrency,
         logSamples: options.logSamples,
         signal,

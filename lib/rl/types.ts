@@ -54,7 +54,10 @@ export interface TrainOptions<Item = unknown> {
   evalGreedy?: boolean
   /** Let the sinks keep the weights that are best by {@link EvalReport.score}. Defaults to `true`. */
   keepBest?: boolean
-  /** Time limit of one reward call. Defaults to `120000`. */
+  /**
+   * Time limit of one reward call, milliseconds; waiting for a sandbox worker counts. Defaults to what the task asks for, else to
+   * `120000`. Tasks of programs, and rewards in Python, ask for none: each program and each Python call has limits of its own.
+   */
   rewardTimeoutMs?: number
   /** Reward calls under way at once. Defaults to `16`. */
   rewardConcurrency?: number
@@ -94,7 +97,8 @@ export interface ResolvedTrainOptions {
   evalSamples: number
   evalGreedy: boolean
   keepBest: boolean
-  rewardTimeoutMs: number
+  /** null: rewards end by themselves. */
+  rewardTimeoutMs: number | null
   rewardConcurrency: number
   logSamples: number
 }
@@ -146,6 +150,8 @@ export interface SampleRow {
   joint: number
   reward: number
   parts: Record<string, number>
+  /** Why there is no more reward, where the reward says: for programs, why they failed. */
+  reason?: string
   metrics: Record<string, number>
   /** Discounted return from this joint action on; equals `reward` where nothing follows. */
   return: number

@@ -2,11 +2,17 @@ import type { CooperationReading } from './cooperation.ts'
 
 /** Limits of one program. All are per program unless they say otherwise. */
 export interface SandboxLimits {
-  /** CPU seconds of one test (of one call, outside tests). Defaults to `4`. */
+  /**
+   * CPU seconds of one test (of one call, outside tests). Defaults to `4`. A program may as long wait in one call, for a sleep or a
+   * lock; time in which it is ready to run and has no CPU does not count.
+   */
   cpuSeconds: number
-  /** CPU seconds of the program over all its tests. Defaults to `20`. */
+  /** CPU seconds of the program over all its tests; it may as long wait over all of them. Defaults to `20`. */
   programCpuSeconds: number
-  /** Wall seconds of a whole request; generous, so that verdicts depend on CPU time alone. Defaults to `300`. */
+  /**
+   * Wall seconds of a whole request; generous, so that verdicts depend on what the program does and not on how busy the machine
+   * is. Defaults to `300`. Behind the other limits each call also has ten times its `cpuSeconds`, at least 10 seconds.
+   */
   wallSeconds: number
   /** After so many timed-out tests the rest is skipped and counts as failed. Defaults to `3`. */
   maxTimeouts: number
@@ -78,7 +84,7 @@ export interface TestReport {
   passed: number
   /** Assert statements that count: those that ran, and if the tests ended early all the others too. */
   total: number
-  /** Tests that ran out of CPU time. */
+  /** Tests that ran out of time, the one included in which a program that did not stop by itself was killed. */
   timeouts: number
   /** Tests whose outcome the program could have forged, see {@link TestOutcome.forgeable}. */
   forgeable: number

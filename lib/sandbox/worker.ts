@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { SandboxError } from '../errors.ts'
-import { explainFailure, nobody, type WorkerCommand } from './command.ts'
+import { explainFailure, nobody, unavailable, type WorkerCommand } from './command.ts'
 import type { SandboxResources } from './types.ts'
 
 /** The Python modules of a worker, each after those it imports at its top. */
@@ -27,6 +27,9 @@ const moduleNames = [
   'actions',
   'server',
 ]
+
+/** How long a worker may take to start; it takes a fraction of a second on a machine that is not busy. */
+const startMs = 120_000
 
 /** The first code of a worker and the modules it is then sent. */
 export interface WorkerSources {
@@ -110,6 +113,11 @@ export class Worker {
       ...user,
     })
     const worker = new Worker(child)
+    let isLate = false
+    const late = setTimeout(() => {
+      isLate = true
+      worker.kill()
+    }, startMs)
     try {
       const hello = await worker.#ask({ modules: sources.modules, config })
       if (typeof hello.unavailable === 'string') throw new Error(hello.unavailable)
@@ -118,7 +126,10 @@ export class Worker {
     } catch (error) {
       worker.kill()
       await worker.ended()
+      if (isLate) throw unavailable(`a worker was not ready within ${startMs / 1000} s.`, 'Is the machine overloaded?')
       throw await explainFailure((error as Error).message)
+    } finally {
+      clearTimeout(late)
     }
   }
 

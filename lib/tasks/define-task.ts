@@ -43,5 +43,6 @@ function withProcess<Item>(task: TaskDefinition<Item>, { reward, dispose }: Pyth
   const disposeBoth = async () => {
     await Promise.all([dispose(), task.dispose?.()])
   }
-  return { ...task, reward, dispose: disposeBoth }
+  // The process has a time limit of its own for each call.
+  return { ...task, reward, defaults: { rewardTimeoutMs: null, ...task.defaults }, dispose: disposeBoth }
 }

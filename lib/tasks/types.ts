@@ -25,8 +25,11 @@ export interface Completion {
 /** What all agents wrote: `joint[i]` is agent i's completion. */
 export type Joint = Completion[]
 
-/** What a reward returns: a number, or a total with the parts it is made of (each part is logged). */
-export type RewardResult = number | { total: number; parts: Record<string, number> }
+/**
+ * What a reward returns: a number, or a total with the parts it is made of (each part is logged), and if it likes a word on why
+ * there is no more, which is written to the samples of a run.
+ */
+export type RewardResult = number | { total: number; parts: Record<string, number>; reason?: string }
 
 /** One earlier turn, as agent i saw it: its own prompt and its own completion. Empty in the first turn. */
 export interface TurnHistory {
@@ -84,8 +87,9 @@ export interface TaskParts<Item = unknown> {
   /** Lower bound of `reward`, where there is one (to see settings that cannot work). */
   minReward?: number
   /**
-   * What the task asks for unless the configuration says otherwise: sampling (for example its own token limit), and the mean
-   * reward above which a turn needs no further one.
+   * What the task asks for unless the configuration says otherwise: sampling (for example its own token limit), the mean
+   * reward above which a turn needs no further one, and the time limit of a reward call. `rewardTimeoutMs: null` is for rewards
+   * that end by themselves, such as those of programs with limits of their own: waiting for a turn must not count against them.
    */
   defaults?: {
     maxNewTokens?: number
@@ -93,6 +97,7 @@ export interface TaskParts<Item = unknown> {
     topP?: number
     stop?: string[]
     terminationThreshold?: number
+    rewardTimeoutMs?: number | null
   }
   /** Prompts of the baselines it can be compared with; the built-in tasks have theirs without it. */
   baselines?: TaskBaselines<Item>

@@ -48,6 +48,7 @@ for (const [what, reward, pattern] of [
   ['null', () => null as never, /received null/],
   ['an infinite total', () => ({ total: Infinity, parts: {} }), /as total.*Infinity/],
   ['a NaN part', () => ({ total: 1, parts: { style: NaN } }), /part 'style'.*NaN/],
+  ['a reason that is no text', () => ({ total: 1, parts: {}, reason: 3 as never }), /a string as reason.*received 3/],
   ['a part with the name of a metric', () => ({ total: 1, parts: { mean: 1 } }), /reward\/mean is a metric/],
 ] as const) {
   test(`${what} is refused, naming the item`, async (t) => {

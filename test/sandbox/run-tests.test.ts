@@ -222,6 +222,46 @@ test('the CPU budget belongs to a test, not to a call', async (t) => {
   )
 })
 
+test('waiting is limited as CPU time is, and the program goes on with its other tests', async (t) => {
+  const program = 'import time\ndef f(x):\n    time.sleep(1000 if x == 2 else 0.01)\n    return x\n'
+  const report = await run(program, 'assert f(1) == 1\nassert f(2) == 2\nassert f(3) == 3\n')
+  t.deepEqual(
+    report.outcomes.map(({ reason }) => reason),
+    [null, 'timeout', null],
+  )
+  t.is(report.timeouts, 1)
+  t.is(report.message, 'time limit: the program waits for something')
+})
+
+test('waiting over all tests is limited as well', async (t) => {
+  const program = 'import time\ndef f(x):\n    time.sleep(0.2)\n    return x\n'
+  const tests = 'for i in range(50):\n    assert f(i) == i\n'
+  const limits = { cpuSeconds: 0.5, programCpuSeconds: 1 }
+  const report = await sandbox.runTests({ program, entryPoint: 'f', tests, limits })
+  t.is(report.reason, 'timeout')
+  t.is(report.timeouts, 1)
+})
+
+test('programs that are killed for their time count as timeouts', async (t) => {
+  const stubborn = (line: string) =>
+    `import time\ndef f(x):\n    while True:\n        try:\n            while True: ${line}\n        except BaseException: pass\n`
+  const tests = 'assert f(1) == 1\nassert f(2) == 2\n'
+  const once = 'def f(x):\n    return sum(range(10**15))\n'
+  for (const program of [stubborn('time.sleep(1000)'), once]) {
+    const report = await run(program, tests)
+    t.deepEqual([report.reason, report.timeouts, report.passed], ['timeout', 1, 0], program)
+  }
+  const heavy = await sandbox.runTests({
+    program: stubborn('pass'),
+    entryPoint: 'f',
+    tests,
+    limits: { cpuSeconds: 30, programCpuSeconds: 1 },
+  })
+  t.deepEqual([heavy.reason, heavy.timeouts], ['timeout', 1])
+  const loading = await run('import time\ntime.sleep(1000)\ndef f(x):\n    return x\n', tests)
+  t.deepEqual([loading.reason, loading.timeouts], ['timeout', 1])
+})
+
 test('tests that never end are stopped', async (t) => {
   const report = await sandbox.runTests({
     program: 'def f(x):\n    return x\n',

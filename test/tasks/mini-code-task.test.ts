@@ -62,11 +62,16 @@ test('an entry point that solves the problem alone scores nothing', async (t) =>
   t.deepEqual(await task.reward(item, joint(aux, alone), context), {
     total: 0,
     parts: { pass: 0, syntax: 1, uses_aux: 0 },
+    reason: 'solve does not call aux',
   })
   const together = joint(aux, mainSolution(problem, 'predicate'))
   t.deepEqual(await task.reward(item, together, context), { total: 1, parts: { pass: 1, syntax: 1, uses_aux: 1 } })
   const broken = joint('def aux(x):\n    return x +', mainSolution(problem, 'predicate'))
-  t.deepEqual(await task.reward(item, broken, context), { total: 0, parts: { pass: 0, syntax: 0, uses_aux: 1 } })
+  t.deepEqual(await task.reward(item, broken, context), {
+    total: 0,
+    parts: { pass: 0, syntax: 0, uses_aux: 1 },
+    reason: 'syntax: the program does not parse',
+  })
   await task.dispose?.()
   await task.dispose?.()
 })

@@ -27,6 +27,8 @@ export interface CodeRewardOptions {
 export interface CodeScore {
   total: number
   parts: Record<string, number>
+  /** Why the program failed, such as `timeout: CPU time limit`; see {@link failureOf}. Left out where it passed all tests. */
+  reason?: string
 }
 
 /** Scores joint completions of code problems. */
@@ -159,6 +161,7 @@ export function scoreOf(report: CodeReport): CodeScore {
     bonus_non_wrapper: cooperates && !facts.wrapper ? 1 : 0,
     penalty_ignored: cooperates && facts.ignoresAux ? -0.5 : 0,
   }
+  const reason = failureOf(report)
   return {
     total: Object.values(points).reduce((sum, value) => sum + value, 0),
     parts: {
@@ -168,5 +171,18 @@ export function scoreOf(report: CodeReport): CodeScore {
       timeouts: tests?.timeouts ?? 0,
       forgeable: tests?.forgeable ?? 0,
     },
+    ...(reason !== null && { reason }),
   }
+}
+
+/**
+ * Why a joint program failed, in a few words: what is missing, `syntax: ...`, or the {@link TestReport.reason} and message of the
+ * tests (`timeout: CPU time limit`); `null` if it passed them all.
+ */
+export function failureOf({ facts, tests }: CodeReport): string | null {
+  if (!facts.structureMain) return 'name: the entry point is missing or returns nothing'
+  if (!facts.syntax) return 'syntax: the program does not parse'
+  if (tests === null || tests.total === 0) return 'no tests'
+  if (tests.reason === null) return null
+  return tests.message === '' || tests.message === tests.reason ? tests.reason : `${tests.reason}: ${tests.message}`
 }

@@ -80,8 +80,10 @@ export function codeTask(options: CodeTaskOptions): Task<CodeItem> {
       const texts = textsOf(joint)
       const report = await reward.report(item, texts, signal)
       readings.note(item.entry_point, texts, report.facts.cooperation)
-      const { total, parts } = scoreOf(report)
-      return isProcessed ? { total: processed(total), parts: { ...parts, raw: total } } : { total, parts }
+      const { total, parts, ...why } = scoreOf(report)
+      return isProcessed
+        ? { total: processed(total), parts: { ...parts, raw: total }, ...why }
+        : { total, parts, ...why }
     },
     transition: codeTransition(reward, agents, options),
     ...(agents === 2 && { metrics, examine }),
@@ -89,6 +91,7 @@ export function codeTask(options: CodeTaskOptions): Task<CodeItem> {
     minReward: processed(0),
     defaults: {
       maxNewTokens: 256,
+      rewardTimeoutMs: null, // programs have limits of their own
       terminationThreshold: processed(agents === 1 ? finishedAbove.single : finishedAbove.team),
     },
     dispose: () => reward.dispose(),

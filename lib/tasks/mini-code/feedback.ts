@@ -27,6 +27,8 @@ export interface TurnFacts {
   error: string | null
   /** The program has full reward. */
   pass: boolean
+  /** Why it has not, for people to read; `null` if it has. */
+  reason?: string | null
 }
 
 /** Longest error that is told, so that prompts stay within the model's context. */

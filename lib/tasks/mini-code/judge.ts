@@ -2,6 +2,7 @@
 import { PythonSandbox } from '../../sandbox/python-sandbox.ts'
 import type { CodeReport, SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
 import { CooperationMemory } from '../code/cooperation-report.ts'
+import { failureOf } from '../code/reward.ts'
 import type { TurnFacts } from './feedback.ts'
 import type { MiniCodeItem } from './problems.ts'
 
@@ -81,6 +82,7 @@ function turnFacts({ facts, tests: results }: CodeReport): TurnFacts {
   const syntax = facts.syntax && facts.asWritten
   const tests = syntax ? results : null
   const isPassed = tests !== null && tests.total > 0 && tests.passed === tests.total
+  const pass = aux && solve && syntax && usesAux && isPassed
   return {
     aux,
     solve,
@@ -88,8 +90,14 @@ function turnFacts({ facts, tests: results }: CodeReport): TurnFacts {
     usesAux,
     tests: tests && { passed: tests.passed, total: tests.total },
     error: isPassed ? null : errorOf(tests),
-    pass: aux && solve && syntax && usesAux && isPassed,
+    pass,
+    reason: pass ? null : whyNot({ facts: { ...facts, syntax }, tests }),
   }
+}
+
+function whyNot(report: CodeReport): string {
+  if (!report.facts.structureAux) return 'name: aux is missing or returns nothing'
+  return failureOf(report) ?? 'solve does not call aux'
 }
 
 /** How Python would name what went wrong first; a false assert says nothing more, since its values are not shown. */

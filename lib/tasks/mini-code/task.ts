@@ -71,7 +71,8 @@ export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
       const facts = await judge.verdict(item, joint[0]?.text ?? '', joint[1]?.text ?? '', signal)
       const pass = Number(facts.pass)
       const syntax = Number(facts.syntax && facts.aux && facts.solve)
-      return { total: pass, parts: { pass, syntax, uses_aux: Number(facts.usesAux) } }
+      const parts = { pass, syntax, uses_aux: Number(facts.usesAux) }
+      return { total: pass, parts, ...(facts.reason && { reason: facts.reason }) }
     },
     async transition(item, joint, _history, { signal }) {
       const [aux = '', main = ''] = joint.map(({ text }) => text)
@@ -97,7 +98,7 @@ export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
     baselines: miniCodeBaselines,
     maxReward: 1,
     minReward: 0,
-    defaults: { maxNewTokens: 40, temperature: 1, terminationThreshold: finishedAbove },
+    defaults: { maxNewTokens: 40, temperature: 1, terminationThreshold: finishedAbove, rewardTimeoutMs: null },
     dispose: () => judge.dispose(),
   })
 }
