@@ -27,7 +27,7 @@ export function addRewardCommand(program: Command): void {
       'after',
       `
 Input, one line each:  {"item":{..},"completions":["text of agent 1","text of agent 2"]}
-Output, in that order: {"total":1.98,"parts":{"structure":0.5}}
+Output, in that order: {"total":1.98,"parts":{"structure":0.5}}; a program that fails has a "reason" too
 
 Example:
   magrpo reward --task tldr --rules paper --json < in.jsonl > out.jsonl`,
@@ -73,7 +73,7 @@ async function score(scorer: Scorer, input: InputLine, signal: AbortSignal): Pro
   const joint: Joint = completions.map((text) => ({ text, ids: new Int32Array(), finish: 'stop', logProbSum: 0 }))
   try {
     const result = await scorer.reward(item, joint, { signal })
-    return typeof result === 'number' ? { total: result, parts: {} } : { total: result.total, parts: result.parts }
+    return typeof result === 'number' ? { total: result, parts: {} } : result
   } catch (cause) {
     signal.throwIfAborted()
     if (cause instanceof SandboxError) throw cause
@@ -83,7 +83,8 @@ async function score(scorer: Scorer, input: InputLine, signal: AbortSignal): Pro
   }
 }
 
-function readable({ total, parts }: Exclude<RewardResult, number>): string {
+function readable({ total, parts, reason }: Exclude<RewardResult, number>): string {
   const list = Object.entries(parts).map(([name, value]) => `${name} ${Number(value.toFixed(4))}`)
-  return [String(Number(total.toFixed(4))), ...list].join('  ')
+  const why = reason === undefined ? [] : [`(${reason.replace(/\s+/g, ' ')})`]
+  return [String(Number(total.toFixed(4))), ...list, ...why].join('  ')
 }

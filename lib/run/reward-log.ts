@@ -44,11 +44,12 @@ export class RewardLog implements RewardMemory {
     // A process comes to a place once.
     this.#known.delete(place)
     if (line === undefined || line.of !== checksum(joint)) return undefined
-    return { reward: line.reward, parts: line.parts }
+    const { reward, parts, reason } = line
+    return { reward, parts, ...(typeof reason === 'string' && { reason }) }
   }
 
-  async keep(place: string, joint: Joint, { reward, parts }: RewardOutcome): Promise<void> {
-    await this.#writer.append({ place, of: checksum(joint), reward, parts } satisfies Line)
+  async keep(place: string, joint: Joint, outcome: RewardOutcome): Promise<void> {
+    await this.#writer.append({ place, of: checksum(joint), ...outcome } satisfies Line)
   }
 
   async close(): Promise<void> {

@@ -36,6 +36,25 @@ test('a broken line ends it with a coded error, after the results before it', as
   )
 })
 
+test('a program that fails has a reason', async (t) => {
+  const item = { prompt: 'def f(x):\n', test: 'assert f(1) == 2\n', entry_point: 'f' }
+  const bodies = ['return x + 1', 'return x', 'return x.y', 'return (', 'pass']
+  const input = bodies.map((body) => line({ item, completions: [`def f(x):\n    ${body}\n`] })).join('')
+  const { json } = await runCli(['reward', '--task', 'humaneval', '--json'], { input })
+  t.deepEqual(
+    (json() as { reason?: string }[]).map(({ reason }) => reason),
+    [
+      undefined,
+      'assert',
+      "exception: AttributeError: 'int' object has no attribute 'y'",
+      'syntax: the program does not parse',
+      'name: the entry point is missing or returns nothing',
+    ],
+  )
+  const told = await runCli(['reward', '--task', 'humaneval'], { input })
+  t.regex(told.stdout, /tests_passed 0 .*\(assert\)\n/)
+})
+
 test('wrong usage is exit code 2', async (t) => {
   const cases: [string[], RegExp][] = [
     [['reward', '--task', 'tldrr'], /unknown task "tldrr"; did you mean tldr\?/],
