@@ -125,6 +125,8 @@ export const configSchema = section({
   promptsPerStep: count.optional(),
   minibatches: count.optional(),
   maxTokensPerMicroBatch: count.optional(),
+  activationCheckpointing: z.boolean().optional(),
+  deterministic: z.boolean().optional(),
   seed: seed.default(0),
   shuffle: z.boolean().optional(),
   evalEvery: z.int().min(0).optional(),

@@ -27,15 +27,17 @@ export interface TokenEvent {
  * A completion ends at the first end token or stop string, at `maxNewTokens`, or where the model's context is full
  * (`finish: 'length'` for both). A sample depends on its stream and its prompt alone, not on what else is in the batch.
  *
+ * @param options.deterministic make the log-probabilities of a sample the same bit for bit whatever else is in the batch; prompts
+ *   are then read one by one
  * @returns one generation a request, in order
  * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKEN_RANGE`, `ERR_TOKENIZER_MISSING`, `ERR_ARGUMENT`
  */
 export async function generateBatch(
   requests: readonly GenerateRequest[],
   sampling: Sampling,
-  options: { signal?: AbortSignal; onTokens?(events: TokenEvent[]): void } = {},
+  options: { signal?: AbortSignal; deterministic?: boolean; onTokens?(events: TokenEvent[]): void } = {},
 ): Promise<{ generations: Generation[]; stats: GenerateStats }> {
-  const { signal, onTokens } = options
+  const { signal, deterministic = false, onTokens } = options
   const generations = new Array<Generation>(requests.length)
   const stats: GenerateStats = { prefillTokens: 0, newTokens: 0, seconds: 0 }
   const start = performance.now()
@@ -77,6 +79,7 @@ export async function generateBatch(
               rowStream: Uint32Array.from(streams),
               sampling: nativeSampling(model, sampling),
               oneThread,
+              deterministic,
               onTokens: report,
             },
             job,

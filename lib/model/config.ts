@@ -4,6 +4,7 @@
  */
 import { ModelFormatError } from '../errors.ts'
 import type { NativeModelConfig, NativeRope } from '../native/addon-types.ts'
+import { shown } from '../shown.ts'
 
 /** Architectures that magrpo computes, by `model_type`. */
 export const supportedArchitectures = ['llama', 'mistral', 'qwen2', 'qwen3'] as const
@@ -50,6 +51,12 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
   const numHeads = fields.integer('num_attention_heads')
   const numLayers = fields.integer('num_hidden_layers')
   if (numLayers > mostLayers) fields.malformed('num_hidden_layers', `at most ${mostLayers} layers`, numLayers)
+  const numKvHeads = fields.integer('num_key_value_heads', numHeads)
+  if (numHeads % numKvHeads !== 0)
+    fields.malformed('num_attention_heads', `a multiple of "num_key_value_heads" (${numKvHeads})`, numHeads)
+  const headDim = fields.integer('head_dim', architecture === 'qwen3' ? 128 : Math.floor(hiddenSize / numHeads))
+  if (headDim % 2 !== 0)
+    fields.malformed('head_dim', 'an even number (else it is hidden_size / num_attention_heads)', headDim)
   const attentionBias = fields.boolean('attention_bias', false)
   return {
     architecture,
@@ -58,8 +65,8 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
     intermediateSize: fields.integer('intermediate_size'),
     numLayers,
     numHeads,
-    numKvHeads: fields.integer('num_key_value_heads', numHeads),
-    headDim: fields.integer('head_dim', architecture === 'qwen3' ? 128 : Math.floor(hiddenSize / numHeads)),
+    numKvHeads,
+    headDim,
     rmsNormEps: fields.number('rms_norm_eps', 1e-6),
     rope: rope(fields),
     qkvBias: architecture === 'qwen2' || attentionBias,
@@ -108,10 +115,9 @@ class Fields {
   }
 
   malformed(name: string, expected: string, value: unknown): never {
-    const received = value === undefined ? 'nothing' : JSON.stringify(value)
     throw new ModelFormatError(
       'ERR_MODEL_FORMAT',
-      `Expected ${expected} for "${name}" but received ${received} (${this.file}).`,
+      `Expected ${expected} for "${name}" but received ${shown(value)} (${this.file}).`,
       { details: { file: this.file, field: name } },
     )
   }
@@ -128,9 +134,11 @@ class Fields {
 /** `rope_parameters` (newer files), or `rope_theta` with `rope_scaling`. */
 function rope(fields: Fields): NativeRope {
   const newer = fields.json.rope_parameters as Json | null | undefined
+  const older = fields.json.rope_scaling as Json | null | undefined
+  refuseConflict(fields, newer ?? {}, older ?? {})
   const settings: Json = newer ?? {
     rope_theta: fields.json.rope_theta,
-    ...((fields.json.rope_scaling as Json | null | undefined) ?? {}),
+    ...(older ?? {}),
   }
   const type = settings.rope_type ?? settings.type ?? 'default'
   if (type !== 'default' && type !== 'linear' && type !== 'llama3')
@@ -152,6 +160,21 @@ function rope(fields: Fields): NativeRope {
           )
         : 0,
   }
+}
+
+/** Where both spellings are there and say different things, readers disagree on which one counts. */
+function refuseConflict(fields: Fields, newer: Json, older: Json): void {
+  if (Object.keys(newer).length === 0 || Object.keys(older).length === 0) return
+  const typeOf = (settings: Json) => settings.rope_type ?? settings.type ?? 'default'
+  const differs = (key: string) => key in newer && key in older && shown(newer[key]) !== shown(older[key])
+  const wrong = typeOf(newer) === typeOf(older) ? Object.keys(older).find(differs) : 'rope_type'
+  if (wrong === undefined) return
+  const said = (settings: Json) => shown(wrong === 'rope_type' ? typeOf(settings) : settings[wrong])
+  fields.malformed(
+    'rope_scaling',
+    `the same ${wrong} as in "rope_parameters" (${said(newer)}), or one of the two settings alone,`,
+    older,
+  )
 }
 
 /** Window of each layer, 0 for full attention, as transformers resolves it for each architecture. */

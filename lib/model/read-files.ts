@@ -4,15 +4,35 @@
  */
 import * as fs from 'node:fs'
 import { promisify } from 'node:util'
-
-/** As `fs.promises.readFile`. */
-export const readFile: (file: string, encoding: 'utf8') => Promise<string> = promisify(fs.readFile)
+import { type ErrorCode, MagrpoError, ModelFormatError } from '../errors.ts'
 
 /** As `fs.promises.stat`. */
 export const stat: (file: string) => Promise<fs.Stats> = promisify(fs.stat)
 
-/** Opens a file for reading; the descriptor is the caller's to close. */
-export const openToRead = (file: string): Promise<number> => promisify(fs.open)(file, 'r')
+/**
+ * Refuses what is there and no regular file: opening a named pipe waits for whoever writes to it, and nothing could end that.
+ *
+ * @throws MagrpoError with `code` for a folder, pipe, socket or device; the error of `stat` where there is nothing
+ */
+export async function checkRegularFile(file: string, code: ErrorCode): Promise<void> {
+  const stats = await stat(file)
+  if (stats.isFile()) return
+  const what = stats.isDirectory() ? 'a folder' : stats.isFIFO() ? 'a named pipe' : 'a device or socket'
+  const made = code.startsWith('ERR_MODEL') ? ModelFormatError : MagrpoError
+  throw new made(code, `Expected a regular file but ${file} is ${what}.`, { details: { file } })
+}
+
+/** As `fs.promises.readFile`, of regular files. */
+export async function readFile(file: string, encoding: 'utf8'): Promise<string> {
+  await checkRegularFile(file, 'ERR_MODEL_FORMAT')
+  return promisify(fs.readFile)(file, encoding)
+}
+
+/** Opens a regular file for reading; the descriptor is the caller's to close. */
+export async function openToRead(file: string): Promise<number> {
+  await checkRegularFile(file, 'ERR_MODEL_FORMAT')
+  return promisify(fs.open)(file, 'r')
+}
 
 /** As `fs.promises.close` of a file handle. */
 export const close: (descriptor: number) => Promise<void> = promisify(fs.close)

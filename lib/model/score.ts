@@ -11,6 +11,16 @@ export interface BatchOptions {
   signal?: AbortSignal
   /** Tokens of one forward and backward pass at most; cut between prompts. Defaults to `2048`. */
   maxTokensPerMicroBatch?: number
+  /**
+   * Keep each layer's input only for the backward pass and compute the layer again there: about a third more time for a fraction
+   * of the memory. Defaults to `false`.
+   */
+  activationCheckpointing?: boolean
+  /**
+   * Make scores and gradients the same bit for bit for any order of groups and completions and any `maxTokensPerMicroBatch`:
+   * prompts are computed one by one, in the order of their tokens. Defaults to `false`.
+   */
+  deterministic?: boolean
 }
 
 /** Keeps activations of small models within a few hundred megabytes. */
@@ -40,9 +50,10 @@ export function accumulateBatch(
 
 async function pass(
   groups: readonly ScoredGroup[],
-  { signal, maxTokensPerMicroBatch = defaultMicroBatch }: BatchOptions,
+  options: BatchOptions,
   loss?: LossOptions,
 ): Promise<{ scores: GroupScores[]; seconds: number }> {
+  const { signal, maxTokensPerMicroBatch = defaultMicroBatch, activationCheckpointing, deterministic = false } = options
   const scores = groups.map<GroupScores>(({ valueAt }) => ({
     logProbs: [],
     entropies: [],
@@ -55,7 +66,13 @@ async function pass(
     models.map(async ([model, numbers]) => {
       const plan = new Plan(model, loss !== undefined)
       for (const number of numbers) plan.add(groups[number]!, number)
-      const request = { ...plan.request(maxTokensPerMicroBatch), oneThread }
+      if (deterministic) plan.sort()
+      plan.place()
+      const request = {
+        ...plan.request(deterministic ? 1 : maxTokensPerMicroBatch),
+        oneThread,
+        activationCheckpointing,
+      }
       const result = await callNative(
         (job) =>
           loss === undefined
@@ -73,10 +90,13 @@ async function pass(
 
 /** Where one completion stands in the tree. */
 interface Place {
+  /** Numbers of its group, and of itself within it. */
   group: number
+  index: number
+  of: ScoredGroup
+  completion: ScoredCompletion
   begin: number
   end: number
-  completion: ScoredCompletion
   /** Number of its value among those read, if one is. */
   value: number | undefined
 }
@@ -94,13 +114,11 @@ class Plan {
     this.#isTraining = isTraining
   }
 
-  add({ policy, promptIds, completions, valueAt }: ScoredGroup, number: number): void {
-    checkPrompt(this.#model, promptIds, number)
-    const tree = this.#tree
-    const root = tree.root(policy, promptIds)
-    const lastOfPrompt = tree.end(root) - 1
-    for (const completion of completions) {
-      checkLength(this.#model, promptIds.length + completion.ids.length, number)
+  add(of: ScoredGroup, group: number): void {
+    const { policy, promptIds, completions } = of
+    checkPrompt(this.#model, promptIds, group)
+    for (const [index, completion] of completions.entries()) {
+      checkLength(this.#model, promptIds.length + completion.ids.length, group)
       for (const name of ['weights', 'oldLogProbs', 'referenceLogProbs', 'penaltyWeights'] as const)
         if (completion[name] !== undefined && completion[name].length !== completion.ids.length)
           throw new MagrpoError(
@@ -109,12 +127,34 @@ class Plan {
           )
       if (this.#isTraining && policy.kind === 'base' && completion.weights?.some((weight) => weight !== 0))
         throw new MagrpoError('ERR_ARGUMENT', 'Expected weights of 0 for the bare base: it cannot be trained.')
-      const begin = tree.tokens
+      this.#places.push({ group, index, of, completion, begin: 0, end: 0, value: undefined })
+    }
+  }
+
+  /** An order that does not depend on the one of the groups: sums of gradients are added up in it. */
+  sort(): void {
+    this.#places.sort(
+      (a, b) =>
+        compare(a.of.promptIds, b.of.promptIds) ||
+        compare(a.completion.ids, b.completion.ids) ||
+        compare(a.completion.weights ?? [], b.completion.weights ?? []),
+    )
+  }
+
+  /** Puts what was added into the tree. */
+  place(): void {
+    const tree = this.#tree
+    for (const place of this.#places) {
+      const { of, completion } = place
+      const root = tree.root(of.policy, of.promptIds)
+      const lastOfPrompt = tree.end(root) - 1
+      place.begin = tree.tokens
       tree.child(root, completion.ids)
-      const end = tree.tokens
-      const value = valueAt === undefined ? undefined : this.#valueTokens.length
-      if (value !== undefined) this.#valueTokens.push(valueAt === 'completion' && end > begin ? end - 1 : lastOfPrompt)
-      this.#places.push({ group: number, begin, end, completion, value })
+      place.end = tree.tokens
+      if (of.valueAt === undefined) continue
+      place.value = this.#valueTokens.length
+      const hasOwn = of.valueAt === 'completion' && place.end > place.begin
+      this.#valueTokens.push(hasOwn ? place.end - 1 : lastOfPrompt)
     }
   }
 
@@ -139,10 +179,10 @@ class Plan {
   }
 
   distribute(result: NativeScoreResult, scores: GroupScores[]): void {
-    for (const { group, begin, end, value } of this.#places) {
-      scores[group]!.logProbs.push(result.logProbs.slice(begin, end))
-      scores[group]!.entropies.push(result.entropies.slice(begin, end))
-      if (value !== undefined) scores[group]!.values!.push(result.values[value]!)
+    for (const { group, index, begin, end, value } of this.#places) {
+      scores[group]!.logProbs[index] = result.logProbs.slice(begin, end)
+      scores[group]!.entropies[index] = result.entropies.slice(begin, end)
+      if (value !== undefined) scores[group]!.values![index] = result.values[value]!
     }
   }
 
@@ -164,4 +204,10 @@ class Plan {
     for (const { value, completion } of this.#places) if (value !== undefined) values[value] = completion[name] ?? 0
     return values
   }
+}
+
+/** Lexicographic order of two rows of numbers. */
+function compare(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  for (let i = 0; i < a.length && i < b.length; i++) if (a[i] !== b[i]) return a[i]! - b[i]!
+  return a.length - b.length
 }

@@ -121,6 +121,8 @@ export interface NativeGenerateRequest {
   /** (B, 5) seed, step, agent, prompt, sample: what a row's random numbers are a function of, with the position. */
   rowStream: Uint32Array
   sampling: NativeSampling
+  /** Products whose shapes do not depend on what else is in the batch. */
+  deterministic?: boolean
   /** Run on one thread, beside other such calls; the result does not depend on whether there are any. */
   oneThread?: boolean
   /** Called with the row numbers and their new tokens after each token step, on JavaScript's thread. */
@@ -149,6 +151,8 @@ export interface NativeScoreRequest {
   scored: Uint8Array
   /** Trees are cut between roots into passes of at most so many tokens (a larger root is one pass). */
   maxTokensPerMicroBatch: number
+  /** Keep each layer's input only, and compute the layer again in the backward pass. */
+  activationCheckpointing?: boolean
   /** As in {@link NativeGenerateRequest}. */
   oneThread?: boolean
   /** (U) tokens whose hidden state is read by the value head of their policy. */

@@ -10,15 +10,23 @@ import type { Players } from './players.ts'
 import type { Team } from './team.ts'
 import { checkSupport, prepareSupport } from './team-support.ts'
 
+/** How the engine computes; see `TrainOptions`. */
+export interface EngineSettings {
+  deterministic?: boolean
+  activationCheckpointing?: boolean
+}
+
 /**
  * An engine over distinct policies; number i is `policies[i]`, also of those that are added later.
  *
  * It adds nothing to `lib/model` but the numbers: batching over policies and models is done there.
  */
-export function policyEngine(policies: readonly Policy[]): Engine {
+export function policyEngine(policies: readonly Policy[], settings: EngineSettings = {}): Engine {
+  const { deterministic } = settings
   const withPolicy = <T extends { policy: number }>(entry: T) => ({ ...entry, policy: policies[entry.policy]! })
   return {
-    generate: (requests, sampling, options) => generateBatch(requests.map(withPolicy), sampling, options),
+    generate: (requests, sampling, options) =>
+      generateBatch(requests.map(withPolicy), sampling, { ...options, deterministic }),
     encode: (policy, prompt) => {
       if (prompt instanceof Int32Array) return prompt
       const { tokenizer, source } = policies[policy]!.model
@@ -30,18 +38,18 @@ export function policyEngine(policies: readonly Policy[]): Engine {
       }
       return typeof prompt === 'string' ? tokenizer.encode(prompt) : tokenizer.encodeChat(prompt)
     },
-    score: (groups, options) => scoreBatch(groups.map(withPolicy), options),
-    accumulate: (groups, options) => accumulateBatch(groups.map(withPolicy), options),
+    score: (groups, options) => scoreBatch(groups.map(withPolicy), { ...options, ...settings }),
+    accumulate: (groups, options) => accumulateBatch(groups.map(withPolicy), { ...options, ...settings }),
     step: (policy, options) => policies[policy]!.step(options),
     zeroGrad: (policy) => policies[policy]!.zeroGrad(),
   }
 }
 
 /** The players of a real team. */
-export function playersOf(team: Team): Players {
+export function playersOf(team: Team, settings: EngineSettings = {}): Players {
   const policies = team.policies
   return {
-    engine: policyEngine(policies),
+    engine: policyEngine(policies, settings),
     agents: team.agents.map(({ name, policy }) => ({
       name,
       policy: policies.indexOf(policy),

@@ -47,6 +47,8 @@ export function resolveTrainOptions<Item>(
     promptsPerStep,
     minibatches: options.minibatches ?? 1,
     maxTokensPerMicroBatch: options.maxTokensPerMicroBatch ?? null,
+    activationCheckpointing: options.activationCheckpointing ?? false,
+    deterministic: options.deterministic ?? false,
     seed: options.seed ?? 0,
     shuffle: options.shuffle ?? true,
     evalEvery: options.evalEvery ?? 0,
@@ -134,8 +136,43 @@ function checkOptions<Item>(resolved: ResolvedTrainOptions, given: Omit<TrainOpt
   if (evalEvery > 0 && task.heldOut === 0) {
     issues.push({ path: 'evalEvery', message: `expected held-out items in task '${task.name}' to evaluate on` })
   }
+  issues.push(...checkSize(resolved))
   checkOptimizer(resolved.optimizer, expect)
   issues.push(...checkPlan(resolved.algorithm, resolved.team, given.task))
+  return issues
+}
+
+/** Completions that a step or an evaluation may hold in memory; more than any run needs, and fewer than a heap can hold. */
+const mostCompletions = 2 ** 18
+
+/** What a step and an evaluation hold in memory, and into how many parts a step can be cut. */
+function checkSize(resolved: ResolvedTrainOptions): ConfigIssue[] {
+  const { promptsPerStep, minibatches, algorithm, team, evalEvery, evalItems, evalSamples } = resolved
+  const issues: ConfigIssue[] = []
+  const { groupSize, jointMode, turns } = algorithm
+  const refuse = (path: string, count: number, how: string) => {
+    if (!(count > mostCompletions)) return
+    const message = `expected at most ${mostCompletions} completions ${how}, received ${count}; use a smaller number`
+    issues.push({ path, message })
+  }
+  const joint = jointMode === 'cross' ? groupSize ** team.length : groupSize
+  let nodes = 0
+  for (let turn = 0; turn < Math.min(turns, 64); turn++) nodes += joint ** turn
+  const aPrompt = nodes * groupSize * team.length
+  const aStep = `a step (promptsPerStep ${promptsPerStep} x ${aPrompt} completions a prompt)`
+  if (aPrompt > mostCompletions) refuse('algorithm.turns', aPrompt, `a prompt (groupSize ${groupSize}, ${turns} turns)`)
+  else refuse('promptsPerStep', promptsPerStep * aPrompt, aStep)
+  if (minibatches > promptsPerStep * nodes) {
+    const groups = `the groups of a step (promptsPerStep ${promptsPerStep}${turns > 1 ? `, up to ${nodes} turns each` : ''})`
+    issues.push({
+      path: 'minibatches',
+      message: `expected at most ${promptsPerStep * nodes}, ${groups}, received ${minibatches}`,
+    })
+  }
+  if (evalEvery > 0) {
+    const anEvaluation = `an evaluation (evalItems ${evalItems} x evalSamples ${evalSamples} x ${team.length} agents x ${turns} turns)`
+    refuse('evalSamples', evalItems * evalSamples * team.length * turns, anEvaluation)
+  }
   return issues
 }
 

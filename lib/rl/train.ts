@@ -18,5 +18,5 @@ import type { TrainOptions } from './types.ts'
  */
 export function train<Item>(options: TrainOptions<Item>, memory?: RunMemory): Run {
   const { team, ...rest } = options
-  return startRun(playersOf(team), rest, memory)
+  return startRun(playersOf(team, options), rest, memory)
 }

@@ -40,6 +40,16 @@ export interface TrainOptions<Item = unknown> {
   minibatches?: number
   /** Most tokens of one forward and backward pass. Default: the core's. */
   maxTokensPerMicroBatch?: number
+  /**
+   * Compute each layer again in the backward pass instead of keeping what it made: about a third more time for a fraction of
+   * the memory of activations. Defaults to `false`.
+   */
+  activationCheckpointing?: boolean
+  /**
+   * Samples and gradients that are the same bit for bit for any order of prompts in a batch and any size of micro-batches:
+   * prompts are read and trained on one by one, which is slower. Runs on one machine repeat without it. Defaults to `false`.
+   */
+  deterministic?: boolean
   /** Everything random is a function of it. Integer from 0 to 2³²-1. Defaults to `0`. */
   seed?: number
   /** New order of items in each epoch. Defaults to `true`. */
@@ -90,6 +100,8 @@ export interface ResolvedTrainOptions {
   promptsPerStep: number
   minibatches: number
   maxTokensPerMicroBatch: number | null
+  activationCheckpointing: boolean
+  deterministic: boolean
   seed: number
   shuffle: boolean
   evalEvery: number

@@ -145,6 +145,7 @@ Napi::Value ModelHandle::generate(const Napi::CallbackInfo& info) {
   }
   request->sampling = guarded(env, [&] { return sampling(object_field(object, "sampling")); });
   request->token_bytes = model->token_bytes;
+  request->deterministic = object.Get("deterministic").ToBoolean();
 
   JobSpec spec;
   spec.one_thread = object.Get("oneThread").ToBoolean();
@@ -206,6 +207,7 @@ Napi::Value ModelHandle::score(const Napi::CallbackInfo& info, bool with_gradien
     request->value_weights = optional_field<float>(object, "valueWeights");
   }
   request->max_tokens_per_micro_batch = integer_field(object, "maxTokensPerMicroBatch");
+  request->checkpoint_activations = object.Get("activationCheckpointing").ToBoolean();
 
   JobSpec spec;
   spec.one_thread = object.Get("oneThread").ToBoolean();

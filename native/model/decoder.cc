@@ -1,7 +1,9 @@
 #include "model/decoder.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/embedding.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "model/attention.h"
 #include "model/linear.h"
@@ -11,20 +13,67 @@
 
 namespace magrpo::model {
 
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
 Decoder::Decoder(Config config, Weights weights)
     : config_(std::move(config)),
       weights_(std::move(weights)),
       inverse_frequencies_(model::inverse_frequencies(config_.rope, config_.head_dim).to(weights_.embedding.device())) {}
 
-at::Tensor Decoder::forward(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache* cache) const {
+class Decoder::CheckpointedLayer : public torch::autograd::Function<CheckpointedLayer> {
+ public:
+  struct Call {
+    const Decoder* decoder;
+    const PackedBatch* batch;
+    const std::vector<const Adapter*>* adapters;
+    size_t number;
+    Rotation rotation;
+
+    at::Tensor operator()(const at::Tensor& x) const { return decoder->layer(x, *batch, *adapters, number, rotation, nullptr); }
+  };
+
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const Call& call) {
+    ctx->save_for_backward({x, call.rotation.cos, call.rotation.sin});
+    ctx->saved_data["number"] = static_cast<int64_t>(call.number);
+    ctx->saved_data["decoder"] = reinterpret_cast<int64_t>(call.decoder);
+    ctx->saved_data["batch"] = reinterpret_cast<int64_t>(call.batch);
+    ctx->saved_data["adapters"] = reinterpret_cast<int64_t>(call.adapters);
+    return call(x);
+  }
+
+  // The layer's own weights get their gradients here, as leaves of a graph of its own.
+  static variable_list backward(AutogradContext* ctx, variable_list gradients) {
+    const at::AutoGradMode grad_mode(true);
+    const auto saved = ctx->get_saved_variables();
+    const auto pointer = [ctx](const char* name) { return ctx->saved_data[name].toInt(); };
+    const Call call{reinterpret_cast<const Decoder*>(pointer("decoder")), reinterpret_cast<const PackedBatch*>(pointer("batch")),
+                    reinterpret_cast<const std::vector<const Adapter*>*>(pointer("adapters")),
+                    static_cast<size_t>(pointer("number")), {saved[1], saved[2]}};
+    const at::Tensor x = saved[0].detach().requires_grad_(true);
+    call(x).backward(gradients[0]);
+    return {x.grad(), at::Tensor()};
+  }
+};
+
+at::Tensor Decoder::forward(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache* cache,
+                            bool checkpoints) const {
   const Rotation rotation = this->rotation(batch.positions);
   at::Tensor x = at::embedding(weights_.embedding, batch.ids);  // (N, h)
-  for (size_t layer = 0; layer < weights_.layers.size(); ++layer) {
-    x = x + attention_block(rms_norm(x, weights_.layers[layer].input_norm, config_.rms_norm_eps), batch, adapters, layer, rotation,
-                            cache);
-    x = x + mlp_block(rms_norm(x, weights_.layers[layer].post_norm, config_.rms_norm_eps), batch, adapters, layer);
-  }
+  checkpoints = checkpoints && at::GradMode::is_enabled();
+  // A frozen embedding's output would leave the first layers outside of the graph.
+  if (checkpoints && !x.requires_grad()) x.requires_grad_(true);
+  for (size_t number = 0; number < weights_.layers.size(); ++number)
+    x = checkpoints ? CheckpointedLayer::apply(x, CheckpointedLayer::Call{this, &batch, &adapters, number, rotation})
+                    : layer(x, batch, adapters, number, rotation, cache);
   return rms_norm(x, weights_.final_norm, config_.rms_norm_eps);
+}
+
+at::Tensor Decoder::layer(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters, size_t number,
+                          const Rotation& rotation, KvCache* cache) const {
+  const LayerWeights& w = weights_.layers[number];
+  const at::Tensor attended = x + attention_block(rms_norm(x, w.input_norm, config_.rms_norm_eps), batch, adapters, number, rotation, cache);
+  return attended + mlp_block(rms_norm(attended, w.post_norm, config_.rms_norm_eps), batch, adapters, number);
 }
 
 at::Tensor Decoder::attention_block(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,

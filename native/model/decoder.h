@@ -22,7 +22,10 @@ class Decoder : Counted<Decoder> {
   using Counted<Decoder>::alive;
 
   // Hidden states after the final norm: (N, h). With a cache, the pass's keys and values are written to `batch.slots` first.
-  at::Tensor forward(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache* cache) const;
+  // `checkpoints`: of each layer the graph keeps its input only, and backward computes the layer again (Chen et al. 2016); batch
+  // and adapters must outlive it.
+  at::Tensor forward(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache* cache,
+                     bool checkpoints = false) const;
 
   // (M, h) hidden states to (M, V) float32 logits.
   at::Tensor logits(const at::Tensor& hidden) const;
@@ -36,6 +39,10 @@ class Decoder : Counted<Decoder> {
   at::Device device() const { return weights_.embedding.device(); }
 
  private:
+  class CheckpointedLayer;
+
+  at::Tensor layer(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters, size_t number,
+                   const Rotation& rotation, KvCache* cache) const;
   at::Tensor attention_block(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
                              size_t layer, const Rotation& rotation, KvCache* cache) const;
   at::Tensor mlp_block(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,

@@ -9,6 +9,7 @@
 #include <chrono>
 
 #include "core/errors.h"
+#include "kernels/row_product.h"
 
 namespace magrpo::rollout {
 namespace {
@@ -55,7 +56,7 @@ Generation::Generation(const model::Decoder& decoder, GenerateRequest request, C
   cache_ = model::KvCache(decoder_.config(), slots, at::TensorOptions().dtype(at::kFloat).device(decoder_.device()));
   if (model::RowDecoder::takes(decoder_)) row_decoder_.emplace(decoder_, request_.adapters);
   segments_of_root_ = model::segments_by_root(tree);
-  pass_ends_ = model::cut_into_passes(tree, segments_of_root_, kPrefillTokens);
+  pass_ends_ = model::cut_into_passes(tree, segments_of_root_, request_.deterministic ? 1 : kPrefillTokens);
 }
 
 bool Generation::advance() {
@@ -117,10 +118,19 @@ void Generation::prefill_pass() {
 }
 
 void Generation::decode_step() {
+  const int64_t count = static_cast<int64_t>(running_.size());
+  const int64_t most = request_.deterministic ? kernels::kRowProductRows : count;
+  std::vector<const float*> row_logits;
+  step_logits_.clear();
+  for (int64_t begin = 0; begin < count; begin += most) decode_rows(begin, std::min(count, begin + most), row_logits);
+  append_tokens(running_, row_logits);
+}
+
+void Generation::decode_rows(int64_t begin, int64_t end, std::vector<const float*>& row_logits) {
   const TokenTree& tree = request_.tree;
   step_.clear();
-  for (int64_t i = 0; i < static_cast<int64_t>(running_.size()); ++i) {
-    RunningRow& row = running_[i];
+  for (int64_t i = 0; i < end - begin; ++i) {
+    RunningRow& row = running_[begin + i];
     // The newest token is the one to run: it stands one position before the next.
     const int64_t position = row.position - 1;
     row.ranges.back().length += 1;
@@ -134,17 +144,21 @@ void Generation::decode_step() {
     if (!step_.policies.empty() && step_.policies.back().policy == policy) step_.policies.back().end = i + 1;
     else step_.policies.push_back({policy, i, i + 1});
   }
-  at::Tensor logits;
+  const int64_t vocab_size = decoder_.config().vocab_size;
   const float* first = nullptr;
   if (row_decoder_) {
     first = row_decoder_->logits(step_, cache_);
+    // The next call writes over them.
+    if (end - begin < static_cast<int64_t>(running_.size())) {
+      step_logits_.push_back(at::empty({end - begin, vocab_size}, at::kFloat));
+      std::copy_n(first, (end - begin) * vocab_size, step_logits_.back().mutable_data_ptr<float>());
+      first = step_logits_.back().const_data_ptr<float>();
+    }
   } else {
-    logits = decoder_.logits(decoder_.forward(step_.packed(), request_.adapters, &cache_)).contiguous();
-    first = logits.const_data_ptr<float>();
+    step_logits_.push_back(decoder_.logits(decoder_.forward(step_.packed(), request_.adapters, &cache_)).contiguous());
+    first = step_logits_.back().const_data_ptr<float>();
   }
-  std::vector<const float*> row_logits(running_.size());
-  for (size_t i = 0; i < row_logits.size(); ++i) row_logits[i] = first + static_cast<int64_t>(i) * decoder_.config().vocab_size;
-  append_tokens(running_, row_logits);
+  for (int64_t i = 0; i < end - begin; ++i) row_logits.push_back(first + i * vocab_size);
 }
 
 void Generation::append_tokens(std::vector<RunningRow>& rows, const std::vector<const float*>& logits) {

@@ -32,6 +32,8 @@ struct GenerateRequest {
   std::vector<const model::Adapter*> adapters;  // one a policy, nullptr for full weights
   std::vector<Row> rows;
   Sampling sampling;
+  // Every product has a shape that does not depend on what else is in the batch: one prompt a pass, at most kRowProductRows rows.
+  bool deterministic = false;
   std::shared_ptr<const TokenBytes> token_bytes;  // needed for stop strings only
   // Called after each token step with the rows (by number) and their new tokens.
   std::function<void(const std::vector<int32_t>&, const std::vector<int32_t>&)> on_tokens;
@@ -73,6 +75,8 @@ class Generation {
 
   void prefill_pass();
   void decode_step();
+  // Logits of the newest tokens of the running rows [begin, end), added to `row_logits`.
+  void decode_rows(int64_t begin, int64_t end, std::vector<const float*>& row_logits);
   // Chooses a token for each of `rows` from `logits`, row r of which belongs to rows[r]; drops the rows that end.
   void append_tokens(std::vector<RunningRow>& rows, const std::vector<const float*>& logits);
   bool ends_with_stop_string(RunningRow& row, int32_t token) const;
@@ -83,6 +87,7 @@ class Generation {
   model::KvCache cache_;
   std::optional<model::RowDecoder> row_decoder_;  // where the decoder is one for it
   model::RowBatch step_;
+  std::vector<at::Tensor> step_logits_;
   std::vector<std::vector<int32_t>> segments_of_root_;
   std::vector<int64_t> pass_ends_;  // prefill passes, as indices of roots
   size_t next_pass_ = 0;

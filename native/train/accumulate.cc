@@ -153,7 +153,7 @@ bool Accumulation::advance() {
     const bool wants_gradient = any_weight || trains_values;
     GradientScope scope(request_.policies, wants_gradient);
     at::AutoGradMode grad_mode(wants_gradient);
-    const at::Tensor hidden = decoder_.forward(batch, adapters_, nullptr);
+    const at::Tensor hidden = decoder_.forward(batch, adapters_, nullptr, request_.checkpoint_activations);
     at::Tensor objective = at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(hidden.device()));
     if (!tokens.empty()) {
       const at::Tensor targets = int64_tensor(tokens, [&](int64_t token) { return tree.ids[token]; });

@@ -25,6 +25,7 @@ struct ScoreRequest {
   std::vector<float> value_targets;   // (U) or empty
   std::vector<float> value_weights;   // (U) or empty: - Σ weight (target - V)² is added to the objective
   int64_t max_tokens_per_micro_batch = 0;
+  bool checkpoint_activations = false;  // keep each layer's input only, and compute the layer again in the backward pass
 };
 
 struct ScoreResult {
