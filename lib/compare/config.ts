@@ -8,6 +8,7 @@ import { configSchema, type TeamConfig } from '../config/schema.ts'
 import { applySetting, type Setting } from '../config/set-paths.ts'
 import { choice, type Lines, located, noLines, readYaml, section, validate } from '../config/validate.ts'
 import { ConfigError, type ConfigIssue, MagrpoError } from '../errors.ts'
+import { checkRegularFile } from '../model/read-files.ts'
 import type { Sampling } from '../model/types.ts'
 
 const count = z.int().min(1)
@@ -248,8 +249,10 @@ function repeatedNames(methods: readonly MethodConfig[], lines: Lines): ConfigIs
 
 async function readText(file: string): Promise<string> {
   try {
+    await checkRegularFile(file, 'ERR_CONFIG')
     return await readFile(file, 'utf8')
   } catch (cause) {
+    if (cause instanceof MagrpoError) throw cause
     const message = `The configuration ${file} cannot be read: ${(cause as Error).message}.`
     throw new MagrpoError('ERR_CONFIG', message, { details: { file }, cause })
   }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import { ConfigError, type ConfigIssue, MagrpoError } from '../errors.ts'
+import { checkRegularFile } from '../model/read-files.ts'
 import { isTaskName, type TaskName, taskNames, taskRegistry } from '../tasks/registry.ts'
 import { suggestion } from './nearest.ts'
 import { configSchema, type RawConfig, type TaskModule } from './schema.ts'
@@ -28,8 +29,10 @@ export interface RunConfig extends Omit<RawConfig, 'task'> {
 export async function loadConfig(file: string, settings: readonly Setting[] = []): Promise<RunConfig> {
   let text: string
   try {
+    await checkRegularFile(file, 'ERR_CONFIG')
     text = await readFile(file, 'utf8')
   } catch (cause) {
+    if (cause instanceof MagrpoError) throw cause
     const message = `The configuration ${file} cannot be read: ${(cause as Error).message}.`
     throw new MagrpoError('ERR_CONFIG', message, { details: { file }, cause })
   }

@@ -3,6 +3,7 @@
 import { createReadStream } from 'node:fs'
 import { createGunzip } from 'node:zlib'
 import { MagrpoError } from '../errors.ts'
+import { checkRegularFile } from '../model/read-files.ts'
 import { parquetRows } from './datasets/parquet.ts'
 import { JsonSplitter } from './json-splitter.ts'
 
@@ -107,6 +108,9 @@ async function* jsonValues(path: string, signal?: AbortSignal): AsyncGenerator<{
 
 async function* fileBytes(path: string, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   signal?.throwIfAborted()
+  await checkRegularFile(path, 'ERR_DATA').catch((cause: Error) => {
+    throw cause instanceof MagrpoError ? cause : dataError(path, `cannot be read: ${cause.message}`, { cause })
+  })
   const file = createReadStream(path)
   const stream = path.endsWith('.gz') ? file.pipe(createGunzip()) : file
   // `pipe` does not hand on errors, and a consumer of `stream` would wait for ever.

@@ -1,4 +1,5 @@
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
@@ -277,4 +278,14 @@ test('whatever bytes a file holds, it is read or refused with a code', async (t)
     { numRuns: 200 },
   )
   t.true(refused > 50)
+})
+
+test('refused: files that are named pipes, which nobody would ever finish opening', async (t) => {
+  for (const name of [weights, 'tokenizer.json', 'tokenizer_config.json', 'generation_config.json', 'config.json']) {
+    const folder = tinyModel({ tokenizer: true })
+    rmSync(join(folder, name), { force: true })
+    execFileSync('mkfifo', [join(folder, name)])
+    const code = name === 'config.json' ? 'ERR_MODEL_NOT_FOUND' : 'ERR_MODEL_FORMAT'
+    await rejectsWith(t, () => Model.load(folder), code, folder, name)
+  }
 })

@@ -1,6 +1,7 @@
 /** Rows of Parquet files, in whatever compression data sets are published. */
 import { open } from 'node:fs/promises'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import { checkRegularFile } from '../../model/read-files.ts'
 
 /** One row, with the number it has in its file, from 0. */
 export interface ParquetRow {
@@ -23,6 +24,7 @@ export async function* parquetRows(path: string, start = 0, signal?: AbortSignal
     BROTLI: (input: Uint8Array) => new Uint8Array(brotliDecompressSync(input)),
     ZSTD: (input: Uint8Array, length: number) => unzstd(input, new Uint8Array(length)),
   }
+  await checkRegularFile(path, 'ERR_DATA')
   const handle = await open(path)
   try {
     const { size: byteLength } = await handle.stat()
