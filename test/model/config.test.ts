@@ -55,6 +55,16 @@ const malformed: [field: string, changes: Record<string, unknown>][] = [
   ['rope_theta', { rope_parameters: { rope_type: 'default', rope_theta: 'x' } }],
   ['sliding_window', { use_sliding_window: true, sliding_window: 0 }],
   ['max_position_embeddings', { max_position_embeddings: 0 }],
+  ['num_attention_heads', { num_attention_heads: 7 }],
+  ['head_dim', { head_dim: 15 }],
+  [
+    'rope_scaling',
+    { rope_parameters: { rope_type: 'default', rope_theta: 1e4 }, rope_scaling: { rope_type: 'yarn', factor: 4 } },
+  ],
+  [
+    'rope_scaling',
+    { rope_parameters: { rope_type: 'linear', factor: 2 }, rope_scaling: { type: 'linear', factor: 4 } },
+  ],
 ]
 
 for (const [field, changes] of malformed)
@@ -116,4 +126,18 @@ test('fields that may be missing have the defaults of transformers', (t) => {
   t.is(parsed.rmsNormEps, 1e-6)
   t.is(config({ head_dim: undefined }, 'llama')().headDim, 16)
   t.is(config({ head_dim: undefined })().headDim, 128)
+})
+
+test('both spellings of the rope settings are fine where they say the same', (t) => {
+  const linear = { rope_type: 'linear', factor: 4, rope_theta: 1e4 }
+  const both = config({ rope_parameters: linear, rope_scaling: { type: 'linear', factor: 4 } })()
+  t.deepEqual(both.rope, config({ rope_parameters: linear })().rope)
+  t.notThrows(config({ rope_scaling: {} }))
+  t.notThrows(config({ rope_scaling: null }))
+})
+
+test('numbers that JSON cannot write are shown by their names', (t) => {
+  const json = readGolden<Record<string, unknown>>('qwen3-tied/config.json')
+  const text = JSON.stringify({ ...json, vocab_size: 'HERE' }).replace('"HERE"', '1e400')
+  t.throws(() => parseModelConfig(JSON.parse(text), 'f'), { message: /"vocab_size" but received Infinity/ })
 })
