@@ -4,6 +4,7 @@
  */
 import { MagrpoError } from '../errors.ts'
 import type { Sampling } from '../model/types.ts'
+import { shown } from '../shown.ts'
 import type { Task, TurnFeedback, TurnHistory } from '../tasks/types.ts'
 import { type JointMode, jointActions } from './credit.ts'
 import type { Engine, EngineRequest } from './engine.ts'
@@ -79,9 +80,11 @@ export async function rollOut<Item>(plan: RolloutPlan<Item>): Promise<Rollout> {
 }
 
 function rootOf<Item>(plan: RolloutPlan<Item>, { item, slot }: StepItem): OpenNode {
-  const prompts = plan.policies.map((_, agent) =>
-    callTask(plan.task.name, 'observe', item, () => plan.task.observe(plan.items[item]!, agent, [])),
-  )
+  const prompts = plan.policies.map((_, agent) => {
+    const prompt = callTask(plan.task.name, 'observe', item, () => plan.task.observe(plan.items[item]!, agent, []))
+    checkPrompt(prompt, plan.task, item, agent)
+    return prompt
+  })
   return { parent: null, item, slot, turn: 0, number: 0, history: [], prompts }
 }
 
@@ -191,9 +194,26 @@ async function continueBranch<Item>(
   return { parent: action, item, slot, turn: turn + 1, number, history, prompts: feedback.prompts }
 }
 
+const isPrompt = (prompt: unknown) => typeof prompt === 'string' || Array.isArray(prompt)
+
+function checkPrompt(
+  prompt: unknown,
+  { name, agents }: { name: string; agents: string[] },
+  item: number,
+  agent: number,
+) {
+  if (isPrompt(prompt)) return
+  const received = prompt instanceof Promise ? 'a promise' : shown(prompt).slice(0, 60)
+  throw new MagrpoError(
+    'ERR_TASK',
+    `Expected a string or a list of chat messages, the prompt of one agent, from observe of task '${name}' but received ` +
+      `${received} for item ${item} and agent ${agent} (${agents[agent] ?? 'no name'}).`,
+    { details: { task: name, item, agent } },
+  )
+}
+
 function checkFeedback(feedback: TurnFeedback, task: string, item: number, agents: number): void {
   const prompts: unknown = feedback?.prompts
-  const isPrompt = (prompt: unknown) => typeof prompt === 'string' || Array.isArray(prompt)
   const wrong = Array.isArray(prompts) ? prompts.findIndex((prompt) => !isPrompt(prompt)) : -1
   if (Array.isArray(prompts) && prompts.length === agents && wrong < 0) return
   const received = !Array.isArray(prompts)

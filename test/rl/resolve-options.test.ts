@@ -44,6 +44,25 @@ test('epochs become steps', (t) => {
 for (const [what, changes, expected] of [
   ['both lengths', { epochs: 1 }, /steps: expected either steps or epochs, received both/],
   ['no length', { steps: undefined }, /steps: expected either steps or epochs, received neither/],
+  ['more than a heap holds', { promptsPerStep: 1e8 }, /promptsPerStep: expected at most 262144 completions a step/],
+  [
+    'more turns than a heap holds',
+    {
+      algorithm: magrpo({ groupSize: 8, turns: 20 }),
+      task: { ...complementTask(), transition: () => 'stop' as const },
+    },
+    /algorithm\.turns: expected at most 262144 completions a prompt/,
+  ],
+  [
+    'an evaluation that no heap holds',
+    { evalEvery: 1, evalSamples: 1e8, task: { ...complementTask(), heldOut: complementTask().items } },
+    /evalSamples: expected at most 262144 completions an evaluation/,
+  ],
+  [
+    'more parts than groups',
+    { promptsPerStep: 4, minibatches: 5 },
+    /minibatches: expected at most 4, the groups of a step \(promptsPerStep 4\), received 5/,
+  ],
   ['half a step', { steps: 0.5 }, /steps: expected an integer from 1 up, received 0.5/],
   ['greedy training', { sampling: { temperature: 0 } }, /sampling.temperature: expected a number above 0 \(greedy/],
   ['no rate', { optimizer: {} as never }, /optimizer.learningRate: expected a number from 0 up, received undefined/],

@@ -157,6 +157,12 @@ test('task functions that throw or return too little are named', async (t) => {
     code: 'ERR_TASK',
     message: "observe of task 'complement' threw for item 1: oops",
   })
+  await t.throwsAsync(bad({ observe: () => 5 as never }), {
+    code: 'ERR_TASK',
+    message:
+      /Expected a string or a list of chat messages.* from observe of task 'complement' but received 5 for item 1 and agent 0 \(/,
+  })
+  await t.throwsAsync(bad({ observe: (async () => 'x') as never }), { message: /but received a promise for item 1/ })
   await t.throwsAsync(bad({ metrics: fail }), { code: 'ERR_TASK', message: /metrics .* item 1: oops/ })
   await t.throwsAsync(bad({ transition: fail }), { code: 'ERR_TASK', message: /transition .* item 1: oops/ })
   await t.throwsAsync(bad({ transition: () => ({ prompts: ['2'] }) }), {
