@@ -9,15 +9,19 @@ export interface Setting {
 }
 
 /**
- * Reads `path.to.key=value`. The value is YAML; an empty one is null, which removes a setting.
+ * Reads `path.to.key=value`. The value is YAML; `null` removes a setting, and `""` is an empty text.
  *
- * @throws ConfigError if there is no `=`, the path has an empty part, or the value is no YAML
+ * @throws ConfigError if there is no `=`, the path has an empty part, or the value is missing or no YAML
  */
 export function parseSetting(text: string): Setting {
   const at = text.indexOf('=')
   const path = text.slice(0, Math.max(0, at)).split('.')
   if (at < 1 || path.some((part) => part.trim() === ''))
     throw new ConfigError([{ path: text, message: 'expected path.to.key=value' }], '--set')
+  if (text.slice(at + 1).trim() === '') {
+    const message = 'expected a value after "="; null removes the setting, "" is an empty text'
+    throw new ConfigError([{ path: path.join('.'), message }], '--set')
+  }
   try {
     return { path: path.map((part) => part.trim()), value: parse(text.slice(at + 1)) as unknown }
   } catch (error) {
@@ -28,7 +32,7 @@ export function parseSetting(text: string): Setting {
 
 /**
  * Puts a value into a plain object by its path and returns a new object; what lies on the way is made where it is missing.
- * A part of the path that is a number walks into a list. Null as the value removes the key.
+ * A part of the path that is a number walks into a list, or makes one. Null as the value removes the key.
  *
  * @throws ConfigError if the path walks through something that has no keys
  */
@@ -36,9 +40,10 @@ export function applySetting(config: unknown, { path, value }: Setting): unknown
   return put(config, path, 0, value)
 }
 
-function put(container: unknown, path: string[], depth: number, value: unknown): unknown {
+function put(given: unknown, path: string[], depth: number, value: unknown): unknown {
   if (depth === path.length) return value
   const key = path[depth]!
+  const container = (given === undefined || given === null) && /^\d+$/.test(key) ? [] : given
   if (Array.isArray(container)) {
     const index = Number(key)
     if (!Number.isInteger(index) || index < 0 || index > container.length)

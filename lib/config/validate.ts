@@ -1,6 +1,7 @@
 import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { type ConfigIssue, MagrpoError } from '../errors.ts'
+import { shown } from '../shown.ts'
 import { suggestion } from './nearest.ts'
 
 /** Separates the messages of one zod issue that stands for several unknown keys. */
@@ -57,7 +58,12 @@ export function validate<T>(
   const result = schema.safeParse(input)
   if (result.success) return { value: result.data, issues: null }
   const issues = result.error.issues.flatMap((issue) => flatten(issue, input))
-  return { value: null, issues: issues.map(({ path, message }) => located([...prefix, ...path], message, lines)) }
+  // Of several messages about one value the last has the narrowest bound.
+  const byPath = new Map(issues.map((issue) => [JSON.stringify(issue.path.map(String)), issue]))
+  return {
+    value: null,
+    issues: [...byPath.values()].map(({ path, message }) => located([...prefix, ...path], message, lines)),
+  }
 }
 
 /** An issue with its path as text and the line it stands on. */
@@ -95,7 +101,7 @@ const tidy = (text: string) => text.replace(/^(?:Invalid \w+|Too (?:small|big)):
 function withReceived(message: string, value: unknown): string {
   if (value === undefined) return `missing; ${message}`
   if (message.startsWith('unknown ')) return message
-  const text = JSON.stringify(value) ?? String(value)
+  const text = shown(value)
   return `${message}; received ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`
 }
 

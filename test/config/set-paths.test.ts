@@ -12,7 +12,9 @@ test('values are YAML', (t) => {
 
 test('numbers walk into lists, null removes', (t) => {
   t.deepEqual(set({ stop: ['a', 'b'] }, 'stop.1=c'), { stop: ['a', 'c'] })
-  t.deepEqual(set({ a: 1, b: 2 }, 'a='), { b: 2 })
+  t.deepEqual(set(set({}, 'team.agents.0=a'), 'team.agents.1=b'), { team: { agents: ['a', 'b'] } })
+  t.deepEqual(set({ a: null }, 'a.0.b=1'), { a: [{ b: 1 }] })
+  t.deepEqual(set({ a: 1 }, 'a=""'), { a: '' })
   t.deepEqual(set({ a: 1, b: 2 }, 'a=null'), { b: 2 })
 })
 
@@ -29,5 +31,11 @@ test('mistakes name the path', (t) => {
     t.regex(t.throws(() => parseSetting(text), { instanceOf: ConfigError })!.message, /path\.to\.key=value/)
   t.regex(t.throws(() => set({ a: 3 }, 'a.b=1'), { instanceOf: ConfigError })!.message, /a\.b: a: 3 has no keys/)
   t.regex(t.throws(() => set({ a: [1] }, 'a.5=1'), { instanceOf: ConfigError })!.message, /from 0 to 1/)
+  for (const text of ['a.b=', 'a.b= '])
+    t.regex(
+      t.throws(() => parseSetting(text), { instanceOf: ConfigError })!.message,
+      /a\.b: expected a value after "="; null/,
+    )
+  t.regex(t.throws(() => set({}, 'a.1=1'), { instanceOf: ConfigError })!.message, /from 0 to 0/)
   t.regex(t.throws(() => parseSetting('a=[1'), { instanceOf: ConfigError })!.message, /not YAML/)
 })

@@ -1,6 +1,7 @@
 /** Going on with a story twice: one agent briefly, the other at about twice the length. */
 
 import { ConfigError } from '../../errors.ts'
+import { shown } from '../../shown.ts'
 import { defineTask } from '../define-task.ts'
 import type { Task } from '../types.ts'
 import type { WritingRules } from './reward.ts'
@@ -39,23 +40,11 @@ export interface StoryOptions {
  * ```
  */
 export function story(options: StoryOptions = {}): Task<StoryItem> {
-  const { heldOut = 200, train = storyOpeningCount - heldOut } = options
-  if (
-    !Number.isInteger(heldOut) ||
-    !Number.isInteger(train) ||
-    heldOut < 0 ||
-    train < 1 ||
-    train + heldOut > storyOpeningCount
-  )
-    throw new ConfigError(
-      [
-        {
-          path: 'train, heldOut',
-          message: `expected whole numbers, train >= 1, with at most ${storyOpeningCount} in total but received ${train} and ${heldOut}`,
-        },
-      ],
-      'Task "story"',
-    )
+  const { heldOut = 200 } = options
+  checkCount('heldOut', heldOut, 0, storyOpeningCount - 1, '')
+  const left = storyOpeningCount - heldOut
+  const { train = left } = options
+  checkCount('train', train, 1, left, `, what ${heldOut} held-out ones leave of ${storyOpeningCount} openings`)
   const openings = (from: number, count: number): StoryItem[] =>
     Array.from({ length: count }, (_, i) => ({ opening: storyOpening(from + i) }))
   return defineTask<StoryItem>({
@@ -67,4 +56,10 @@ export function story(options: StoryOptions = {}): Task<StoryItem> {
     ...writingRewards<StoryItem>('story', tldrThresholds, options.rules),
     defaults: { maxNewTokens: 400, temperature: 1 },
   })
+}
+
+function checkCount(path: string, value: number, least: number, most: number, why: string): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return
+  const message = `expected a whole number from ${least} to ${most}${why}; received ${shown(value)}`
+  throw new ConfigError([{ path, message }], 'Task "story"')
 }
