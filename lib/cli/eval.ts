@@ -124,7 +124,9 @@ async function configOf(
   if (options.weights === 'initial') return { config }
   const weights = join(run, options.weights)
   if (existsSync(weights)) return { config, weights }
-  const remedy = 'the run did not get that far; --weights best, final or initial choose what is evaluated'
+  const others = (['best', 'final'] as const).filter((each) => existsSync(join(run, each)))
+  const ways = [...others, 'initial'].map((each) => `--weights ${each}`).join(' or ')
+  const remedy = `the run did not get that far; ${ways} evaluates what is there`
   throw new MagrpoError('ERR_RUN', `The run folder ${run} has no ${options.weights}/: ${remedy}.`, {
     details: { path: weights },
   })

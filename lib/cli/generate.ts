@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { GenerateRequest, Prompt, Sample, Sampling } from '../model/types.ts'
 import { inBatches } from './batches.ts'
 import { interruptible } from './interrupts.ts'
-import { excerpt, type InputLine, idsField, lineError, readJsonLines } from './json-lines-input.ts'
+import { checkFields, excerpt, type InputLine, idsField, lineError, readJsonLines } from './json-lines-input.ts'
 import { addModelOptions, type ModelOptions, openPolicy } from './model-options.ts'
 import { collect, integerFrom, maxSeed, numberFrom } from './option-values.ts'
 import { printJson, printLine, UsageError } from './output.ts'
@@ -24,12 +24,15 @@ interface GenerateOptions extends ModelOptions {
 /** Most completions computed at once: their keys and values have to fit into memory. */
 const mostRows = 512
 
+/** Most completions of one prompt, which are all held in memory. */
+const mostCompletions = 65_536
+
 /** Adds `magrpo generate`: completions of prompts. */
 export function addGenerateCommand(program: Command): void {
   addModelOptions(program.command('generate'))
     .description('complete prompts: JSON lines in, one line a completion out')
     .option('--prompt <text>', 'a prompt, instead of standard input; may come several times', collect)
-    .option('-n <count>', 'completions a prompt', integerFrom(1), 1)
+    .option('-n <count>', 'completions a prompt', integerFrom(1, mostCompletions), 1)
     .option('--temperature <number>', '0 is greedy', numberFrom(0), 1)
     .option('--top-k <count>', 'keep the k most probable tokens; 0 keeps all', integerFrom(0), 0)
     .option('--top-p <share>', 'keep the smallest set of tokens with this probability', numberFrom(0, 1, true), 1)
@@ -96,6 +99,7 @@ function inputLines({ prompt }: GenerateOptions): AsyncIterable<InputLine> {
 }
 
 function promptOf(line: InputLine): Prompt {
+  checkFields(line, ['prompt', 'prompt_ids'])
   const { prompt } = line.value
   if (prompt !== undefined && line.value.prompt_ids !== undefined)
     throw lineError(line.line, 'expected "prompt" or "prompt_ids" but received both', { field: 'prompt' })

@@ -1,4 +1,6 @@
+import { nearest } from '../config/nearest.ts'
 import { MagrpoError } from '../errors.ts'
+import { shown } from '../shown.ts'
 
 /** One line of the input: its number, counted from 1, and its object. */
 export interface InputLine {
@@ -69,6 +71,19 @@ async function* splitLines(input: AsyncIterable<Uint8Array | string>): AsyncGene
   if (rest !== '') yield rest
 }
 
+/**
+ * Refuses fields that the command does not know: a misspelt one would be left out in silence.
+ *
+ * @throws MagrpoError `ERR_DATA` naming line, field and the nearest known one
+ */
+export function checkFields({ line, value }: InputLine, known: readonly string[]): void {
+  const unknown = Object.keys(value).find((field) => !known.includes(field))
+  if (unknown === undefined) return
+  const near = nearest(unknown, known)
+  const remedy = near === undefined ? `known: ${known.join(', ')}` : `did you mean "${near}"?`
+  throw lineError(line, `unknown field "${excerpt(unknown)}"; ${remedy}`, { field: unknown })
+}
+
 /** A field with an array of token ids. */
 export function idsField({ line, value }: InputLine, field: string): Int32Array {
   const ids = value[field]
@@ -78,11 +93,9 @@ export function idsField({ line, value }: InputLine, field: string): Int32Array 
     })
   const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id > 0x7f_ff_ff_ff)
   if (wrong !== undefined)
-    throw lineError(
-      line,
-      `expected whole token ids from 0 up in "${field}" but received ${excerpt(JSON.stringify(wrong))}`,
-      { field },
-    )
+    throw lineError(line, `expected whole token ids from 0 up in "${field}" but received ${excerpt(shown(wrong))}`, {
+      field,
+    })
   return Int32Array.from(ids as number[])
 }
 

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { ScoredGroup } from '../model/types.ts'
 import { inBatches } from './batches.ts'
 import { interruptible } from './interrupts.ts'
-import { type InputLine, idsField, readJsonLines } from './json-lines-input.ts'
+import { checkFields, type InputLine, idsField, readJsonLines } from './json-lines-input.ts'
 import { addModelOptions, type ModelOptions, openPolicy } from './model-options.ts'
 import { printJson, printLine } from './output.ts'
 
@@ -32,11 +32,14 @@ async function logProbs(options: LogProbsOptions, signal: AbortSignal): Promise<
   const { policy, dispose } = await openPolicy(options, signal)
   try {
     const compute = async (batch: InputLine[]) => {
-      const groups = batch.map<ScoredGroup>((line) => ({
-        policy,
-        promptIds: idsField(line, 'prompt_ids'),
-        completions: [{ ids: idsField(line, 'completion_ids') }],
-      }))
+      const groups = batch.map<ScoredGroup>((line) => {
+        checkFields(line, ['prompt_ids', 'completion_ids'])
+        return {
+          policy,
+          promptIds: idsField(line, 'prompt_ids'),
+          completions: [{ ids: idsField(line, 'completion_ids') }],
+        }
+      })
       const { scores } = await scoreBatch(groups, { signal })
       return scores.map(({ logProbs }) => logProbs[0] ?? new Float32Array())
     }

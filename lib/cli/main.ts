@@ -1,5 +1,6 @@
 /** The command line: registers the commands, one a file, and turns errors into messages and exit codes. */
 import { Command, CommanderError } from 'commander'
+import { nearest } from '../config/nearest.ts'
 import { packageVersion } from '../run/environment.ts'
 import { addCompareCommand } from './compare.ts'
 import { addDemoCommand } from './demo.ts'
@@ -28,6 +29,7 @@ export async function main(argv: string[]): Promise<number> {
   process.stdout.on('error', leaveOnClosedPipe)
   const program = await createProgram()
   try {
+    checkOptionNames(await createProgram(), argv.slice(2))
     await program.parseAsync(argv)
     return Number(process.exitCode ?? exitCodes.ok)
   } catch (error) {
@@ -76,6 +78,23 @@ Results go to standard output, everything else to standard error. Exit codes: 0,
   // What commander prints and throws for wrong usage is settled in one place, for every command.
   for (const command of program.commands) command.copyInheritedSettings(program)
   return program
+}
+
+/**
+ * Refuses options that a command does not have. Commander looks for missing options first, and so says of a misspelt one that is
+ * required only that it is missing.
+ *
+ * @param program one that is not used for anything else: parsing leaves values behind
+ */
+function checkOptionNames(program: Command, [name, ...rest]: string[]): void {
+  const command = program.commands.find((each) => each.name() === name)
+  if (command === undefined || rest.some((word) => word === '-h' || word === '--help')) return
+  const unknown = command.parseOptions(rest).unknown.find((word) => /^--?[a-z]/i.test(word))
+  if (unknown === undefined) return
+  const [flag] = unknown.split('=') as [string]
+  const known = command.options.flatMap(({ long }) => long ?? [])
+  const near = nearest(flag, known)
+  throw new UsageError(`unknown option '${flag}'${near === undefined ? '' : ` (Did you mean ${near}?)`}`)
 }
 
 function report(error: unknown): number {

@@ -6,7 +6,7 @@ import type { Scorer } from '../tasks/registry.ts'
 import type { Joint, RewardResult } from '../tasks/types.ts'
 import { inOrder } from './in-order.ts'
 import { interruptible } from './interrupts.ts'
-import { excerpt, type InputLine, lineError, readJsonLines } from './json-lines-input.ts'
+import { checkFields, excerpt, type InputLine, lineError, readJsonLines } from './json-lines-input.ts'
 import { printJson, printLine, UsageError } from './output.ts'
 
 interface RewardOptions {
@@ -20,7 +20,7 @@ export function addRewardCommand(program: Command): void {
   program
     .command('reward')
     .description('joint reward of completions: JSON lines in, one line each out')
-    .requiredOption('--task <name>', 'built-in task: tldr, arxiv, story, humaneval, coophumaneval, mini-code')
+    .requiredOption('--task <name>', 'built-in task: tldr, arxiv, story, humaneval, coophumaneval, mbpp, mini-code')
     .addOption(new Option('--rules <set>', 'which rule set scores').choices(['paper', 'strict']).default('strict'))
     .option('--json', 'print {"total":..,"parts":{..}} for each line')
     .addHelpText(
@@ -57,6 +57,7 @@ async function reward(options: RewardOptions, signal: AbortSignal): Promise<void
 }
 
 async function score(scorer: Scorer, input: InputLine, signal: AbortSignal): Promise<Exclude<RewardResult, number>> {
+  checkFields(input, ['item', 'completions'])
   const { item = {}, completions } = input.value
   if (!Array.isArray(completions) || !completions.every((text): text is string => typeof text === 'string'))
     throw lineError(

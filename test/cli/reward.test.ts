@@ -36,6 +36,20 @@ test('a broken line ends it with a coded error, after the results before it', as
   )
 })
 
+test('a field that is not known is an error that names the nearest', async (t) => {
+  const cases: [Record<string, unknown>, RegExp][] = [
+    [{ completion: [short, long] }, /Input line 1: unknown field "completion"; did you mean "completions"\?/],
+    [{ completions: [short, long], items: {} }, /unknown field "items"; did you mean "item"\?/],
+    [{ completions: [short, long], zzzzzzzz: {} }, /unknown field "zzzzzzzz"; known: item, completions/],
+  ]
+  for (const [value, message] of cases) {
+    const { code, stderr } = await runCli(['reward', '--task', 'tldr', '--json'], { input: line(value) })
+    t.is(code, 1)
+    t.regex(stderr, message)
+    t.regex(stderr, /code: ERR_DATA/)
+  }
+})
+
 test('a program that fails has a reason', async (t) => {
   const item = { prompt: 'def f(x):\n', test: 'assert f(1) == 2\n', entry_point: 'f' }
   const bodies = ['return x + 1', 'return x', 'return x.y', 'return (', 'pass']

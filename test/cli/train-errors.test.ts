@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import test from 'ava'
 import { runCli } from '../support/cli.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
@@ -41,11 +43,40 @@ test('a run that cannot begin leaves no folder behind', async (t) => {
   t.deepEqual(await readdir(folder), ['run.yaml'])
 })
 
+test('numbers out of range: one message each, of what was given', async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'run.yaml'), `${yaml}seed: 1e300\nevalEvery: .nan\n`)
+  const { stderr } = await runCli(['train', 'run.yaml'], { cwd: folder })
+  t.is(stderr.match(/seed:/g)?.length, 1, stderr)
+  t.regex(stderr, /seed: expected .*4294967295; received 1e\+300/)
+  t.regex(stderr, /evalEvery: .*received NaN/)
+  const set = await runCli(['train', 'run.yaml', '--set', 'task.name=story', '--set', 'task.heldOut=99999999'], {
+    cwd: folder,
+  })
+  t.notRegex(set.stderr, /-9/)
+})
+
+test('what is no regular file is refused and not waited for', async (t) => {
+  const folder = await temporaryFolder(t)
+  await promisify(execFile)('mkfifo', [join(folder, 'pipe.yaml'), join(folder, 'pipe.jsonl')])
+  const config = await runCli(['train', 'pipe.yaml'], { cwd: folder })
+  t.regex(config.stderr, /Expected a regular file but pipe\.yaml is a named pipe\.\ncode: ERR_CONFIG/)
+  const task = 'task: { name: tldr, train: pipe.jsonl }\nteam: { model: builtin:mini-code }\n'
+  await writeFile(join(folder, 'run.yaml'), `${task}optimizer: { learningRate: 1e-4 }\nsteps: 2\n`)
+  const data = await runCli(['train', 'run.yaml'], { cwd: folder })
+  t.regex(data.stderr, /pipe\.jsonl is a named pipe\.\ncode: ERR_DATA/)
+})
+
 test('wrong usage is exit code 2', async (t) => {
   const cases: [string[], RegExp][] = [
     [['train'], /missing required argument 'config'/],
     [['train', 'x.yaml', '--steps', '0'], /expected a whole number from 1 up/],
     [['train', 'x.yaml', '--seed', '-1'], /expected a whole number from 0 to 4294967295/],
+    [['train', 'x.yaml', '--sed', '1'], /unknown option '--sed' \(Did you mean --seed\?\)/],
+    [['generate', '--modle', 'x'], /unknown option '--modle' \(Did you mean --model\?\)/],
+    [['reward', '--taks=tldr'], /unknown option '--taks' \(Did you mean --task\?\)/],
+    [['generate', '--model', 'x', '-n', '100000000'], /expected a whole number from 1 to 65536/],
+    [['generate'], /required option '--model/],
     [['train', 'x.yaml', '--set', 'steps'], /expected path\.to\.key=value/],
     [['eval'], /expected a run folder, a configuration, or --task with --model/],
   ]
