@@ -42,6 +42,12 @@ const trial = [
   'true',
 ]
 
+// The namespaces were made; what failed is the program to run in them.
+const notRun = /\bexecvp\b|Can't find source path/
+const noProgramRemedy =
+  'bwrap could make its namespaces but could not run the program `true` in them, as it says above: check that `true` is on PATH ' +
+  'and can be run (coreutils), and that no folder of PATH is a link to a place that is not there.'
+
 /**
  * @param bwrap path of `bwrap`, null if there is none
  */
@@ -57,7 +63,8 @@ export async function diagnoseBubblewrap(bwrap: string | null): Promise<Bubblewr
   const { ok, output } = await run(bwrap, trial)
   if (ok) return { found: true, path: bwrap, version, works: true, error: null, remedy: null }
   const error = output.trim() || 'it failed and said nothing'
-  return { found: true, path: bwrap, version, works: false, error, remedy: bubblewrapRemedy(readLimits()) }
+  const remedy = notRun.test(error) ? noProgramRemedy : bubblewrapRemedy(readLimits())
+  return { found: true, path: bwrap, version, works: false, error, remedy }
 }
 
 /** @returns what to allow on a system where bubblewrap could not make its namespaces */

@@ -117,7 +117,7 @@ export function buildFailure(phase, output) {
           .join('\n')
           .trimEnd()
   const remedy = remedies.find(({ pattern }) => pattern.test(output))?.text
-  return [`The addon could not be built (cmake-js ${phase}):`, shown, ...(remedy ? [remedy] : [])].join('\n')
+  return [`The addon could not be built (cmake-js ${phase}).`, ...(remedy ? [remedy] : []), shown].join('\n')
 }
 
 const remedies = [
@@ -126,8 +126,8 @@ const remedies = [
     text: 'Memory ran out. Run again with fewer compilers: CMAKE_BUILD_PARALLEL_LEVEL=1',
   },
   {
-    pattern: /No CMAKE_CXX_COMPILER|compiler.*(not found|is not able to compile)/i,
-    text: 'There is no working C++ compiler. On Debian or Ubuntu: sudo apt-get install g++',
+    pattern: /No CMAKE_CXX_COMPILER|compiler[\s\S]{0,300}?(not found|is not able to compile|is broken)/i,
+    text: 'There is no working C++ compiler. On Debian or Ubuntu: sudo apt-get install g++ (or set CXX to one that works)',
   },
   {
     pattern: /unrecognized command[- ]line option.*std=|requires? (the language dialect|.*C\+\+20)/i,

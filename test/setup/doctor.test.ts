@@ -94,6 +94,20 @@ test('bubblewrap that may not make namespaces: what it said, and what to allow',
   t.regex(bubblewrapRemedy({ ...none, inContainer: true }), /seccomp=unconfined/)
 })
 
+test('bubblewrap that made its namespaces but could not run the program in them is told so', async (t) => {
+  const bin = temporaryFolder(t)
+  const said = 'bwrap: execvp true: No such file or directory'
+  const bwrap = makeProgram(
+    bin,
+    'bwrap',
+    `if [ "$1" = --version ]; then echo bubblewrap 0.8.0; else echo "${said}" >&2; exit 1; fi`,
+  )
+  const { error, remedy } = await diagnoseBubblewrap(bwrap)
+  t.is(error, said)
+  t.regex(remedy!, /could not run the program `true`/)
+  t.notRegex(remedy!, /seccomp/)
+})
+
 test('why CUDA cannot be had, from what the system shows', (t) => {
   const system = temporaryFolder(t)
   mkdirSync(path.join(system, 'dev'))

@@ -114,10 +114,16 @@ test('a failed build shows the first error and the remedy', (t) => {
   const compile =
     '[3/9] Building a.cc.o\nFAILED: a.cc.o\nc++ -O3 a.cc\na.cc:3:1: error: no such thing\nninja: build stopped'
   const text = buildFailure('build', compile)
-  t.regex(text, /^The addon could not be built \(cmake-js build\):\nFAILED: a\.cc\.o/)
+  t.regex(text, /^The addon could not be built \(cmake-js build\)\.\nFAILED: a\.cc\.o/)
   t.regex(text, /a\.cc:3:1: error: no such thing/)
   t.regex(buildFailure('build', 'g++: fatal error: Killed signal terminated program'), /CMAKE_BUILD_PARALLEL_LEVEL=1/)
   t.regex(buildFailure('configure', 'CMake Error: No CMAKE_CXX_COMPILER could be found.'), /apt-get install g\+\+/)
+  const broken =
+    'CMake Error at /usr/share/cmake/Modules/CMakeTestCXXCompiler.cmake:60 (message):\n  The C++ compiler\n\n    "/usr/bin/c++"\n\n' +
+    '  is not able to compile a simple test program.\n'
+  const [, remedy, first] = buildFailure('configure', broken).split('\n')
+  t.regex(remedy!, /^There is no working C\+\+ compiler\..*g\+\+/)
+  t.regex(first!, /^CMake Error/)
 })
 
 test('node modules: contents count, not dates, and those for other platforms may be missing', (t) => {
