@@ -66,6 +66,7 @@ async function pass(
     models.map(async ([model, numbers]) => {
       const plan = new Plan(model, loss !== undefined)
       for (const number of numbers) plan.add(groups[number]!, number)
+      if (plan.isEmpty) return
       if (deterministic) plan.sort()
       plan.place()
       const request = {
@@ -112,6 +113,10 @@ class Plan {
   constructor(model: Model, isTraining: boolean) {
     this.#model = model
     this.#isTraining = isTraining
+  }
+
+  get isEmpty(): boolean {
+    return this.#places.length === 0
   }
 
   add(of: ScoredGroup, group: number): void {
