@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * `npm test`: set-up, the C++ test program, then ava. `--full` runs what takes longer instead, the files of test/full.
- * Further arguments are test files or folders to run instead of all. The last line is `N passed, N failed`.
+ * Further arguments are test files or folders to run instead of all. The last line is `N passed, N failed`, with `, N skipped` where tests could not run.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'

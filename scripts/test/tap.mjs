@@ -1,4 +1,7 @@
-/** Counts the results in ava's TAP output, line by line, and shows them to people. */
+/**
+ * Counts the results in ava's TAP output, line by line, and shows them to people. A test that finds out while it runs that it cannot
+ * run here passes and logs `skipped: WHY` (`test/support/skip.ts`), and is counted as skipped.
+ */
 
 /**
  * @typedef {object} Counts
@@ -20,12 +23,29 @@ export function parseSummary(line) {
 
 /**
  * @param {(line: string) => void} print gets a line a test, and the whole diagnosis of a failed one
- * @returns {{ counts: Counts, feed: (line: string) => void }} `counts` is up to date after each `feed`
+ * @returns {{ counts: Counts, feed: (line: string) => void }} `counts` is
+ *   up to date when the plan, which follows the last test, has been fed
  */
 export function tapReader(print) {
   const counts = { passed: 0, failed: 0, skipped: 0 }
   let inSummary = false
+  // A test that passed, and what it logs, until another line shows that this is all.
+  let last = null
+  const settle = () => {
+    if (last === null) return
+    const { title, logs } = last
+    const isSkipped = logs.some((line) => /^# +skipped: /.test(line))
+    if (isSkipped) {
+      counts.passed -= 1
+      counts.skipped += 1
+    }
+    print(`${isSkipped ? ' skip ' : '  ok  '} ${title}`)
+    for (const line of logs) print(`    ${line}`)
+    last = null
+  }
   const feed = (line) => {
+    if (last !== null && /^#( |$)/.test(line)) return void last.logs.push(line)
+    settle()
     const match = /^(ok|not ok) \d+ - (.*?)(?: # (SKIP|TODO).*)?$/.exec(line)
     if (match === null) {
       // The plan and the totals that follow it are replaced by our own last line.
@@ -36,7 +56,8 @@ export function tapReader(print) {
     const [, status, title, directive] = match
     const kind = directive !== undefined ? 'skipped' : status === 'ok' ? 'passed' : 'failed'
     counts[kind] += 1
-    print(`${{ passed: '  ok  ', failed: 'FAILED', skipped: ' skip ' }[kind]} ${title}`)
+    if (kind === 'passed') last = { title, logs: [] }
+    else print(`${{ failed: 'FAILED', skipped: ' skip ' }[kind]} ${title}`)
   }
   return { counts, feed }
 }

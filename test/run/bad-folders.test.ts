@@ -8,6 +8,7 @@ import test, { type ExecutionContext } from 'ava'
 import { type ErrorCode, MagrpoError } from '../../lib/errors.ts'
 import { RunFolder } from '../../lib/run/run-folder.ts'
 import { readRunInfo } from '../../lib/run/run-info.ts'
+import { skipBecause } from '../support/skip.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 import { exhaust, outcomeOf, tableRun } from './support/table-run.ts'
 
@@ -18,8 +19,7 @@ function mountSmall(t: ExecutionContext, path: string, size: string): boolean {
     t.teardown(() => spawnSync('umount', ['-l', path]))
     return true
   }
-  t.log(`skipped: a tmpfs cannot be mounted here (${mounted.stderr || mounted.error?.message})`)
-  t.pass()
+  skipBecause(t, `a tmpfs cannot be mounted here (${mounted.stderr || mounted.error?.message})`)
   return false
 }
 

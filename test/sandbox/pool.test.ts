@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import test from 'ava'
 import { explainFailure, findPython } from '../../lib/sandbox/command.ts'
 import { PythonSandbox } from '../../lib/sandbox/python-sandbox.ts'
+import { skipBecause } from '../support/skip.ts'
 
 const honest = { program: 'def f(x):\n    return 2 * x\n', entryPoint: 'f', tests: 'assert f(2) == 4\n' }
 const endless = { program: 'def f(x):\n    while True: pass\n', entryPoint: 'f', tests: 'assert f(2) == 4\n' }
@@ -216,13 +217,11 @@ test.serial('mode "process" warns through the log and has the limits', async (t)
 
 test.serial('it works for an ordinary user as well', (t) => {
   if (process.getuid?.() !== 0) {
-    t.log('skipped: these tests run as an ordinary user already')
-    return t.pass()
+    return skipBecause(t, 'these tests run as an ordinary user already')
   }
   const child = runElsewhere({ uid: 12345, gid: 12345 })
   if (child.error || /EACCES|ENOENT|MODULE_NOT_FOUND/.test(child.stderr)) {
-    t.log('skipped: an ordinary user cannot read this checkout or run this node')
-    return t.pass()
+    return skipBecause(t, 'an ordinary user cannot read this checkout or run this node')
   }
   t.is(child.status, 0, child.stderr)
   t.is(child.stdout, '1\n')

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { skipBecause } from '../support/skip.ts'
 import { importScript, makeLibtorch, makeProgram, makePython, temporaryFolder } from './stand-ins.ts'
 
 interface SystemScript {
@@ -92,8 +93,7 @@ function withApt(bin: string, effect: string): string {
 
 test('root installs what is missing by apt-get, after saying so', async (t) => {
   if (process.getuid?.() !== 0) {
-    t.log('skipped: only root may install without a password')
-    return t.pass()
+    return skipBecause(t, 'only root may install without a password')
   }
   const { bin, env } = machine(t, ['g++', 'bwrap'])
   const aptLog = withApt(bin, `cp ${bin}/make ${bin}/g++; cp ${bin}/make ${bin}/bwrap`)
@@ -108,8 +108,7 @@ test('root installs what is missing by apt-get, after saying so', async (t) => {
 
 test('an install that fails is reported with what apt-get said', async (t) => {
   if (process.getuid?.() !== 0) {
-    t.log('skipped: only root may install without a password')
-    return t.pass()
+    return skipBecause(t, 'only root may install without a password')
   }
   const { bin, env } = machine(t, ['bwrap'])
   withApt(bin, 'echo "E: Unable to locate package bubblewrap" >&2; exit 100')

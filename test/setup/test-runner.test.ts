@@ -25,6 +25,9 @@ test('results are counted from TAP; a failure is shown in full, the plan is not'
     'not ok 2 - a › later # TODO',
     'ok 3 - a › passes',
     '#   a log line',
+    'ok 4 - a › cannot run here',
+    '#   another line',
+    '#   skipped: chromium is missing',
     'not ok 4 - a › fails',
     '  ---',
     '    message: boom',
@@ -36,7 +39,10 @@ test('results are counted from TAP; a failure is shown in full, the plan is not'
     '# fail 2',
   ]
   for (const line of tap) feed(line)
-  t.deepEqual(counts, { passed: 1, failed: 2, skipped: 2 })
+  t.deepEqual(counts, { passed: 1, failed: 2, skipped: 3 })
+  t.true(printed.includes(' skip  a › cannot run here'))
+  t.true(printed.includes('    #   skipped: chromium is missing'))
+  t.true(printed.includes('  ok   a › passes'))
   t.true(printed.includes('        message: boom'))
   t.true(printed.includes('    #   a log line'))
   t.true(printed.includes('FAILED a › fails'))

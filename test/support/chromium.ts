@@ -2,19 +2,19 @@
 import { existsSync } from 'node:fs'
 import type { ExecutionContext } from 'ava'
 import { type Browser, chromium } from 'playwright-core'
+import { skipBecause } from './skip.ts'
 
 const places = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
 
 /**
  * Starts the chromium of this machine; `MAGRPO_CHROMIUM` names another one. It is closed when the test ends.
  *
- * @returns undefined where there is none; the test has passed then, with the reason printed
+ * @returns undefined where there is none; the test is skipped then, with the reason printed
  */
 export async function openBrowser(t: ExecutionContext): Promise<Browser | undefined> {
   const executablePath = [process.env.MAGRPO_CHROMIUM, ...places].find((place) => place && existsSync(place))
   if (executablePath === undefined) {
-    t.log('skipped: chromium is missing (apt-get install chromium)')
-    t.pass()
+    skipBecause(t, 'chromium is missing (apt-get install chromium)')
     return undefined
   }
   const browser = await chromium.launch({

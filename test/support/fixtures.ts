@@ -1,12 +1,13 @@
 /**
  * Where tests find real models, shared data and golden values. Nothing here fetches: `scripts/fixtures` does, when a person asks.
- * A test whose fixture is missing says so and passes: `if (model === undefined) return skip(t, 'smollm2')`.
+ * A test whose fixture is missing says so and is counted as skipped: `if (model === undefined) return skip(t, 'smollm2')`.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
+import { skipBecause } from './skip.ts'
 
 /** The repository's root folder. */
 export const repositoryDir = resolve(fileURLToPath(import.meta.url), '../../..')
@@ -50,8 +51,7 @@ export const goldenDir = (name = ''): string => join(repositoryDir, 'test/golden
 /** Reads a JSON file below `test/golden`; the caller names its type. */
 export const readGolden = <T>(path: string): T => JSON.parse(readFileSync(goldenDir(path), 'utf8')) as T
 
-/** Passes a test that cannot run here and prints why; `what` is the fixture or folder that is missing and how to get it. */
+/** Leaves out a test that cannot run here and prints why; `what` is the fixture or folder that is missing and how to get it. */
 export function skip(t: ExecutionContext, what: string): void {
-  t.log(`skipped: ${what} is missing`)
-  t.pass()
+  skipBecause(t, `${what} is missing`)
 }

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import type { ExecutionContext } from 'ava'
 import { goldenDir } from './fixtures.ts'
+import { skipBecause } from './skip.ts'
 
 interface ReferenceScript {
   ensureReferencePython(options: { log(line: string): void }): Promise<string>
@@ -12,7 +13,7 @@ let python: Promise<string> | undefined
 /**
  * The Python of the reference environment, which is made by the first call where it is missing.
  *
- * @returns undefined where it cannot be had; the test has passed then, with the reason printed
+ * @returns undefined where it cannot be had; the test is skipped then, with the reason printed
  */
 export async function referencePython(t: ExecutionContext): Promise<string | undefined> {
   const script = new URL('../../scripts/reference-env.mjs', import.meta.url).href
@@ -22,8 +23,7 @@ export async function referencePython(t: ExecutionContext): Promise<string | und
   try {
     return await python
   } catch (error) {
-    t.log(`skipped: no reference environment: ${(error as Error).message}`)
-    t.pass()
+    skipBecause(t, `no reference environment: ${(error as Error).message}`)
     return undefined
   }
 }

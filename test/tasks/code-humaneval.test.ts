@@ -5,6 +5,7 @@ import test from 'ava'
 import type { CodeItem } from '../../lib/tasks/code/item.ts'
 import { createCodeReward } from '../../lib/tasks/code/reward.ts'
 import { sharedDir } from '../support/fixtures.ts'
+import { skipBecause } from '../support/skip.ts'
 
 const file = join(sharedDir() ?? '', 'data/HumanEval.jsonl.gz')
 
@@ -18,8 +19,7 @@ function problems(): (CodeItem & { canonical_solution: string })[] {
 
 test('all 164 canonical solutions pass all their tests under strict rules', async (t) => {
   if (!existsSync(file)) {
-    t.log('skipped: ../shared/data/HumanEval.jsonl.gz is not here')
-    return t.pass()
+    return skipBecause(t, '../shared/data/HumanEval.jsonl.gz is not here')
   }
   const reward = createCodeReward({ rules: 'strict' })
   try {
@@ -44,8 +44,7 @@ test('all 164 canonical solutions pass all their tests under strict rules', asyn
 
 test('under paper rules the problems that its test extraction loses are the known ones', async (t) => {
   if (!existsSync(file)) {
-    t.log('skipped: ../shared/data/HumanEval.jsonl.gz is not here')
-    return t.pass()
+    return skipBecause(t, '../shared/data/HumanEval.jsonl.gz is not here')
   }
   const reward = createCodeReward({ rules: 'paper' })
   try {

@@ -7,6 +7,7 @@ import { arxiv } from '../../lib/tasks/writing/arxiv.ts'
 import { story } from '../../lib/tasks/writing/story.ts'
 import { storyOpening, storyOpeningCount } from '../../lib/tasks/writing/story-openings.ts'
 import { tldr } from '../../lib/tasks/writing/tldr.ts'
+import { skipBecause } from '../support/skip.ts'
 
 const completion = (text: string): Completion => ({ text, ids: new Int32Array(), finish: 'stop', logProbSum: 0 })
 const context = { signal: new AbortController().signal }
@@ -109,8 +110,7 @@ test('story: scored by the rules of tldr on the completions alone', async (t) =>
 test('real posts and abstracts load from files, with a part held out', async (t) => {
   const data = (name: string) => fileURLToPath(new URL(`../../../shared/data/${name}`, import.meta.url))
   if (!existsSync(data('tldr-train.jsonl'))) {
-    t.log('skipped: no ../shared/data')
-    return t.pass()
+    return skipBecause(t, 'no ../shared/data')
   }
   const posts = await tldr({
     train: data('tldr-train.jsonl'),

@@ -2,6 +2,7 @@ import test from 'ava'
 import { stopWords, transitionWords } from '../../lib/tasks/writing/transition-words.ts'
 import { transitionsBySubstring, transitionsByWord } from '../../lib/tasks/writing/transitions.ts'
 import { countCharacters, jaccardIndex, lowerCase, splitWords, uniqueWords } from '../../lib/tasks/writing/words.ts'
+import { skipBecause } from '../support/skip.ts'
 import { randomNumbers, runReference } from './writing-python.ts'
 
 interface UnicodeReference {
@@ -27,8 +28,7 @@ const randomTexts = Array.from({ length: 3000 }, (_, i) => {
 test('white space, word characters and lower case are those of Python, over all code points', (t) => {
   const reference = runReference<UnicodeReference>('unicode_reference.py', randomTexts)
   if (!reference) {
-    t.log('skipped: no python3')
-    return t.pass()
+    return skipBecause(t, 'no python3')
   }
   t.log(`Unicode: Python ${reference.unicode}, Node ${process.versions.unicode}`)
   const spaces = new Set(reference.space)

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
 import test from 'ava'
 import { Tokenizer } from '../../lib/text/tokenizer.ts'
+import { skipBecause } from '../support/skip.ts'
 import type { TextCases } from './golden.ts'
 import { golden, goldenTokenizer } from './golden.ts'
 
@@ -27,8 +28,7 @@ for (const [name, cases] of Object.entries(golden.tokenizers))
 test('stories260K: ids and texts are those of transformers', async (t) => {
   const folder = fileURLToPath(new URL('../../../shared/models/stories260K', import.meta.url))
   if (!existsSync(folder)) {
-    t.log('skipped: no ../shared/models/stories260K')
-    return t.pass()
+    return skipBecause(t, 'no ../shared/models/stories260K')
   }
   const tokenizer = await Tokenizer.load(folder)
   t.is(tokenizer.vocabSize, 512)
