@@ -52,5 +52,9 @@ test('the commands it shows exist, and the scoring ones run', async (t) => {
     const result = await runCli(command!.replace('MODEL', model).split(' '), { input: `${input}\n` })
     t.is(result.code, 0, result.stderr)
     t.is(result.json().length, 1)
+    const [said] = result.json() as { total?: number }[]
+    if (said!.total === undefined) continue
+    t.true(said!.total > 2, 'the example of a reward scores')
+    t.true(text.includes(`\n# ${result.stdout.trim()}\n`), 'its output is what the README shows')
   }
 })
