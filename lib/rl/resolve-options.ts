@@ -160,7 +160,12 @@ function checkSize(resolved: ResolvedTrainOptions): ConfigIssue[] {
   for (let turn = 0; turn < Math.min(turns, 64); turn++) nodes += joint ** turn
   const aPrompt = nodes * groupSize * team.length
   const aStep = `a step (promptsPerStep ${promptsPerStep} x ${aPrompt} completions a prompt)`
-  if (aPrompt > mostCompletions) refuse('algorithm.turns', aPrompt, `a prompt (groupSize ${groupSize}, ${turns} turns)`)
+  if (aPrompt > mostCompletions)
+    refuse(
+      turns > 1 ? 'algorithm.turns' : 'algorithm.groupSize',
+      aPrompt,
+      `a prompt (groupSize ${groupSize}, ${turns} turns)`,
+    )
   else refuse('promptsPerStep', promptsPerStep * aPrompt, aStep)
   if (minibatches > promptsPerStep * nodes) {
     const groups = `the groups of a step (promptsPerStep ${promptsPerStep}${turns > 1 ? `, up to ${nodes} turns each` : ''})`
