@@ -16,7 +16,10 @@ export function lineError(
 ): MagrpoError {
   const { field, cause } = options
   const details = { file: 'standard input', line, ...(field === undefined ? {} : { field }) }
-  return new MagrpoError('ERR_DATA', `Input line ${line}: ${message}.`, { details, cause })
+  return new MagrpoError('ERR_DATA', `Input line ${line}: ${message}${message.endsWith('?') ? '' : '.'}`, {
+    details,
+    cause,
+  })
 }
 
 /**

@@ -3,7 +3,7 @@
  * mapped; the bytes themselves are read and written in C++.
  */
 import { basename, join } from 'node:path'
-import { type MagrpoError, ModelFormatError } from '../errors.ts'
+import { MagrpoError, ModelFormatError } from '../errors.ts'
 import type { NativeTensorInfo, NativeTensorSource } from '../native/addon-types.ts'
 import { close, fstat, openToRead, readBytes, readFile } from './read-files.ts'
 
@@ -38,6 +38,7 @@ export interface TensorEntry {
  */
 export async function readSafetensorsHeader(file: string): Promise<TensorEntry[]> {
   const descriptor = await openToRead(file).catch((cause: NodeJS.ErrnoException) => {
+    if (cause instanceof MagrpoError) throw cause
     throw new ModelFormatError(
       cause.code === 'ENOENT' ? 'ERR_MODEL_NOT_FOUND' : 'ERR_MODEL_FORMAT',
       `Expected a safetensors file at ${file} but it cannot be opened: ${cause.message}.`,
