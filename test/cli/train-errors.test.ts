@@ -67,6 +67,19 @@ test('what is no regular file is refused and not waited for', async (t) => {
   t.regex(data.stderr, /pipe\.jsonl is a named pipe\.\ncode: ERR_DATA/)
 })
 
+test('of a run without final/, an evaluation offers what is there', async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFile(join(folder, 'config.yaml'), yaml)
+  const bare = await runCli(['eval', folder])
+  t.regex(
+    bare.stderr,
+    /has no final\/: the run did not get that far; --weights initial evaluates what is there\.\ncode: ERR_RUN/,
+  )
+  await mkdir(join(folder, 'best'))
+  const { stderr } = await runCli(['eval', folder])
+  t.regex(stderr, /; --weights best or --weights initial evaluates what is there/)
+})
+
 test('wrong usage is exit code 2', async (t) => {
   const cases: [string[], RegExp][] = [
     [['train'], /missing required argument 'config'/],
