@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
+import type { RunConfig } from '../config/load.ts'
 import { parseSetting, type Setting } from '../config/set-paths.ts'
 import { ConfigError } from '../errors.ts'
 import { prepareRun } from '../run/prepare-run.ts'
 import { collect, integerFrom, maxSeed } from './option-values.ts'
-import { UsageError } from './output.ts'
+import { note, printJson, printLine, UsageError } from './output.ts'
 import { runAndReport } from './run-training.ts'
 
 interface TrainCommandOptions {
@@ -12,6 +13,7 @@ interface TrainCommandOptions {
   checkpointEvery?: number
   seed?: number
   set?: string[]
+  dryRun?: boolean
   quiet?: boolean
   json?: boolean
 }
@@ -35,6 +37,7 @@ export function addTrainCommand(program: Command): void {
       'any other setting, such as optimizer.learningRate=1e-5; may come several times',
       collect,
     )
+    .option('--dry-run', 'check configuration, data, task and models, show the memory the run takes, and end')
     .option('--quiet', 'show warnings and errors only')
     .option('--json', 'print a JSON line for each step, each evaluation and the end')
     .addHelpText(
@@ -42,17 +45,54 @@ export function addTrainCommand(program: Command): void {
       `
 Ctrl-C once saves the weights of the last step and exits 130; twice leaves at once. A run that was interrupted, in whatever way,
 goes on with: magrpo resume RUN
+A run that takes more memory than is free is refused before its first step; --dry-run shows the plan, and MAGRPO_MEMORY_LIMIT=8GiB
+sets what counts as free.
 Paths in the configuration are relative to the folder the command runs in.
 
 Examples:
   magrpo train examples/story.yaml
+  magrpo train examples/story.yaml --dry-run
   magrpo train examples/story.yaml --seed 2 --run-dir runs/story-2 --set algorithm.groupSize=8`,
     )
     .action(async (file: string, options: TrainCommandOptions) => {
       const { loadConfig } = await import('../config/load.ts')
       const config = await loadConfig(file, settingsOf(options))
+      if (options.dryRun) return dryRun(config, options)
       await runAndReport(config.name, options, (settings) => prepareRun(config, settings))
     })
+}
+
+/**
+ * Makes the run ready, prints its memory plan to stdout and leaves no trace.
+ *
+ * @throws OutOfMemoryError after the plan if it is too much; what making the run ready throws
+ */
+async function dryRun(config: RunConfig, { json = false, quiet = false }: TrainCommandOptions): Promise<void> {
+  const { planRun } = await import('../run/plan-run.ts')
+  const { checkMemory } = await import('../rl/memory-check.ts')
+  const { memoryTable } = await import('../ui/memory-table.ts')
+  const onProgress = quiet ? undefined : note
+  const { plan, judged, options } = await planRun(config, { onProgress, onWarning: note })
+  if (json) {
+    await printJson({
+      event: 'plan',
+      steps: options.steps,
+      rows: plan.rows,
+      pass_tokens: plan.passTokens,
+      prompt_tokens: plan.promptTokens,
+      devices: plan.devices.map(({ device, peak, peakBytes, parts }) => ({
+        device,
+        peak_bytes: peakBytes,
+        peak,
+        parts,
+      })),
+      free_bytes: judged?.freeBytes ?? null,
+      free_from: judged?.from ?? null,
+      verdict: judged?.verdict ?? 'unknown',
+    })
+  } else for (const line of memoryTable(plan, judged)) await printLine(line)
+  const warning = checkMemory(plan)
+  if (warning !== null) note(`warning: ${warning}`)
 }
 
 function settingsOf({ runDir, steps, checkpointEvery, seed, set = [] }: TrainCommandOptions): Setting[] {

@@ -7,8 +7,10 @@ import { callNative } from '../native/call.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { tokenBytes } from '../text/token-bytes.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
+import { checkWeights } from './check-weights.ts'
 import { idList, type ModelConfig, parseModelConfig } from './config.ts'
 import { findFolder } from './folder.ts'
+import { weightBytesOf } from './memory-terms.ts'
 import { readJsonFile } from './read-json.ts'
 import { readModelTensors, toNativeSource } from './safetensors.ts'
 
@@ -70,7 +72,7 @@ export class Model {
    * @param source path of a folder; `builtin:mini-code`; or a name of the hub, `org/name` or `org/name@revision`: found in the standard
    *   Hugging Face cache, or downloaded into it after {@link LoadOptions.onDownload} was told
    * @throws MagrpoError `ERR_MODEL_NOT_FOUND`, `ERR_ARGUMENT`, `ERR_DOWNLOAD`; ModelFormatError `ERR_MODEL_FORMAT`, `ERR_MODEL_UNSUPPORTED`,
-   *   `ERR_MODEL_WEIGHTS`; DeviceError; NativeLoadError; the signal's reason
+   *   `ERR_MODEL_WEIGHTS`; DeviceError; OutOfMemoryError; NativeLoadError; the signal's reason
    * @example
    * ```ts
    * await using model = await Model.load('models/mini-code')
@@ -89,6 +91,7 @@ export class Model {
     const addon = loadAddon()
     const device = options.device === undefined || options.device === 'auto' ? defaultDevice() : options.device
     const dtype = chosenDtype(options.dtype, config)
+    if (device === 'cpu') checkWeights(source, weightBytesOf(config, dtype === 'float32' ? 4 : 2))
     const native = await callNative(
       (job) => addon.loadModel({ config, dtype, device, tensors }, { ...job, onProgress }),
       signal,

@@ -23,8 +23,8 @@ export interface BatchOptions {
   deterministic?: boolean
 }
 
-/** Keeps activations of small models within a few hundred megabytes. */
-const defaultMicroBatch = 2048
+/** Tokens of a pass where nothing is said: keeps activations of small models within a few hundred megabytes. */
+export const defaultMicroBatch = 2048
 
 /** Log-probabilities, entropies and (where asked for) values of all groups, in order; nothing is accumulated. */
 export function scoreBatch(

@@ -115,3 +115,8 @@ export function takeOneThreadEach(models: readonly Model[]): boolean {
   const total = sizes.reduce((sum, size) => sum + size, 0)
   return threads > 1 && models.every((model) => model.device === 'cpu') && Math.max(...sizes) * threads <= total * 1.25
 }
+
+/** How many of the models compute at the same time: one in turn, or as many as there are threads. */
+export function modelsAtOnce(models: readonly Model[]): number {
+  return takeOneThreadEach(models) ? Math.min(models.length, loadAddon().info().threads) : 1
+}

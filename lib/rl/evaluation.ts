@@ -64,7 +64,7 @@ export async function evaluatePlayers<Item>(
   let done = 0
   const pass = async (phase: 'eval' | 'greedy', passPlan: RolloutPlan<Item>) => {
     const rewards = memory && { memory, part: `${phase}/${index}` }
-    const nodes = await rollOutAll({ ...passPlan, rewards }, settings.maxRows ?? 256, (items) => {
+    const nodes = await rollOutAll({ ...passPlan, rewards }, settings.maxRows ?? defaultMaxRows, (items) => {
       done += items
       settings.onProgress?.(done, total)
     })
@@ -125,13 +125,20 @@ function evaluationPlan<Item>(players: Players, settings: EvaluateSettings<Item>
   }
 }
 
+const defaultMaxRows = 256
+
+/** Items that an evaluation generates in one batch. */
+export function itemsAtOnce(samples: number, agents: number, maxRows = defaultMaxRows): number {
+  return Math.max(1, Math.floor(maxRows / (samples * agents)))
+}
+
 /** Rolls out all items, so many at a time that a batch has at most `maxRows` completions. */
 async function rollOutAll<Item>(
   plan: RolloutPlan<Item>,
   maxRows: number,
   onItems: (items: number) => void,
 ): Promise<RolloutNode[]> {
-  const size = Math.max(1, Math.floor(maxRows / (plan.groupSize * plan.policies.length)))
+  const size = itemsAtOnce(plan.groupSize, plan.policies.length, maxRows)
   const nodes: RolloutNode[] = []
   for (let begin = 0; begin < plan.chosen.length; begin += size) {
     plan.signal?.throwIfAborted()

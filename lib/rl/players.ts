@@ -1,8 +1,10 @@
 /** A team as the trainer sees it: agents that name their policies by number, and an engine that knows these numbers. */
 import { MagrpoError } from '../errors.ts'
+import type { Task } from '../tasks/types.ts'
 import type { Engine } from './engine.ts'
+import type { MemoryPlan } from './memory-plan.ts'
 import type { SupportProvider } from './support.ts'
-import type { AgentSummary, SaveTeam } from './types.ts'
+import type { AgentSummary, ResolvedTrainOptions, SaveTeam } from './types.ts'
 
 /** Who plays. */
 export interface Players {
@@ -12,6 +14,8 @@ export interface Players {
   support: SupportProvider
   save: SaveTeam
   weights: WeightFiles
+  /** What a run of these players takes; none where there is no real model. */
+  planMemory?(task: Task, options: ResolvedTrainOptions): MemoryPlan
 }
 
 /** Weights and moments as files, for checkpoints. */

@@ -8,6 +8,7 @@ import { throwFirst } from '../model/token-tree.ts'
 import type { Engine } from './engine.ts'
 import type { Players } from './players.ts'
 import type { Team } from './team.ts'
+import { planTeamMemory } from './team-memory.ts'
 import { checkSupport, prepareSupport } from './team-support.ts'
 
 /** How the engine computes; see `TrainOptions`. */
@@ -61,6 +62,7 @@ export function playersOf(team: Team, settings: EngineSettings = {}): Players {
       check: (algorithm) => checkSupport(team, algorithm),
       prepare: (algorithm) => prepareSupport(team, algorithm, policies),
     },
+    planMemory: (task, options) => planTeamMemory(team, task, options),
     save: (directory) => team.save(directory),
     weights: {
       write: async (directory, numbers) => {

@@ -1,5 +1,6 @@
 /** A run as its user holds it: it goes on as its reports are asked for. */
 import { ConfigError, MagrpoError } from '../errors.ts'
+import type { MemoryPlan } from './memory-plan.ts'
 import type { Players } from './players.ts'
 import { resolveTrainOptions } from './resolve-options.ts'
 import type { RunMemory } from './run-memory.ts'
@@ -59,6 +60,14 @@ export class Run implements AsyncIterable<StepReport> {
   get result(): Promise<RunResult> {
     if (!this.isDriven) void this.drain()
     return this.trainer.result
+  }
+
+  /**
+   * What memory the run will take at its peak, by device and by part: an upper estimate. It is compared with what is free when the
+   * run begins, which rejects with `ERR_OUT_OF_MEMORY` if it is too much. Null for players without a real model.
+   */
+  plan(): MemoryPlan | null {
+    return this.trainer.plan()
   }
 
   /**

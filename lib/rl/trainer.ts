@@ -2,6 +2,8 @@
 import type { Task } from '../tasks/types.ts'
 import { evaluatePlayers } from './evaluation.ts'
 import { ItemOrder } from './item-order.ts'
+import { checkMemory } from './memory-check.ts'
+import type { MemoryPlan } from './memory-plan.ts'
 import { type Players, trainedPolicies } from './players.ts'
 import type { RunMemory } from './run-memory.ts'
 import { runStep, type StepContext } from './step.ts'
@@ -35,6 +37,7 @@ export interface Drive {
   readonly result: Promise<RunResult>
   steps(): AsyncGenerator<StepReport, void, void>
   stop(): void
+  plan(): MemoryPlan | null
 }
 
 /** Drives one run; use it through `Run`. */
@@ -95,13 +98,21 @@ export class Trainer<Item> implements Drive {
     this.stopController.abort(this.stopReason)
   }
 
+  /** See `Run.plan`. */
+  plan(): MemoryPlan | null {
+    return this.parts.players.planMemory?.(this.parts.task as Task, this.options) ?? null
+  }
+
   /** The run, step by step. */
   async *steps(): AsyncGenerator<StepReport, void, void> {
     this.startedAt = performance.now()
     // Leaving the loop ends a generator at its `yield`, past all catches: the run then counts as stopped.
     let ending: Pick<RunEnd, 'reason' | 'error'> = { reason: 'stopped' }
     try {
+      // Before the sinks, so that a run which does not fit leaves nothing behind.
+      const tight = checkMemory(this.plan())
       await this.tell((sink) => sink.onStart?.(this.options))
+      if (tight !== null) await this.warn([{ code: 'memory', index: 0, message: tight }])
       await this.prepare()
       yield* this.work()
       ending = { reason: 'finished' }

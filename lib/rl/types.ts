@@ -206,6 +206,7 @@ export interface RunWarning {
     | 'early_termination'
     | 'tracker'
     | 'report'
+    | 'memory'
   /** Step in which it was raised; 0 before the first. */
   index: number
   message: string

@@ -144,7 +144,8 @@ async function prepareIn(folder: RunFolder, config: RunConfig, options: PrepareR
   }
 }
 
-async function makeAlgorithm(config: RawConfig['algorithm']): Promise<Algorithm> {
+/** The algorithm of a configuration. */
+export async function makeAlgorithm(config: RawConfig['algorithm']): Promise<Algorithm> {
   const { algorithmOf } = await import('../rl/algorithms.ts')
   const { name, ...settings } = config
   return algorithmOf(name, settings)

@@ -1,0 +1,119 @@
+/** Bytes of what one model holds while it generates and while it is trained, from its shape alone. */
+import type { NativeModelConfig } from '../native/addon-types.ts'
+
+/** The shape of a model, as far as its memory goes. */
+export type MemoryShape = Pick<
+  NativeModelConfig,
+  | 'vocabSize'
+  | 'hiddenSize'
+  | 'intermediateSize'
+  | 'numLayers'
+  | 'numHeads'
+  | 'numKvHeads'
+  | 'headDim'
+  | 'tieWordEmbeddings'
+>
+
+const float = 4
+
+/** Logits that exist at once in training: `kChunkLogits` of `native/train/log_prob_head.h`. */
+const chunkLogits = 2 ** 22
+
+/** Most tokens of one prefill pass: `kPrefillTokens` of `native/rollout/generate.cc`. */
+const prefillTokens = 4096
+
+const widths = ({ hiddenSize, intermediateSize, numHeads, numKvHeads, headDim }: MemoryShape) => ({
+  h: hiddenSize,
+  m: intermediateSize,
+  q: numHeads * headDim,
+  k: numKvHeads * headDim,
+})
+
+/** Bytes of one token's keys and values in all layers: float32, whatever the weights are. */
+export function cacheBytesPerToken(shape: MemoryShape): number {
+  return 2 * float * shape.numLayers * shape.numKvHeads * shape.headDim
+}
+
+/** What decides how much of a forward pass is kept. */
+export interface ActivationSettings {
+  dtype: 'float32' | 'bfloat16'
+  /** Of the adapters trained; 0 where all weights are. */
+  rank: number
+  /** Only each layer's input is kept. */
+  checkpointing: boolean
+  /** An update has several passes: later ones find a heap with holes. */
+  isCut: boolean
+}
+
+/**
+ * Bytes that one token's forward pass leaves for the backward pass.
+ *
+ * A layer in float32, with h the hidden size, Q = heads · headDim, K = kvHeads · headDim and I the MLP's width:
+ *
+ *     4h          inputs and results of both norms
+ *     3Q + 3K     queries, keys and values as projected (Q + 2K), rotated queries and keys (Q + K), attention's result (Q)
+ *     3I          gate and up (2I), their product (I)
+ *
+ * With adapters also 7·rank, the inner vectors. In bfloat16 attention reads float32 copies and norms keep float32 intermediates:
+ * 16h + 8Q + 8K + 2Q + 8I bytes. With checkpointing a layer keeps h, and one layer at a time has all of it.
+ *
+ * The heap takes half as much again, since what is freed is not used again as a whole; and twice as much where an update has several
+ * passes, or where adapters make several short-lived copies of each product. So measured with glibc; with its allocator told to
+ * return large blocks at once (MALLOC_MMAP_THRESHOLD_=65536) the formula alone holds within a tenth.
+ */
+export function activationBytesPerToken(shape: MemoryShape, settings: ActivationSettings): number {
+  const { h, m, q, k } = widths(shape)
+  const { dtype, rank, checkpointing, isCut } = settings
+  const inner = rank * 7 * float
+  const layer =
+    (dtype === 'float32' ? float * (4 * h + 3 * q + 3 * k + 3 * m) : 16 * h + 10 * q + 8 * k + 8 * m) + inner
+  const unit = dtype === 'float32' ? float : 2
+  const kept = checkpointing ? unit * h * shape.numLayers + layer : layer * shape.numLayers
+  return kept * (isCut || rank > 0 ? 2 : 1.5)
+}
+
+/** Bytes of the short-lived tensors of the widest layer, one token: in a forward pass without gradients. */
+export function passingBytesPerToken(shape: MemoryShape): number {
+  const { h, m, q, k } = widths(shape)
+  return float * Math.max(3 * h + 4 * m, 3 * h + 3 * q + 3 * k)
+}
+
+/** Bytes of one chunk of logits with its gradient's operands, for so many scored tokens. */
+export function logitBytes({ vocabSize }: MemoryShape, scoredTokens: number): number {
+  const rows = Math.min(scoredTokens, Math.max(1, Math.floor(chunkLogits / vocabSize)))
+  return 2 * float * rows * vocabSize
+}
+
+/** Bytes that generation holds besides the cache: a prefill pass, and one step of decoding with its logits. */
+export function generationBytes(
+  shape: MemoryShape,
+  { promptTokens, rows }: { promptTokens: number; rows: number },
+): number {
+  const { h, m, q, k } = widths(shape)
+  const prefill = Math.min(promptTokens, prefillTokens) * passingBytesPerToken(shape)
+  const step = rows * float * (3 * h + 3 * m + 4 * q + 2 * k + 2 * shape.vocabSize)
+  return Math.max(prefill, step)
+}
+
+/**
+ * Bytes of a model's weights as they are loaded.
+ *
+ * @param bytesPerWeight 4 in float32, 2 in bfloat16
+ */
+export function weightBytesOf(shape: MemoryShape, bytesPerWeight: number): number {
+  const { h, m, q, k } = widths(shape)
+  const layer = h * (q + 2 * k) + q * h + 3 * h * m + 2 * h
+  const tables = shape.vocabSize * h * (shape.tieWordEmbeddings ? 1 : 2)
+  return bytesPerWeight * (tables + shape.numLayers * layer + h)
+}
+
+/** Trainable weights of an adapter on all seven projections. */
+export function adapterParameters(shape: MemoryShape, rank: number): number {
+  const { h, m, q, k } = widths(shape)
+  return shape.numLayers * rank * (2 * (h + q) + 2 * (h + k) + 3 * (h + m))
+}
+
+/** Trainable weights of a value head of that hidden size. */
+export function valueHeadParameters({ hiddenSize }: MemoryShape, hidden: number): number {
+  return hiddenSize * hidden + 2 * hidden + 1
+}

@@ -1,0 +1,94 @@
+/** How much more memory this process may take before the system ends it. */
+import { readFileSync } from 'node:fs'
+import { freemem } from 'node:os'
+import { join } from 'node:path'
+import { MagrpoError } from '../errors.ts'
+
+/** What is free, and who says so. */
+export interface FreeMemory {
+  bytes: number
+  /** `system`: the machine's memory; `cgroup`: the limit of a container or service; `MAGRPO_MEMORY_LIMIT`: the user. */
+  from: 'system' | 'cgroup' | 'MAGRPO_MEMORY_LIMIT'
+}
+
+/** Where {@link freeMemory} looks. */
+export interface FreeMemoryPlaces {
+  /** Folder with `proc` and `sys`. Defaults to `/`. */
+  root?: string
+  /** Defaults to `process.env`. */
+  env?: NodeJS.ProcessEnv
+  /** What the system calls free where there is no `/proc/meminfo`. Defaults to `os.freemem()`. */
+  systemFree?: () => number
+}
+
+/**
+ * Memory that is free for this process.
+ *
+ * On Linux the smaller of `MemAvailable` and what the limits of its control groups leave, version 2 or 1, file pages that can be
+ * dropped not counted as used. Elsewhere what the system calls free. `MAGRPO_MEMORY_LIMIT` (bytes, or `8GiB`, `500MB`) takes the
+ * place of all that: more than it for those who know better, or less to leave room for others.
+ *
+ * @throws MagrpoError `ERR_ARGUMENT` for a MAGRPO_MEMORY_LIMIT that is no size
+ */
+export function freeMemory(places: FreeMemoryPlaces = {}): FreeMemory {
+  const { root = '/', env = process.env, systemFree = freemem } = places
+  const limit = env.MAGRPO_MEMORY_LIMIT
+  if (limit !== undefined && limit !== '') return { bytes: parseSize(limit), from: 'MAGRPO_MEMORY_LIMIT' }
+  const available = /^MemAvailable:\s+(\d+) kB/m.exec(read(join(root, 'proc/meminfo')) ?? '')
+  const system = available === null ? systemFree() : Number(available[1]) * 1024
+  const group = Math.min(...groupsOf(root).map((folder) => leftOf(folder)))
+  return group < system ? { bytes: group, from: 'cgroup' } : { bytes: system, from: 'system' }
+}
+
+/** What has set the bound, as the end of a sentence; empty for the machine itself. */
+export function limitOf(from: FreeMemory['from']): string {
+  if (from === 'system') return ''
+  return from === 'cgroup' ? ' within the limit of its control group' : ' (MAGRPO_MEMORY_LIMIT)'
+}
+
+function parseSize(text: string): number {
+  const [, number, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? []
+  const units: Record<string, number> = { '': 1, b: 1 }
+  for (const [power, letter] of ['k', 'm', 'g', 't'].entries()) {
+    units[letter] = units[`${letter}ib`] = 1024 ** (power + 1)
+    units[`${letter}b`] = 1000 ** (power + 1)
+  }
+  const factor = units[unit.toLowerCase()]
+  if (number !== undefined && factor !== undefined) return Math.round(Number(number) * factor)
+  throw new MagrpoError(
+    'ERR_ARGUMENT',
+    `Expected a size such as 8GiB, 500MB or a number of bytes in MAGRPO_MEMORY_LIMIT but received ${JSON.stringify(text)}.`,
+  )
+}
+
+/** Folders of the process's control groups that count memory, and of all groups above them. */
+function groupsOf(root: string): string[] {
+  return (read(join(root, 'proc/self/cgroup')) ?? '').split('\n').flatMap((line) => {
+    const [, controllers, path] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? []
+    if (path === undefined || (controllers !== '' && !controllers!.split(',').includes('memory'))) return []
+    const base = join(root, 'sys/fs/cgroup', controllers === '' ? '' : 'memory')
+    const names = path.split('/').filter((name) => name !== '' && name !== '..')
+    return names.map((_, i) => join(base, ...names.slice(0, i + 1))).concat(base)
+  })
+}
+
+/** What a group's limit leaves; Infinity where it has none. */
+function leftOf(folder: string): number {
+  const second = read(join(folder, 'memory.max'))
+  const limit = second ?? read(join(folder, 'memory.limit_in_bytes'))
+  if (limit === undefined || !/^\d+$/.test(limit.trim())) return Number.POSITIVE_INFINITY
+  const used = read(join(folder, second === undefined ? 'memory.usage_in_bytes' : 'memory.current'))
+  const stat = read(join(folder, 'memory.stat')) ?? ''
+  const dropped = /^(?:total_)?inactive_file (\d+)$/m.exec(
+    second === undefined ? stat.replace(/^inactive_file.*$/m, '') : stat,
+  )
+  return Math.max(0, Number(limit) - Math.max(0, Number(used ?? 0) - Number(dropped?.[1] ?? 0)))
+}
+
+function read(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,29 @@
+import type { MemoryVerdict } from '../rl/memory-check.ts'
+import type { DeviceMemory, MemoryPart, MemoryPlan } from '../rl/memory-plan.ts'
+import { formatBytes } from './format.ts'
+
+const phases: Record<MemoryPart['during'], string> = {
+  always: '',
+  generation: 'while it generates',
+  training: 'while it trains',
+}
+
+/** A memory plan for people: one line a part, the peak of each device, and what is free. */
+export function memoryTable(plan: MemoryPlan, judged: MemoryVerdict | null): string[] {
+  const { rows, passTokens, promptTokens } = plan
+  return [
+    `up to ${rows} completions at once, ${passTokens} tokens a pass, prompts of ${promptTokens} tokens`,
+    ...plan.devices.flatMap((device) => deviceLines(device, judged?.device === device ? judged : null)),
+  ]
+}
+
+function deviceLines({ device, parts, peak, peakBytes }: DeviceMemory, judged: MemoryVerdict | null): string[] {
+  const row = (name: string, bytes: number, note: string) =>
+    `  ${name.padEnd(13)}${formatBytes(bytes).padStart(9)}  ${note}`.trimEnd()
+  return [
+    device,
+    ...parts.map(({ name, bytes, during }) => row(name, bytes, phases[during])),
+    row('peak', peakBytes, phases[peak]),
+    ...(judged === null ? [] : [row('free', judged.freeBytes, judged.from === 'system' ? '' : judged.from)]),
+  ]
+}
