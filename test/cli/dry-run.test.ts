@@ -1,0 +1,98 @@
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import test, { type ExecutionContext } from 'ava'
+import { runCli } from '../support/cli.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+
+/** A folder with a configuration over the model inside the package. */
+async function prepare(t: ExecutionContext, more = ''): Promise<string> {
+  const folder = await temporaryFolder(t)
+  const yaml = `team: { model: builtin:mini-code, adapter: full, device: cpu }
+task: mini-code
+algorithm: { groupSize: 4 }
+optimizer: { learningRate: 1.0e-4 }
+steps: 2
+${more}`
+  await writeFile(join(folder, 'run.yaml'), yaml)
+  return folder
+}
+
+test('a dry run prints the plan and leaves nothing behind', async (t) => {
+  const folder = await prepare(t)
+  const { code, stdout, stderr } = await runCli(['train', 'run.yaml', '--dry-run', '--quiet'], { cwd: folder })
+  t.is(code, 0, stderr)
+  t.is(stderr, '')
+  t.regex(stdout, /^up to 8 completions at once, \d+ tokens a pass, prompts of \d+ tokens\ncpu\n/)
+  for (const part of ['weights', 'moments', 'cache', 'gradients', 'activations', 'logits', 'peak', 'free'])
+    t.regex(stdout, new RegExp(`^ {2}${part} +[\\d.]+ [KMG]iB`, 'm'))
+  t.deepEqual(await readdir(folder), ['run.yaml'])
+})
+
+test('a dry run for machines: bytes by device and part', async (t) => {
+  const folder = await prepare(t)
+  const run = await runCli(['train', 'run.yaml', '--dry-run', '--json', '--quiet'], { cwd: folder })
+  t.is(run.code, 0, run.stderr)
+  const [plan, ...others] = run.json() as {
+    event: string
+    steps: number
+    verdict: string
+    free_bytes: number
+    devices: {
+      device: string
+      peak: string
+      peak_bytes: number
+      parts: { name: string; bytes: number; during: string }[]
+    }[]
+  }[]
+  t.deepEqual(others, [])
+  t.like(plan, { event: 'plan', steps: 2, verdict: 'fits' })
+  const device = plan!.devices[0]!
+  const counted = device.parts.filter(({ during }) => during === 'always' || during === device.peak)
+  t.is(
+    device.peak_bytes,
+    counted.reduce((sum, { bytes }) => sum + bytes, 0),
+  )
+  t.true(plan!.free_bytes > device.peak_bytes)
+})
+
+test('a dry run finds what a start would find', async (t) => {
+  const folder = await prepare(t, 'evalEvery: 1\npromptsPerStep: 0\n')
+  const { code, stderr } = await runCli(['train', 'run.yaml', '--dry-run'], { cwd: folder })
+  t.is(code, 1)
+  t.regex(stderr, /promptsPerStep/)
+  const missing = await runCli(
+    ['train', 'run.yaml', '--dry-run', '--set', 'promptsPerStep=1', '--set', 'team.model=none'],
+    {
+      cwd: folder,
+    },
+  )
+  t.is(missing.code, 1)
+  t.regex(missing.stderr, /code: ERR_MODEL_NOT_FOUND/)
+})
+
+test('too much memory: refused before the first step, with numbers and the setting; the dry run shows the plan first', async (t) => {
+  const folder = await prepare(t)
+  // 64,000 completions; none of their memory may be taken.
+  const args = ['--quiet', '--run-dir', 'mine', '--set', 'promptsPerStep=8', '--set', 'algorithm.groupSize=4000']
+  const env = { MAGRPO_MEMORY_LIMIT: '1GiB' }
+  const started = await runCli(['train', 'run.yaml', ...args], { cwd: folder, env })
+  t.is(started.code, 1)
+  t.is(started.stdout, '')
+  t.regex(started.stderr, /^magrpo: The run may take more memory than there is: up to .* GiB .*lower .*groupSize/)
+  t.regex(started.stderr, /^ {2}activations +[\d.]+ GiB$/m)
+  t.regex(started.stderr, /code: ERR_OUT_OF_MEMORY\n$/)
+  const dry = await runCli(['train', 'run.yaml', '--dry-run', ...args], { cwd: folder, env })
+  t.is(dry.code, 1)
+  t.regex(dry.stdout, /^ {2}free +1\.0 GiB {2}MAGRPO_MEMORY_LIMIT$/m)
+  t.regex(dry.stderr, /code: ERR_OUT_OF_MEMORY\n$/)
+  t.deepEqual(await readdir(folder), ['run.yaml'])
+})
+
+test('weights that do not fit are refused before they are loaded', async (t) => {
+  const folder = await prepare(t)
+  const env = { MAGRPO_MEMORY_LIMIT: '100kB' }
+  const { code, stderr } = await runCli(['train', 'run.yaml', '--quiet'], { cwd: folder, env })
+  t.is(code, 1)
+  t.regex(stderr, /Expected room for the weights of "builtin:mini-code"|Expected room for the weights of ".*mini-code"/)
+  t.regex(stderr, /code: ERR_OUT_OF_MEMORY\n$/)
+})

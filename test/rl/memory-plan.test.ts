@@ -1,0 +1,181 @@
+import test from 'ava'
+import { OutOfMemoryError } from '../../lib/errors.ts'
+import {
+  activationBytesPerToken,
+  adapterParameters,
+  cacheBytesPerToken,
+  logitBytes,
+  weightBytesOf,
+} from '../../lib/model/memory-terms.ts'
+import { checkMemory, judgeMemory } from '../../lib/rl/memory-check.ts'
+import { type MemoryPartName, planMemory, type Workload } from '../../lib/rl/memory-plan.ts'
+
+const shape = {
+  vocabSize: 100,
+  hiddenSize: 8,
+  intermediateSize: 16,
+  numLayers: 2,
+  numHeads: 2,
+  numKvHeads: 1,
+  headDim: 4,
+  tieWordEmbeddings: true,
+}
+
+const model = { shape, dtype: 'float32' as const, device: 'cpu', weightBytes: 1000, contextLength: 64 }
+
+const work = (changes: Partial<Workload> = {}): Workload => ({
+  models: [model],
+  policies: [{ model: 0, kind: 'full', parameters: 250, rank: 0 }],
+  seats: [{ model: 0, isTrained: true, promptTokens: 10 }],
+  promptsPerStep: 1,
+  groupSize: 4,
+  joints: 4,
+  turns: 1,
+  maxNewTokens: 5,
+  maxTokensPerMicroBatch: 2048,
+  minibatches: 1,
+  checkpointing: false,
+  evaluation: { items: 0, samples: 1 },
+  sideBySide: 1,
+  processBytes: 7,
+  ...changes,
+})
+
+function partsOf(workload: Workload): Partial<Record<MemoryPartName, number>> {
+  return Object.fromEntries(planMemory(workload).devices[0]!.parts.map(({ name, bytes }) => [name, bytes]))
+}
+
+test('terms, by hand', (t) => {
+  t.is(cacheBytesPerToken(shape), 2 * 2 * 4 * 4)
+  // 4h + 3Q + 3K + 3I = 32 + 24 + 12 + 48 floats a layer.
+  const settings = { dtype: 'float32' as const, rank: 0, checkpointing: false, isCut: false }
+  t.is(activationBytesPerToken(shape, settings), 2 * 116 * 4 * 1.5)
+  t.is(activationBytesPerToken(shape, { ...settings, rank: 3 }), 2 * (116 + 21) * 4 * 2)
+  t.is(activationBytesPerToken(shape, { ...settings, checkpointing: true, isCut: true }), (2 * 8 + 116) * 4 * 2)
+  t.is(logitBytes(shape, 20), 2 * 20 * 100 * 4)
+  t.is(logitBytes({ ...shape, vocabSize: 2 ** 21 }, 20), 2 * 2 * 2 ** 21 * 4)
+  // Embedding, q, k and v, output, MLP, norms of two layers, the last norm.
+  t.is(weightBytesOf(shape, 4), 4 * (800 + 2 * (8 * 16 + 64 + 3 * 128 + 16) + 8))
+  t.is(adapterParameters(shape, 1), 2 * (2 * 16 + 2 * 12 + 3 * 24))
+})
+
+test('parts of a small step, by hand', (t) => {
+  const perToken = activationBytesPerToken(shape, { dtype: 'float32', rank: 0, checkpointing: false, isCut: false })
+  const { decoding, ...parts } = partsOf(work())
+  t.true(decoding! > 0)
+  t.deepEqual(parts, {
+    process: 7,
+    weights: 1000,
+    moments: 2000,
+    cache: (10 + 4 * 5) * 64,
+    // The tied table a second time: 100 x 8 floats.
+    gradients: 1000 + 3200,
+    activations: 30 * perToken,
+    logits: 2 * 20 * 100 * 4,
+  })
+  const plan = planMemory(work())
+  t.is(plan.rows, 4)
+  t.is(plan.passTokens, 30)
+})
+
+test('a completion is planned up to the end of the context, a pass up to the micro-batch or one group', (t) => {
+  t.is(partsOf(work({ maxNewTokens: 1000 })).cache, (10 + 4 * 54) * 64)
+  t.is(planMemory(work({ promptsPerStep: 10 })).passTokens, 300)
+  t.is(planMemory(work({ promptsPerStep: 10, maxTokensPerMicroBatch: 100 })).passTokens, 100)
+  t.is(planMemory(work({ promptsPerStep: 10, maxTokensPerMicroBatch: 1 })).passTokens, 30)
+})
+
+test('several passes keep the last one’s gradient beside the sum', (t) => {
+  const untied = { ...model, shape: { ...shape, tieWordEmbeddings: false } }
+  const one = partsOf(work({ models: [untied] })).gradients
+  t.is(one, 1000)
+  t.is(partsOf(work({ models: [untied], promptsPerStep: 2, maxTokensPerMicroBatch: 30 })).gradients, 2000)
+})
+
+test('each turn branches again, and its prompts hold what was said before', (t) => {
+  const plan = planMemory(work({ turns: 2 }))
+  t.is(plan.rows, 16)
+  t.is(plan.promptTokens, 15)
+  t.is(partsOf(work({ turns: 2 })).cache, 4 * (15 + 4 * 5) * 64)
+})
+
+test('bfloat16 weights that are trained have float32 masters, adapters are float32', (t) => {
+  const bfloat16 = { ...model, dtype: 'bfloat16' as const, weightBytes: 500 }
+  t.is(partsOf(work({ models: [bfloat16] })).masters, 1000)
+  const lora = partsOf(work({ models: [bfloat16], policies: [{ model: 0, kind: 'lora', parameters: 50, rank: 1 }] }))
+  t.is(lora.masters, undefined)
+  t.is(lora.weights, 500 + 200)
+})
+
+test('models that compute side by side have their activations together', (t) => {
+  const two = {
+    models: [model, model],
+    policies: [0, 1].map((index) => ({ model: index, kind: 'full' as const, parameters: 250, rank: 0 })),
+    seats: [0, 1].map((index) => ({ model: index, isTrained: true, promptTokens: 10 })),
+  }
+  const alone = partsOf(work()).activations!
+  t.is(partsOf(work(two)).activations, alone)
+  t.is(partsOf(work({ ...two, sideBySide: 2 })).activations, 2 * alone)
+})
+
+test('an evaluation with more rows than a step decides the cache', (t) => {
+  const evaluation = { items: 50, samples: 1 }
+  t.is(partsOf(work({ evaluation })).cache, 50 * (10 + 5) * 64)
+  t.true(planMemory(work({ evaluation })).facts.isEvaluation)
+})
+
+const limit = (bytes: number) => ({ bytes, from: 'MAGRPO_MEMORY_LIMIT' as const })
+
+test('what fits is silent, what is close is told, what is too much is refused with its parts', (t) => {
+  const plan = planMemory(work())
+  const { peakBytes } = plan.devices[0]!
+  t.is(checkMemory(plan, limit(peakBytes / 0.84)), null)
+  t.regex(
+    checkMemory(plan, limit(peakBytes / 0.86))!,
+    /may take up to .* are free \(MAGRPO_MEMORY_LIMIT\)\. The largest/,
+  )
+  const error = t.throws(() => checkMemory(plan, limit(peakBytes - 1)), { instanceOf: OutOfMemoryError })
+  t.is(error.code, 'ERR_OUT_OF_MEMORY')
+  for (const name of ['weights', 'moments', 'gradients', 'activations', 'logits'])
+    t.regex(error.message, new RegExp(`^  ${name} +\\d`, 'm'))
+  t.is(error.details.plan, plan)
+})
+
+test('what the process holds already counts as free, but not within a limit the user names', (t) => {
+  const plan = planMemory(work())
+  t.true(judgeMemory(plan, { bytes: 1000, from: 'system' })!.freeBytes > 10 * 2 ** 20)
+  t.is(judgeMemory(plan, limit(1000))!.freeBytes, 1000)
+  const cuda = planMemory(work({ models: [{ ...model, device: 'cuda:0' }] }))
+  t.is(judgeMemory(cuda, limit(1)), null)
+})
+
+const advice: [string, Partial<Workload>, RegExp][] = [
+  ['weights', { models: [{ ...model, weightBytes: 1e9 }] }, /team\.adapter with a rank instead of full/],
+  [
+    'weights',
+    {
+      models: [{ ...model, weightBytes: 1e9 }],
+      policies: [{ model: 0, kind: 'lora', parameters: 50, rank: 1 }],
+    },
+    /team\.dtype/,
+  ],
+  ['moments', { policies: [{ model: 0, kind: 'full', parameters: 1e9, rank: 0 }] }, /train adapters/],
+  [
+    'activations',
+    { promptsPerStep: 1000 },
+    /2048 tokens; lower maxTokensPerMicroBatch, or set activationCheckpointing/,
+  ],
+  ['activations', { groupSize: 1000 }, /lower algorithm\.groupSize or sampling\.maxNewTokens/],
+  ['cache', { promptsPerStep: 1e6, groupSize: 1, maxNewTokens: 50 }, /lower promptsPerStep, algorithm\.groupSize/],
+  ['cache', { turns: 6, joints: 16 }, /lower algorithm\.turns/],
+  ['cache', { evaluation: { items: 1e6, samples: 1 } }, /lower evalItems/],
+]
+
+for (const [name, changes, expected] of advice)
+  test(`advice for ${name}: ${expected.source}`, (t) => {
+    // Few logits, so that decoding does not hide the cache.
+    const models = (changes.models ?? [model]).map((each) => ({ ...each, shape: { ...shape, vocabSize: 4 } }))
+    const error = t.throws(() => checkMemory(planMemory(work({ ...changes, models })), limit(1)))
+    t.regex(error!.message.split('\n')[0]!, expected)
+    t.true(['cache', 'decoding'].includes(name) || (error as OutOfMemoryError).details.largest === name)
+  })
