@@ -26,7 +26,7 @@ Napi::Value info_of(const Napi::CallbackInfo& info) {
   cuda.Set("reason", reason.empty() ? env.Null() : Napi::String::New(env, reason).As<Napi::Value>());
   Napi::Object result = Napi::Object::New(env);
   result.Set("libtorchVersion", TORCH_VERSION);
-  result.Set("variant", "cpu");
+  result.Set("variant", build_variant());
   result.Set("cpuCapability", at::get_cpu_capability());
   result.Set("threads", intra_op_threads());
   result.Set("cuda", cuda);

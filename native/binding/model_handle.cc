@@ -256,12 +256,13 @@ Napi::Value ModelHandle::logits(const Napi::CallbackInfo& info) {
   auto values = std::make_shared<std::vector<float>>();
   spec.advance = [model, tree, rows, values, policies = list.policies, adapters = list.adapters] {
     at::NoGradGuard no_grad;
+    const DeviceScope scope = model->decoder->on_device();
     const auto segments = model::segments_by_root(tree);
     std::vector<int64_t> row_of_token(static_cast<size_t>(tree.tokens()));
     const auto batch = model::pack_roots(tree, segments, 0, static_cast<int64_t>(segments.size()), model::KeyPlace::kPass, row_of_token);
     const at::Tensor hidden = model->decoder->forward(batch, adapters, nullptr);
     for (const int32_t row : rows) {
-      const at::Tensor logits = model->decoder->logits(hidden.narrow(0, row_of_token[tree.offset[row + 1] - 1], 1)).contiguous();
+      const at::Tensor logits = model->decoder->logits(hidden.narrow(0, row_of_token[tree.offset[row + 1] - 1], 1)).cpu().contiguous();
       values->insert(values->end(), logits.const_data_ptr<float>(), logits.const_data_ptr<float>() + logits.numel());
     }
     return true;

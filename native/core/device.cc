@@ -1,15 +1,29 @@
 #include "core/device.h"
 
-#include <ATen/Context.h>
-
+#include "core/device_cuda.h"
 #include "core/errors.h"
 
 namespace magrpo {
+namespace {
+
+// What to do about a reason, after the colon.
+const char* remedy(const std::string& reason) {
+  if (reason == "cpu_build") return "this addon was built against a CPU libtorch; set it up again with MAGRPO_CUDA=1";
+  if (reason == "no_driver") return "there is no NVIDIA driver on this machine";
+  if (reason == "driver_too_old") return "the NVIDIA driver is too old for the CUDA version this addon was built with; update it";
+  return "the NVIDIA driver sees no GPU; `nvidia-smi` and CUDA_VISIBLE_DEVICES tell more";
+}
+
+}  // namespace
 
 std::string cuda_unavailable_reason() {
-  // A CPU build of libtorch has no CUDA hooks at all. The other three reasons need the CUDA runtime and come with the CUDA build.
-  if (!at::hasCUDA() && !at::Context::hasCUDART()) return "cpu_build";
-  return at::hasCUDA() ? "" : "no_device";
+  if constexpr (kHasCuda) return cuda::unavailable_reason();
+  return "cpu_build";
+}
+
+std::string build_variant() {
+  if constexpr (kHasCuda) return cuda::variant();
+  return "cpu";
 }
 
 c10::Device resolve_device(const std::string& name) {
@@ -18,12 +32,18 @@ c10::Device resolve_device(const std::string& name) {
     throw Error("ERR_DEVICE", concat("Expected device \"cpu\" or \"cuda:N\" but received \"", name, "\"."));
   const std::string reason = cuda_unavailable_reason();
   if (!reason.empty())
-    throw Error("ERR_DEVICE", concat("Device \"", name, "\" cannot be had (", reason,
-                                     "): ", reason == "cpu_build"
-                                                ? "this addon was built against a CPU libtorch; set it up again with MAGRPO_CUDA=1"
-                                                : "see `magrpo doctor`",
+    throw Error("ERR_DEVICE", concat("Device \"", name, "\" cannot be had (", reason, "): ", remedy(reason),
                                      ". Use device \"cpu\" to train on the processor."));
-  return c10::Device(name);
+  const c10::Device device(name);
+  if constexpr (kHasCuda)
+    if (device.index() >= cuda::device_count())
+      throw Error("ERR_DEVICE", concat("Expected device \"cuda:0\" to \"cuda:", cuda::device_count() - 1, "\" but received \"", name, "\"."));
+  return device;
+}
+
+DeviceScope::DeviceScope([[maybe_unused]] const c10::Device& device, [[maybe_unused]] const c10::Stream* stream) {
+  if constexpr (kHasCuda)
+    if (device.is_cuda()) guards_ = cuda::enter(device, stream);
 }
 
 }  // namespace magrpo

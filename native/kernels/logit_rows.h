@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/cuda.h"
+
 namespace magrpo::kernels {
 
 // With l the logits divided by a temperature and m the highest of them. Entropy: log(sum) - weighted / sum.
@@ -30,6 +32,13 @@ struct LogitGradient {
 };
 
 void logit_gradient(float* logits, int64_t n, const LogitGradient& gradient);
+
+// Both on a CUDA device, for contiguous logits (rows, n) and the rows' numbers (rows) each, queued on `stream`: log-probs of the
+// targets, log Σ exp and entropies, then the gradients in place. `d_entropies` may be null.
+void read_logits_cuda(const float* logits, int64_t rows, int64_t n, const int64_t* targets, float* log_probs, float* log_sums,
+                      float* entropies, CudaStream stream);
+void logit_gradients_cuda(float* logits, int64_t rows, int64_t n, const int64_t* targets, const float* log_sums, const float* entropies,
+                          const float* d_log_probs, const float* d_entropies, CudaStream stream);
 
 // The same as plain loops in double.
 LogitMoments logit_moments_reference(const float* logits, int64_t n, float inverse_temperature);

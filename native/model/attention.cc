@@ -7,6 +7,9 @@
 
 #include <cmath>
 
+#include "core/device.h"
+#include "core/device_cuda.h"
+
 namespace magrpo::model {
 namespace {
 
@@ -33,6 +36,14 @@ at::Tensor forward(const kernels::AttentionShape& shape, const at::Tensor& q, co
   at::Tensor out = at::empty({q.size(0), shape.heads * shape.head_dim}, q.options());
   const kernels::AttentionPointers data{q.const_data_ptr<float>(), k.const_data_ptr<float>(), v.const_data_ptr<float>(),
                                         out.mutable_data_ptr<float>(), lse};
+  if (q.is_cuda()) {
+    if constexpr (kHasCuda) {
+      const kernels::AttentionPlanView plan = batch.device->view();
+      const at::Tensor partials = at::empty({plan.partial_floats}, q.options());
+      kernels::tree_attention_forward_cuda(shape, data, plan, partials.mutable_data_ptr<float>(), cuda::current_stream());
+    }
+    return out;
+  }
   const int64_t spans = static_cast<int64_t>(batch.spans.size());
   const int64_t context = kernels::longest_context(batch.spans.data(), spans);
   at::parallel_for(0, spans * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
@@ -78,6 +89,14 @@ class TreeAttention : public torch::autograd::Function<TreeAttention> {
                                           const_cast<float*>(lse.const_data_ptr<float>())};
     const kernels::AttentionGradients grads{d_out.const_data_ptr<float>(), d_q.mutable_data_ptr<float>(),
                                             d_k.mutable_data_ptr<float>(), d_v.mutable_data_ptr<float>()};
+    if (q.is_cuda()) {
+      if constexpr (kHasCuda) {
+        const at::Tensor delta = at::empty({q.size(0), heads}, q.options());
+        kernels::tree_attention_backward_cuda(shape, data, grads, batch.device->view(), q.size(0), delta.mutable_data_ptr<float>(),
+                                              cuda::current_stream());
+      }
+      return {d_q, d_k, d_v, at::Tensor(), at::Tensor()};
+    }
     const int64_t groups = static_cast<int64_t>(batch.groups.size());
     const int64_t context = kernels::longest_context(batch.spans.data(), static_cast<int64_t>(batch.spans.size()));
     at::parallel_for(0, groups * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {

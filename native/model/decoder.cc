@@ -5,7 +5,9 @@
 #include <ATen/ops/embedding.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "core/device_cuda.h"
 #include "model/attention.h"
+#include "model/decode_graph_cuda.h"
 #include "model/linear.h"
 #include "model/rms_norm.h"
 #include "model/rotary.h"
@@ -19,7 +21,18 @@ using torch::autograd::variable_list;
 Decoder::Decoder(Config config, Weights weights)
     : config_(std::move(config)),
       weights_(std::move(weights)),
-      inverse_frequencies_(model::inverse_frequencies(config_.rope, config_.head_dim).to(weights_.embedding.device())) {}
+      inverse_frequencies_(model::inverse_frequencies(config_.rope, config_.head_dim).to(weights_.embedding.device())) {
+  if constexpr (kHasCuda) stream_ = cuda::make_model_stream(device());
+}
+
+void Decoder::upload(const PackedBatch& batch) const {
+  if (!device().is_cuda() || batch.device) return;
+  kernels::AttentionShape shape{};
+  shape.heads = config_.num_heads;
+  shape.kv_heads = config_.num_kv_heads;
+  shape.head_dim = config_.head_dim;
+  batch.device = model::upload(batch, shape, device());
+}
 
 class Decoder::CheckpointedLayer : public torch::autograd::Function<CheckpointedLayer> {
  public:
@@ -58,8 +71,11 @@ class Decoder::CheckpointedLayer : public torch::autograd::Function<Checkpointed
 
 at::Tensor Decoder::forward(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache* cache,
                             bool checkpoints) const {
-  const Rotation rotation = this->rotation(batch.positions);
-  at::Tensor x = at::embedding(weights_.embedding, batch.ids);  // (N, h)
+  upload(batch);
+  const at::Tensor& ids = batch.device ? batch.device->ids : batch.ids;
+  const at::Tensor& positions = batch.device ? batch.device->positions : batch.positions;
+  const Rotation rotation = this->rotation(positions);
+  at::Tensor x = at::embedding(weights_.embedding, ids);  // (N, h)
   checkpoints = checkpoints && at::GradMode::is_enabled();
   // A frozen embedding's output would leave the first layers outside of the graph.
   if (checkpoints && !x.requires_grad()) x.requires_grad_(true);
@@ -91,8 +107,9 @@ at::Tensor Decoder::attention_block(const at::Tensor& x, const PackedBatch& batc
   q = rotate(q, rotation).view({tokens, config_.q_size()});
   k = rotate(k, rotation).view({tokens, config_.kv_size()});
   if (cache != nullptr) {
-    cache->keys[layer].index_copy_(0, batch.slots, k.to(at::kFloat));
-    cache->values[layer].index_copy_(0, batch.slots, v.to(at::kFloat));
+    const at::Tensor& slots = batch.device ? batch.device->slots : batch.slots;
+    cache->keys[layer].index_copy_(0, slots, k.to(at::kFloat));
+    cache->values[layer].index_copy_(0, slots, v.to(at::kFloat));
     k = cache->keys[layer];
     v = cache->values[layer];
   }
@@ -106,6 +123,15 @@ at::Tensor Decoder::mlp_block(const at::Tensor& x, const PackedBatch& batch, con
   const at::Tensor gate_up = add_adapters(config_, adapters, batch, layer, {kGate, kUp}, x, project(x, w.gate_up, w.gate_up_bias));
   const at::Tensor activated = swiglu(gate_up);
   return add_adapters(config_, adapters, batch, layer, {kDown}, activated, project(activated, w.down, w.down_bias));
+}
+
+at::Tensor Decoder::step_logits(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache& cache) const {
+  if constexpr (kHasCuda)
+    if (device().is_cuda() && decode_graphs_wanted()) {
+      if (!cache.graph) cache.graph = std::make_shared<DecodeGraph>();
+      return cache.graph->logits(*this, batch, adapters, cache);
+    }
+  return logits(forward(batch, adapters, &cache));
 }
 
 at::Tensor Decoder::logits(const at::Tensor& hidden) const { return project(hidden, weights_.head).to(at::kFloat); }

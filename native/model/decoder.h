@@ -3,8 +3,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <vector>
 
+#include "core/device.h"
 #include "core/live_objects.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
@@ -26,6 +28,15 @@ class Decoder : Counted<Decoder> {
   // and adapters must outlive it.
   at::Tensor forward(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache* cache,
                      bool checkpoints = false) const;
+
+  // A decoding step: logits (N, V) of every row of the batch. On CUDA devices by a recorded graph, where that is switched on.
+  at::Tensor step_logits(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache& cache) const;
+
+  // Makes the batch known to a CUDA device, once; forward does it where nobody did before.
+  void upload(const PackedBatch& batch) const;
+
+  // Belongs around everything that is computed with this decoder: its device, and its own stream if it has one.
+  DeviceScope on_device() const { return DeviceScope(device(), stream_.get()); }
 
   // (M, h) hidden states to (M, V) float32 logits.
   at::Tensor logits(const at::Tensor& hidden) const;
@@ -51,6 +62,7 @@ class Decoder : Counted<Decoder> {
   Config config_;
   Weights weights_;
   at::Tensor inverse_frequencies_;  // (D / 2)
+  std::shared_ptr<const c10::Stream> stream_;  // of a CUDA device, if the model has its own
 };
 
 }  // namespace magrpo::model

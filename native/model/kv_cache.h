@@ -4,15 +4,19 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
+#include <memory>
 #include <vector>
 
 #include "model/config.h"
 
 namespace magrpo::model {
 
+class DecodeGraph;
+
 struct KvCache {
   std::vector<at::Tensor> keys;    // (layers) of (slots, K x D) float32
   std::vector<at::Tensor> values;  // the same
+  std::shared_ptr<DecodeGraph> graph;  // decoding steps recorded for this cache, on CUDA devices
 
   KvCache() = default;
   // Memory is reserved here and touched when a slot is first written.

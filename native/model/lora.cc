@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/device_cuda.h"
 #include "core/errors.h"
 #include "kernels/row_product.h"
 #include "model/rows.h"
@@ -28,17 +29,17 @@ const char* block_of(int projection) { return projection <= kOutput ? "self_attn
 // Adds scale · (x Aᵀ) Bᵀ to `y`'s columns from `column` on, by the kernel of few rows.
 void add_to_rows(const LowRank& low_rank, double scale, const at::Tensor& x, at::Tensor& y, const PolicyRange& range, int64_t column) {
   const int64_t rows = range.end - range.begin, rank = low_rank.a.size(0), width = low_rank.b.size(0);
-  std::vector<float> inner(static_cast<size_t>(rows * rank));
+  const at::Tensor inner = at::empty({rows, rank}, x.options());
   const kernels::RowProduct down{.x = x.const_data_ptr<float>() + range.begin * x.stride(0),
                                  .weight = low_rank.a.const_data_ptr(),
                                  .bias = nullptr,
-                                 .y = inner.data(),
+                                 .y = inner.mutable_data_ptr<float>(),
                                  .rows = rows,
                                  .in = x.size(1),
                                  .out = rank,
                                  .x_stride = x.stride(0),
                                  .y_stride = rank};
-  const kernels::RowProduct up{.x = inner.data(),
+  const kernels::RowProduct up{.x = inner.const_data_ptr<float>(),
                                .weight = low_rank.b.const_data_ptr(),
                                .bias = nullptr,
                                .y = y.mutable_data_ptr<float>() + range.begin * y.stride(0) + column,
@@ -49,8 +50,13 @@ void add_to_rows(const LowRank& low_rank, double scale, const at::Tensor& x, at:
                                .y_stride = y.stride(0),
                                .scale = static_cast<float>(scale),
                                .adds = true};
-  kernels::row_product(down, 0, rank);
-  kernels::row_product(up, 0, width);
+  if (!x.is_cuda()) {
+    kernels::row_product(down, 0, rank);
+    kernels::row_product(up, 0, width);
+  } else if constexpr (kHasCuda) {
+    kernels::row_product_cuda(down, 0, rank, cuda::current_stream());
+    kernels::row_product_cuda(up, 0, width, cuda::current_stream());
+  }
 }
 
 }  // namespace
@@ -118,7 +124,7 @@ at::Tensor add_adapters(const Config& config, const std::vector<const Adapter*>&
   };
   if (!at::GradMode::is_enabled()) {
     const bool takes_rows = takes_kernels(x) && takes_kernels(y) && has_dense_rows(x) && has_dense_rows(y) &&
-                            x.size(0) <= kernels::kRowProductRows;
+                            x.size(0) <= (x.is_cuda() ? kernels::kRowProductRowsCuda : kernels::kRowProductRows);
     for (const auto& range : batch.policies) {
       if (!has_any(range)) continue;
       int64_t column = 0;

@@ -23,6 +23,27 @@ void extend_policy(std::vector<PolicyRange>& policies, int32_t policy, int64_t b
 
 }  // namespace
 
+std::shared_ptr<const DevicePass> upload(const PackedBatch& batch, const kernels::AttentionShape& shape, const at::Device& device) {
+  auto pass = std::make_shared<DevicePass>();
+  pass->plan = kernels::make_attention_plan(shape, batch.spans, batch.ranges, batch.slots.defined());
+  const int64_t tokens = batch.tokens(), planned = static_cast<int64_t>(pass->plan.words.size());
+  const int64_t columns = batch.slots.defined() ? 3 : 2;
+  // libtorch keeps the memory of pinned tensors, and gives it out again when the copy from it is done.
+  const at::Tensor staged = at::empty({columns * tokens + planned}, at::TensorOptions().dtype(at::kLong).pinned_memory(device.is_cuda()));
+  int64_t* to = staged.mutable_data_ptr<int64_t>();
+  for (const at::Tensor* column : {&batch.ids, &batch.positions, &batch.slots})
+    if (column->defined()) to = std::copy_n(column->const_data_ptr<int64_t>(), tokens, to);
+  std::copy(pass->plan.words.begin(), pass->plan.words.end(), to);
+  pass->plan.words.clear();
+  const at::Tensor here = staged.to(device, /*non_blocking=*/true);
+  pass->memory = here;
+  pass->ids = here.narrow(0, 0, tokens);
+  pass->positions = here.narrow(0, tokens, tokens);
+  if (batch.slots.defined()) pass->slots = here.narrow(0, 2 * tokens, tokens);
+  pass->words = here.narrow(0, columns * tokens, planned);
+  return pass;
+}
+
 std::vector<std::vector<int32_t>> segments_by_root(const TokenTree& tree) {
   const auto roots = tree.roots();
   std::vector<std::vector<int32_t>> by_segment(tree.parent.size());

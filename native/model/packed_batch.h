@@ -4,10 +4,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/token_tree.h"
-#include "kernels/tree_attention.h"
+#include "kernels/tree_attention_plan.h"
 
 namespace magrpo::model {
 
@@ -16,6 +17,17 @@ struct PolicyRange {
   int32_t policy;
   int64_t begin;
   int64_t end;
+};
+
+// What the device needs of a pass, uploaded at once: (N) int64 each, and the plan of the attention kernels.
+struct DevicePass {
+  at::Tensor memory;            // of all that follow
+  at::Tensor ids;
+  at::Tensor positions;
+  at::Tensor slots;             // undefined as that of the batch
+  at::Tensor words;             // the plan's
+  kernels::AttentionPlan plan;  // its numbers; the words are on the device
+  kernels::AttentionPlanView view() const { return plan.view(words.const_data_ptr<int64_t>()); }
 };
 
 struct PackedBatch {
@@ -28,8 +40,14 @@ struct PackedBatch {
   // (N) int64 cache slots that receive this pass's keys and values; undefined: attention stays within the pass.
   at::Tensor slots;
 
+  // On CUDA devices: made by the decoder's first use of the batch.
+  mutable std::shared_ptr<const DevicePass> device;
+
   int64_t tokens() const { return ids.size(0); }
 };
+
+// Uploads a batch to a CUDA device through one pinned staging buffer, without waiting for it. `shape` needs the heads and their size.
+std::shared_ptr<const DevicePass> upload(const PackedBatch& batch, const kernels::AttentionShape& shape, const at::Device& device);
 
 // Where a segment's keys stand: at its rows of the pass (training, scoring) or at its token offsets (generation's cache).
 enum class KeyPlace { kPass, kCache };

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "core/device_cuda.h"
 #include "kernels/rms_norm.h"
 #include "model/rows.h"
 
@@ -27,6 +28,12 @@ kernels::NormShape shape_of(const at::Tensor& x, double eps) {
 at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, double eps, float* inverse) {
   const kernels::NormShape shape = shape_of(x, eps);
   at::Tensor y = at::empty(x.sizes(), x.options());
+  if (x.is_cuda()) {
+    if constexpr (kHasCuda)
+      kernels::rms_norm_forward_cuda(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), x.size(0),
+                                     y.mutable_data_ptr<float>(), inverse, cuda::current_stream());
+    return y;
+  }
   for_rows(x.size(0), shape.heads * shape.size, [&](int64_t begin, int64_t end) {
     kernels::rms_norm_forward(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), begin, end,
                               y.mutable_data_ptr<float>(), inverse);
@@ -52,8 +59,15 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
     at::Tensor d_x = at::empty(x.sizes(), x.options());
     const bool trains_weight = ctx->needs_input_grad(1);
     // Each block of rows adds up its own share, so the sum does not depend on the number of threads.
-    const int64_t block = 64, blocks = (x.size(0) + block - 1) / block;
+    const int64_t block = kernels::kNormShareTokens, blocks = kernels::norm_shares(x.size(0));
     at::Tensor shares = trains_weight ? at::zeros({blocks, shape.size}, x.options()) : at::Tensor();
+    if (x.is_cuda()) {
+      if constexpr (kHasCuda)
+        kernels::rms_norm_backward_cuda(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), inverse.const_data_ptr<float>(),
+                                        d_y.const_data_ptr<float>(), x.size(0), d_x.mutable_data_ptr<float>(),
+                                        trains_weight ? shares.mutable_data_ptr<float>() : nullptr, cuda::current_stream());
+      return {d_x, trains_weight ? shares.sum(0) : at::Tensor(), at::Tensor()};
+    }
     for_rows(blocks, block * shape.heads * shape.size, [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end; ++b)
         kernels::rms_norm_backward(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), inverse.const_data_ptr<float>(),

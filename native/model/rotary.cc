@@ -11,6 +11,7 @@
 
 #include <numbers>
 
+#include "core/device_cuda.h"
 #include "kernels/rotary.h"
 #include "model/rows.h"
 
@@ -23,6 +24,12 @@ using torch::autograd::variable_list;
 at::Tensor turned(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, float direction) {
   const kernels::RotaryShape shape{x.size(1), x.size(2), x.stride(0), direction};
   at::Tensor y = at::empty(x.sizes(), x.options());
+  if (x.is_cuda()) {
+    if constexpr (kHasCuda)
+      kernels::rotary_cuda(shape, x.const_data_ptr<float>(), cos.const_data_ptr<float>(), sin.const_data_ptr<float>(), x.size(0),
+                           y.mutable_data_ptr<float>(), cuda::current_stream());
+    return y;
+  }
   for_rows(x.size(0), shape.heads * shape.dim, [&](int64_t begin, int64_t end) {
     kernels::rotary(shape, x.const_data_ptr<float>(), cos.const_data_ptr<float>(), sin.const_data_ptr<float>(), begin, end,
                     y.mutable_data_ptr<float>());

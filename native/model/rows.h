@@ -6,10 +6,12 @@
 
 #include <algorithm>
 
+#include "core/device.h"
+
 namespace magrpo::model {
 
-// Kernels read float32 on the CPU; anything else is composed of libtorch's operations.
-inline bool takes_kernels(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
+// Kernels read float32 on the CPU and, in CUDA builds, on CUDA devices; anything else is composed of libtorch's operations.
+inline bool takes_kernels(const at::Tensor& x) { return (x.is_cpu() || (kHasCuda && x.is_cuda())) && x.scalar_type() == at::kFloat; }
 
 // Whether (tokens, n) or (tokens, heads, n) is dense within each token; tokens may lie apart.
 inline bool has_dense_rows(const at::Tensor& x) {

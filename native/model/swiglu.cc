@@ -6,6 +6,7 @@
 #include <ATen/ops/silu.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "core/device_cuda.h"
 #include "kernels/swiglu.h"
 #include "model/rows.h"
 
@@ -18,6 +19,12 @@ using torch::autograd::variable_list;
 at::Tensor forward(const at::Tensor& gate_up) {
   const int64_t size = gate_up.size(1) / 2;
   at::Tensor y = at::empty({gate_up.size(0), size}, gate_up.options());
+  if (gate_up.is_cuda()) {
+    if constexpr (kHasCuda)
+      kernels::swiglu_forward_cuda(gate_up.const_data_ptr<float>(), size, gate_up.size(0), y.mutable_data_ptr<float>(),
+                                   cuda::current_stream());
+    return y;
+  }
   for_rows(gate_up.size(0), gate_up.size(1), [&](int64_t begin, int64_t end) {
     kernels::swiglu_forward(gate_up.const_data_ptr<float>(), size, begin, end, y.mutable_data_ptr<float>());
   });
@@ -35,6 +42,12 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
     const at::Tensor gate_up = ctx->get_saved_variables()[0];
     const at::Tensor d_y = gradients[0].contiguous();
     at::Tensor d_gate_up = at::empty(gate_up.sizes(), gate_up.options());
+    if (gate_up.is_cuda()) {
+      if constexpr (kHasCuda)
+        kernels::swiglu_backward_cuda(gate_up.const_data_ptr<float>(), d_y.const_data_ptr<float>(), d_y.size(1), d_y.size(0),
+                                      d_gate_up.mutable_data_ptr<float>(), cuda::current_stream());
+      return {d_gate_up};
+    }
     for_rows(gate_up.size(0), gate_up.size(1), [&](int64_t begin, int64_t end) {
       kernels::swiglu_backward(gate_up.const_data_ptr<float>(), d_y.const_data_ptr<float>(), d_y.size(1), begin, end,
                                d_gate_up.mutable_data_ptr<float>());

@@ -53,7 +53,7 @@ class CudaBlock {
   void barrier() { pause(State::kBarrier); }
 
   // The value that lane `from` of this warp brings to the same exchange.
-  uint32_t exchange(unsigned mask, uint32_t value, int from) {
+  uint64_t exchange(unsigned mask, uint64_t value, int from) {
     if (mask != 0xffffffffu) fail("A shuffle does not name all lanes.");
     Fiber& self = fibers_[current_];
     const size_t slot = self.exchanges++ % 2;  // lanes are at most one exchange apart
@@ -68,7 +68,7 @@ class CudaBlock {
     ucontext_t context;
     State state = State::kReady;
     size_t exchanges = 0;
-    uint32_t brought[2] = {0, 0};
+    uint64_t brought[2] = {0, 0};
   };
   static constexpr size_t kStack = 128 << 10;
   static constexpr uint32_t kCanary = 0x7fc0ca9au;
@@ -151,11 +151,11 @@ inline void __syncthreads() { magrpo::test::CudaBlock::running()->barrier(); }
 
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int lane) {
-  static_assert(sizeof(T) == 4);
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof value);
   bits = magrpo::test::CudaBlock::running()->exchange(mask, bits, lane);
-  std::memcpy(&value, &bits, 4);
+  std::memcpy(&value, &bits, sizeof value);
   return value;
 }
 

@@ -6,6 +6,7 @@
 
 #include "kernels/logit_rows.h"
 #include "test/harness.h"
+#include "test/kernel_versions.h"
 #include "test/tiny_decoder.h"
 
 namespace magrpo::kernels {
@@ -60,6 +61,31 @@ TEST("logit rows: gradients agree with the reference, with and without an entrop
       logit_gradient(row.data(), n, gradient);
       logit_gradient_reference(expected.data(), n, gradient);
       for (int64_t i = 0; i < n; ++i) EXPECT_NEAR(row[i], expected[i], 3e-6, n, " at ", i);
+    }
+}
+
+TEST("logit rows: the CUDA source agrees with the reference, gradients too") {
+  if (!test::kHasCudaOnCpu) return;
+  for (const int64_t n : {1, 7, 300, 1025})
+    for (const bool has_entropy : {false, true}) {
+      const int64_t rows = 3;
+      std::vector<float> logits = row_of(rows * n, 6.0, static_cast<uint64_t>(n));
+      if (n > 7) logits[3] = -std::numeric_limits<float>::infinity();
+      const std::vector<int64_t> targets{0, n / 2, n - 1};
+      const std::vector<float> d_log_probs{-1.7f, 0.0f, 2.0f}, d_entropies{0.4f, -0.3f, 0.0f};
+      std::vector<float> log_probs(rows), log_sums(rows), entropies(rows), expected = logits;
+      read_logits_cuda(logits.data(), rows, n, targets.data(), log_probs.data(), log_sums.data(), entropies.data(), nullptr);
+      for (int64_t r = 0; r < rows; ++r) {
+        const auto [highest, sum, weighted] = logit_moments_reference(logits.data() + r * n, n, 1.0f);
+        EXPECT_NEAR(log_sums[r], highest + std::log(sum), 1e-5, n);
+        EXPECT_NEAR(entropies[r], std::log(sum) - weighted / sum, 1e-5, n);
+        EXPECT_NEAR(log_probs[r], logits[r * n + targets[r]] - highest - std::log(sum), 1e-5, n);
+        logit_gradient_reference(expected.data() + r * n, n,
+                                 {log_sums[r], entropies[r], d_log_probs[r], has_entropy ? d_entropies[r] : 0.0f, targets[r]});
+      }
+      logit_gradients_cuda(logits.data(), rows, n, targets.data(), log_sums.data(), entropies.data(), d_log_probs.data(),
+                           has_entropy ? d_entropies.data() : nullptr, nullptr);
+      for (int64_t i = 0; i < rows * n; ++i) EXPECT_NEAR(logits[i], expected[i], 3e-6, n, " at ", i);
     }
 }
 

@@ -25,20 +25,20 @@ int64_t predecessor(const TokenTree& tree, int32_t segment, int64_t token) {
   return tree.offset[s + 1] - 1;
 }
 
-// (indices) of `value(index)`.
+// (indices) of `value(index)`, on `device`.
 template <typename Value>
-at::Tensor int64_tensor(const std::vector<int64_t>& indices, Value&& value) {
+at::Tensor int64_tensor(const std::vector<int64_t>& indices, const at::Device& device, Value&& value) {
   at::Tensor tensor = at::empty({static_cast<int64_t>(indices.size())}, at::kLong);
   for (size_t i = 0; i < indices.size(); ++i) tensor.mutable_data_ptr<int64_t>()[i] = value(indices[i]);
-  return tensor;
+  return tensor.to(device);
 }
 
-// (indices) of `values[index]`; undefined where there are no values.
-at::Tensor float_tensor(const std::vector<float>& values, const std::vector<int64_t>& indices) {
+// (indices) of `values[index]`, on `device`; undefined where there are no values.
+at::Tensor float_tensor(const std::vector<float>& values, const std::vector<int64_t>& indices, const at::Device& device) {
   if (values.empty()) return {};
   at::Tensor tensor = at::empty({static_cast<int64_t>(indices.size())}, at::kFloat);
   for (size_t i = 0; i < indices.size(); ++i) tensor.mutable_data_ptr<float>()[i] = values[indices[i]];
-  return tensor;
+  return tensor.to(device);
 }
 
 // Policies want gradients only while a micro-batch runs: generation of the same weights must not build graphs. What a pass that
@@ -126,6 +126,7 @@ void Accumulation::check_request() const {
 
 bool Accumulation::advance() {
   cancel_->check();
+  const DeviceScope scope_of_device = decoder_.on_device();
   const auto start = std::chrono::steady_clock::now();
   const TokenTree& tree = request_.tree;
   const int64_t begin = next_pass_ == 0 ? 0 : pass_ends_[next_pass_ - 1];
@@ -156,17 +157,17 @@ bool Accumulation::advance() {
     const at::Tensor hidden = decoder_.forward(batch, adapters_, nullptr, request_.checkpoint_activations);
     at::Tensor objective = at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(hidden.device()));
     if (!tokens.empty()) {
-      const at::Tensor targets = int64_tensor(tokens, [&](int64_t token) { return tree.ids[token]; });
-      const TokenScores scores = score_tokens(hidden.index_select(0, int64_tensor(rows, [](int64_t row) { return row; })),
+      const at::Tensor targets = int64_tensor(tokens, decoder_.device(), [&](int64_t token) { return tree.ids[token]; });
+      const TokenScores scores = score_tokens(hidden.index_select(0, int64_tensor(rows, decoder_.device(), [](int64_t row) { return row; })),
                                               decoder_.weights().head, targets);
-      const auto gather = [&](const std::vector<float>& values) { return float_tensor(values, tokens); };
+      const auto gather = [&](const std::vector<float>& values) { return float_tensor(values, tokens, decoder_.device()); };
       if (any_weight)
         objective = objective + policy_objective(scores,
                                                  {gather(request_.weights), gather(request_.old_log_probs),
                                                   gather(request_.reference_log_probs), gather(request_.penalties)},
                                                  request_.loss);
-      const at::Tensor log_probs = scores.log_probs.detach().contiguous();
-      const at::Tensor entropies = scores.entropies.detach().contiguous();
+      const at::Tensor log_probs = scores.log_probs.detach().cpu().contiguous();
+      const at::Tensor entropies = scores.entropies.detach().cpu().contiguous();
       for (size_t i = 0; i < tokens.size(); ++i) {
         result_.log_probs[tokens[i]] = log_probs.const_data_ptr<float>()[i];
         result_.entropies[tokens[i]] = entropies.const_data_ptr<float>()[i];
@@ -194,12 +195,13 @@ at::Tensor Accumulation::with_values(at::Tensor objective, const at::Tensor& hid
               request_.value_tokens[u] < tree.offset[s + 1])
             entries.push_back(static_cast<int64_t>(u));
     if (entries.empty()) continue;
-    const at::Tensor rows = int64_tensor(entries, [&](int64_t u) { return row_of_token[request_.value_tokens[u]]; });
+    const at::Tensor rows = int64_tensor(entries, decoder_.device(), [&](int64_t u) { return row_of_token[request_.value_tokens[u]]; });
     const at::Tensor values = request_.policies[p]->value_head()->values(hidden.index_select(0, rows));
-    for (size_t i = 0; i < entries.size(); ++i) result_.values[entries[i]] = values.const_data_ptr<float>()[i];
+    const at::Tensor seen = values.detach().cpu().contiguous();
+    for (size_t i = 0; i < entries.size(); ++i) result_.values[entries[i]] = seen.const_data_ptr<float>()[i];
     if (wants_gradient) {
-      const at::Tensor errors = float_tensor(request_.value_targets, entries) - values;
-      objective = objective - (float_tensor(request_.value_weights, entries) * errors.square()).sum();
+      const at::Tensor errors = float_tensor(request_.value_targets, entries, decoder_.device()) - values;
+      objective = objective - (float_tensor(request_.value_weights, entries, decoder_.device()) * errors.square()).sum();
     }
   }
   return objective;

@@ -1,0 +1,32 @@
+// All that is said to the CUDA runtime, besides the launches of kernels/*_cuda.cu. Only in CUDA builds (MAGRPO_CUDA=1).
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/Stream.h>
+
+#include <memory>
+#include <string>
+
+#include "kernels/cuda.h"
+
+namespace magrpo::cuda {
+
+// Why CUDA cannot be used: "no_driver", "no_device" or "driver_too_old"; empty if it can.
+std::string unavailable_reason();
+
+// The CUDA version of the build, such as "cu130".
+std::string variant();
+
+// Devices that can be used.
+int device_count();
+
+// The stream that libtorch's operations of this thread are queued on.
+kernels::CudaStream current_stream();
+
+// A stream of `device` for one model, or null: off by default, on with MAGRPO_CUDA_STREAMS=1. Has never run on a GPU.
+std::shared_ptr<const c10::Stream> make_model_stream(const c10::Device& device);
+
+// Makes a CUDA device, and a stream of it if not null, this thread's own until the result is dropped.
+std::shared_ptr<void> enter(const c10::Device& device, const c10::Stream* stream);
+
+}  // namespace magrpo::cuda

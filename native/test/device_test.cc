@@ -1,0 +1,75 @@
+// A CUDA device against the CPU, in CUDA builds (MAGRPO_CUDA=1 npm test): says that it skips where there is no device.
+#ifdef MAGRPO_CUDA
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+
+#include <cstdio>
+
+#include "core/device.h"
+#include "rollout/sampler_cuda.h"
+#include "test/harness.h"
+#include "test/tiny_decoder.h"
+
+namespace magrpo::test {
+namespace {
+
+bool has_device() {
+  const std::string reason = cuda_unavailable_reason();
+  if (!reason.empty()) std::printf("    skipped, no CUDA device: %s\n", reason.c_str());
+  return reason.empty();
+}
+
+// A prompt of 5 with completions of 4 and 1.
+TokenTree small_tree() { return {{-1, 0, 0}, {0, 5, 9, 10}, {3, 1, 4, 1, 5, 9, 2, 6, 5, 3}, {-1, -1, -1}}; }
+
+std::shared_ptr<model::Decoder> moved(const model::Decoder& decoder, const at::Device& device) {
+  model::Weights weights = model::allocate_weights(decoder.config(), decoder.weights().embedding.options().device(device));
+  const auto to = weights.parameters(), from = decoder.weights().parameters();
+  for (size_t i = 0; i < to.size(); ++i) at::Tensor(to[i]).copy_(from[i]);
+  return std::make_shared<model::Decoder>(decoder.config(), std::move(weights));
+}
+
+// Hidden states and the gradients of their weighted sum.
+std::vector<at::Tensor> forward_and_gradients(const model::Decoder& decoder) {
+  const DeviceScope scope = decoder.on_device();
+  const TokenTree tree = small_tree();
+  std::vector<int64_t> rows(static_cast<size_t>(tree.tokens()));
+  const auto segments = model::segments_by_root(tree);
+  const auto batch = model::pack_roots(tree, segments, 0, static_cast<int64_t>(segments.size()), model::KeyPlace::kPass, rows);
+  for (at::Tensor parameter : decoder.weights().parameters()) parameter.set_requires_grad(true);
+  const at::Tensor hidden = decoder.forward(batch, {}, nullptr);
+  (hidden * random(hidden.sizes(), 3).to(hidden.device())).sum().backward();
+  std::vector<at::Tensor> result{hidden.detach().cpu()};
+  for (at::Tensor parameter : decoder.weights().parameters()) {
+    if (parameter.grad().defined()) result.push_back(parameter.grad().cpu());
+    parameter.set_requires_grad(false);
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST("device: forward and backward pass on CUDA are those of the CPU") {
+  if (!has_device()) return;
+  const auto cpu = tiny_decoder(tiny_config(), 1);
+  const auto cuda = moved(*cpu, at::Device(at::kCUDA, 0));
+  const auto expected = forward_and_gradients(*cpu), seen = forward_and_gradients(*cuda);
+  EXPECT(seen.size() == expected.size());
+  for (size_t i = 0; i < seen.size(); ++i) EXPECT(largest_difference(seen[i], expected[i]) < 1e-4, i);
+}
+
+TEST("device: tokens chosen on CUDA are those of the CPU") {
+  if (!has_device()) return;
+  const at::Tensor logits = random({4, 23}, 5) * 3.0;
+  const std::vector<double> uniforms{0.1, 0.4, 0.6, 0.9};
+  const auto seen = rollout::choose_tokens(logits.to(at::Device(at::kCUDA, 0)), {}, uniforms);
+  rollout::SamplerScratch scratch;
+  for (int64_t r = 0; r < 4; ++r) {
+    const auto expected = rollout::choose_token(logits.const_data_ptr<float>() + r * 23, 23, {}, {}, uniforms[r], scratch);
+    EXPECT(seen[r].token == expected.token);
+    EXPECT_NEAR(seen[r].log_prob, expected.log_prob, 1e-5);
+  }
+}
+
+}  // namespace magrpo::test
+#endif
