@@ -6,17 +6,20 @@
  * 3. PyTorch of the `python3` on PATH;
  * 4. a PyTorch wheel by pip, unpacked into the cache: PyTorch's own CPU index first, then the user's pip configuration;
  * 5. an error that lists these ways.
+ *
+ * With `MAGRPO_CUDA=1` only a CUDA one fits, with nvcc beside it or on PATH, and the wheel is fetched with NVIDIA's packages.
  */
 import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { lastLines, runLong, SetupError } from './setup/common.mjs'
+import { addToolkit, checkCudaPlatform, cudaVersion, findToolkit, roomProblem, wantsCuda } from './setup/cuda.mjs'
 import { defaultVersion, describe, inspectLibtorch, isSupported, rangeText } from './setup/libtorch-folder.mjs'
 import { isAlive } from './setup/lock.mjs'
 import { probePython } from './setup/python.mjs'
 
-/** @typedef {import('./setup/libtorch-folder.mjs').Libtorch & { rule: string }} FoundLibtorch */
+/** @typedef {import('./setup/libtorch-folder.mjs').Libtorch & { rule: string, toolkit?: string }} FoundLibtorch `toolkit`: CUDA's */
 
 const cpuIndex = 'https://download.pytorch.org/whl/cpu'
 
@@ -30,10 +33,10 @@ export function cacheFolder(env = process.env) {
  *
  * @param {Record<string, string | undefined>} env
  * @returns {{ found: FoundLibtorch | null, tried: string[] }} `tried` says for each rule why it did not win
- * @throws {SetupError} `MAGRPO_LIBTORCH` names something that cannot be used, or `MAGRPO_CUDA` asks for a CUDA build
+ * @throws {SetupError} `MAGRPO_LIBTORCH` names something that cannot be used
  */
 export function findLibtorch(env = process.env) {
-  refuseCuda(env)
+  if (wantsCuda(env)) checkCudaPlatform()
   const tried = []
   for (const rule of [fromVariable, fromCache, fromPython]) {
     const result = rule(env)
@@ -44,7 +47,7 @@ export function findLibtorch(env = process.env) {
 }
 
 /**
- * All rules in order; rule 4 downloads about 200 MB once.
+ * All rules in order; rule 4 downloads about 200 MB once, for CUDA 3 GB.
  *
  * @param {{ env?: Record<string, string | undefined>, log?: (line: string) => void }} options
  * @returns {Promise<FoundLibtorch>}
@@ -56,57 +59,72 @@ export async function getLibtorch({ env = process.env, log = () => {} } = {}) {
   for (const line of tried) log(line)
   const fetched = await fetchWheel(env, log, tried)
   if (fetched !== null) return fetched
-  throw new SetupError(
-    [
-      `No libtorch ${rangeText} (CPU) was found and none could be fetched. Tried:`,
-      ...tried.map((line) => `  - ${line}`),
-      'What to do, one of:',
-      '  - set MAGRPO_LIBTORCH to an unpacked libtorch (a folder with include/, lib/ and share/cmake/Torch);',
-      `  - install PyTorch for python3: python3 -m pip install torch==${defaultVersion} --index-url ${cpuIndex}`,
-      `  - let pip reach torch==${defaultVersion}: configure a mirror or proxy (pip config set global.index-url URL), run again.`,
-    ].join('\n'),
-  )
+  throw new SetupError(nothingFits(env, tried))
 }
 
-function refuseCuda(env) {
-  if (!env.MAGRPO_CUDA || env.MAGRPO_CUDA === '0') return
-  throw new SetupError(
-    'MAGRPO_CUDA asks for a CUDA build, which this version of magrpo cannot make yet. Unset MAGRPO_CUDA to build for the CPU.',
-  )
+function nothingFits(env, tried) {
+  const cuda = wantsCuda(env)
+  const wheel = `torch==${cuda ? cudaVersion : defaultVersion}`
+  return [
+    `No libtorch ${rangeText} (${cuda ? 'CUDA' : 'CPU'}) was found and none could be fetched. Tried:`,
+    ...tried.map((line) => `  - ${line}`),
+    'What to do, one of:',
+    '  - set MAGRPO_LIBTORCH to an unpacked libtorch (a folder with include/, lib/ and share/cmake/Torch);',
+    cuda
+      ? `  - install PyTorch with CUDA for python3 (python3 -m pip install ${wheel}) and a CUDA toolkit, and set CUDA_HOME;`
+      : `  - install PyTorch for python3: python3 -m pip install ${wheel} --index-url ${cpuIndex}`,
+    `  - let pip reach ${wheel}: configure a mirror or proxy (pip config set global.index-url URL), run again.`,
+    ...(cuda ? ['  - unset MAGRPO_CUDA to build for the CPU.'] : []),
+  ].join('\n')
 }
 
-function unfit({ version, variant }) {
+// Why a libtorch cannot be used; null if it can.
+function unfit({ dir, version, variant }, env) {
   if (!isSupported(version)) return `version ${version} is outside of the supported range ${rangeText}`
-  if (variant !== 'cpu') return `it is a CUDA build (${variant}), and this version of magrpo builds for the CPU only`
-  return null
+  if (!wantsCuda(env)) {
+    return variant === 'cpu'
+      ? null
+      : `it is a CUDA build (${variant}), which MAGRPO_CUDA=1 asks for, and this is the CPU one`
+  }
+  if (variant === 'cpu') return 'it is a CPU build, and MAGRPO_CUDA asks for a CUDA one'
+  return findToolkit(dir, env) === null
+    ? 'there is no CUDA toolkit for it: no nvcc beside it, in CUDA_HOME or on PATH'
+    : null
 }
+
+// With its toolkit, if it is a CUDA one.
+const withToolkit = (libtorch, env) =>
+  libtorch.variant === 'cpu' ? libtorch : { ...libtorch, toolkit: findToolkit(libtorch.dir, env) }
 
 function fromVariable(env) {
   if (!env.MAGRPO_LIBTORCH) return 'MAGRPO_LIBTORCH: not set'
-  const remedy = `Set it to the folder of a CPU libtorch ${rangeText}, or unset it to have one found or fetched.`
+  const remedy = `Set it to the folder of a ${wantsCuda(env) ? 'CUDA' : 'CPU'} libtorch ${rangeText}, or unset it to have one found or fetched.`
   let libtorch
   try {
     libtorch = inspectLibtorch(path.resolve(env.MAGRPO_LIBTORCH))
   } catch (error) {
     throw new SetupError(`MAGRPO_LIBTORCH cannot be used. ${error.message} ${remedy}`)
   }
-  const reason = unfit(libtorch)
+  const reason = unfit(libtorch, env)
   if (reason !== null) throw new SetupError(`MAGRPO_LIBTORCH=${libtorch.dir} cannot be used: ${reason}. ${remedy}`)
-  return { ...libtorch, rule: 'MAGRPO_LIBTORCH' }
+  return { ...withToolkit(libtorch, env), rule: 'MAGRPO_LIBTORCH' }
 }
 
 function fromCache(env) {
   const cache = cacheFolder(env)
-  const names = existsSync(cache) ? readdirSync(cache).filter((name) => /^libtorch-[\d.]+-cpu$/.test(name)) : []
+  const cuda = wantsCuda(env)
+  const pattern = cuda ? /^libtorch-[\d.]+-cu\w+$/ : /^libtorch-[\d.]+-cpu$/
+  const names = existsSync(cache) ? readdirSync(cache).filter((name) => pattern.test(name)) : []
   const versionOf = (name) => name.split('-')[1]
+  const preferred = cuda ? cudaVersion : defaultVersion
   // The pinned version first, then the newest.
   names.sort((a, b) => {
-    const pinned = (versionOf(b) === defaultVersion) - (versionOf(a) === defaultVersion)
+    const pinned = (versionOf(b) === preferred) - (versionOf(a) === preferred)
     return pinned || versionOf(b).localeCompare(versionOf(a), 'en', { numeric: true })
   })
   const reasons = []
   for (const name of names) {
-    const result = tryFolder(path.join(cache, name))
+    const result = tryFolder(path.join(cache, name, cuda ? 'torch' : ''), env)
     if (typeof result !== 'string') return { ...result, rule: 'cache' }
     reasons.push(`${name}: ${result}`)
   }
@@ -117,15 +135,15 @@ function fromPython(env) {
   const python = probePython(env)
   if (python === null) return 'PyTorch of python3: there is no python3 on PATH'
   if (python.torch === null) return `PyTorch of python3: ${python.path} has none`
-  const result = tryFolder(python.torch)
+  const result = tryFolder(python.torch, env)
   if (typeof result === 'string') return `PyTorch of python3 (${python.torch}): ${result}`
   return { ...result, rule: `PyTorch of ${python.path}` }
 }
 
-function tryFolder(dir) {
+function tryFolder(dir, env) {
   try {
     const libtorch = inspectLibtorch(dir)
-    return unfit(libtorch) ?? libtorch
+    return unfit(libtorch, env) ?? withToolkit(libtorch, env)
   } catch (error) {
     return error.message
   }
@@ -139,13 +157,14 @@ async function fetchWheel(env, log, tried) {
     tried.push(`pip: ${what}; install it (Debian, Ubuntu: sudo apt-get install python3-pip)`)
     return null
   }
-  const ways = [
-    // An index that cannot be reached has to fail at once, since the user's own configuration comes next.
-    { name: "pip with PyTorch's CPU index", args: ['--retries', '0', '--timeout', '15', '--index-url', cpuIndex] },
-    { name: 'pip as you configured it', args: [] },
-  ]
+  const cuda = wantsCuda(env)
+  const version = cuda ? cudaVersion : defaultVersion
+  const configured = { name: 'pip as you configured it', args: [] }
+  // An index that cannot be reached has to fail at once, since the user's own configuration comes next.
+  const cpuArgs = ['--retries', '0', '--timeout', '15', '--index-url', cpuIndex]
+  const ways = cuda ? [configured] : [{ name: "pip with PyTorch's CPU index", args: cpuArgs }, configured]
   for (const way of ways) {
-    log(`fetching torch ${defaultVersion} by ${way.name} (about 200 MB, once)`)
+    log(`fetching torch ${version} by ${way.name} (about ${cuda ? '3 GB with CUDA' : '200 MB'}, once)`)
     const result = await downloadAndUnpack(env, python.path, way.args)
     if (typeof result !== 'string') return { ...result.libtorch, rule: `${way.name}, from ${result.source}` }
     tried.push(`${way.name}: ${result}`)
@@ -159,10 +178,13 @@ async function downloadAndUnpack(env, python, args) {
   const work = path.join(cache, `.fetch-${process.pid}`)
   mkdirSync(cache, { recursive: true })
   removeAbandoned(cache)
+  const cuda = wantsCuda(env)
+  const problem = cuda ? roomProblem(cache) : null
+  if (problem !== null) return problem
   mkdirSync(work)
   try {
     const base = ['-m', 'pip', 'download', '--no-deps', '--only-binary', ':all:', '--disable-pip-version-check']
-    const spec = [...args, '--dest', work, `torch==${defaultVersion}`]
+    const spec = [...args, '--dest', work, `torch==${cuda ? cudaVersion : defaultVersion}`]
     let download = await runLong(python, [...base, ...spec], { env })
     if (!download.ok && /no matching distribution/i.test(download.output)) {
       // This python3 may be too old or new for that torch; the C++ part is the same in the wheel of any Python.
@@ -174,7 +196,10 @@ async function downloadAndUnpack(env, python, args) {
     if (!download.ok || wheel === undefined) return failureOf(download.output)
     const unzip = await runLong(python, ['-m', 'zipfile', '-e', path.join(work, wheel), work], { env })
     if (!unzip.ok) return `${wheel} could not be unpacked: ${lastLines(unzip.output, 1)}`
-    const libtorch = keepLibtorch(cache, work)
+    rmSync(path.join(work, wheel))
+    const missing = cuda ? await addToolkit({ python, work, env }) : null
+    if (missing !== null) return missing
+    const libtorch = keepLibtorch(cache, work, env)
     return typeof libtorch === 'string' ? libtorch : { libtorch, source: sourceOf(download.output) ?? wheel }
   } finally {
     rmSync(work, { recursive: true, force: true })
@@ -199,20 +224,25 @@ const failureOf = (output) =>
   output.split('\n').findLast((line) => line.startsWith('ERROR:')) ?? (lastLines(output, 1) || 'pip gave no wheel')
 
 // Moves the C++ part of the unpacked wheel into the cache in one rename, so that no half a libtorch is ever found there.
-function keepLibtorch(cache, work) {
+function keepLibtorch(cache, work, env) {
+  const cuda = wantsCuda(env)
   const kept = path.join(work, 'libtorch')
-  mkdirSync(kept)
+  // libtorch_cuda looks for NVIDIA's libraries where wheels have them: in ../nvidia.
+  const torch = path.join(kept, cuda ? 'torch' : '')
+  mkdirSync(torch, { recursive: true })
   for (const part of ['include', 'lib', 'share', 'version.py']) {
     const from = path.join(work, 'torch', part)
-    if (existsSync(from)) renameSync(from, path.join(kept, part))
+    if (existsSync(from)) renameSync(from, path.join(torch, part))
   }
-  const libtorch = tryFolder(kept)
-  if (typeof libtorch === 'string') return libtorch.replaceAll(kept, 'the wheel')
+  if (cuda) renameSync(path.join(work, 'nvidia'), path.join(kept, 'nvidia'))
+  const libtorch = tryFolder(torch, env)
+  if (typeof libtorch === 'string') return libtorch.replaceAll(torch, 'the wheel')
   const target = path.join(cache, `libtorch-${libtorch.version}-${libtorch.variant}`)
+  const place = path.join(target, cuda ? 'torch' : '')
   // What stands there was not usable (rule 2 said so) or was put there by another set-up just now.
-  if (existsSync(target) && typeof tryFolder(target) === 'string') rmSync(target, { recursive: true, force: true })
+  if (existsSync(target) && typeof tryFolder(place, env) === 'string') rmSync(target, { recursive: true, force: true })
   if (!existsSync(target)) renameSync(kept, target)
-  return { ...libtorch, dir: target }
+  return withToolkit({ ...libtorch, dir: place }, env)
 }
 
 /** @returns {string} the line that says which rule won and what it found */

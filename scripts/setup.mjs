@@ -63,7 +63,7 @@ const steps = [
     run: async (context) => {
       const libtorch = await getLibtorch(context)
       const built = await ensureAddon({ ...context, libtorch })
-      return result(built, `${path.relative(context.root, addonFile(context.root))} is up to date`)
+      return result(built, `${path.relative(context.root, addonFile(context.root, context.env))} is up to date`)
     },
   },
   {
@@ -94,6 +94,7 @@ Options:
 Environment:
   MAGRPO_LIBTORCH   folder of a libtorch to use
   MAGRPO_CACHE      where libtorch and models are kept (default: ~/.cache/magrpo)
+  MAGRPO_CUDA       1: the CUDA build, beside the CPU one (downloads 3 GB once; see docs/gpu.md)
   CXX               C++ compiler
   CMAKE_BUILD_PARALLEL_LEVEL   compilers to run at a time
 `

@@ -8,7 +8,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
 import readline from 'node:readline'
 import { parseArgs } from 'node:util'
-import { build } from './setup/addon.mjs'
+import { build, buildFolder } from './setup/addon.mjs'
 import { capture, listFiles, packageRoot as root, SetupError } from './setup/common.mjs'
 import { withLock } from './setup/lock.mjs'
 import { main as setup } from './setup.mjs'
@@ -48,7 +48,7 @@ async function runNativeTests() {
     return fail(`the C++ test program could not be built\n${error.message}`)
   }
   let counts = null
-  const problem = await run(path.join(root, 'build/magrpo_test'), [], (line) => {
+  const problem = await run(path.join(buildFolder(root, process.env), 'magrpo_test'), [], (line) => {
     const summary = parseSummary(line)
     if (summary === null) print(line)
     else counts = summary
@@ -59,9 +59,10 @@ async function runNativeTests() {
 }
 
 async function buildNativeTests(log) {
-  const cache = path.join(root, 'build/CMakeCache.txt')
+  const folder = buildFolder(root, process.env)
+  const cache = path.join(folder, 'CMakeCache.txt')
   if (!/^MAGRPO_TESTS:BOOL=ON$/m.test(existsSync(cache) ? readFileSync(cache, 'utf8') : '')) {
-    const { ok, stderr } = capture('cmake', ['-DMAGRPO_TESTS=ON', path.join(root, 'build')])
+    const { ok, stderr } = capture('cmake', ['-DMAGRPO_TESTS=ON', folder])
     if (!ok) throw new SetupError(stderr)
   }
   await build({ root, env: process.env, target: 'magrpo_test', log })

@@ -12,12 +12,18 @@ import type { FoundLibtorch } from './setup-scripts.ts'
 /** The package's folder; this file lies two folders below it in `lib/` and in `dist/` alike. */
 export const packageRoot = fileURLToPath(new URL('../..', import.meta.url))
 
+/** Folders below the package's one that the variant chosen by `MAGRPO_CUDA` is built in: CUDA where it is set, and not to `0`. */
+function buildFolder(env: NodeJS.ProcessEnv): string[] {
+  return env.MAGRPO_CUDA && env.MAGRPO_CUDA !== '0' ? ['build', 'cuda'] : ['build']
+}
+
 /**
  * @param root the package's folder; defaults to this package's
+ * @param env its `MAGRPO_CUDA` chooses the CUDA build; defaults to `process.env`
  * @returns where set-up builds the addon to
  */
-export function addonPath(root = packageRoot): string {
-  return path.join(root, 'build', 'Release', 'magrpo.node')
+export function addonPath(root = packageRoot, env = process.env): string {
+  return path.join(root, ...buildFolder(env), 'Release', 'magrpo.node')
 }
 
 let loaded: NativeAddon | undefined
@@ -46,7 +52,7 @@ export function loadAddonFrom(root: string): NativeAddon {
       bindings({
         bindings: 'magrpo.node',
         module_root: root,
-        try: [['module_root', 'build', 'Release', 'bindings']],
+        try: [['module_root', ...buildFolder(process.env), 'Release', 'bindings']],
       }),
     )
   } catch (cause) {
@@ -71,7 +77,8 @@ function withSleepingThreads<T>(load: () => T): T {
 
 function setupCommand(root: string): string {
   const isClone = existsSync(path.join(root, 'package-lock.json'))
-  return isClone ? '`npm run setup`' : '`npx magrpo setup`'
+  const variant = buildFolder(process.env).length > 1 ? 'MAGRPO_CUDA=1 ' : ''
+  return `\`${variant}${isClone ? 'npm run setup' : 'npx magrpo setup'}\``
 }
 
 /** @returns the text for an addon that set-up has not built yet */
@@ -79,7 +86,10 @@ export function notBuiltMessage(root: string): string {
   return (
     `The native part of magrpo is not built: expected ${addonPath(root)}.\n` +
     'Run `npx magrpo setup` (in a clone: `npm run setup`). It finds or fetches libtorch and compiles the addon; ' +
-    'nothing is fetched or compiled before you ask for it.'
+    'nothing is fetched or compiled before you ask for it.' +
+    (buildFolder(process.env).length > 1
+      ? '\nMAGRPO_CUDA asks for the CUDA build: leave it set for the set-up too, or unset it.'
+      : '')
   )
 }
 
@@ -123,9 +133,9 @@ function remedyFor(root: string, reason: string, library: string | null): string
 }
 
 /** @returns the libtorch that the last set-up of `root` built with, null if that is not known */
-export function stampedLibtorch(root = packageRoot): FoundLibtorch | null {
+export function stampedLibtorch(root = packageRoot, env = process.env): FoundLibtorch | null {
   try {
-    const stamp = JSON.parse(readFileSync(path.join(root, 'build', 'setup.json'), 'utf8')) as {
+    const stamp = JSON.parse(readFileSync(path.join(root, ...buildFolder(env), 'setup.json'), 'utf8')) as {
       libtorch?: FoundLibtorch
     }
     return stamp.libtorch ?? null

@@ -12,6 +12,8 @@ export interface FoundLibtorch {
   variant: string
   /** Which way of finding it won. */
   rule: string
+  /** Folder of the CUDA toolkit a CUDA build takes. */
+  toolkit?: string
 }
 
 /** The parts of `scripts/` that the library uses; none of them fetches anything. */

@@ -1,17 +1,23 @@
-/** Step 5: the addon, built by cmake-js into build/Release/magrpo.node when something it depends on changed. */
+/**
+ * Step 5: the addon, built by cmake-js when something it depends on changed: into build/Release/magrpo.node, and the CUDA build
+ * (`MAGRPO_CUDA=1`) beside it, into build/cuda/Release/magrpo.node.
+ */
 import { existsSync, realpathSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import os from 'node:os'
 import path from 'node:path'
 import { fingerprint, lastLines, listFiles, readJson, runLong, SetupError, which, writeJson } from './common.mjs'
+import { cudaSettings, wantsCuda } from './cuda.mjs'
 
 /** Memory one compiler takes for a file that includes libtorch's headers. */
 const bytesPerJob = 1.2 * 2 ** 30
 
+/** @returns {string} CMake's folder of the variant that `MAGRPO_CUDA` chooses */
+export const buildFolder = (root, env = {}) => path.join(root, wantsCuda(env) ? 'build/cuda' : 'build')
 /** @returns {string} where the addon is built to */
-export const addonFile = (root) => path.join(root, 'build/Release/magrpo.node')
+export const addonFile = (root, env = {}) => path.join(buildFolder(root, env), 'Release/magrpo.node')
 /** @returns {string} where the last successful build is written down: its fingerprints and its libtorch */
-export const stampFile = (root) => path.join(root, 'build/setup.json')
+export const stampFile = (root, env = {}) => path.join(buildFolder(root, env), 'setup.json')
 
 /**
  * What a build depends on. `configure` changes where CMake has to run again, `sources` where only compilers have to.
@@ -20,7 +26,7 @@ export const stampFile = (root) => path.join(root, 'build/setup.json')
  */
 export function addonInputs(root, libtorch, env = process.env) {
   const facts = {
-    libtorch: [libtorch.dir, libtorch.version, libtorch.variant],
+    libtorch: [libtorch.dir, libtorch.version, libtorch.variant, libtorch.toolkit ?? null],
     compiler: [env.CC, env.CXX, env.CXXFLAGS, env.LDFLAGS].map((value) => value ?? null),
     // cmake-js takes ninja where it is there; a folder configured for the other generator cannot be used.
     ninja: which('ninja', env) !== null,
@@ -36,10 +42,11 @@ export function addonInputs(root, libtorch, env = process.env) {
 }
 
 /** @returns {'none' | 'build' | 'configure'} the least that brings the addon up to date */
-export function addonDecision(root, inputs) {
-  const stamp = readJson(stampFile(root))
-  if (stamp?.configure !== inputs.configure || !existsSync(path.join(root, 'build/CMakeCache.txt'))) return 'configure'
-  return stamp.sources === inputs.sources && existsSync(addonFile(root)) ? 'none' : 'build'
+export function addonDecision(root, inputs, env = {}) {
+  const stamp = readJson(stampFile(root, env))
+  const isConfigured = existsSync(path.join(buildFolder(root, env), 'CMakeCache.txt'))
+  if (stamp?.configure !== inputs.configure || !isConfigured) return 'configure'
+  return stamp.sources === inputs.sources && existsSync(addonFile(root, env)) ? 'none' : 'build'
 }
 
 /** @returns {number} compilers to run at a time: one a core, fewer where memory is short */
@@ -60,23 +67,25 @@ function availableMemory() {
  */
 export async function ensureAddon({ root, libtorch, env = process.env, log }) {
   const inputs = addonInputs(root, libtorch, env)
-  const decision = addonDecision(root, inputs)
+  const decision = addonDecision(root, inputs, env)
   if (decision === 'none') return null
   const jobs = parallelJobs()
   const buildEnv = { ...env, CMAKE_BUILD_PARALLEL_LEVEL: env.CMAKE_BUILD_PARALLEL_LEVEL ?? String(jobs) }
   if (decision === 'configure') await configure({ root, libtorch, env: buildEnv })
   log(`compiling the addon with ${buildEnv.CMAKE_BUILD_PARALLEL_LEVEL} jobs (minutes, the first time)`)
   await build({ root, env: buildEnv, target: 'magrpo', log })
-  writeJson(stampFile(root), { ...inputs, libtorch })
-  return `built ${path.relative(root, addonFile(root))}`
+  writeJson(stampFile(root, env), { ...inputs, libtorch })
+  return `built ${path.relative(root, addonFile(root, env))}`
 }
 
 /** Runs CMake. Settings of an earlier configuration for another folder, libtorch or generator are dropped first. */
 async function configure({ root, libtorch, env }) {
-  rmSync(path.join(root, 'build/CMakeCache.txt'), { force: true })
-  rmSync(path.join(root, 'build/CMakeFiles'), { recursive: true, force: true })
+  const folder = buildFolder(root, env)
+  rmSync(path.join(folder, 'CMakeCache.txt'), { force: true })
+  rmSync(path.join(folder, 'CMakeFiles'), { recursive: true, force: true })
   const settings = [`--CDTorch_DIR=${path.join(realpathSync(libtorch.dir), 'share/cmake/Torch')}`]
   if (which('ccache', env)) settings.push('--CDCMAKE_CXX_COMPILER_LAUNCHER=ccache')
+  if (wantsCuda(env)) settings.push(...cudaSettings(libtorch.toolkit))
   await cmakeJs(root, ['configure', ...settings], env, () => {})
 }
 
@@ -87,11 +96,8 @@ export async function build({ root, env, target, log }) {
 
 async function cmakeJs(root, args, env, onLine) {
   const command = cmakeJsCommand(root)
-  const { ok, output } = await runLong(process.execPath, [command, ...args, '--directory', root], {
-    cwd: root,
-    env,
-    onLine,
-  })
+  const places = ['--directory', root, '--out', buildFolder(root, env)]
+  const { ok, output } = await runLong(process.execPath, [command, ...args, ...places], { cwd: root, env, onLine })
   if (!ok) throw new SetupError(buildFailure(args[0], output))
 }
 

@@ -3,13 +3,24 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type { FoundLibtorch, SetupScripts } from '../../lib/native/setup-scripts.ts'
-import { downloadsOf, type FakePython, importScript, makeLibtorch, makePython, temporaryFolder } from './stand-ins.ts'
+import {
+  downloadsOf,
+  type FakePython,
+  importScript,
+  makeLibtorch,
+  makeProgram,
+  makePython,
+  temporaryFolder,
+} from './stand-ins.ts'
 
 interface LibtorchScript extends Pick<SetupScripts, 'findLibtorch'> {
   getLibtorch(options: { env: NodeJS.ProcessEnv; log?: (line: string) => void }): Promise<FoundLibtorch>
   foundLine(libtorch: FoundLibtorch): string
 }
 const { findLibtorch, getLibtorch, foundLine } = await importScript<LibtorchScript>('libtorch.mjs')
+const { roomProblem } = await importScript<{ roomProblem(folder: string, free?: number): string | null }>(
+  'setup/cuda.mjs',
+)
 
 // A machine where every way would give another version, so that the version tells which way won.
 function machine(t: ExecutionContext, python: FakePython = {}) {
@@ -156,10 +167,84 @@ test('MAGRPO_LIBTORCH that cannot be used is an error, never passed over', (t) =
   t.regex(refused(path.join(folder, 'nothing')).message, /it has no include, no lib, no share\/cmake\/Torch/)
 })
 
-test('a CUDA build that is asked for is refused rather than replaced by a CPU build', (t) => {
-  const { env } = machine(t)
-  t.throws(() => findLibtorch({ ...env, MAGRPO_CUDA: '1' }), { message: /CUDA build, which .* cannot make yet/ })
-  t.notThrows(() => findLibtorch({ ...env, MAGRPO_CUDA: '0' }))
+// A CUDA libtorch with the toolkit of NVIDIA's wheels beside it, as the cache holds one.
+function makeCudaLibtorch(folder: string, version: string, nvcc = true) {
+  const torch = makeLibtorch(path.join(folder, 'torch'), version, '13.0')
+  const toolkit = path.join(folder, 'nvidia/cu13')
+  mkdirSync(path.join(toolkit, 'include'), { recursive: true })
+  writeFileSync(path.join(toolkit, 'include/cuda.h'), '')
+  if (nvcc) makeProgram(path.join(toolkit, 'bin'), 'nvcc')
+  return { torch, toolkit }
+}
+
+test('MAGRPO_CUDA takes a CUDA libtorch from the cache, with its toolkit, and never a CPU one', (t) => {
+  const { cache, env } = machine(t)
+  makeLibtorch(path.join(cache, 'libtorch-2.13.0-cpu'), '2.13.0+cpu')
+  const cuda = { ...env, MAGRPO_CUDA: '1' }
+  t.is(findLibtorch(cuda).found, null)
+  t.is(findLibtorch({ ...env, MAGRPO_CUDA: '0' }).found?.variant, 'cpu')
+
+  makeCudaLibtorch(path.join(cache, 'libtorch-2.14.0-cu130'), '2.14.0', false)
+  t.regex(findLibtorch(cuda).tried[1] ?? '', /no CUDA toolkit for it: no nvcc beside it, in CUDA_HOME or on PATH/)
+  const { torch, toolkit } = makeCudaLibtorch(path.join(cache, 'libtorch-2.14.1-cu130'), '2.14.1')
+  const { found } = findLibtorch(cuda)
+  t.like(found, { dir: torch, version: '2.14.1', variant: 'cu130', rule: 'cache' })
+  t.is(path.resolve((found as { toolkit?: string }).toolkit ?? ''), toolkit)
+  t.is(findLibtorch(env).found?.variant, 'cpu', 'without MAGRPO_CUDA the CPU one stays')
+})
+
+test('MAGRPO_CUDA with a CPU MAGRPO_LIBTORCH is an error; a toolkit of the system fits a CUDA one', (t) => {
+  const { folder, env } = machine(t)
+  const cpu = makeLibtorch(path.join(folder, 'cpu'), '2.13.0+cpu')
+  t.throws(() => findLibtorch({ ...env, MAGRPO_CUDA: '1', MAGRPO_LIBTORCH: cpu }), {
+    message: /it is a CPU build, and MAGRPO_CUDA asks for a CUDA one\. Set it to the folder of a CUDA libtorch/,
+  })
+  const gpu = makeLibtorch(path.join(folder, 'gpu'), '2.13.0', '13.0')
+  const { toolkit } = makeCudaLibtorch(path.join(folder, 'system'), '2.13.0')
+  const found = findLibtorch({ ...env, MAGRPO_CUDA: '1', MAGRPO_LIBTORCH: gpu, CUDA_HOME: toolkit }).found
+  t.like(found, { dir: gpu, toolkit })
+})
+
+const isRoomy = (t: ExecutionContext, folder: string) => {
+  const problem = roomProblem(folder)
+  if (problem !== null) {
+    t.log(`skipped: ${problem}`)
+    t.pass()
+  }
+  return problem === null
+}
+
+test('for CUDA pip fetches the wheel and the packages it names, with nvcc, as the user configured it', async (t) => {
+  const { folder, bin, cache, env } = machine(t, { version: '2.14.1+cu130', cuda: '13.0', offers: ['configured'] })
+  if (!isRoomy(t, folder)) return
+  const found = await getLibtorch({ env: { ...env, MAGRPO_CUDA: '1' } })
+  t.like(found, { dir: path.join(cache, 'libtorch-2.14.1-cu130/torch'), version: '2.14.1', variant: 'cu130' })
+  t.is(found.rule, 'pip as you configured it, from /mirror/torch-stand-in.whl')
+  const [wheel, packages] = downloadsOf(bin)
+  t.regex(wheel ?? '', /pip download --no-deps .*torch==2\.14\.1$/)
+  t.regex(packages ?? '', /cuda-toolkit\[nvcc,crt,cccl,cublas,cudart\]==13\.0\.3 nvidia-nccl-cu13==2\.30\.7$/)
+  t.notRegex(packages ?? '', /triton|filelock/)
+  t.deepEqual(readdirSync(cache), ['libtorch-2.14.1-cu130'])
+  const toolkit = path.join(cache, 'libtorch-2.14.1-cu130/nvidia/cu13')
+  t.deepEqual(readdirSync(path.join(toolkit, 'lib64')).sort(), ['libcudart.so', 'libcudart.so.13'])
+  t.like(await getLibtorch({ env: { ...env, MAGRPO_CUDA: '1' } }), { rule: 'cache' })
+  t.is(downloadsOf(bin).length, 2, 'the second time nothing is fetched')
+})
+
+test('where NVIDIA packages cannot be had, the error says so and nothing is left', async (t) => {
+  const python: FakePython = { version: '2.14.1+cu130', cuda: '13.0', offers: ['configured'], toolkit: false }
+  const { folder, cache, env } = machine(t, python)
+  if (!isRoomy(t, folder)) return
+  const error = await t.throwsAsync(getLibtorch({ env: { ...env, MAGRPO_CUDA: '1' } }), { code: 'ERR_SETUP' })
+  t.regex(error.message, /No libtorch 2\.11 to 2\.14 \(CUDA\) was found/)
+  t.regex(error.message, /NVIDIA packages: ERROR: No matching distribution found for nvidia-cuda-nvcc/)
+  t.regex(error.message, /unset MAGRPO_CUDA to build for the CPU/)
+  t.deepEqual(readdirSync(cache), [])
+})
+
+test('too little room is told before anything is fetched', (t) => {
+  t.regex(roomProblem('/somewhere', 2 ** 30) ?? '', /^expected 9 GB of free disk for \/somewhere but found 1\.0 GB$/)
+  t.is(roomProblem('/somewhere', 2 ** 40), null)
 })
 
 test('the version is read from an archive and from an own build, too', (t) => {

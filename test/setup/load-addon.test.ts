@@ -58,3 +58,9 @@ test('remedies fit what the system says', (t) => {
   t.regex(remedy('/x.node: undefined symbol: _ZN2at5emptyE'), /does not fit this libtorch/)
   t.regex(remedy('something else'), /magrpo doctor/)
 })
+
+test('MAGRPO_CUDA chooses the CUDA build, in its own folder', (t) => {
+  t.is(addonPath('/x', {}), '/x/build/Release/magrpo.node')
+  t.is(addonPath('/x', { MAGRPO_CUDA: '0' }), '/x/build/Release/magrpo.node')
+  t.is(addonPath('/x', { MAGRPO_CUDA: '1' }), '/x/build/cuda/Release/magrpo.node')
+})

@@ -38,6 +38,14 @@ export function makeProgram(bin: string, name: string, script = 'exit 0'): strin
   return file
 }
 
+// What a CUDA wheel of torch says it needs.
+const cudaMetadata = `Name: torch
+Requires-Dist: filelock
+Requires-Dist: cuda-toolkit[cublas,cudart]==13.0.3; platform_system == "Linux"
+Requires-Dist: nvidia-nccl-cu13==2.30.7; platform_system == "Linux"
+Requires-Dist: triton~=3.8.0; platform_system == "Linux"
+`
+
 /** How a stand-in for python3 behaves. */
 export interface FakePython {
   /** Whether it has pip; defaults to true. */
@@ -50,17 +58,23 @@ export interface FakePython {
   version?: string
   /** CUDA version of the wheel it gives. */
   cuda?: string
+  /** Whether it can install NVIDIA's packages; defaults to true. */
+  toolkit?: boolean
   /** Refuses a download that does not name a Python version, as where python3 is too new for the wheel. */
   needsPythonVersion?: boolean
 }
 
 /**
- * Puts a `python3` into `bin` that answers set-up's question about itself, `-m pip download` and `-m zipfile -e`, and
- * writes the arguments of each download to `bin/downloads.log`.
+ * Puts a `python3` into `bin` that answers set-up's question about itself, `-m pip download`, `-m pip install` of a CUDA toolkit
+ * and `-m zipfile -e`, and writes the arguments of each download to `bin/downloads.log`.
  */
 export function makePython(bin: string, fake: FakePython = {}): void {
   const { pip = true, torch = null, offers = [], version = '2.13.0+cpu', cuda, needsPythonVersion = false } = fake
+  const { toolkit = true } = fake
   const wheel = makeLibtorch(path.join(bin, 'wheel-content/torch'), version, cuda)
+  const info = path.join(bin, `wheel-content/torch-${version}.dist-info`)
+  mkdirSync(info, { recursive: true })
+  writeFileSync(path.join(info, 'METADATA'), cuda === undefined ? 'Name: torch\n' : cudaMetadata)
   const about = JSON.stringify({ version: '3.11.2', pip, torch })
   const knows = (way: 'cpu-index' | 'configured') => (offers.includes(way) ? 'yes' : 'no')
   makeProgram(
@@ -78,7 +92,15 @@ case "$1 $2 $3" in
   while [ "$1" != --dest ]; do shift; done
   touch "$2/torch-stand-in.whl"
   echo "Processing /mirror/torch-stand-in.whl" ;;
-"-m zipfile -e") mkdir -p "$5" && cp -r '${path.dirname(wheel)}/torch' "$5/" ;;
+"-m pip install")
+  echo "$*" >> '${bin}/downloads.log'
+  ${toolkit ? '' : 'echo "ERROR: No matching distribution found for nvidia-cuda-nvcc" >&2; exit 1'}
+  while [ "$1" != --target ]; do shift; done
+  cuda="$2/nvidia/cu13"
+  mkdir -p "$cuda/bin" "$cuda/include" "$cuda/lib" "$2/nvidia/nccl/lib"
+  touch "$cuda/include/cuda.h" "$cuda/lib/libcudart.so.13" "$cuda/lib/libnvblas.so.13" "$2/nvidia/nccl/lib/libnccl.so.2"
+  printf '#!/bin/sh\n' > "$cuda/bin/nvcc" && chmod +x "$cuda/bin/nvcc" ;;
+"-m zipfile -e") mkdir -p "$5" && cp -r '${path.dirname(wheel)}/.' "$5/" ;;
 *) echo "unexpected: $*" >&2; exit 2 ;;
 esac`,
   )
