@@ -55,10 +55,11 @@ export interface ActivationSettings {
  *     3I          gate and up (2I), their product (I)
  *
  * With adapters also 7·rank, the inner vectors. In bfloat16 attention reads float32 copies and norms keep float32 intermediates:
- * 16h + 8Q + 8K + 2Q + 8I bytes. With checkpointing a layer keeps h, and one layer at a time has all of it.
+ * 16h + 8Q + 8K + 2Q + 8I bytes. With checkpointing a layer keeps h, and one layer at a
+ * time has all of it, with the gradients and copies of computing it again about three times.
  *
  * The heap takes half as much again, since what is freed is not used again as a whole; and twice as much where an update has several
- * passes, or where adapters make several short-lived copies of each product. So measured with glibc; with its allocator told to
+ * passes, layers are computed again, or adapters make several short-lived copies of each product. So measured with glibc; with its allocator told to
  * return large blocks at once (MALLOC_MMAP_THRESHOLD_=65536) the formula alone holds within a tenth.
  */
 export function activationBytesPerToken(shape: MemoryShape, settings: ActivationSettings): number {
@@ -68,8 +69,8 @@ export function activationBytesPerToken(shape: MemoryShape, settings: Activation
   const layer =
     (dtype === 'float32' ? float * (4 * h + 3 * q + 3 * k + 3 * m) : 16 * h + 10 * q + 8 * k + 8 * m) + inner
   const unit = dtype === 'float32' ? float : 2
-  const kept = checkpointing ? unit * h * shape.numLayers + layer : layer * shape.numLayers
-  return kept * (isCut || rank > 0 ? 2 : 1.5)
+  const kept = checkpointing ? unit * h * shape.numLayers + 3 * layer : layer * shape.numLayers
+  return kept * (isCut || rank > 0 || checkpointing ? 2 : 1.5)
 }
 
 /** Bytes of the short-lived tensors of the widest layer, one token: in a forward pass without gradients. */

@@ -51,7 +51,7 @@ test('terms, by hand', (t) => {
   const settings = { dtype: 'float32' as const, rank: 0, checkpointing: false, isCut: false }
   t.is(activationBytesPerToken(shape, settings), 2 * 116 * 4 * 1.5)
   t.is(activationBytesPerToken(shape, { ...settings, rank: 3 }), 2 * (116 + 21) * 4 * 2)
-  t.is(activationBytesPerToken(shape, { ...settings, checkpointing: true, isCut: true }), (2 * 8 + 116) * 4 * 2)
+  t.is(activationBytesPerToken(shape, { ...settings, checkpointing: true, isCut: true }), (2 * 8 + 3 * 116) * 4 * 2)
   t.is(logitBytes(shape, 20), 2 * 20 * 100 * 4)
   t.is(logitBytes({ ...shape, vocabSize: 2 ** 21 }, 20), 2 * 2 * 2 ** 21 * 4)
   // Embedding, q, k and v, output, MLP, norms of two layers, the last norm.
