@@ -2,8 +2,10 @@
  * The tasks that come with magrpo, by the name that configurations and the command line use. Each entry has a schema of its
  * options and makes the task; its code is loaded when it is asked for.
  */
+
 import { z } from 'zod'
 import { choice, section } from '../config/validate.ts'
+import { ConfigError } from '../errors.ts'
 import { feedbackModes } from './code/feedback.ts'
 import type { CodeItem } from './code/item.ts'
 import { miniCodeFeedbacks } from './mini-code/feedback.ts'
@@ -66,7 +68,26 @@ const pythonReward = section({
   timeoutMs: z.number().positive().optional(),
 })
 
-const writingOptions = { train: source, heldOut: source.optional(), rules, chat: z.boolean().default(false) }
+const writingOptions = {
+  train: source,
+  heldOut: source.optional(),
+  rules,
+  chat: z.boolean().default(false),
+  // 1: one model writes both texts.
+  agents: z.union([z.literal(1), z.literal(2)]).default(2),
+  missingDelimiter: choice(['strict', 'cut']).optional(),
+}
+
+/** The task of a team, or with `agents: 1` that of a single model. */
+async function forAgents<Item>(
+  task: Task<Item>,
+  { agents, missingDelimiter }: { agents: 1 | 2; missingDelimiter?: 'strict' | 'cut' },
+): Promise<Task> {
+  if (agents === 1) return asTask((await import('../baselines/single-task.ts')).singleTask(task, { missingDelimiter }))
+  if (missingDelimiter === undefined) return asTask(task)
+  const message = 'expected none for a team of 2: it is what the answer of a single model (agents: 1) is taken apart by'
+  throw new ConfigError([{ path: 'task.missingDelimiter', message }], 'The configuration')
+}
 
 /** Scoring reads no items; one that is never read satisfies the task. */
 const noPost = [{ prompt: '' }]
@@ -97,14 +118,16 @@ function entry<Shape extends z.ZodRawShape>(value: {
 const tldrEntry = entry({
   about: 'two summaries of a Reddit post, a brief and a detailed one',
   options: writingOptions,
-  create: async (options, { log }) => asTask(await (await import('./writing/tldr.ts')).tldr({ ...options, log })),
+  create: async ({ agents, missingDelimiter, ...options }, { log }) =>
+    forAgents(await (await import('./writing/tldr.ts')).tldr({ ...options, log }), { agents, missingDelimiter }),
   scorer: async (rules) => asTask(await (await import('./writing/tldr.ts')).tldr({ train: noPost, rules })),
 })
 
 const arxivEntry = entry({
   about: "the two halves of a paper's introduction from its abstract",
   options: { ...writingOptions, thresholds: choice(['paper-time', 'current']).default('paper-time') },
-  create: async (options, { log }) => asTask(await (await import('./writing/arxiv.ts')).arxiv({ ...options, log })),
+  create: async ({ agents, missingDelimiter, ...options }, { log }) =>
+    forAgents(await (await import('./writing/arxiv.ts')).arxiv({ ...options, log }), { agents, missingDelimiter }),
   scorer: async (rules) => asTask(await (await import('./writing/arxiv.ts')).arxiv({ train: noAbstract, rules })),
 })
 

@@ -11,6 +11,9 @@ for (const name of names) {
   test(`examples/paper/${name} is a valid configuration, named as its file`, async (t) => {
     const config = await loadConfig(join(folder, name))
     t.is(`${config.name}.yaml`, name)
+    // Critics are made by themselves only over adapters.
+    const hasOwnCritic = config.algorithm.critic?.placement === 'separate' && config.team.adapter === 'full'
+    t.is(config.team.critic !== undefined, hasOwnCritic)
   })
 }
 
