@@ -80,6 +80,8 @@ test('ticks are round and inside', (t) => {
     ['0.0', '0.5'],
   )
   t.deepEqual(ticksOf(3, 3, 4), [3])
+  t.deepEqual(ticksOf(-2.1000000000000005, -2.1, 5), [-2.1000000000000005])
+  t.deepEqual(ticksOf(0.09999999999999999, 0.10000000000000002, 5), [0.09999999999999999])
 })
 
 test('empty, single and broken values draw without NaN', (t) => {

@@ -57,7 +57,8 @@ function trim(text) {
  */
 export function ticksOf(from, to, count) {
   const rough = (to - from) / Math.max(1, count)
-  if (!(rough > 0)) return [from]
+  // Ends that differ by rounding alone leave no room for a number between them.
+  if (!(rough > Number.EPSILON * 16 * Math.max(Math.abs(from), Math.abs(to)))) return [from]
   const power = 10 ** Math.floor(Math.log10(rough))
   const size = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) * power
   const ticks = []
