@@ -194,7 +194,9 @@ async function continueBranch<Item>(
   return { parent: action, item, slot, turn: turn + 1, number, history, prompts: feedback.prompts }
 }
 
-const isPrompt = (prompt: unknown) => typeof prompt === 'string' || Array.isArray(prompt)
+// Token ids are for models without a tokenizer, as in the benchmark.
+const isPrompt = (prompt: unknown) =>
+  typeof prompt === 'string' || Array.isArray(prompt) || prompt instanceof Int32Array
 
 function checkPrompt(
   prompt: unknown,

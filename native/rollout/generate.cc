@@ -61,6 +61,7 @@ Generation::Generation(const model::Decoder& decoder, GenerateRequest request, C
 
 bool Generation::advance() {
   at::NoGradGuard no_grad;
+  const DeviceScope scope = decoder_.on_device();
   cancel_->check();
   const auto start = std::chrono::steady_clock::now();
   if (next_pass_ < pass_ends_.size()) {
@@ -98,7 +99,7 @@ void Generation::prefill_pass() {
   if (continued.empty()) return;
   const at::Tensor index = at::empty({static_cast<int64_t>(last_rows.size())}, at::kLong);
   std::copy(last_rows.begin(), last_rows.end(), index.mutable_data_ptr<int64_t>());
-  const at::Tensor logits = decoder_.logits(hidden.index_select(0, index)).contiguous();
+  const at::Tensor logits = decoder_.logits(hidden.index_select(0, index.to(hidden.device()))).cpu().contiguous();
 
   std::vector<RunningRow> rows;
   std::vector<const float*> row_logits;
@@ -155,7 +156,7 @@ void Generation::decode_rows(int64_t begin, int64_t end, std::vector<const float
       first = step_logits_.back().const_data_ptr<float>();
     }
   } else {
-    step_logits_.push_back(decoder_.logits(decoder_.forward(step_.packed(), request_.adapters, &cache_)).contiguous());
+    step_logits_.push_back(decoder_.step_logits(step_.packed(), request_.adapters, cache_).cpu().contiguous());
     first = step_logits_.back().const_data_ptr<float>();
   }
   for (int64_t i = 0; i < end - begin; ++i) row_logits.push_back(first + i * vocab_size);
