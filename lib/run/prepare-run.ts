@@ -223,7 +223,7 @@ function configFile(config: RunConfig): Record<string, unknown> {
 
 /** The configuration with everything as training resolved it, still in the form of a configuration file. */
 function resolvedConfig(config: RunConfig, resolved: ResolvedTrainOptions): Record<string, unknown> {
-  const { task: about, team: _team, epochs: _epochs, maxTokensPerMicroBatch, ...settings } = resolved
+  const { task: about, team: _team, epochs: _epochs, maxTokensPerMicroBatch, rewardTimeoutMs, ...settings } = resolved
   const { epochs: _given, ...file } = configFile(config)
   const { adapter } = config.team
   const fullAdapter = adapter === 'full' ? adapter : { alpha: 2 * adapter.rank, ...adapter }
@@ -231,6 +231,7 @@ function resolvedConfig(config: RunConfig, resolved: ResolvedTrainOptions): Reco
     ...file,
     ...settings,
     ...(maxTokensPerMicroBatch !== null && { maxTokensPerMicroBatch }),
+    ...(rewardTimeoutMs !== null && { rewardTimeoutMs }),
     team: { ...config.team, agents: about.agents, adapter: fullAdapter },
   }
 }

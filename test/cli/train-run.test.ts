@@ -114,3 +114,19 @@ test('SIGTERM saves too and exits 143', async (t) => {
   t.is(result.code, 143, result.stderr)
   t.true(existsSync(join(folder, 'runs/tiny/final/long/adapter_model.safetensors')))
 })
+
+test('a run of a task whose rewards have no time limit can be opened again', async (t) => {
+  const folder = await temporaryFolder(t)
+  const yaml = `team: { model: "builtin:mini-code", adapter: full }
+task: mini-code
+algorithm: { groupSize: 2 }
+optimizer: { learningRate: 1.0e-4 }
+steps: 1
+`
+  await writeFile(join(folder, 'code.yaml'), yaml)
+  const first = await runCli(['train', 'code.yaml', '--run-dir', 'run', '--quiet'], { cwd: folder })
+  t.is(first.code, 0, first.stderr)
+  t.notRegex(await readFile(join(folder, 'run/config.yaml'), 'utf8'), /rewardTimeoutMs/)
+  const again = await runCli(['resume', 'run'], { cwd: folder })
+  t.is(again.code, 0, again.stderr)
+})
