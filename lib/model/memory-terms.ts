@@ -96,18 +96,6 @@ export function generationBytes(
   return Math.max(prefill, step)
 }
 
-/**
- * Bytes of a model's weights as they are loaded.
- *
- * @param bytesPerWeight 4 in float32, 2 in bfloat16
- */
-export function weightBytesOf(shape: MemoryShape, bytesPerWeight: number): number {
-  const { h, m, q, k } = widths(shape)
-  const layer = h * (q + 2 * k) + q * h + 3 * h * m + 2 * h
-  const tables = shape.vocabSize * h * (shape.tieWordEmbeddings ? 1 : 2)
-  return bytesPerWeight * (tables + shape.numLayers * layer + h)
-}
-
 /** Trainable weights of an adapter on all seven projections. */
 export function adapterParameters(shape: MemoryShape, rank: number): number {
   const { h, m, q, k } = widths(shape)
