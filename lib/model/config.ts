@@ -133,13 +133,13 @@ class Fields {
 
 /** `rope_parameters` (newer files), or `rope_theta` with `rope_scaling`. */
 function rope(fields: Fields): NativeRope {
-  const newer = fields.json.rope_parameters as Json | null | undefined
-  const older = fields.json.rope_scaling as Json | null | undefined
-  refuseConflict(fields, newer ?? {}, older ?? {})
-  const settings: Json = newer ?? {
-    rope_theta: fields.json.rope_theta,
-    ...(older ?? {}),
+  const newer = (fields.json.rope_parameters ?? {}) as Json
+  const older: Json = {
+    ...(fields.json.rope_theta !== undefined && { rope_theta: fields.json.rope_theta }),
+    ...((fields.json.rope_scaling ?? {}) as Json),
   }
+  refuseConflict(fields, newer, older)
+  const settings = Object.keys(newer).length > 0 ? newer : older
   const type = settings.rope_type ?? settings.type ?? 'default'
   if (type !== 'default' && type !== 'linear' && type !== 'llama3')
     fields.unsupported('rope_type', `rope type ${JSON.stringify(type)}`, 'default, linear, llama3')
@@ -164,16 +164,21 @@ function rope(fields: Fields): NativeRope {
 
 /** Where both spellings are there and say different things, readers disagree on which one counts. */
 function refuseConflict(fields: Fields, newer: Json, older: Json): void {
+  const typesOf = (settings: Json) => [settings.rope_type, settings.type].filter((type) => type !== undefined)
+  const scaling = fields.json.rope_scaling
+  if (new Set(typesOf(older)).size > 1) fields.malformed('rope_scaling', 'one type of scaling', scaling)
   if (Object.keys(newer).length === 0 || Object.keys(older).length === 0) return
-  const typeOf = (settings: Json) => settings.rope_type ?? settings.type ?? 'default'
+  // A frequency base alone says nothing about the type.
+  const typeOf = (settings: Json) => typesOf(settings)[0] ?? 'default'
+  const scales = Object.keys(older).some((key) => key !== 'rope_theta')
   const differs = (key: string) => key in newer && key in older && shown(newer[key]) !== shown(older[key])
-  const wrong = typeOf(newer) === typeOf(older) ? Object.keys(older).find(differs) : 'rope_type'
+  const wrong = !scales || typeOf(newer) === typeOf(older) ? Object.keys(older).find(differs) : 'rope_type'
   if (wrong === undefined) return
   const said = (settings: Json) => shown(wrong === 'rope_type' ? typeOf(settings) : settings[wrong])
   fields.malformed(
-    'rope_scaling',
+    wrong === 'rope_theta' && fields.json.rope_theta !== undefined ? 'rope_theta' : 'rope_scaling',
     `the same ${wrong} as in "rope_parameters" (${said(newer)}), or one of the two settings alone,`,
-    older,
+    wrong === 'rope_theta' ? older.rope_theta : scaling,
   )
 }
 

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import test from 'ava'
 import { root } from '../setup/stand-ins.ts'
+import { skipBecause } from '../support/skip.ts'
 
 // Compiles and links the CUDA build, which needs no GPU, and loads it. Its libtorch is fetched once into the cache.
 test('the CUDA build compiles, loads without a GPU and says why there is no device', (t) => {
@@ -17,9 +18,8 @@ test('the CUDA build compiles, loads without a GPU and says why there is no devi
   }
   const fetched = step('libtorch')
   if (fetched.status !== 0) {
-    t.log(`skipped, as the CUDA libtorch or toolkit cannot be had:\n${fetched.stderr.trimEnd()}`)
-    t.pass()
-    return
+    t.log(fetched.stderr.trimEnd())
+    return skipBecause(t, 'the CUDA libtorch or toolkit cannot be had')
   }
   const built = step('addon')
   t.is(built.status, 0, built.stderr)

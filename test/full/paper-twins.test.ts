@@ -34,6 +34,6 @@ for (const name of twins) {
     t.is(events.at(-1)!.steps, 3)
     for (const { metrics } of steps) t.true(Number.isFinite(metrics?.['reward/mean']))
     const isMultiTurn = steps.some(({ metrics }) => metrics?.['reward/turn_2/mean'] !== undefined)
-    t.is(isMultiTurn, /multi-turn|mbpp|grpo/.test(name))
+    t.is(isMultiTurn, /multi-turn|mbpp|humaneval-grpo/.test(name))
   })
 }

@@ -65,6 +65,8 @@ const malformed: [field: string, changes: Record<string, unknown>][] = [
     'rope_scaling',
     { rope_parameters: { rope_type: 'linear', factor: 2 }, rope_scaling: { type: 'linear', factor: 4 } },
   ],
+  ['rope_scaling', { rope_parameters: null, rope_scaling: { type: 'linear', rope_type: 'default', factor: 4 } }],
+  ['rope_theta', { rope_parameters: { rope_type: 'default', rope_theta: 2e4 }, rope_theta: 1e4 }],
 ]
 
 for (const [field, changes] of malformed)
@@ -132,6 +134,7 @@ test('both spellings of the rope settings are fine where they say the same', (t)
   const linear = { rope_type: 'linear', factor: 4, rope_theta: 1e4 }
   const both = config({ rope_parameters: linear, rope_scaling: { type: 'linear', factor: 4 } })()
   t.deepEqual(both.rope, config({ rope_parameters: linear })().rope)
+  t.deepEqual(config({ rope_parameters: {}, rope_scaling: linear })().rope, both.rope)
   t.notThrows(config({ rope_scaling: {} }))
   t.notThrows(config({ rope_scaling: null }))
 })
