@@ -105,7 +105,11 @@ async function generateTurn<Item>(
     }))
   })
   const start = performance.now()
-  const { generations, stats } = await plan.engine.generate(requests, plan.sampling, { signal: plan.signal })
+  const { generations, stats } = await plan.engine
+    .generate(requests, plan.sampling, { signal: plan.signal })
+    .catch((error: unknown) => {
+      throw withItem(error, plan, open)
+    })
   rollout.generateSeconds += (performance.now() - start) / 1000
   rollout.newTokens += stats.newTokens
   return open.map(({ parent, ...branch }, index) => {
@@ -192,6 +196,21 @@ async function continueBranch<Item>(
   const number = node.number * node.joints.length + joint + 1
   const { item, slot, turn } = node
   return { parent: action, item, slot, turn: turn + 1, number, history, prompts: feedback.prompts }
+}
+
+/** An error of one prompt of a batch, told of by its item and agent. */
+function withItem<Item>(error: unknown, { task }: RolloutPlan<Item>, open: readonly OpenNode[]): unknown {
+  if (!(error instanceof MagrpoError) || typeof error.details.prompt !== 'number') return error
+  const { agents } = task
+  const { prompt } = error.details
+  const node = open[Math.floor(prompt / agents.length)]
+  const agent = agents[prompt % agents.length]
+  if (node === undefined || agent === undefined) return error
+  return new MagrpoError(
+    error.code,
+    `${error.message} It is the prompt of agent '${agent}' for item ${node.item} of task '${task.name}', turn ${node.turn + 1}.`,
+    { details: { ...error.details, item: node.item, agent }, cause: error },
+  )
 }
 
 // Token ids are for models without a tokenizer, as in the benchmark.

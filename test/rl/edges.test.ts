@@ -157,3 +157,12 @@ test('adapters of different rank and targets in one batch are those of batches o
   // The adapters do differ by now.
   t.notDeepEqual(generations[0]!.samples[0]!.logProbs, generations[1]!.samples[0]!.logProbs)
 })
+
+test('a prompt that cannot be used is told of by agent, item and turn', async (t) => {
+  const team = await openTeam(t)
+  for (const [prompt, code] of [
+    ['', 'ERR_EMPTY_PROMPT'],
+    ['x'.repeat(contextLength), 'ERR_PROMPT_TOO_LONG'],
+  ] as const)
+    await t.throwsAsync(run(team, { prompt }), { code, message: /agent 'left' for item 0 of task 'edges', turn 1/ })
+})
