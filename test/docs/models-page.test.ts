@@ -1,13 +1,11 @@
-/** docs/models.md: its commands run in their order, TypeScript type-checks, YAML trains, and every reason of a failure is named. */
-import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import test from 'ava'
 import { runCli } from '../support/cli.ts'
 import { filesOf, startHub } from '../support/fake-hub.ts'
 import { repositoryDir, skip, storiesModel } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
+import { typeErrorsOf } from '../support/type-errors.ts'
 
 const read = (path: string) => readFileSync(join(repositoryDir, path), 'utf8')
 const page = read('docs/models.md')
@@ -18,26 +16,8 @@ const blocks = (language: string) =>
 const words = (line: string) => [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!)
 
 test('its TypeScript type-checks', async (t) => {
-  mkdirSync(join(repositoryDir, 'build'), { recursive: true })
-  const work = mkdtempSync(join(repositoryDir, 'build/docs-'))
-  t.teardown(() => rmSync(work, { recursive: true }))
   t.is(blocks('ts').length, 3)
-  for (const [index, code] of blocks('ts').entries()) writeFileSync(join(work, `block-${index}.ts`), code)
-  const config = {
-    extends: '../../tsconfig.json',
-    compilerOptions: { paths: { magrpo: ['../../lib/index.ts'] }, typeRoots: ['../../node_modules/@types'] },
-    include: ['*.ts'],
-  }
-  writeFileSync(join(work, 'tsconfig.json'), JSON.stringify(config))
-  const compiler = join(repositoryDir, 'node_modules/.bin/tsc')
-  const output = await promisify(execFile)(compiler, ['--noEmit', '-p', work], { cwd: repositoryDir }).then(
-    () => '',
-    (error: { stdout?: string; message: string }) => error.stdout || error.message,
-  )
-  t.deepEqual(
-    output.split('\n').filter((line) => line.includes('docs-')),
-    [],
-  )
+  t.deepEqual(await typeErrorsOf(blocks('ts')), [])
 })
 
 test.serial('its YAML trains and its commands run, one after the other', async (t) => {

@@ -1,9 +1,6 @@
-/** docs/trackers.md and docs/watch.md: TypeScript type-checks, YAML is valid, the example tracker works, links and commands are there. */
-import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import { parse } from 'yaml'
 import { resolveConfig } from '../../lib/config/load.ts'
@@ -12,6 +9,7 @@ import { runCli } from '../support/cli.ts'
 import { fakeEnd, fakeEval, fakeOptions, fakeStep } from '../support/fake-reports.ts'
 import { repositoryDir } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
+import { typeErrorsOf } from '../support/type-errors.ts'
 
 const read = (page: string) => readFileSync(join(repositoryDir, 'docs', page), 'utf8')
 const blocks = (language: string, page = 'trackers.md') =>
@@ -26,24 +24,7 @@ function workFolder(t: ExecutionContext): string {
 }
 
 test('TypeScript blocks type-check', async (t) => {
-  const work = workFolder(t)
-  for (const [index, code] of blocks('ts').entries()) writeFileSync(join(work, `block-${index}.ts`), code)
-  const config = {
-    extends: '../../tsconfig.json',
-    compilerOptions: { paths: { magrpo: ['../../lib/index.ts'] }, typeRoots: ['../../node_modules/@types'] },
-    include: ['*.ts'],
-  }
-  writeFileSync(join(work, 'tsconfig.json'), JSON.stringify(config))
-  const compiler = join(repositoryDir, 'node_modules/.bin/tsc')
-  const output = await promisify(execFile)(compiler, ['--noEmit', '-p', work], { cwd: repositoryDir }).then(
-    () => '',
-    (error: { stdout?: string; message: string }) => error.stdout || error.message,
-  )
-  // Only what is wrong in the page: the rest of the project has its own check.
-  t.deepEqual(
-    output.split('\n').filter((line) => line.includes('docs-')),
-    [],
-  )
+  t.deepEqual(await typeErrorsOf(blocks('ts')), [])
 })
 
 test('YAML blocks are valid', (t) => {

@@ -1,18 +1,12 @@
 /** Model folders of any shape with random weights, for what depends on sizes alone. */
 import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ModelShape } from '../../bench/cases.ts'
 import { safetensorsHeader } from '../../lib/model/safetensors.ts'
 import { asciiTokenizer } from './tiny-model.ts'
 
 /** Shape of a {@link writeRandomModel}: a Qwen3 with a tied head. */
-export interface RandomShape {
-  layers: number
-  hidden: number
-  heads: number
-  kvHeads: number
-  headDim: number
-  mlp: number
-  vocab: number
+export interface RandomShape extends ModelShape {
   /** Default: 4096. */
   contextLength?: number
 }
