@@ -1,13 +1,10 @@
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
+#include "kernels/eight.h"
 #include "kernels/row_attention.h"
 #include "kernels/simd.h"
 #include "kernels/softmax.h"
-
-// Vectors are passed between inlined functions only: their calling convention does not matter.
-#pragma GCC diagnostic ignored "-Wpsabi"
 
 // Keys and values are read where they lie in the cache, as a copy would serve one step only. Rows that share leading ranges (the
 // samples of a prompt) take turns at each block of shared keys while it is in the first cache level. Every query's sums run over
@@ -16,15 +13,6 @@ namespace magrpo::kernels {
 namespace {
 
 constexpr int64_t kBlock = 32;  // keys that stay in the first cache level
-typedef float Eight __attribute__((vector_size(32)));
-
-MAGRPO_INLINE Eight load(const float* from) {
-  Eight value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
-
-MAGRPO_INLINE void store(float* to, Eight value) { std::memcpy(to, &value, sizeof value); }
 
 #if defined(__clang__)
 #define MAGRPO_LANES(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)

@@ -1,14 +1,11 @@
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
+#include "kernels/eight.h"
 #include "kernels/row_attention.h"
 #include "kernels/simd.h"
 #include "kernels/softmax.h"
 #include "kernels/tree_attention.h"
-
-// Vectors are passed between inlined functions only: their calling convention does not matter.
-#pragma GCC diagnostic ignored "-Wpsabi"
 
 // Queries are taken four at a time (neighbours in a text, and the heads that share a KV head): each key that is loaded serves
 // all four, and products stay in registers. Every query's sums run over its own keys in the order of the text, whatever else is in
@@ -18,15 +15,6 @@ namespace {
 
 constexpr int kItems = 4;     // queries of a block
 constexpr int kStride = 16;   // keys are padded to a multiple of this
-typedef float Eight __attribute__((vector_size(32)));
-
-MAGRPO_INLINE Eight load(const float* from) {
-  Eight value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
-
-MAGRPO_INLINE void store(float* to, Eight value) { std::memcpy(to, &value, sizeof value); }
 
 constexpr int64_t padded(int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; }
 
