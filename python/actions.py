@@ -126,12 +126,12 @@ def strict_facts(request):
         parts = [aux.code if aux.is_broken else programs.join(aux.statements)]
         parts.append(main.code if main.is_broken else programs.join(own))
         program = "\n".join([programs.join(prelude), *parts])
-        if programs.parse(program) is not None:
+        if programs.compiled(program) is not None:
             program = broken[0].code  # quotes that both leave open
     return {
         "structureAux": has_aux and aux.returns("aux"),
         "structureMain": main.returns(entry_point),
-        "syntax": not broken and programs.parse(program) is not None,
+        "syntax": not broken and programs.compiled(program) is not None,
         "hasAux": hides_aux,
         "usesAux": function is not None and programs.uses_aux(function),
         "wrapper": function is not None and programs.is_wrapper(function),
@@ -191,7 +191,7 @@ def code_action(request, runner):
     strict = request["rules"] == "strict"
     facts = strict_facts(request) if strict else paper_facts(request)
     has_team = request["aux"] is not None
-    facts["asWritten"] = all(programs.parse(request[agent] or "") is not None for agent in ("aux", "main"))
+    facts["asWritten"] = all(programs.compiled(request[agent] or "") is not None for agent in ("aux", "main"))
     facts["cooperation"] = cooperation.detect(request["aux"], request["main"], request["entryPoint"]) if has_team else None
     reply = {"facts": facts, "tests": None}
     if request["test"] is not None and facts["structureMain"] and facts["syntax"]:

@@ -5,25 +5,20 @@ Nothing here runs the text it looks at.
 import ast
 import re
 import textwrap
+import warnings
 
 _FENCE = re.compile(r"^[ \t]*(```|~~~)[ \t]*([^\n`]*)\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MAX_FALLBACK = 1 << 16  # characters; longer broken texts are not searched for whole statements
 _MAX_PARSES = 3000  # attempts to find them
 _DEF = re.compile(r"(?:async\s+)?def\s+(\w+)\s*\(")
-# A line of words or of a list, which nobody could mean as a statement: see `is_prose`.
-_WORDS = re.compile(r"[^\W\d_]|[-*>\u2022]+ |\*\*|\d+[.)] ")
-_CODE = re.compile(
-    r"(?:assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|if|import|nonlocal|pass"
-    r"|print|raise|return|try|while|with|yield)\b|\w+(?:\s*,\s*\w+)*\s*(?:[-+*/%&|^@]|//|\*\*|<<|>>)?=(?!=)|[\w.]+[(\[]"
-)
 
 
 class Source:
     """The top-level statements of a completion, in order, each with its source.
 
-    The code is that of the fences; without fences it is the text, and if that does not parse, the text without its prose.
-    Code that does not parse has no statements: `is_broken` is set, `code` is the text, `broken` its `def` blocks by name.
+    The code is that of the fences, without fences the whole text: whatever else were forgiven would become a place to write
+    anything in. Code that is no Python has no statements: `is_broken` is set, `broken` has its `def` blocks by name.
     """
 
     def __init__(self, text):
@@ -31,11 +26,7 @@ class Source:
         self.broken = {}
         fenced = code_of(text)
         self.code = _tidy(text if fenced is None else fenced)
-        tree = parse(self.code)
-        if tree is None and fenced is None:
-            bare = _tidy(without_prose(self.code))
-            tree = parse(bare)
-            self.code = self.code if tree is None else bare
+        tree = compiled(self.code)
         self.is_broken = tree is None
         if tree is not None:
             self._keep(tree, self.code)
@@ -110,16 +101,6 @@ def code_of(text):
     return "\n".join(map(textwrap.dedent, chosen)) if chosen else None
 
 
-def without_prose(text):
-    """The text without lines of prose at the left margin and what stands indented under them."""
-    return "\n".join(block for block in _blocks(text) if not is_prose(block))
-
-
-def is_prose(line):
-    """Whether a line at the left margin begins as words or lists do and as no statement of Python does."""
-    return _WORDS.match(line) is not None and _CODE.match(line) is None
-
-
 def _tidy(text):
     return textwrap.dedent(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n")
 
@@ -139,6 +120,17 @@ def parse(text):
     """The syntax tree, or None if the text is no Python."""
     try:
         return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def compiled(text):
+    """The syntax tree, or None if the text is no Python, what only the compiler refuses included (a `return` outside a function)."""
+    tree = parse(text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return tree and compile(tree, "<program>", "exec", dont_inherit=True) and tree
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

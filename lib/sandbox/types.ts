@@ -119,9 +119,9 @@ export interface ProgramFacts {
   structureAux: boolean
   /** The entry point is defined and returns. */
   structureMain: boolean
-  /** The joint program parses: under strict rules all of the agents' code does, what stands in fences or beside prose. */
+  /** The joint program parses; under strict rules it compiles, and so does the code of each agent. */
   syntax: boolean
-  /** Each completion parses as it stands, without fences and prose around the code. */
+  /** Each completion compiles as it stands, without fences around the code. */
   asWritten: boolean
   /** Agent 1 defines aux. */
   hasAux: boolean

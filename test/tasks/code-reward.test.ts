@@ -141,8 +141,6 @@ test("strict: agent 2's own aux does not replace agent 1's, and cannot stand in 
 
 test('strict keeps all top-level definitions of a completion, paper only functions', async (t) => {
   const rich = [
-    'Here is my solution.',
-    '',
     'import functools',
     'from operator import (',
     '    add,',
@@ -169,7 +167,6 @@ test('strict keeps all top-level definitions of a completion, paper only functio
     '',
     'print(total([1, 2, 3]))',
     'assert total([1]) == 17',
-    'I hope this helps!',
   ].join('\n')
   const { total, parts } = await rewards.strict.score(item, [aux, rich])
   t.is(total, 4, JSON.stringify(parts))
@@ -206,22 +203,29 @@ test('strict: quotes that both agents leave open do not close each other', async
   t.is(await syntaxOf([`${aux}"""\n`, `"""\n${useful}`]), 0)
 })
 
-test('strict: fences and lines of prose are no part of the code', async (t) => {
-  const words = [
-    'Sure! Here is the function:',
-    "here's my solution, which calls aux",
-    '- it squares\n- it adds',
-    '1. It squares.\n2. It adds.',
-    '**Explanation**',
-    'Explanation:\n    it adds what aux gives',
-    '> a quotation',
-  ]
+test('strict: what stands outside of fences is no part of the code; without fences all of it is', async (t) => {
+  const words = ['Sure! Here is the function:', '- it squares\n- it adds', '**Explanation**', 'total aux aux (', 'return5 = = 3']
   for (const text of words) {
-    t.is(await syntaxOf([`${text}\n\n${aux}\n${text}\n`, `${text}\n\n${useful}\n${text}`]), 0.5, text)
     t.is(await syntaxOf([aux, `${text}\n\`\`\`py\n${useful}\`\`\`\n${text}`]), 0.5, text)
+    for (const [before, after] of [[text, ''], ['', text]])
+      for (const texts of [
+        [aux, `${before}\n${useful}\n${after}`],
+        [`${before}\n${aux}\n${after}`, useful],
+        [aux, `\`\`\`py\n${before}\n${useful}\n${after}\n\`\`\``],
+      ])
+        t.is((await rewards.strict.score(item, texts)).total, 1, JSON.stringify(texts))
   }
   const shell = `\`\`\`sh\npip install --user x\n\`\`\`\n\`\`\`python3\n${useful}\`\`\`\n`
   t.is(await syntaxOf([aux, shell]), 0.5, 'a fence of another language')
+})
+
+test('strict: what only the compiler refuses is no Python either', async (t) => {
+  for (const line of ['return 5', 'break', 'nonlocal x', 'def f(a, a): pass', 'await x', 'def g():\n    global q\n    q: int = 1'])
+    for (const texts of [
+      [aux, `${useful}\n${line}\n`],
+      [`${aux}\n${line}\n`, useful],
+    ])
+      t.is((await rewards.strict.score(item, texts)).total, 1, line)
 })
 
 test('strict: a prompt may end in the head of its function', async (t) => {

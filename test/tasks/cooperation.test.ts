@@ -132,7 +132,7 @@ test('what the program says of its calls is not believed blindly', async (t) => 
 test('prose, fences and missing functions', async (t) => {
   const main = 'def solve(xs):\n    return sum(aux(x) for x in xs)\n'
   t.is(await labelsOf(`Here it is:\n\`\`\`python\n${main}\`\`\`\n`), 'coordinator')
-  t.is(await labelsOf(main, `Sure! \n\n${square}\nIt squares.`), 'coordinator')
+  t.is(await labelsOf(main, `Sure! \n\n${square}\nIt squares.`), 'no_call')
   t.is(await labelsOf(main, 'def aux(x)\n    return x\n'), 'no_call')
   for (const text of ['', 'no code', 'def other(xs):\n    return 1\n', 'def solve(xs:\n    return aux(xs\n']) {
     const { primary, labels, features } = await detectCooperation(item, [square, text], { sandbox })

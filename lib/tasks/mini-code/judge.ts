@@ -78,7 +78,7 @@ export function createJudge({ sandbox, sandboxOptions }: JudgeOptions): Judge {
 
 function turnFacts({ facts, tests: results }: CodeReport): TurnFacts {
   const { structureAux: aux, structureMain: solve, usesAux } = facts
-  // The model writes code and nothing else, so nothing around it is forgiven, as the strict code reward forgives prose.
+  // The model writes code and nothing else, so not even fences around it are forgiven.
   const syntax = facts.syntax && facts.asWritten
   const tests = syntax ? results : null
   const isPassed = tests !== null && tests.total > 0 && tests.passed === tests.total
