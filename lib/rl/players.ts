@@ -1,5 +1,6 @@
 /** A team as the trainer sees it: agents that name their policies by number, and an engine that knows these numbers. */
 import { MagrpoError } from '../errors.ts'
+import type { Prompt } from '../model/types.ts'
 import type { Task } from '../tasks/types.ts'
 import type { Engine } from './engine.ts'
 import type { MemoryPlan } from './memory-plan.ts'
@@ -14,6 +15,12 @@ export interface Players {
   support: SupportProvider
   save: SaveTeam
   weights: WeightFiles
+  /**
+   * Whether an agent can read a prompt, as far as that can be said quickly.
+   *
+   * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKENIZER_MISSING`
+   */
+  checkPrompt?(agent: number, prompt: Prompt): void
   /** What a run of these players takes; none where there is no real model. */
   planMemory?(task: Task, options: ResolvedTrainOptions): MemoryPlan
 }

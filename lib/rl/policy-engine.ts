@@ -4,7 +4,8 @@ import { MagrpoError } from '../errors.ts'
 import { accumulateBatch, generateBatch, scoreBatch } from '../model/batch.ts'
 import type { Policy } from '../model/policy.ts'
 import { readPolicyState, writePolicyState } from '../model/policy-state.ts'
-import { throwFirst } from '../model/token-tree.ts'
+import { checkPrompt, throwFirst } from '../model/token-tree.ts'
+import type { Prompt } from '../model/types.ts'
 import type { Engine } from './engine.ts'
 import type { Players } from './players.ts'
 import type { Team } from './team.ts'
@@ -49,8 +50,9 @@ export function policyEngine(policies: readonly Policy[], settings: EngineSettin
 /** The players of a real team. */
 export function playersOf(team: Team, settings: EngineSettings = {}): Players {
   const policies = team.policies
+  const engine = policyEngine(policies, settings)
   return {
-    engine: policyEngine(policies, settings),
+    engine,
     agents: team.agents.map(({ name, policy }) => ({
       name,
       policy: policies.indexOf(policy),
@@ -61,6 +63,11 @@ export function playersOf(team: Team, settings: EngineSettings = {}): Players {
     support: {
       check: (algorithm) => checkSupport(team, algorithm),
       prepare: (algorithm) => prepareSupport(team, algorithm, policies),
+    },
+    checkPrompt: (agent, prompt) => {
+      const { policy } = team.agents[agent]!
+      if (!fitsForSure(prompt, policy.model.contextLength))
+        checkPrompt(policy.model, engine.encode(policies.indexOf(policy), prompt), agent)
     },
     planMemory: (task, options) => planTeamMemory(team, task, options),
     save: (directory) => team.save(directory),
@@ -74,6 +81,17 @@ export function playersOf(team: Team, settings: EngineSettings = {}): Players {
       },
     },
   }
+}
+
+/** Tokens that a tokenizer or chat template adds to a message, at most. */
+const addedTokens = 64
+
+/** Whether text need not be encoded to know that it has tokens and leaves room: a token stands for one byte or more. */
+function fitsForSure(prompt: Prompt, contextLength: number): boolean {
+  if (prompt instanceof Int32Array) return false
+  const texts = typeof prompt === 'string' ? [prompt] : prompt.map(({ content }) => content)
+  const most = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + addedTokens, addedTokens)
+  return most < contextLength && texts.some((text) => text.trim() !== '')
 }
 
 const prefixOf = (directory: string, policy: number) => join(directory, `policy-${policy}`)

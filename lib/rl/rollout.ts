@@ -4,7 +4,6 @@
  */
 import { MagrpoError } from '../errors.ts'
 import type { Sampling } from '../model/types.ts'
-import { shown } from '../shown.ts'
 import type { Task, TurnFeedback, TurnHistory } from '../tasks/types.ts'
 import { type JointMode, jointActions } from './credit.ts'
 import type { Engine, EngineRequest } from './engine.ts'
@@ -13,6 +12,7 @@ import { runRewards } from './reward-runner.ts'
 import { completionOf, type JointAction, jointOf, type RolloutNode } from './rollout-tree.ts'
 import type { RewardMemory } from './run-memory.ts'
 import { mean } from './statistics.ts'
+import { callTask, firstPrompt, isPrompt, taskError, withPlace } from './task-calls.ts'
 
 /** What a rollout is made by. */
 export interface RolloutPlan<Item> {
@@ -79,12 +79,8 @@ export async function rollOut<Item>(plan: RolloutPlan<Item>): Promise<Rollout> {
   return rollout
 }
 
-function rootOf<Item>(plan: RolloutPlan<Item>, { item, slot }: StepItem): OpenNode {
-  const prompts = plan.policies.map((_, agent) => {
-    const prompt = callTask(plan.task.name, 'observe', item, () => plan.task.observe(plan.items[item]!, agent, []))
-    checkPrompt(prompt, plan.task, item, agent)
-    return prompt
-  })
+function rootOf<Item>({ task, items, policies }: RolloutPlan<Item>, { item, slot }: StepItem): OpenNode {
+  const prompts = policies.map((_, agent) => firstPrompt(task, items, item, agent))
   return { parent: null, item, slot, turn: 0, number: 0, history: [], prompts }
 }
 
@@ -206,31 +202,7 @@ function withItem<Item>(error: unknown, { task }: RolloutPlan<Item>, open: reado
   const node = open[Math.floor(prompt / agents.length)]
   const agent = agents[prompt % agents.length]
   if (node === undefined || agent === undefined) return error
-  return new MagrpoError(
-    error.code,
-    `${error.message} It is the prompt of agent '${agent}' for item ${node.item} of task '${task.name}', turn ${node.turn + 1}.`,
-    { details: { ...error.details, item: node.item, agent }, cause: error },
-  )
-}
-
-// Token ids are for models without a tokenizer, as in the benchmark.
-const isPrompt = (prompt: unknown) =>
-  typeof prompt === 'string' || Array.isArray(prompt) || prompt instanceof Int32Array
-
-function checkPrompt(
-  prompt: unknown,
-  { name, agents }: { name: string; agents: string[] },
-  item: number,
-  agent: number,
-) {
-  if (isPrompt(prompt)) return
-  const received = prompt instanceof Promise ? 'a promise' : shown(prompt).slice(0, 60)
-  throw new MagrpoError(
-    'ERR_TASK',
-    `Expected a string or a list of chat messages, the prompt of one agent, from observe of task '${name}' but received ` +
-      `${received} for item ${item} and agent ${agent} (${agents[agent] ?? 'no name'}).`,
-    { details: { task: name, item, agent } },
-  )
+  return withPlace(error, { task: task.name, agent, item: node.item, turn: node.turn })
 }
 
 function checkFeedback(feedback: TurnFeedback, task: string, item: number, agents: number): void {
@@ -248,20 +220,4 @@ function checkFeedback(feedback: TurnFeedback, task: string, item: number, agent
       `for item ${item}.`,
     { details: { task, item } },
   )
-}
-
-function callTask<T>(task: string, what: string, item: number, call: () => T): T {
-  try {
-    return call()
-  } catch (error) {
-    throw taskError(task, what, item, error)
-  }
-}
-
-function taskError(task: string, what: string, item: number, cause: unknown): MagrpoError {
-  const why = cause instanceof Error ? cause.message : String(cause)
-  return new MagrpoError('ERR_TASK', `${what} of task '${task}' threw for item ${item}: ${why}`, {
-    details: { task, item },
-    cause,
-  })
 }

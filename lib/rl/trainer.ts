@@ -1,6 +1,7 @@
 /** The loop of a run: steps, evaluations, warnings, sinks, and every way to end. */
 import type { Task } from '../tasks/types.ts'
 import { evaluatePlayers } from './evaluation.ts'
+import { checkFirstPrompts } from './first-prompts.ts'
 import { ItemOrder } from './item-order.ts'
 import { checkMemory } from './memory-check.ts'
 import type { MemoryPlan } from './memory-plan.ts'
@@ -111,6 +112,8 @@ export class Trainer<Item> implements Drive {
     try {
       // Before the sinks, so that a run which does not fit leaves nothing behind.
       const tight = checkMemory(this.plan())
+      const { players, task, order, signal } = this.context
+      await checkFirstPrompts(players, task, this.options, order, signal)
       await this.tell((sink) => sink.onStart?.(this.options))
       if (tight !== null) await this.warn([{ code: 'memory', index: 0, message: tight }])
       await this.prepare()

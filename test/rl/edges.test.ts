@@ -26,16 +26,25 @@ async function openTeam(t: ExecutionContext): Promise<Team> {
 
 const everyId = Array.from({ length: 128 }, (_, id) => id)
 
+interface Asked {
+  prompt?: string
+  /** Of all items, instead of one. */
+  prompts?: string[]
+  heldOut?: string[]
+  seen?: Joint[]
+}
+
 async function run(
   team: Team,
-  { prompt = 'abc', seen = [], ...options }: { prompt?: string; seen?: Joint[] } & Partial<TrainOptions<number>>,
+  { prompt = 'abc', prompts = [prompt], heldOut = [], seen = [], ...options }: Asked & Partial<TrainOptions<string>>,
 ): Promise<StepReport[]> {
   const task = defineTask({
     name: 'edges',
     agents,
-    items: [0],
-    observe: () => prompt,
-    reward: (_item: number, joint) => {
+    items: prompts,
+    heldOut,
+    observe: (item) => item,
+    reward: (_item: string, joint) => {
       seen.push(joint)
       return seen.length % 2
     },
@@ -158,11 +167,20 @@ test('adapters of different rank and targets in one batch are those of batches o
   t.notDeepEqual(generations[0]!.samples[0]!.logProbs, generations[1]!.samples[0]!.logProbs)
 })
 
-test('a prompt that cannot be used is told of by agent, item and turn', async (t) => {
-  const team = await openTeam(t)
+test('a prompt that cannot be used ends a run before its first step, told of by agent, item and turn', async (t) => {
   for (const [prompt, code] of [
     ['', 'ERR_EMPTY_PROMPT'],
     ['x'.repeat(contextLength), 'ERR_PROMPT_TOO_LONG'],
-  ] as const)
-    await t.throwsAsync(run(team, { prompt }), { code, message: /agent 'left' for item 0 of task 'edges', turn 1/ })
+  ] as const) {
+    const team = await openTeam(t)
+    const seen: Joint[] = []
+    const message = /agent 'left' for item 0 of task 'edges', turn 1/
+    await t.throwsAsync(run(team, { prompt, seen }), { code, message })
+    const prompts = ['fine', 'fine', prompt]
+    const last = { code, message: /agent 'left' for item 2 of task 'edges', turn 1/ }
+    await t.throwsAsync(run(team, { prompts, seen, steps: 3 }), last)
+    const heldOut = { code, message: /agent 'left' for held-out item 1 of/ }
+    await t.throwsAsync(run(team, { heldOut: ['fine', prompt], seen, evalEvery: 1, evalItems: 2 }), heldOut)
+    t.is(seen.length, 0)
+  }
 })
