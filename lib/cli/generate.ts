@@ -68,14 +68,19 @@ async function generate(options: GenerateOptions, signal: AbortSignal): Promise<
   const { policy, dispose } = await openPolicy(options, signal)
   try {
     const compute = async (batch: InputLine[]) => {
-      const requests = batch.map<GenerateRequest>((line) => ({
-        policy,
-        prompt: promptOf(line),
-        count: options.n,
-        stream: { seed: options.seed, step: 0, agent: 0, prompt: line.line - 1, sample: 0 },
-      }))
-      const { generations } = await generateBatch(requests, samplingOf(options), { signal })
-      return generations.map(({ samples }) => samples)
+      const samples = batch.map((): Sample[] => [])
+      // A prompt with more completions than one batch takes is a batch several times.
+      for (let sample = 0; sample < options.n; sample += mostRows) {
+        const requests = batch.map<GenerateRequest>((line) => ({
+          policy,
+          prompt: promptOf(line),
+          count: Math.min(mostRows, options.n - sample),
+          stream: { seed: options.seed, step: 0, agent: 0, prompt: line.line - 1, sample },
+        }))
+        const { generations } = await generateBatch(requests, samplingOf(options), { signal })
+        for (const [index, generation] of generations.entries()) samples[index]!.push(...generation.samples)
+      }
+      return samples
     }
     const lines = Math.min(options.batchSize, Math.max(1, Math.floor(mostRows / options.n)))
     await inBatches(inputLines(options), lines, compute, async (samples) => {

@@ -6,6 +6,7 @@ import { MagrpoError } from '../errors.ts'
 import type { NativeSampling } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { cutAtStop } from '../text/stop-strings.ts'
+import { checkGeneration } from './check-memory.ts'
 import type { Model } from './model.ts'
 import { byModel, checkPrompt, TreeBuilder, takeOneThreadEach, throwFirst } from './token-tree.ts'
 import type { GenerateRequest, GenerateStats, Generation, Prompt, RandomStream, Sample, Sampling } from './types.ts'
@@ -30,7 +31,8 @@ export interface TokenEvent {
  * @param options.deterministic make the log-probabilities of a sample the same bit for bit whatever else is in the batch; prompts
  *   are then read one by one
  * @returns one generation a request, in order
- * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKEN_RANGE`, `ERR_TOKENIZER_MISSING`, `ERR_ARGUMENT`
+ * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKEN_RANGE`, `ERR_TOKENIZER_MISSING`, `ERR_ARGUMENT`;
+ *   OutOfMemoryError where the batch does not fit the memory that is free
  */
 export async function generateBatch(
   requests: readonly GenerateRequest[],
@@ -46,6 +48,12 @@ export async function generateBatch(
   const settled = await Promise.allSettled(
     models.map(async ([model, numbers]) => {
       const promptIds = numbers.map((number) => encodePrompt(model, requests[number]!.prompt, number))
+      checkRoom(
+        model,
+        promptIds,
+        numbers.map((number) => countOf(requests[number]!)),
+        sampling,
+      )
       const tree = new TreeBuilder()
       const rows: { request: number; sample: number }[] = []
       const segments: number[] = []
@@ -53,8 +61,6 @@ export async function generateBatch(
       const streams: number[] = []
       for (const [index, number] of numbers.entries()) {
         const { policy, count, stream } = requests[number]!
-        if (!Number.isInteger(count) || count < 1)
-          throw new MagrpoError('ERR_ARGUMENT', `Expected a positive count of samples but received ${count}.`)
         const ids = promptIds[index]!
         const segment = tree.root(policy, ids)
         for (let sample = 0; sample < count; sample++) {
@@ -106,6 +112,28 @@ export async function generateBatch(
   throwFirst(settled)
   stats.seconds = (performance.now() - start) / 1000
   return { generations, stats }
+}
+
+function countOf({ count }: GenerateRequest): number {
+  if (Number.isInteger(count) && count > 0) return count
+  throw new MagrpoError('ERR_ARGUMENT', `Expected a positive count of samples but received ${count}.`)
+}
+
+/** Before anything is made a row at a time: a count may be of any size. */
+function checkRoom(
+  model: Model,
+  promptIds: readonly Int32Array[],
+  counts: readonly number[],
+  sampling: Sampling,
+): void {
+  const batch = { rows: 0, promptTokens: 0, tokens: 0 }
+  for (const [index, { length }] of promptIds.entries()) {
+    const limit = Math.min(maxNewTokens(sampling), model.contextLength - length)
+    batch.rows += counts[index]!
+    batch.promptTokens += length
+    batch.tokens += length + counts[index]! * limit
+  }
+  checkGeneration(model, batch)
 }
 
 function encodePrompt(model: Model, prompt: Prompt, number: number): Int32Array {

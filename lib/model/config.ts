@@ -77,14 +77,21 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
     slidingWindows: slidingWindows(fields, architecture, numLayers),
     contextLength: fields.integer('max_position_embeddings', architecture === 'llama' ? 2048 : 32768),
     dtype: dtype(fields),
-    endIds: idList(fields.json.eos_token_id),
+    endIds: endIdsOf(json, file),
   }
 }
 
-/** Ids of a field that holds a number, a list of numbers or null. */
-export function idList(value: unknown): number[] {
-  if (Array.isArray(value)) return value.filter((id) => Number.isInteger(id))
-  return typeof value === 'number' ? [value] : []
+/**
+ * Ids of the field `eos_token_id`: a number, a list of numbers, or nothing.
+ *
+ * @throws ModelFormatError `ERR_MODEL_FORMAT` for anything else, since completions would never end
+ */
+export function endIdsOf(json: unknown, file: string): number[] {
+  const value = (json as Json | null)?.eos_token_id ?? []
+  const ids: unknown[] = Array.isArray(value) ? value : [value]
+  const isId = (id: unknown): id is number => Number.isInteger(id) && (id as number) >= 0
+  if (!ids.every(isId)) new Fields({}, file).malformed('eos_token_id', 'a token id, a list of token ids or null', value)
+  return ids as number[]
 }
 
 class Fields {

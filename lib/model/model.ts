@@ -7,8 +7,8 @@ import { callNative } from '../native/call.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { tokenBytes } from '../text/token-bytes.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
-import { checkWeights } from './check-weights.ts'
-import { idList, type ModelConfig, parseModelConfig } from './config.ts'
+import { checkWeights } from './check-memory.ts'
+import { endIdsOf, type ModelConfig, parseModelConfig } from './config.ts'
 import { findFolder } from './folder.ts'
 import { readJsonFile } from './read-json.ts'
 import { readModelTensors, toNativeSource } from './safetensors.ts'
@@ -84,7 +84,8 @@ export class Model {
     const { folder, hub } = await findFolder(source, 'model', { revision, onDownload, signal })
     const config = parseModelConfig(await readJsonFile(folder, 'config.json'), join(folder, 'config.json'))
     const generation = await readJsonFile(folder, 'generation_config.json')
-    const endIds = generation?.eos_token_id == null ? config.endIds : idList(generation.eos_token_id)
+    const endIds =
+      generation?.eos_token_id == null ? config.endIds : endIdsOf(generation, join(folder, 'generation_config.json'))
     const tokenizer = await loadTokenizer(folder)
     const tensors = needed(await readModelTensors(folder), config).map(toNativeSource)
     const addon = loadAddon()

@@ -42,6 +42,17 @@ test('-n gives so many lines a prompt, grouped; a seed repeats them, another doe
   t.notDeepEqual(await completions(t, [...args, '8'], { input: prompts }), one)
 })
 
+test('-n of more than one batch takes: the samples are those of any other -n', async (t) => {
+  const model = storiesModel()
+  if (!model) return skip(t, 'stories260K')
+  const args = ['--model', model, '--max-new-tokens', '2', '-n']
+  const prompts = input({ prompt: 'Once upon a time' }, { prompt_ids: [1, 403] })
+  const many = await completions(t, [...args, '1030'], { input: prompts })
+  const fewer = await completions(t, [...args, '515'], { input: prompts })
+  t.is(many.length, 2060)
+  t.deepEqual([...many.slice(0, 515), ...many.slice(1030, 1545)], fewer)
+})
+
 test('a stop string ends the text before it', async (t) => {
   const model = storiesModel()
   if (!model) return skip(t, 'stories260K')

@@ -5,6 +5,7 @@ import type { MagrpoError } from '../../lib/errors.ts'
 import { Policy, type PolicyGroup } from '../../lib/model/policy.ts'
 import type { Sampling, StepOptions } from '../../lib/model/types.ts'
 import { rejectsWith } from '../support/errors.ts'
+import { setEnvironment } from '../support/fake-hub.ts'
 import { goldenModel } from '../support/golden-models.ts'
 import { openModel } from '../support/open-model.ts'
 import { tinyModel } from '../support/tiny-model.ts'
@@ -106,6 +107,15 @@ for (const count of [0, -1, 1.5, Number.NaN])
     const policy = await base(t)
     await rejectsWith(t, () => policy.generate([ids(1)], { count }), 'ERR_ARGUMENT', 'count', String(count))
   })
+
+test.serial('more completions than memory has room for are an error before anything is made', async (t) => {
+  const policy = await base(t)
+  setEnvironment(t, { MAGRPO_MEMORY_LIMIT: '1GiB' })
+  const many = () => policy.generate([ids(1)], { count: 1e9 })
+  await rejectsWith(t, many, 'ERR_OUT_OF_MEMORY', '1000000000 completions', 'MAGRPO_MEMORY_LIMIT', 'maxNewTokens')
+  const [few] = await policy.generate([ids(1)], { count: 2 })
+  t.is(few!.samples.length, 2)
+})
 
 test('nothing to do is done', async (t) => {
   const policy = await base(t)

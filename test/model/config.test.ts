@@ -40,6 +40,9 @@ for (const [field, changes, says] of unsupported)
 const malformed: [field: string, changes: Record<string, unknown>][] = [
   ['vocab_size', { vocab_size: undefined }],
   ['vocab_size', { vocab_size: '128' }],
+  ['eos_token_id', { eos_token_id: '2' }],
+  ['eos_token_id', { eos_token_id: [2, '3'] }],
+  ['eos_token_id', { eos_token_id: -1 }],
   ['hidden_size', { hidden_size: 0 }],
   ['hidden_size', { hidden_size: -64 }],
   ['intermediate_size', { intermediate_size: 1.5 }],

@@ -1,6 +1,9 @@
 /** How completions end, and what the settings of sampling do. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'ava'
 import { Policy } from '../../lib/model/policy.ts'
+import { rejectsWith } from '../support/errors.ts'
 import { goldenModel } from '../support/golden-models.ts'
 import { logitsOf } from '../support/native-golden.ts'
 import { openModel } from '../support/open-model.ts'
@@ -29,6 +32,10 @@ test('end ids are those of generation_config.json, else of config.json, else non
   t.deepEqual((await openModel(t, goldenModel('qwen2'))).endIds.length > 0, true)
   t.deepEqual((await openModel(t, tinyModel({ config: { eos_token_id: 9 } }))).endIds, [9])
   t.deepEqual((await openModel(t, tinyModel({ config: { eos_token_id: [9, 10] } }))).endIds, [9, 10])
+  const folder = tinyModel({})
+  writeFileSync(join(folder, 'generation_config.json'), '{"eos_token_id": "9"}')
+  const error = await rejectsWith(t, () => openModel(t, folder), 'ERR_MODEL_FORMAT', 'eos_token_id')
+  t.true(error.message.includes('generation_config.json'))
   t.deepEqual((await openModel(t, tinyModel())).endIds, [])
 })
 
