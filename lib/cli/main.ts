@@ -27,6 +27,7 @@ import { addWatchCommand } from './watch.ts'
  */
 export async function main(argv: string[]): Promise<number> {
   process.stdout.on('error', leaveOnClosedPipe)
+  process.on('exit', failIfLeft)
   const program = await createProgram()
   try {
     checkOptionNames(await createProgram(), argv.slice(2))
@@ -38,6 +39,7 @@ export async function main(argv: string[]): Promise<number> {
     return report(error)
   } finally {
     process.stdout.off('error', leaveOnClosedPipe)
+    process.off('exit', failIfLeft)
   }
 }
 
@@ -109,6 +111,14 @@ function report(error: unknown): number {
 
 /** `magrpo … | head` ends quietly: who reads the output has enough of it. */
 function leaveOnClosedPipe(error: NodeJS.ErrnoException): void {
+  process.off('exit', failIfLeft)
   if (error.code === 'EPIPE') process.exit(exitCodes.ok)
   throw error
+}
+
+/** A reward, task or tracker that calls `process.exit()` in the middle of a command: what was asked for has not been done. */
+function failIfLeft(code: number): void {
+  if (code !== exitCodes.ok) return
+  note('magrpo: code that was loaded (a reward, a task or a tracker) ended the process with process.exit().')
+  process.exitCode = exitCodes.error
 }

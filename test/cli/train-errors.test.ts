@@ -99,3 +99,17 @@ test('wrong usage is exit code 2', async (t) => {
     t.regex(result.stderr, message)
   }
 })
+
+test('a reward that ends the process does not make it look done', async (t) => {
+  const folder = await temporaryFolder(t)
+  const task = "{ name: 'x', agents: ['a', 'b'], items: [{}], observe: () => 'def', reward: () => process.exit(0) }"
+  await writeFile(join(folder, 'task.mjs'), `export default ${task}\n`)
+  const team = 'team: { model: builtin:mini-code, adapter: { rank: 2 } }'
+  await writeFile(
+    join(folder, 'run.yaml'),
+    `${team}\ntask: { module: task.mjs }\nsteps: 1\nsampling: { maxNewTokens: 2 }\noptimizer: { learningRate: 1e-4 }\n`,
+  )
+  const { code, stderr } = await runCli(['train', 'run.yaml'], { cwd: folder })
+  t.is(code, 1, stderr)
+  t.regex(stderr, /ended the process with process\.exit\(\)/)
+})
