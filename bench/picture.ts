@@ -23,6 +23,7 @@ export function ratioPicture(rows: readonly Row[]): string {
   })
   const goal = scale(1).toFixed(1)
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="12">
+<title>Share of each bar that was reached</title>
 <style>
 rect.page { fill: #ffffff } text { fill: #24292f } .met { fill: #2f7d4f } .short { fill: #c2703d } line { stroke: #24292f; stroke-dasharray: 4 3 }
 @media (prefers-color-scheme: dark) { rect.page { fill: #0d1117 } text { fill: #e6edf3 } line { stroke: #e6edf3 } }

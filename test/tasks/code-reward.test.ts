@@ -204,10 +204,19 @@ test('strict: quotes that both agents leave open do not close each other', async
 })
 
 test('strict: what stands outside of fences is no part of the code; without fences all of it is', async (t) => {
-  const words = ['Sure! Here is the function:', '- it squares\n- it adds', '**Explanation**', 'total aux aux (', 'return5 = = 3']
+  const words = [
+    'Sure! Here is the function:',
+    '- it squares\n- it adds',
+    '**Explanation**',
+    'total aux aux (',
+    'return5 = = 3',
+  ]
   for (const text of words) {
     t.is(await syntaxOf([aux, `${text}\n\`\`\`py\n${useful}\`\`\`\n${text}`]), 0.5, text)
-    for (const [before, after] of [[text, ''], ['', text]])
+    for (const [before, after] of [
+      [text, ''],
+      ['', text],
+    ])
       for (const texts of [
         [aux, `${before}\n${useful}\n${after}`],
         [`${before}\n${aux}\n${after}`, useful],
@@ -220,7 +229,14 @@ test('strict: what stands outside of fences is no part of the code; without fenc
 })
 
 test('strict: what only the compiler refuses is no Python either', async (t) => {
-  for (const line of ['return 5', 'break', 'nonlocal x', 'def f(a, a): pass', 'await x', 'def g():\n    global q\n    q: int = 1'])
+  for (const line of [
+    'return 5',
+    'break',
+    'nonlocal x',
+    'def f(a, a): pass',
+    'await x',
+    'def g():\n    global q\n    q: int = 1',
+  ])
     for (const texts of [
       [aux, `${useful}\n${line}\n`],
       [`${aux}\n${line}\n`, useful],
