@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
  * `npm test`: set-up, the C++ test program, then ava. `--full` runs what takes longer instead, the files of test/full.
- * Further arguments are test files or folders to run instead of all. The last line is `N passed, N failed`, with `, N skipped` where tests could not run.
+ * Further arguments are test files or folders to run instead of all. The last line is `N passed, N failed`; one
+ * before it counts the tests that could not run.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
@@ -12,18 +13,18 @@ import { build, buildFolder } from './setup/addon.mjs'
 import { capture, listFiles, packageRoot as root, SetupError } from './setup/common.mjs'
 import { withLock } from './setup/lock.mjs'
 import { main as setup } from './setup.mjs'
-import { parseSummary, summaryLine, tapReader } from './test/tap.mjs'
+import { parseSummary, summaryLines, tapReader } from './test/tap.mjs'
 
 const print = (line) => process.stdout.write(`${line}\n`)
 const total = { passed: 0, failed: 0, skipped: 0 }
 
 function add(counts) {
-  for (const kind of Object.keys(total)) total[kind] += counts[kind]
+  for (const kind of Object.keys(counts)) total[kind] += counts[kind]
 }
 
 function fail(text) {
   print(`FAILED ${text}`)
-  add({ passed: 0, failed: 1, skipped: 0 })
+  add({ failed: 1 })
 }
 
 // Runs a program; its stdout goes line by line to `onLine`, its stderr to ours.
@@ -54,7 +55,7 @@ async function runNativeTests() {
     else counts = summary
   })
   // A program that counts nothing is one test: its exit code.
-  add(counts ?? { passed: problem === null ? 1 : 0, failed: 0, skipped: 0 })
+  add(counts ?? { passed: problem === null ? 1 : 0 })
   if (problem !== null && !counts?.failed) fail(`the C++ test program ended with ${problem}`)
 }
 
@@ -99,5 +100,5 @@ if ((await setup([])) === 0) {
   fail('set-up did not finish; its message is above')
 }
 print('')
-print(summaryLine(total))
+for (const line of summaryLines(total)) print(line)
 process.exitCode = total.failed > 0 ? 1 : 0
