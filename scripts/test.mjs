@@ -9,6 +9,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
 import readline from 'node:readline'
 import { parseArgs } from 'node:util'
+import { ensureChromium } from './chromium.mjs'
 import { build, buildFolder } from './setup/addon.mjs'
 import { capture, listFiles, packageRoot as root, SetupError } from './setup/common.mjs'
 import { withLock } from './setup/lock.mjs'
@@ -69,6 +70,16 @@ async function buildNativeTests(log) {
   await build({ root, env: process.env, target: 'magrpo_test', log })
 }
 
+// Before the tests: two of them would get in each other's way installing it. Without it theirs are skipped.
+async function prepareChromium() {
+  try {
+    await ensureChromium({ log: print })
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error
+    print(error.message)
+  }
+}
+
 function testFiles({ full, chosen }) {
   const isTest = (file) => file.endsWith('.test.ts')
   if (chosen.length > 0) {
@@ -95,6 +106,7 @@ const { values, positionals } = parseArgs({
 })
 if ((await setup([])) === 0) {
   if (!values.full && positionals.length === 0) await runNativeTests()
+  if (values.full) await prepareChromium()
   await runAva(testFiles({ full: values.full, chosen: positionals }))
 } else {
   fail('set-up did not finish; its message is above')

@@ -87,14 +87,7 @@ export async function ensurePrograms({ env = process.env, log }) {
   if (prefix === null) throw new SetupError(missingText(missing, manager, names))
 
   log(`installing ${names.join(', ')} by apt-get${prefix.length > 0 ? ' with sudo' : ''}: ${whatFor(missing)}`)
-  const aptEnv = { ...env, DEBIAN_FRONTEND: 'noninteractive' }
-  const apt = (...args) => {
-    const [command, ...rest] = [...prefix, 'apt-get', ...args]
-    return runLong(command, rest, { env: aptEnv })
-  }
-  // The list of packages may be empty, as in a container image; if it can't be refreshed, the install says what is wrong.
-  await apt('update', '-qq')
-  const { ok, output } = await apt('install', '-y', '--no-install-recommends', ...names)
+  const { ok, output } = await aptInstall(prefix, names, env)
   const left = ok ? missingPrograms(env) : missing
   if (left.length > 0) {
     throw new SetupError(`${missingText(left, manager, names)}\napt-get was tried and said:\n${lastLines(output, 8)}`)
@@ -102,8 +95,19 @@ export async function ensurePrograms({ env = process.env, log }) {
   return `installed ${names.join(', ')}`
 }
 
-// What to put before apt-get; null if this user may not install.
-function rightsForApt(env) {
+/** Installs packages of Debian or Ubuntu; `prefix` is what {@link rightsForApt} gives. */
+export async function aptInstall(prefix, names, env) {
+  const apt = (...args) => {
+    const [command, ...rest] = [...prefix, 'apt-get', ...args]
+    return runLong(command, rest, { env: { ...env, DEBIAN_FRONTEND: 'noninteractive' } })
+  }
+  // The list of packages may be empty, as in a container image; if it can't be refreshed, the install says what is wrong.
+  await apt('update', '-qq')
+  return apt('install', '-y', '--no-install-recommends', ...names)
+}
+
+/** @returns {string[] | null} what to put before apt-get; null if this user may not install */
+export function rightsForApt(env) {
   if (process.getuid?.() === 0) return []
   if (which('sudo', env) && capture('sudo', ['-n', 'true'], { env }).ok) return ['sudo', '-n']
   return null
