@@ -206,11 +206,13 @@ export class Trainer<Item> implements Drive {
   private async evaluate(): Promise<void> {
     const { players, task, options, signal } = this.context
     signal.throwIfAborted()
+    const items = task.heldOut?.slice(0, options.evalItems)
+    await this.tell((sink) => sink.onEvalStart?.({ index: this.stepsDone, items: items?.length ?? 0 }))
     const report = await evaluatePlayers(
       players,
       {
         task,
-        items: task.heldOut?.slice(0, options.evalItems),
+        items,
         sampling: options.sampling,
         samples: options.evalSamples,
         greedy: options.evalGreedy,

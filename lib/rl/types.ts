@@ -183,6 +183,14 @@ export interface StepReport {
   warnings: string[]
 }
 
+/** An evaluation that begins. */
+export interface EvalStart {
+  /** Steps done before it. */
+  index: number
+  /** Held-out items it plays. */
+  items: number
+}
+
 /** One evaluation on held-out items. */
 export interface EvalReport {
   /** Steps done before it. */
@@ -266,6 +274,8 @@ export interface RunSink {
   /** Before any work. */
   onStart?(options: ResolvedTrainOptions): void | Promise<void>
   onStep?(report: StepReport): void | Promise<void>
+  /** Before an evaluation, which may take long. */
+  onEvalStart?(start: EvalStart): void | Promise<void>
   onEval?(report: EvalReport): void | Promise<void>
   /** The evaluation just reported is the best so far; only with `keepBest`. The one before training counts too. */
   onBest?(report: EvalReport, save: SaveTeam): void | Promise<void>

@@ -1,4 +1,4 @@
-import type { EvalReport, Metrics, RunEnd, SampleRow } from '../rl/types.ts'
+import type { EvalReport, EvalStart, Metrics, RunEnd, SampleRow } from '../rl/types.ts'
 import type { ChatMessage } from '../tasks/types.ts'
 import { formatBytes, formatCount, formatDuration, formatMetric } from './format.ts'
 import { sparkline } from './sparkline.ts'
@@ -22,6 +22,12 @@ export interface TrainingState {
   timings: Metrics
   lastEval: EvalReport | null
   bestEval: EvalReport | null
+  /** Held-out items that are played just now; 0 outside of evaluations. */
+  evaluating: number
+  /** Steps between evaluations; 0: there are none. */
+  evalEvery: number
+  /** Evaluations shown, and what they took in seconds. */
+  evals: { count: number; seconds: number }
   /** Since the run began. */
   seconds: number
 }
@@ -34,7 +40,11 @@ export function trainingBlock(state: TrainingState, columns: number, paint: Pain
   const lines = [progressLine(state, columns, paint), rewardLine(state, columns, paint)]
   const parts = partsText(state.metrics)
   if (parts !== '') lines.push(label('parts', paint) + parts)
-  if (state.lastEval) lines.push(label('held-out', paint) + evalText(state.lastEval, state.bestEval))
+  const heldOut = [
+    state.lastEval ? evalText(state.lastEval, state.bestEval) : '',
+    state.evaluating > 0 ? evaluatingText(state.evaluating) : '',
+  ].filter((text) => text !== '')
+  if (heldOut.length > 0) lines.push(label('held-out', paint) + heldOut.join('  '))
   if (state.done > 0) {
     lines.push(label('phases', paint) + phasesText(state.timings))
     lines.push(label('texts', paint) + textsText(state.metrics, state.agents))
@@ -56,6 +66,13 @@ export function stepLine(state: TrainingState): string {
   ]
   return parts.filter((part) => part !== '').join('  ')
 }
+
+/** One line about an evaluation that begins, for logs. */
+export function evalStartLine({ index, items }: EvalStart): string {
+  return `held-out after step ${index}: ${evaluatingText(items)}`
+}
+
+const evaluatingText = (items: number) => `playing ${items} ${items === 1 ? 'item' : 'items'} …`
 
 /** One line about an evaluation, for logs. */
 export function evalLine(report: EvalReport, isBest: boolean): string {
@@ -178,9 +195,13 @@ function meanAndStd(metrics: Metrics): string {
   return `${formatMetric(metrics['reward/mean'] ?? Number.NaN)} ± ${formatMetric(metrics['reward/std'] ?? Number.NaN)}`
 }
 
-function timeLeft({ done, doneBefore, steps, seconds }: TrainingState): string {
+/** Steps and evaluations to come, each at the mean of those seen. */
+function timeLeft({ done, doneBefore, steps, seconds, evals, evalEvery }: TrainingState): string {
   if (done <= doneBefore || done >= steps) return ''
-  return `about ${formatDuration((seconds / (done - doneBefore)) * (steps - done))} left`
+  const ofSteps = ((seconds - evals.seconds) / (done - doneBefore)) * (steps - done)
+  const evalsLeft = evalEvery > 0 ? Math.ceil(steps / evalEvery) - Math.floor(done / evalEvery) : 0
+  const ofEvals = evals.count > 0 ? (evals.seconds / evals.count) * evalsLeft : 0
+  return `about ${formatDuration(ofSteps + ofEvals)} left`
 }
 
 function memoryText(timings: Metrics): string {

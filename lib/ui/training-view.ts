@@ -1,7 +1,23 @@
-import type { EvalReport, ResolvedTrainOptions, RunEnd, RunSink, RunWarning, StepReport } from '../rl/types.ts'
+import type {
+  EvalReport,
+  EvalStart,
+  ResolvedTrainOptions,
+  RunEnd,
+  RunSink,
+  RunWarning,
+  StepReport,
+} from '../rl/types.ts'
 import { LiveBlock } from './live-block.ts'
 import type { OutputStream, Paint } from './style.ts'
-import { endLine, evalLine, sampleTable, stepLine, type TrainingState, trainingBlock } from './training-lines.ts'
+import {
+  endLine,
+  evalLine,
+  evalStartLine,
+  sampleTable,
+  stepLine,
+  type TrainingState,
+  trainingBlock,
+} from './training-lines.ts'
 import { wrap } from './width.ts'
 
 /** How a run is shown: a block that is drawn in place, lines now and then, or warnings only. */
@@ -47,15 +63,18 @@ export class TrainingView implements RunSink {
       timings: {},
       lastEval: null,
       bestEval: null,
+      evaluating: 0,
+      evalEvery: 0,
+      evals: { count: 0, seconds: 0 },
       seconds: 0,
     }
     this.#state = { name: options.name, steps: 0, agents: [], ...nothing }
   }
 
-  onStart({ steps, task }: ResolvedTrainOptions): void {
+  onStart({ steps, task, evalEvery }: ResolvedTrainOptions): void {
     this.#startedAt = this.#now()
     this.#lastLine = { at: this.#startedAt, step: 0 }
-    this.#state = { ...this.#state, steps, agents: task.agents }
+    this.#state = { ...this.#state, steps, evalEvery, agents: task.agents }
     this.#draw()
     if (!this.#live) return
     this.#timer = setInterval(() => this.#draw(), 1000)
@@ -79,10 +98,23 @@ export class TrainingView implements RunSink {
     this.#draw()
   }
 
+  onEvalStart(start: EvalStart): void {
+    this.#state = { ...this.#state, evaluating: start.items }
+    if (this.#options.mode === 'plain') this.#print([evalStartLine(start)])
+    this.#draw()
+  }
+
   onEval(report: EvalReport): void {
-    const best = this.#state.bestEval
+    const { bestEval: best, evals } = this.#state
     const isBest = best === null || report.score > best.score
-    this.#state = { ...this.#state, lastEval: report, bestEval: isBest ? report : best }
+    const seconds = evals.seconds + (report.timings['time/eval_s'] ?? 0)
+    this.#state = {
+      ...this.#state,
+      lastEval: report,
+      bestEval: isBest ? report : best,
+      evaluating: 0,
+      evals: { count: evals.count + 1, seconds },
+    }
     this.#print([evalLine(report, isBest && report.index > 0)])
     this.#draw()
   }
@@ -95,6 +127,7 @@ export class TrainingView implements RunSink {
   }
 
   onEnd(end: RunEnd): void {
+    this.#state = { ...this.#state, evaluating: 0 }
     this.close()
     if (end.reason !== 'failed' && this.#options.mode !== 'quiet') this.#write([endLine(end)])
   }

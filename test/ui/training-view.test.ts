@@ -158,6 +158,28 @@ test('a resumed run takes its time left from the steps of this process', (t) => 
   shown.onEnd(end)
 })
 
+test('evaluations are told before they are over, and counted apart in the time left', (t) => {
+  const { screen, shown, wait } = view('live')
+  shown.onStart({ ...start, evalEvery: 10 })
+  shown.onEvalStart({ index: 0, items: 100 })
+  t.is(screen.lines[2], 'held-out  playing 100 items …')
+  wait(60_000)
+  shown.onEval({ ...evaluation, timings: { 'time/eval_s': 60 } })
+  wait(1000)
+  shown.onStep(step(1, 1))
+  t.regex(screen.lines[1]!, /step 1\/20 .* 1 min 01 s, about 2 min 19 s left$/)
+  shown.onEvalStart({ index: 1, items: 1 })
+  t.is(
+    screen.lines.find((line) => line.startsWith('held-out  ')),
+    'held-out  1.250 ± 0.050 (s.e.), greedy 1.000  playing 1 item …',
+  )
+  shown.onEnd(end)
+
+  const plain = view('plain')
+  plain.shown.onEvalStart({ index: 20, items: 64 })
+  t.deepEqual(plain.screen.lines, ['held-out after step 20: playing 64 items …'])
+})
+
 test('a log gets a line a tenth of the run, at its ends, and every half minute', (t) => {
   const { screen, shown, wait } = view('plain')
   shown.onStart(start)
