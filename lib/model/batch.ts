@@ -3,7 +3,7 @@
  * tree, where a prompt that several samples share is one segment.
  */
 import { MagrpoError } from '../errors.ts'
-import type { NativeSampling } from '../native/addon-types.ts'
+import type { NativeRow, NativeSampling } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { cutAtStop } from '../text/stop-strings.ts'
 import { checkGeneration } from './check-memory.ts'
@@ -22,6 +22,15 @@ export interface TokenEvent {
   ids: number[]
 }
 
+/** A sample that has ended. */
+export interface SampleEvent {
+  /** Number of the request. */
+  request: number
+  /** Number of the sample within it. */
+  sample: number
+  value: Sample
+}
+
 /**
  * Samples for all requests, policies of one model in one native batch, models side by side.
  *
@@ -30,6 +39,8 @@ export interface TokenEvent {
  *
  * @param options.deterministic make the log-probabilities of a sample the same bit for bit whatever else is in the batch; prompts
  *   are then read one by one
+ * @param options.onTokens gets each token as it comes
+ * @param options.onSample gets each sample as it ends, while others go on; all of them are in the result too
  * @returns one generation a request, in order
  * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKEN_RANGE`, `ERR_TOKENIZER_MISSING`, `ERR_ARGUMENT`;
  *   OutOfMemoryError where the batch does not fit the memory that is free
@@ -37,9 +48,14 @@ export interface TokenEvent {
 export async function generateBatch(
   requests: readonly GenerateRequest[],
   sampling: Sampling,
-  options: { signal?: AbortSignal; deterministic?: boolean; onTokens?(events: TokenEvent[]): void } = {},
+  options: {
+    signal?: AbortSignal
+    deterministic?: boolean
+    onTokens?(events: TokenEvent[]): void
+    onSample?(event: SampleEvent): void
+  } = {},
 ): Promise<{ generations: Generation[]; stats: GenerateStats }> {
-  const { signal, deterministic = false, onTokens } = options
+  const { signal, deterministic = false, onTokens, onSample } = options
   const generations = new Array<Generation>(requests.length)
   const stats: GenerateStats = { prefillTokens: 0, newTokens: 0, seconds: 0 }
   const start = performance.now()
@@ -74,6 +90,9 @@ export async function generateBatch(
         onTokens &&
         ((numbers: Int32Array, ids: Int32Array) =>
           onTokens(Array.from(numbers, (row, i) => ({ ...rows[row]!, ids: [ids[i]!] }))))
+      const onRow =
+        onSample &&
+        ((row: number, result: NativeRow) => onSample({ ...rows[row]!, value: sampleOf(model, result, sampling) }))
       const result = await callNative(
         (job) =>
           model.native.generate(
@@ -87,25 +106,19 @@ export async function generateBatch(
               oneThread,
               deterministic,
               onTokens: report,
+              onRow,
             },
             job,
           ),
         signal,
       )
       stats.prefillTokens += result.prefillTokens
-      stats.newTokens += result.ids.length
       for (const [index, number] of numbers.entries())
         generations[number] = { promptIds: promptIds[index]!, samples: [] }
       for (const [row, { request }] of rows.entries()) {
-        const [begin, end] = [result.offset[row]!, result.offset[row + 1]!]
-        const ids = result.ids.slice(begin, end)
-        generations[request]!.samples.push({
-          text: textOf(model, ids, sampling),
-          ids,
-          logProbs: result.logProbs.slice(begin, end),
-          entropies: result.entropies.slice(begin, end),
-          finish: result.stopped[row] === 1 ? 'stop' : 'length',
-        } satisfies Sample)
+        const sample = sampleOf(model, result.rows[row]!, sampling)
+        generations[request]!.samples.push(sample)
+        stats.newTokens += sample.ids.length
       }
     }),
   )
@@ -190,6 +203,10 @@ function nativeSampling(model: Model, sampling: Sampling): NativeSampling {
     stopIds: Int32Array.from(stopIds),
     stopStrings: stop.map((text) => Buffer.from(text, 'utf8')),
   }
+}
+
+function sampleOf(model: Model, { stopped, ...row }: NativeRow, sampling: Sampling): Sample {
+  return { text: textOf(model, row.ids, sampling), ...row, finish: stopped ? 'stop' : 'length' }
 }
 
 function textOf(model: Model, ids: Int32Array, { stop = [] }: Sampling): string | null {

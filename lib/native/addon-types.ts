@@ -127,18 +127,24 @@ export interface NativeGenerateRequest {
   oneThread?: boolean
   /** Called with the row numbers and their new tokens after each token step, on JavaScript's thread. */
   onTokens?: (rows: Int32Array, ids: Int32Array) => void
+  /** Called with the number of each row that has ended, on JavaScript's thread. */
+  onRow?: (row: number, result: NativeRow) => void
 }
 
-export interface NativeGenerateResult {
-  /** (B + 1) row b's tokens are `ids[offset[b]..offset[b+1])`. */
-  offset: Int32Array
+/** What was generated for a row. */
+export interface NativeRow {
   ids: Int32Array
   /** One an id: natural log-probability at temperature 1 under the full distribution. */
   logProbs: Float32Array
   /** One an id: entropy of that distribution, in nats. */
   entropies: Float32Array
-  /** (B) 1: an end token or stop string, 0: the limit. */
-  stopped: Uint8Array
+  /** By an end token or stop string; else by the limit. */
+  stopped: boolean
+}
+
+export interface NativeGenerateResult {
+  /** (B) */
+  rows: NativeRow[]
   prefillTokens: number
   prefillSeconds: number
   decodeSeconds: number

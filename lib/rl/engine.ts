@@ -2,6 +2,7 @@
  * What training needs of a set of policies. The real one is {@link policyEngine} over `lib/model`; tests put a table of
  * logits in its place, so that all of `lib/rl` runs without a model.
  */
+import type { SampleEvent } from '../model/batch.ts'
 import type {
   GenerateRequest,
   GenerateStats,
@@ -36,11 +37,14 @@ export interface EngineAccumulateOptions extends EngineScoreOptions {
 
 /** Generation, gradients and steps of numbered policies. All calls reject with the signal's reason when aborted. */
 export interface Engine {
-  /** Samples for all requests in one batch; results in the order of the requests. */
+  /**
+   * Samples for all requests in one batch; results in the order of the requests. An engine that can calls `onSample` with each
+   * sample as it ends, while others go on.
+   */
   generate(
     requests: readonly EngineRequest[],
     sampling: Sampling,
-    options: { signal?: AbortSignal },
+    options: { signal?: AbortSignal; onSample?(event: SampleEvent): void },
   ): Promise<{ generations: Generation[]; stats: GenerateStats }>
   /** Token ids of a prompt, as this policy's tokenizer makes them. */
   encode(policy: number, prompt: Prompt): Int32Array

@@ -49,46 +49,93 @@ export const reservedParts = ['mean', 'std', 'group_std', 'stderr', 'zero_varian
 const busyLimitMs = 8
 
 /**
- * Rewards of all jobs, in their order.
+ * Rewards of all jobs, in their order. See {@link RewardQueue}.
  *
- * The first failure aborts the signals of all calls under way and rejects; so does the given signal, with its reason.
- *
- * @throws MagrpoError `ERR_REWARD` for a reward that throws, does not settle in time, or is not a finite number or
- *   `{ total, parts }` of finite numbers; `details` has `task`, `item` (index) and `part`
+ * @throws MagrpoError `ERR_REWARD`; the signal's reason
  */
-export async function runRewards<Item>(
+export function runRewards<Item>(
   task: Pick<Task<Item>, 'name' | 'reward'>,
   jobs: readonly RewardJob<Item>[],
   limits: RewardLimits,
 ): Promise<RewardOutcome[]> {
-  limits.signal?.throwIfAborted()
-  const outcomes = new Array<RewardOutcome>(jobs.length)
-  const underWay = new CallsUnderWay()
-  const onAbort = () => underWay.end(limits.signal?.reason)
-  limits.signal?.addEventListener('abort', onAbort, { once: true })
-  let next = 0
-  let lastPause = performance.now()
-  const work = async () => {
-    while (next < jobs.length && !underWay.isEnded) {
-      const current = next++
-      const job = jobs[current]!
-      outcomes[current] = await verdictOn(task, job, limits, underWay)
-      if (performance.now() - lastPause > busyLimitMs) {
+  const queue = new RewardQueue(task, limits)
+  for (const job of jobs) queue.add(job)
+  return queue.outcomes()
+}
+
+/**
+ * Rewards joint completions that come one after the other, each as soon as a place is free.
+ *
+ * The first failure aborts the signals of all calls under way, and no more are made; so does the given signal, with its reason.
+ */
+export class RewardQueue<Item> {
+  readonly #task: Pick<Task<Item>, 'name' | 'reward'>
+  readonly #limits: RewardLimits
+  readonly #jobs: RewardJob<Item>[] = []
+  readonly #outcomes: RewardOutcome[] = []
+  readonly #underWay = new CallsUnderWay()
+  readonly #workers: Promise<void>[] = []
+  readonly #onFailure: (error: unknown) => void
+  #next = 0
+  #working = 0
+  #lastPause = performance.now()
+  #failure: { error: unknown } | undefined
+
+  /** @param onFailure called with the first failure, when it comes; {@link outcomes} rejects with it too */
+  constructor(
+    task: Pick<Task<Item>, 'name' | 'reward'>,
+    limits: RewardLimits,
+    onFailure: (error: unknown) => void = () => {},
+  ) {
+    this.#task = task
+    this.#limits = limits
+    this.#onFailure = onFailure
+    limits.signal?.addEventListener('abort', this.#onAbort, { once: true })
+    if (limits.signal?.aborted) this.end(limits.signal.reason)
+  }
+
+  add(job: RewardJob<Item>): void {
+    this.#jobs.push(job)
+    if (this.#failure !== undefined || this.#working >= this.#limits.concurrency) return
+    this.#workers.push(this.#work().catch((error: unknown) => this.end(error)))
+  }
+
+  /**
+   * What all jobs earned, in the order they were added, when the last is done. Call it once, after the last `add`.
+   *
+   * @throws MagrpoError `ERR_REWARD` for a reward that throws, does not settle in time, or is not a finite number or
+   *   `{ total, parts }` of finite numbers; `details` has `task`, `item` (index) and `part`; else what it was ended with
+   */
+  async outcomes(): Promise<RewardOutcome[]> {
+    await Promise.all(this.#workers)
+    this.#limits.signal?.removeEventListener('abort', this.#onAbort)
+    if (this.#failure !== undefined) throw this.#failure.error
+    return this.#outcomes
+  }
+
+  /** Ends the calls under way and makes no more; only the first reason counts. */
+  end(error: unknown): void {
+    if (this.#failure !== undefined) return
+    this.#failure = { error }
+    this.#limits.signal?.removeEventListener('abort', this.#onAbort)
+    this.#underWay.end(error)
+    this.#onFailure(error)
+  }
+
+  readonly #onAbort = (): void => this.end(this.#limits.signal?.reason)
+
+  async #work(): Promise<void> {
+    this.#working++
+    while (this.#next < this.#jobs.length && this.#failure === undefined) {
+      const current = this.#next++
+      this.#outcomes[current] = await verdictOn(this.#task, this.#jobs[current]!, this.#limits, this.#underWay)
+      if (performance.now() - this.#lastPause > busyLimitMs) {
         await setImmediate()
-        lastPause = performance.now()
+        this.#lastPause = performance.now()
       }
     }
+    this.#working--
   }
-  try {
-    await Promise.all(Array.from({ length: Math.min(limits.concurrency, jobs.length) }, work))
-    limits.signal?.throwIfAborted()
-  } catch (error) {
-    underWay.end(error)
-    throw error
-  } finally {
-    limits.signal?.removeEventListener('abort', onAbort)
-  }
-  return outcomes
 }
 
 /** The verdict on one joint completion: remembered, or asked for and remembered. */
@@ -108,7 +155,6 @@ async function verdictOn<Item>(
 
 /** The calls that an abort or a failure elsewhere has to end. */
 class CallsUnderWay {
-  isEnded = false
   private readonly enders = new Set<(reason: unknown) => void>()
 
   /** @returns removes it again */
@@ -118,7 +164,6 @@ class CallsUnderWay {
   }
 
   end(reason: unknown): void {
-    this.isEnded = true
     for (const ender of [...this.enders]) ender(reason)
   }
 }

@@ -3,16 +3,17 @@
  * the next turn's prompts. Liu et al. (AAAI 2026), Algorithm 1, first half.
  */
 import { MagrpoError } from '../errors.ts'
+import type { SampleEvent } from '../model/batch.ts'
 import type { Sampling } from '../model/types.ts'
 import type { Task, TurnFeedback, TurnHistory } from '../tasks/types.ts'
 import { type JointMode, jointActions } from './credit.ts'
 import type { Engine, EngineRequest } from './engine.ts'
 import type { StepItem } from './item-order.ts'
-import { runRewards } from './reward-runner.ts'
-import { completionOf, type JointAction, jointOf, type RolloutNode } from './rollout-tree.ts'
+import { type JointAction, jointOf, type RolloutNode } from './rollout-tree.ts'
 import type { RewardMemory } from './run-memory.ts'
 import { mean } from './statistics.ts'
-import { callTask, firstPrompt, isPrompt, taskError, withPlace } from './task-calls.ts'
+import { firstPrompt, isPrompt, taskError, withPlace } from './task-calls.ts'
+import { TurnRewards } from './turn-rewards.ts'
 
 /** What a rollout is made by. */
 export interface RolloutPlan<Item> {
@@ -48,6 +49,7 @@ export interface Rollout {
   /** Turn by turn; within a turn in the order of their parents. Roots first, in the order of `chosen`. */
   nodes: RolloutNode[]
   generateSeconds: number
+  /** What rewards took after the last token: those of early completions run while others are written. */
   rewardSeconds: number
   newTokens: number
 }
@@ -71,8 +73,7 @@ export async function rollOut<Item>(plan: RolloutPlan<Item>): Promise<Rollout> {
   const rollout: Rollout = { nodes: [], generateSeconds: 0, rewardSeconds: 0, newTokens: 0 }
   let open = plan.chosen.map((entry) => rootOf(plan, entry))
   for (let turn = 0; open.length > 0; turn++) {
-    const nodes = await generateTurn(plan, open, rollout)
-    await rewardTurn(plan, nodes, rollout)
+    const nodes = await playTurn(plan, open, rollout)
     rollout.nodes.push(...nodes)
     open = turn + 1 < plan.turns ? await nextTurn(plan, nodes) : []
   }
@@ -84,78 +85,71 @@ function rootOf<Item>({ task, items, policies }: RolloutPlan<Item>, { item, slot
   return { parent: null, item, slot, turn: 0, number: 0, history: [], prompts }
 }
 
-/** Lets all agents answer at all nodes, in one batch. */
-async function generateTurn<Item>(
+/**
+ * Lets all agents answer at all nodes, in one batch. A joint action is rewarded as soon as each of its completions has ended, while
+ * longer ones are still being written; all rewards are in when it returns.
+ */
+async function playTurn<Item>(
   plan: RolloutPlan<Item>,
   open: readonly OpenNode[],
   rollout: Rollout,
 ): Promise<RolloutNode[]> {
+  const agents = plan.policies.length
+  const nodes = open.map((node) => emptyNode(plan, node))
+  const stop = new AbortController()
+  const rewards = new TurnRewards(plan, nodes, (error) => stop.abort(error))
+  const onSample = ({ request, sample, value }: SampleEvent) =>
+    rewards.take(nodes[Math.floor(request / agents)]!, request % agents, sample, value)
+  const start = performance.now()
+  let generatedAt = start
+  try {
+    const { generations, stats } = await plan.engine
+      .generate(requestsOf(plan, open), plan.sampling, { signal: stop.signal, onSample })
+      .catch((error: unknown) => {
+        throw withItem(error, plan, open)
+      })
+    generatedAt = performance.now()
+    rollout.generateSeconds += (generatedAt - start) / 1000
+    rollout.newTokens += stats.newTokens
+    for (const [request, { promptIds, samples }] of generations.entries()) {
+      nodes[Math.floor(request / agents)]!.promptIds.push(promptIds)
+      for (const [sample, value] of samples.entries()) onSample({ request, sample, value })
+    }
+  } catch (error) {
+    rewards.end(error)
+  }
+  await rewards.settle()
+  rollout.rewardSeconds += (performance.now() - generatedAt) / 1000
+  for (const [index, { parent }] of open.entries()) if (parent !== null) parent.child = nodes[index]!
+  return nodes
+}
+
+function requestsOf<Item>(plan: RolloutPlan<Item>, open: readonly OpenNode[]): EngineRequest[] {
   const { policies, seed, step } = plan
-  const requests = open.flatMap((node): EngineRequest[] => {
-    const count = groupSizeOf(plan, node.turn)
-    return policies.map((policy, agent) => ({
+  return open.flatMap((node) =>
+    policies.map((policy, agent) => ({
       policy,
       prompt: node.prompts[agent]!,
-      count,
+      count: groupSizeOf(plan, node.turn),
       stream: { seed, step, agent, prompt: node.slot, sample: (node.number * plan.groupSize) >>> 0 },
-    }))
-  })
-  const start = performance.now()
-  const { generations, stats } = await plan.engine
-    .generate(requests, plan.sampling, { signal: plan.signal })
-    .catch((error: unknown) => {
-      throw withItem(error, plan, open)
-    })
-  rollout.generateSeconds += (performance.now() - start) / 1000
-  rollout.newTokens += stats.newTokens
-  return open.map(({ parent, ...branch }, index) => {
-    const own = generations.slice(index * policies.length, (index + 1) * policies.length)
-    const picks = jointActions(plan.jointMode, policies.length, groupSizeOf(plan, branch.turn))
-    const node: RolloutNode = {
-      ...branch,
-      promptIds: own.map(({ promptIds }) => promptIds),
-      samples: own.map(({ samples }) => samples),
-      completions: own.map(({ samples }) => samples.map(completionOf)),
-      joints: picks.map((tuple) => ({ picks: tuple, reward: 0, parts: {}, metrics: {}, child: null })),
-    }
-    if (parent !== null) parent.child = node
-    return node
-  })
+    })),
+  )
+}
+
+function emptyNode<Item>(plan: RolloutPlan<Item>, { parent: _, ...branch }: OpenNode): RolloutNode {
+  const { policies, jointMode } = plan
+  const picks = jointActions(jointMode, policies.length, groupSizeOf(plan, branch.turn))
+  return {
+    ...branch,
+    promptIds: [],
+    samples: policies.map(() => []),
+    completions: policies.map(() => []),
+    joints: picks.map((tuple) => ({ picks: tuple, reward: 0, parts: {}, metrics: {}, child: null })),
+  }
 }
 
 function groupSizeOf<Item>(plan: RolloutPlan<Item>, turn: number): number {
   return turn === 0 ? plan.groupSize : plan.laterGroupSize
-}
-
-/** Fills in reward, parts and metrics of all joint actions. */
-async function rewardTurn<Item>(
-  plan: RolloutPlan<Item>,
-  nodes: readonly RolloutNode[],
-  rollout: Rollout,
-): Promise<void> {
-  const { task, items } = plan
-  const start = performance.now()
-  const actions = nodes.flatMap((node) => node.joints.map((action, number) => ({ node, action, number })))
-  const jobs = actions.map(({ node, action, number }) => ({
-    item: items[node.item]!,
-    index: node.item,
-    joint: jointOf(node, action),
-    place: plan.rewards && `${plan.rewards.part}/${node.slot}/${node.turn}/${node.number}/${number}`,
-  }))
-  const outcomes = await runRewards(task, jobs, {
-    concurrency: plan.rewardConcurrency,
-    timeoutMs: plan.rewardTimeoutMs,
-    signal: plan.signal,
-    memory: plan.rewards?.memory,
-  })
-  for (const [index, { action }] of actions.entries()) {
-    const { item, index: itemIndex, joint } = jobs[index]!
-    Object.assign(action, outcomes[index])
-    if (task.metrics) {
-      action.metrics = callTask(task.name, 'metrics', itemIndex, () => task.metrics!(item, joint))
-    }
-  }
-  rollout.rewardSeconds += (performance.now() - start) / 1000
 }
 
 /** Asks the task for what follows each joint action; the threshold ends a node with all its branches. */

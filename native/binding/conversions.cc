@@ -207,23 +207,20 @@ train::StepOptions step_options(const Napi::Object& object) {
 Napi::Float32Array to_js(Napi::Env env, const std::vector<float>& values) { return copy_to_js<Napi::Float32Array>(env, values); }
 Napi::Int32Array to_js(Napi::Env env, const std::vector<int32_t>& values) { return copy_to_js<Napi::Int32Array>(env, values); }
 
-Napi::Value to_js(Napi::Env env, const rollout::GenerateResult& result) {
-  std::vector<int32_t> offset{0}, ids;
-  std::vector<float> log_probs, entropies;
-  std::vector<uint8_t> stopped;
-  for (const auto& row : result.rows) {
-    ids.insert(ids.end(), row.ids.begin(), row.ids.end());
-    log_probs.insert(log_probs.end(), row.log_probs.begin(), row.log_probs.end());
-    entropies.insert(entropies.end(), row.entropies.begin(), row.entropies.end());
-    offset.push_back(static_cast<int32_t>(ids.size()));
-    stopped.push_back(row.stopped ? 1 : 0);
-  }
+Napi::Value to_js(Napi::Env env, const rollout::RowResult& result) {
   Napi::Object object = Napi::Object::New(env);
-  object.Set("offset", to_js(env, offset));
-  object.Set("ids", to_js(env, ids));
-  object.Set("logProbs", to_js(env, log_probs));
-  object.Set("entropies", to_js(env, entropies));
-  object.Set("stopped", copy_to_js<Napi::Uint8Array>(env, stopped));
+  object.Set("ids", to_js(env, result.ids));
+  object.Set("logProbs", to_js(env, result.log_probs));
+  object.Set("entropies", to_js(env, result.entropies));
+  object.Set("stopped", result.stopped);
+  return object;
+}
+
+Napi::Value to_js(Napi::Env env, const rollout::GenerateResult& result) {
+  Napi::Array rows = Napi::Array::New(env, result.rows.size());
+  for (size_t b = 0; b < result.rows.size(); ++b) rows.Set(static_cast<uint32_t>(b), to_js(env, result.rows[b]));
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("rows", rows);
   object.Set("prefillTokens", static_cast<double>(result.prefill_tokens));
   object.Set("prefillSeconds", result.prefill_seconds);
   object.Set("decodeSeconds", result.decode_seconds);

@@ -59,6 +59,7 @@ rollout::Sampling sampling(const Napi::Object& object);
 train::LossSettings loss_settings(const Napi::Value& value);
 train::StepOptions step_options(const Napi::Object& object);
 
+Napi::Value to_js(Napi::Env env, const rollout::RowResult& result);
 Napi::Value to_js(Napi::Env env, const rollout::GenerateResult& result);
 Napi::Value to_js(Napi::Env env, const train::ScoreResult& result);
 Napi::Value to_js(Napi::Env env, const train::StepResult& result);

@@ -88,7 +88,7 @@ class Environment::Job : public Task {
   // Lets go of JavaScript values, on JavaScript's thread.
   void release() {
     spec_.result = nullptr;
-    spec_.callback.reset();
+    spec_.callbacks.clear();
     spec_.keep.clear();
   }
 

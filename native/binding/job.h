@@ -11,6 +11,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "binding/executor.h"
 #include "core/cancel.h"
@@ -29,7 +30,12 @@ struct JobSpec {
   std::function<bool()> advance;                   // executor thread; may throw
   std::function<Napi::Value(Napi::Env)> result;    // JavaScript's thread
   std::vector<Napi::ObjectReference> keep;         // handles that must not be collected while the job runs
-  std::shared_ptr<Napi::FunctionReference> callback;  // of progress or token events; released on JavaScript's thread
+  std::vector<std::shared_ptr<Napi::FunctionReference>> callbacks;  // of events; released on JavaScript's thread
+
+  std::shared_ptr<Napi::FunctionReference> add_callback(Napi::Function function) {
+    callbacks.push_back(std::make_shared<Napi::FunctionReference>(Napi::Persistent(function)));
+    return callbacks.back();
+  }
 };
 
 // Per JavaScript environment (main thread or worker): its jobs, and the way back to its thread.

@@ -151,13 +151,21 @@ Napi::Value ModelHandle::generate(const Napi::CallbackInfo& info) {
   spec.one_thread = object.Get("oneThread").ToBoolean();
   spec.cancel = cancel_option(info, 1);
   if (object.Get("onTokens").IsFunction()) {
-    spec.callback = std::make_shared<Napi::FunctionReference>(Napi::Persistent(object.Get("onTokens").As<Napi::Function>()));
-    auto* environment = &Environment::of(env);
     // The event holds the callback weakly: it must be released on JavaScript's thread, with the job.
-    const std::weak_ptr<Napi::FunctionReference> callback = spec.callback;
+    const std::weak_ptr<Napi::FunctionReference> callback = spec.add_callback(object.Get("onTokens").As<Napi::Function>());
+    auto* environment = &Environment::of(env);
     request->on_tokens = [environment, callback](const std::vector<int32_t>& rows, const std::vector<int32_t>& ids) {
       environment->post([callback, rows, ids](Napi::Env env) {
         if (const auto function = callback.lock()) function->Call({to_js(env, rows), to_js(env, ids)});
+      });
+    };
+  }
+  if (object.Get("onRow").IsFunction()) {
+    const std::weak_ptr<Napi::FunctionReference> callback = spec.add_callback(object.Get("onRow").As<Napi::Function>());
+    auto* environment = &Environment::of(env);
+    request->on_row = [environment, callback](int32_t row, const rollout::RowResult& result) {
+      environment->post([callback, row, result](Napi::Env env) {
+        if (const auto function = callback.lock()) function->Call({Napi::Number::New(env, row), to_js(env, result)});
       });
     };
   }
@@ -325,10 +333,9 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
   spec.cancel = cancel_option(info, 1);
   std::function<void(int64_t, int64_t)> progress;
   if (info[1].IsObject() && info[1].As<Napi::Object>().Get("onProgress").IsFunction()) {
-    spec.callback = std::make_shared<Napi::FunctionReference>(
-        Napi::Persistent(info[1].As<Napi::Object>().Get("onProgress").As<Napi::Function>()));
+    const std::weak_ptr<Napi::FunctionReference> callback =
+        spec.add_callback(info[1].As<Napi::Object>().Get("onProgress").As<Napi::Function>());
     auto* environment = &Environment::of(env);
-    const std::weak_ptr<Napi::FunctionReference> callback = spec.callback;
     progress = [environment, callback](int64_t done, int64_t total) {
       environment->post([callback, done, total](Napi::Env env) {
         if (const auto function = callback.lock())

@@ -190,6 +190,9 @@ void Generation::append_tokens(std::vector<RunningRow>& rows, const std::vector<
     numbers.push_back(row.number);
     tokens.push_back(choice.token);
   }
+  if (request_.on_row)
+    for (size_t i = 0; i < rows.size(); ++i)
+      if (ended[i]) request_.on_row(rows[i].number, result_.rows[rows[i].number]);
   size_t kept = 0;
   for (size_t i = 0; i < rows.size(); ++i)
     if (!ended[i]) {

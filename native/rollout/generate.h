@@ -27,6 +27,13 @@ struct Row {
   RandomStream stream;
 };
 
+struct RowResult {
+  std::vector<int32_t> ids;      // the end token included
+  std::vector<float> log_probs;  // one an id
+  std::vector<float> entropies;
+  bool stopped = false;  // an end token or stop string; else the limit
+};
+
 struct GenerateRequest {
   TokenTree tree;
   std::vector<const model::Adapter*> adapters;  // one a policy, nullptr for full weights
@@ -37,13 +44,8 @@ struct GenerateRequest {
   std::shared_ptr<const TokenBytes> token_bytes;  // needed for stop strings only
   // Called after each token step with the rows (by number) and their new tokens.
   std::function<void(const std::vector<int32_t>&, const std::vector<int32_t>&)> on_tokens;
-};
-
-struct RowResult {
-  std::vector<int32_t> ids;      // the end token included
-  std::vector<float> log_probs;  // one an id
-  std::vector<float> entropies;
-  bool stopped = false;  // an end token or stop string; else the limit
+  // Called with each row (by number) that has ended, after the step that ended it.
+  std::function<void(int32_t, const RowResult&)> on_row;
 };
 
 struct GenerateResult {

@@ -1,7 +1,7 @@
 /** What must hold between sampling and scoring, whatever the weights: one computation in many arrangements. */
 import { join } from 'node:path'
 import test from 'ava'
-import { generateBatch, scoreBatch } from '../../lib/model/batch.ts'
+import { generateBatch, type SampleEvent, scoreBatch } from '../../lib/model/batch.ts'
 import { Policy } from '../../lib/model/policy.ts'
 import type { GenerateRequest, Sample } from '../../lib/model/types.ts'
 import { goldenDir, readGolden } from '../support/fixtures.ts'
@@ -101,6 +101,25 @@ test('a prompt is computed once, however many samples and requests share it', as
   t.is(await prefill(request(policy, short!, 2), request(policy, long!, 2)), short!.length + long!.length)
   t.is(await prefill(request(policy, short!, 2), request(policy, Int32Array.from(short!), 3)), short!.length)
   t.is(await prefill(request(policy, short!, 1), request(adapter, short!, 1)), 2 * short!.length)
+})
+
+test('a sample is told of when it ends, as it is in the result', async (t) => {
+  const model = await openModel(t, goldenModel('llama'))
+  const policy = Policy.base(model)
+  const prompts = promptsOf('llama').slice(0, 2)
+  const requests = prompts.map((prompt) => ({ policy, prompt, count: 2, stream }))
+  const told: SampleEvent[] = []
+  // Rows end at different times: one prompt leaves room for a token less than the other.
+  const onSample = (event: SampleEvent) => void told.push(event)
+  const { generations } = await generateBatch(requests, { maxNewTokens: model.contextLength }, { onSample })
+  const lengths = told.map(({ value }) => value.ids.length)
+  t.deepEqual(
+    lengths,
+    [...lengths].sort((a, b) => a - b),
+  )
+  t.true(new Set(lengths).size > 1)
+  t.is(told.length, 4)
+  for (const { request, sample, value } of told) t.deepEqual(value, generations[request]!.samples[sample]!)
 })
 
 test('a new adapter is the base, to the last bit', async (t) => {

@@ -1,5 +1,5 @@
 import test from 'ava'
-import type { EngineRequest } from '../../lib/rl/engine.ts'
+import type { Engine, EngineRequest } from '../../lib/rl/engine.ts'
 import { type RolloutPlan, rollOut } from '../../lib/rl/rollout.ts'
 import { TableEngine } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
@@ -54,6 +54,58 @@ test('one batch for all items and agents, one node an item', async (t) => {
       t.deepEqual(metrics, { same: Number(texts[0] === texts[1]) })
     }
   }
+})
+
+/** An engine that reports its samples last to first, and lets `between` happen while the first is still being written. */
+function earlyEngine(between: (signal: AbortSignal) => Promise<void>): Engine {
+  const table = new TableEngine(2, { prompts: 4, positions: 2, tokens: 3 })
+  const whole = table.generate.bind(table)
+  const generate: Engine['generate'] = async (requests, sampling, { signal, onSample }) => {
+    const result = await whole(requests, sampling, {})
+    const events = result.generations.flatMap(({ samples }, request) =>
+      samples.map((value, sample) => ({ request, sample, value })),
+    )
+    for (const event of events.slice(1).reverse()) onSample!(event)
+    await between(signal!)
+    return result
+  }
+  return Object.assign(table, { generate })
+}
+
+for (const [jointMode, ready, all] of [
+  ['align', 2, 3],
+  ['cross', 6, 9],
+] as const)
+  test(`${jointMode}: joint actions are rewarded while others are still being written, each once`, async (t) => {
+    let calls = 0
+    const task = { ...complementTask(), reward: () => ++calls }
+    let early = 0
+    const engine = earlyEngine(async () => {
+      while (calls < ready) await new Promise(setImmediate)
+      early = calls
+    })
+    const { nodes } = await rollOut(planOf({ engine, task, jointMode, chosen: [{ item: 0, slot: 0 }] }))
+    t.deepEqual([early, calls], [ready, all])
+    t.deepEqual(
+      nodes[0]!.joints.map(({ reward }) => reward).sort((a, b) => a - b),
+      Array.from({ length: all }, (_, index) => index + 1),
+    )
+    t.is(nodes[0]!.joints.find(({ picks }) => picks[0] === 0)!.reward > ready, true)
+  })
+
+test('a reward that fails stops what is still being written', async (t) => {
+  const task = {
+    ...complementTask(),
+    reward: () => {
+      throw new Error('no verdict')
+    },
+  }
+  const stopped = (signal: AbortSignal) =>
+    new Promise<void>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+  await t.throwsAsync(rollOut(planOf({ engine: earlyEngine(stopped), task })), {
+    code: 'ERR_REWARD',
+    message: /no verdict/,
+  })
 })
 
 test('cross: all completions meet, each sampled once', async (t) => {

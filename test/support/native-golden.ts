@@ -67,14 +67,7 @@ export async function greedyOf(
     rowStream: new Uint32Array(prompts.length * 5),
     sampling: { ...greedySampling, stopIds: Int32Array.from(stopIds) },
   })
-  return prompts.map((_, row) => {
-    const [begin, end] = [result.offset[row] ?? 0, result.offset[row + 1]]
-    return {
-      ids: [...result.ids.subarray(begin, end)],
-      logProbs: result.logProbs.subarray(begin, end),
-      stopped: result.stopped[row] === 1,
-    }
-  })
+  return result.rows.map(({ ids, logProbs, stopped }) => ({ ids: [...ids], logProbs, stopped }))
 }
 
 /** Log-probs and entropies of each completion; with `accumulate`, their weighted gradient is added to the policy. */
