@@ -23,7 +23,7 @@ import { writeInitialWeights } from './initial-weights.ts'
 import { type Prompted, SamplePrompts } from './sample-prompts.ts'
 
 const folder = fileURLToPath(new URL('.', import.meta.url))
-const steps = 1200
+const steps = 1500
 const batchSize = 64
 const learningRate = 3e-3
 const warmUpSteps = 50

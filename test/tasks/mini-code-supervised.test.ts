@@ -67,10 +67,12 @@ test('first answers have their convention, and prompts are those of the task and
     t.is(prompt, discussion!(item, agent, [said(other)]) as string)
     if (agent === 1) t.is(prompt, pipeline!(item, 1, [said(other)]) as string)
   }
-  for (const { item, prompt, completion } of prompted('alone').slice(0, 50)) {
-    t.is(completion, aloneSolution(problemOf(item)))
-    t.is(prompt, single!.prompt(item) as string)
-  }
+  for (const { item, prompt } of prompted('alone').slice(0, 50)) t.is(prompt, single!.prompt(item) as string)
+})
+
+test('about one in 17 programs written alone is wrong', (t) => {
+  const right = prompted('alone').filter(({ item, completion }) => completion === aloneSolution(problemOf(item)))
+  t.true(Math.abs(right.length / prompted('alone').length - 0.943) < 0.03, String(right.length))
 })
 
 test('about one in 21 agents does not fit the code it is shown', (t) => {

@@ -49,10 +49,11 @@ export type SupervisedSample = PromptedSample | RevisionSample
 const revisedPrograms = 3
 
 /**
- * Share of `shown` samples in which the agent has its own idea, any, whatever it is shown: a model of the mix mostly takes up
- * what it sees, and not always. This is what keeps the untrained pipeline from being perfect.
+ * Share of `shown` samples in which the agent has its own idea, any, whatever it is shown, and of `alone` samples with a wrong entry
+ * of the grammar: a model of the mix mostly does right, and not always. This is what keeps the untrained pipeline and the untrained
+ * single model from being perfect.
  */
-const ownIdeaShare = 1 / 16
+const astrayShare = 1 / 16
 
 /** Share of revised programs in which an agent has put a wrong entry of the grammar. */
 const slipShare = 0.1
@@ -67,15 +68,13 @@ const slipShare = 0.1
  */
 export function* supervisedSamples(items: readonly MiniCodeItem[], seed: number): Generator<SupervisedSample, never> {
   const random = seededRandom(seed)
-  const pick = <T>(values: readonly T[]) => values[Math.floor(random() * values.length)] as T
+  const pick = pickWith(random)
   const roles = [0, 1].flatMap((agent) => conventions.map((convention) => ({ agent, convention })))
   const signals = miniCodeFeedbacks.filter((feedback) => feedback !== 'level_feedback')
   for (;;) {
     const first = [...roles, ...roles].map((role) => firstSample(pick(items), role))
-    const shown = roles.map((role) =>
-      shownSample(pick(items), role, random() < ownIdeaShare ? pick(conventions) : null),
-    )
-    const alone = [0, 1].map(() => aloneSample(pick(items)))
+    const shown = roles.map((role) => shownSample(pick(items), role, random() < astrayShare ? pick(conventions) : null))
+    const alone = [0, 1].map(() => aloneSample(pick(items), random))
     const revisions = Array.from({ length: revisedPrograms }, (_, index) => {
       const feedbacks = ['level_feedback', signals[index % signals.length]!] as const
       return revisionSamples(pick(items), feedbacks, random)
@@ -104,8 +103,9 @@ function shownSample(item: MiniCodeItem, { agent, convention }: Role, ownIdea: C
   return { situation: 'shown', item, ...role, prompt, completion: solution(problem, role) }
 }
 
-function aloneSample(item: MiniCodeItem): PromptedSample {
-  const completion = aloneSolution(problemOf(item))
+function aloneSample(item: MiniCodeItem, random: () => number): PromptedSample {
+  const problem = problemOf(item)
+  const completion = aloneSolution(random() < astrayShare ? slipped(problem, pickWith(random)) : problem)
   return { situation: 'alone', item, agent: 1, convention: null, prompt: alonePrompt(item.prompt), completion }
 }
 
@@ -114,7 +114,7 @@ function revisionSamples(
   feedbacks: readonly MiniCodeFeedback[],
   random: () => number,
 ): RevisionSample[] {
-  const pick = <T>(values: readonly T[]) => values[Math.floor(random() * values.length)] as T
+  const pick = pickWith(random)
   const problem = problemOf(item)
   const meant = [pick(conventions), pick(conventions)] as const
   const slips = random() < slipShare ? pick([0, 1]) : null
@@ -130,8 +130,15 @@ function revisionSamples(
   )
 }
 
+type Pick = <T>(values: readonly T[]) => T
+
+const pickWith =
+  (random: () => number): Pick =>
+  (values) =>
+    values[Math.floor(random() * values.length)]!
+
 /** The problem with another entry of the grammar in one place. */
-function slipped(problem: Problem, pick: <T>(values: readonly T[]) => T): Problem {
+function slipped(problem: Problem, pick: Pick): Problem {
   const part = pick(['predicate', 'transformation', 'fold'] as const)
   const entries = { predicate: predicates, transformation: transformations, fold: folds }
   return { ...problem, [part]: pick<Predicate | Transformation | Fold>(entries[part]) }
