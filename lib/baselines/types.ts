@@ -25,6 +25,7 @@ export type BaselinePrompt = string | ChatMessage[]
 export interface SingleBaseline<Item = unknown> {
   /** Whose weights of a trained team write, by the agent's name. Defaults to the last agent. */
   agent?: string
+  /** What the single model is asked. */
   prompt(item: Item): BaselinePrompt
   /** Token limit of the one call over that of one agent of the team. Defaults to `1`. */
   budget?: number
@@ -42,7 +43,7 @@ export interface SingleBaseline<Item = unknown> {
 /** Prompts of the baselines of one task. A baseline that is left out cannot be played on the task. */
 export interface TaskBaselines<Item = unknown> {
   single?: SingleBaseline<Item>
-  /** @param earlier completions of the agents before this one, in order; empty for the first */
+  /** An agent's prompt in turn. @param earlier completions of the agents before this one, in order; empty for the first */
   pipeline?(item: Item, agent: number, earlier: readonly Completion[]): BaselinePrompt
   /** The second round's prompt. @param others first-round completions of all other agents, in order, its own left out */
   discussion?(item: Item, agent: number, others: readonly Completion[]): BaselinePrompt

@@ -30,7 +30,8 @@ const methodSchema = section({
   sampling: sampling.unwrap().optional(),
 })
 
-const compareSchema = section({
+/** The schema of a comparison's file; the tasks and trainings in it are checked by their own. */
+export const compareSchema = section({
   name: z
     .string()
     .regex(/^\w[\w.-]*$/, 'expected letters, digits, dots, dashes and underscores')

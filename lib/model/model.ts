@@ -161,6 +161,7 @@ export class Model {
     return this.#disposal
   }
 
+  /** What `await using` calls: `dispose()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose()
   }

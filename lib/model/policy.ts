@@ -24,7 +24,7 @@ import type {
 
 /** Settings of a new adapter, see {@link Policy.lora}. */
 export interface LoraOptions {
-  /** Defaults to `16`. */
+  /** Rank of the product B·A that is added to a projection. Defaults to `16`. */
   rank?: number
   /** B·A is scaled by alpha / rank. Defaults to `2 * rank`. */
   alpha?: number
@@ -268,6 +268,7 @@ export class Policy {
     return this.#disposal
   }
 
+  /** What `await using` calls: `dispose()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose()
   }

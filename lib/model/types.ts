@@ -6,7 +6,7 @@ import type { Policy } from './policy.ts'
 
 /** How tokens are chosen. Unset fields take the defaults named here. */
 export interface Sampling {
-  /** Defaults to `1`. `0` is greedy. */
+  /** Divides the logits; `0` is greedy. Defaults to `1`. */
   temperature?: number
   /** Keep the k most probable tokens. Defaults to `0`: all. */
   topK?: number
@@ -132,10 +132,11 @@ export interface LossOptions {
 
 /** Settings of one optimizer step (AdamW, Loshchilov & Hutter 2019). */
 export interface StepOptions {
+  /** Size of the step; of the whole schedule its peak. */
   learningRate: number
-  /** Defaults to `[0.9, 0.999]`. */
+  /** Decay rates of the moments. Defaults to `[0.9, 0.999]`. */
   betas?: readonly [number, number]
-  /** Defaults to `1e-8`. */
+  /** Added to the root of the second moment. Defaults to `1e-8`. */
   epsilon?: number
   /** Decoupled weight decay. Defaults to `0.01`, as in PyTorch. */
   weightDecay?: number

@@ -260,6 +260,7 @@ export interface NativeModel {
   dispose(): Promise<void>
 }
 
+/** What the addon says of itself. */
 export interface NativeInfo {
   libtorchVersion: string
   /** `cpu` or the CUDA version the addon was built against. */

@@ -24,7 +24,9 @@ export const criticPlacements = ['shared', 'separate'] as const
 
 /** Range of the probability ratio ρ = π/π_old that is not clipped: from 1 - low to 1 + high. */
 export interface ClipRange {
+  /** From 0 up to, but not including, 1. */
   low: number
+  /** From 0 up. */
   high: number
 }
 
@@ -35,7 +37,7 @@ export interface KlOptions {
    * its gradient is that of the KL), `k3` exp(d) - d - 1 (unbiased, never negative). Defaults to `k3`.
    */
   estimator?: KlEstimator
-  /** Defaults to `0.1`. */
+  /** Factor of the penalty. Defaults to `0.1`. */
   coefficient?: number
   /**
    * `return`: the sum over a completion's tokens, from the sampler's log-probabilities, is taken off its return before
@@ -101,7 +103,7 @@ export interface AlgorithmOptions extends PolicyLossOptions {
 
 /** Settings of a critic. */
 export interface CriticOptions {
-  /** Defaults to `v`. */
+  /** `v`: the value of what was seen; `q`: of that and what was done. Defaults to `v`. */
   type?: (typeof criticTypes)[number]
   /**
    * `shared`: a head on the agent's own policy, trained by the same steps. `separate`: a policy of its own, see
@@ -133,6 +135,7 @@ export interface ActorCriticOptions extends PolicyLossOptions {
    * deviation; a batch of one is left as it is. Defaults to `true`, as in the published code.
    */
   scaleByStd?: boolean
+  /** What estimates returns. Defaults to one with the defaults of {@link CriticOptions}; `null` is none. */
   critic?: CriticOptions | null
 }
 

@@ -196,6 +196,7 @@ export class Team {
     await Promise.all(this.owned.map((policy) => policy.dispose()))
   }
 
+  /** What `await using` calls: `dispose()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose()
   }

@@ -11,7 +11,7 @@ import type { WatchState } from './warnings.ts'
 
 /** AdamW's settings and how the learning rate moves over the run. */
 export interface OptimizerOptions extends StepOptions {
-  /** Defaults to `constant`. `linear` and `cosine` fall to 0 at the end of the run. */
+  /** How the learning rate goes: `linear` and `cosine` fall to 0 at the end of the run. Defaults to `constant`. */
   schedule?: ScheduleName
   /** Steps over which the learning rate rises linearly to its full value. Defaults to `0`. */
   warmupSteps?: number
@@ -273,12 +273,15 @@ export type RunResult = RunEnd & { reason: 'finished' | 'stopped' }
 export interface RunSink {
   /** Before any work. */
   onStart?(options: ResolvedTrainOptions): void | Promise<void>
+  /** After each step. */
   onStep?(report: StepReport): void | Promise<void>
   /** Before an evaluation, which may take long. */
   onEvalStart?(start: EvalStart): void | Promise<void>
+  /** After each evaluation. */
   onEval?(report: EvalReport): void | Promise<void>
   /** The evaluation just reported is the best so far; only with `keepBest`. The one before training counts too. */
   onBest?(report: EvalReport, save: SaveTeam): void | Promise<void>
+  /** When a warning is raised. */
   onWarning?(warning: RunWarning): void | Promise<void>
   /** After each step with all that belongs to it: nothing that was reported before comes again if a run is taken up here. */
   onSnapshot?(snapshot: Snapshot): void | Promise<void>

@@ -62,7 +62,7 @@ export async function prepareRun(config: RunConfig, options: PrepareRunOptions =
   }
 }
 
-/** What {@link prepareResume} may be told. */
+/** What `prepareResume` may be told. */
 export interface PrepareResumeOptions extends PrepareRunOptions, CheckpointOptions {}
 
 /**

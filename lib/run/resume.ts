@@ -19,6 +19,7 @@ export interface ResumedRun {
   task: Task
   /** Frees task, team, models and the run folder; to be called when the run has ended. */
   dispose(): Promise<void>
+  /** What `await using` calls: `dispose()`. */
   [Symbol.asyncDispose](): Promise<void>
 }
 

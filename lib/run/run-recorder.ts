@@ -20,7 +20,7 @@ import { findResumePoint } from './resume-point.ts'
 import { RewardLog } from './reward-log.ts'
 import { type RunFolder, runFiles } from './run-folder.ts'
 
-/** What {@link RunRecorder} can be told. */
+/** What `RunRecorder` can be told. */
 export interface RecorderOptions extends CheckpointOptions {
   /** Whose data a run that is resumed must find again. */
   task?: Pick<Task, 'items' | 'heldOut'>

@@ -16,7 +16,7 @@ import { RunRecorder } from './run-recorder.ts'
 
 /** What {@link train} takes. */
 export interface RecordedTrainOptions<Item = unknown> extends TrainOptions<Item>, CheckpointOptions {
-  /** Folder the run is recorded in, made when it begins: see {@link RunRecorder}. Defaults to none. */
+  /** Folder the run is recorded in, made when it begins: see `RunRecorder`. Defaults to none. */
   runDir?: string
   /**
    * Go on with the run that `runDir` holds, where its newest checkpoint stands; begin one where it holds none. Team, task and options

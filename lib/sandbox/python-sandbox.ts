@@ -200,6 +200,7 @@ export class PythonSandbox {
     await Promise.all([...workers.map((worker) => worker.ended()), ...late])
   }
 
+  /** What `await using` calls: `dispose()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose()
   }

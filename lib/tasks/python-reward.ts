@@ -17,13 +17,13 @@ export const callStyles = ['auto', 'item', 'comlrl', 'trl'] as const
 export interface PythonRewardSettings {
   /** File and function, `my_reward.py:score`; the file's path is relative to the working directory. */
   python: string
-  /** See {@link callStyles}. Defaults to `auto`. */
+  /** How the function is called, see docs/python-rewards.md. Defaults to `auto`. */
   call?: (typeof callStyles)[number]
   /** The Python to run. Defaults to `python3` of the PATH, so that of an active virtual environment. */
   interpreter?: string
   /** Processes, each with the file loaded once; calls beyond them wait. Defaults to `1`. */
   workers?: number
-  /** Time limit of one call; loading the file may take five minutes. Defaults to `60000`. */
+  /** Time limit of one call, milliseconds; loading the file may take five minutes. Defaults to `60000`. */
   timeoutMs?: number
   /** Takes what the function prints, line by line. */
   log?: (line: string) => void

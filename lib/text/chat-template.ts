@@ -4,7 +4,7 @@ import { Environment, Interpreter, Template } from '@huggingface/jinja'
 import { MagrpoError } from '../errors.ts'
 import type { ChatMessage } from '../tasks/types.ts'
 
-/** Options of {@link ChatTemplate.render}. */
+/** Options of `ChatTemplate.render`. */
 export interface ChatOptions {
   /** Whether the text ends with the beginning of an assistant message. Defaults to `true`. */
   addGenerationPrompt?: boolean

@@ -78,7 +78,7 @@ export class Tokenizer {
   }
 
   /**
-   * Reads the tokenizer of a model folder, see {@link readTokenizerFiles}.
+   * Reads the tokenizer of a model folder, see `readTokenizerFiles`.
    *
    * @throws MagrpoError `ERR_TOKENIZER_MISSING` if there is none, `ERR_MODEL_FORMAT` if it is broken
    * @example

@@ -10,7 +10,7 @@ export interface TrackerSinkOptions {
   run: Omit<TrackedRun, 'options'>
   /** Who is told of warnings: the other sinks of the run. */
   sinks?: readonly RunSink[]
-  /** Defaults to {@link trackerTimeoutMs}. */
+  /** Defaults to `trackerTimeoutMs`. */
   timeoutMs?: number
 }
 

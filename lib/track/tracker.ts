@@ -16,7 +16,7 @@ export interface TrackedRun {
  *
  * The four methods are called in the order of the run, one at a time, and training waits for them: a tracker that talks to a
  * network should queue what it is given and send it by itself. An error, or a call that takes longer than
- * {@link trackerTimeoutMs}, becomes a warning of the run and never ends it.
+ * `trackerTimeoutMs`, becomes a warning of the run and never ends it.
  *
  * A resumed run calls `start` again; steps may then come a second time, from the checkpoint on.
  */

@@ -11,7 +11,7 @@ import { isForLoopback, securityHeaders } from './security.ts'
 export interface WatchOptions {
   /** Run folders, or folders of runs; those that appear later are found, too. Defaults to `runs`. */
   runs?: readonly string[]
-  /** 0 takes any that is free. Defaults to {@link defaultPort}. */
+  /** 0 takes any that is free. Defaults to `defaultPort`. */
   port?: number
   /** How often the folders are looked at while a browser listens. Defaults to `1000`. */
   intervalMs?: number

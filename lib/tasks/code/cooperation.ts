@@ -64,7 +64,7 @@ export interface CooperationOptions {
   sandbox: Pick<PythonSandbox, 'readCooperation' | 'experiment'>
   /** Also run the problem's tests with other helpers: six to eleven runs a program. Defaults to `false`. */
   dynamic?: boolean
-  /** Limits of each run. Defaults to {@link experimentLimits}: helpers that are switched off make endless loops. */
+  /** Limits of each run. Defaults to `experimentLimits`: helpers that are switched off make endless loops. */
   limits?: Partial<SandboxLimits>
   signal?: AbortSignal
 }

@@ -12,15 +12,15 @@ export interface ExpertOptions {
   model: string
   /** Name of the environment variable that holds the key. Defaults to none: no key is sent. */
   keyVariable?: string
-  /** Defaults to `0.3`. */
+  /** Sampling temperature of the edits. Defaults to `0.3`. */
   temperature?: number
-  /** Longest answer. Defaults to `2048`. */
+  /** Longest answer, in tokens. Defaults to `2048`. */
   maxTokens?: number
   /** How often an edit is asked for before the turn goes on without. Defaults to `3`. */
   attempts?: number
-  /** Time limit of one attempt. Defaults to `60000`. */
+  /** Time limit of one attempt, milliseconds. Defaults to `60000`. */
   timeoutMs?: number
-  /** Wait before the second attempt; it doubles with each further one. Defaults to `1000`. */
+  /** Wait before the second attempt, milliseconds; it doubles with each further one. Defaults to `1000`. */
   backoffMs?: number
   /** Requests under way at once. Defaults to `8`. */
   concurrency?: number

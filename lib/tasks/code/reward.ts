@@ -6,9 +6,9 @@ import { type CodeItem, checkCodeItem } from './item.ts'
 /** Which rules score a joint completion: `strict` reads syntax trees, `paper` scores as the published reward does. */
 export type CodeRules = 'strict' | 'paper'
 
-/** Options of {@link createCodeReward}. */
+/** Options of `createCodeReward`. */
 export interface CodeRewardOptions {
-  /** Defaults to `strict`. */
+  /** Which rule set scores. Defaults to `strict`. */
   rules?: CodeRules
   /** A sandbox to share; it is not disposed with the reward. Without one a sandbox is started at the first score. */
   sandbox?: PythonSandbox
@@ -19,7 +19,7 @@ export interface CodeRewardOptions {
    * over and over; verdicts repeat, see {@link PythonSandbox}. Defaults to `4096`; `0` keeps none.
    */
   remember?: number
-  /** Limits of each program. Default: the sandbox's own for `strict`; {@link paperLimits} for `paper`. */
+  /** Limits of each program. Default: the sandbox's own for `strict`; `paperLimits` for `paper`. */
   limits?: Partial<SandboxLimits>
 }
 

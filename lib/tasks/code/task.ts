@@ -37,9 +37,9 @@ export interface CodeTaskOptions extends CodeRewardOptions, FeedbackOptions {
 export const finishedAbove = { team: 3.8, single: 2 }
 
 /**
- * A task of problems of the HumanEval form, scored by {@link createCodeReward}. The sandbox starts at the first reward and
+ * A task of problems of the HumanEval form, scored by `createCodeReward`. The sandbox starts at the first reward and
  * ends with the task's `dispose()`. With several turns (the algorithm's `turns`) the agents revise after feedback, see
- * {@link codeTransition}. Teams of two have the shares of cooperation schemes as metrics (`cooperation/...`), and evaluations
+ * `codeTransition`. Teams of two have the shares of cooperation schemes as metrics (`cooperation/...`), and evaluations
  * run some samples with other helpers; see `docs/cooperation.md`.
  *
  * @throws MagrpoError `ERR_DATA` naming the problem and the field that is missing; `ERR_ARGUMENT` for an option out of range

@@ -7,9 +7,9 @@ import { analyzeTurn, checkSandboxSlice, type SandboxSlice } from './feedback-an
 import type { CodeItem } from './item.ts'
 import type { CodeReward } from './reward.ts'
 
-/** Settings of {@link codeTransition}. */
+/** Settings of `codeTransition`. */
 export interface FeedbackOptions extends FeedbackTextOptions {
-  /** Defaults to `level_feedback`. */
+  /** What agents read after a turn, see docs/tasks/feedback.md. Defaults to `level_feedback`. */
   feedback?: FeedbackMode
   /** Asserts whose results feedback may show: the first so many, all (`0`, `all`), the last so many (negative). Defaults to `1`. */
   sandboxSlice?: SandboxSlice

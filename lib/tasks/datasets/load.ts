@@ -14,8 +14,9 @@ export interface FileSource {
    * is one split.
    */
   split?: string
-  /** Rows to skip, and rows to take at most, of what the split leaves. */
+  /** Rows to skip of what the split leaves. */
   offset?: number
+  /** Rows to take at most. */
   limit?: number
 }
 
@@ -29,7 +30,9 @@ export interface HubSource {
   revision?: string
   /** One of several configurations of a data set, which lie in folders of their own. */
   config?: string
+  /** Rows to skip of what the split leaves. */
   offset?: number
+  /** Rows to take at most. */
   limit?: number
 }
 

@@ -8,7 +8,7 @@
  */
 export const miniCodeFeedbacks = ['plain', 'passed', 'level_passed', 'level_feedback'] as const
 
-/** One of {@link miniCodeFeedbacks}. */
+/** One of `miniCodeFeedbacks`. */
 export type MiniCodeFeedback = (typeof miniCodeFeedbacks)[number]
 
 /** What is known of a joint program. */

@@ -47,7 +47,7 @@ const stride = 387
 /**
  * Opening number `index` of a fixed, well mixed order.
  *
- * @param index 0 to {@link storyOpeningCount} - 1; different numbers give different openings
+ * @param index 0 to `storyOpeningCount` - 1; different numbers give different openings
  * @throws RangeError if `index` is not such a number
  */
 export function storyOpening(index: number): string {

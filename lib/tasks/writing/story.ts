@@ -32,7 +32,7 @@ export interface StoryOptions {
  * Openings come from a grammar, always the same ones in the same order. The held-out ones are the first of that order
  * whatever the size of the training set, so that they are the same for different training sets.
  *
- * @throws ConfigError if the numbers of openings do not fit the {@link storyOpeningCount} there are
+ * @throws ConfigError if the numbers of openings do not fit the `storyOpeningCount` there are
  * @example
  * ```ts
  * const task = story()

@@ -1,0 +1,37 @@
+/** Docstrings of the members of public interfaces, as TypeDoc reads them. */
+
+interface Part {
+  kind: string
+  text: string
+}
+interface Reflection {
+  name: string
+  children?: Reflection[]
+  comment?: { summary: Part[] }
+}
+
+/** Looks up what a member means. */
+export class Docstrings {
+  readonly #types: ReadonlyMap<string, Reflection>
+
+  /** @param project TypeDoc's JSON output */
+  constructor(project: Reflection) {
+    this.#types = new Map((project.children ?? []).map((type) => [type.name, type]))
+  }
+
+  /** The docstring of a member of the first of these interfaces that has it, on one line; undefined without one. */
+  of(interfaces: readonly string[], member: string): string | undefined {
+    for (const name of interfaces) {
+      const type = this.#types.get(name)
+      if (type === undefined) throw new Error(`there is no public type ${name}`)
+      const summary = type.children?.find((child) => child.name === member)?.comment?.summary
+      if (summary !== undefined) return oneLine(summary)
+    }
+    return undefined
+  }
+}
+
+function oneLine(summary: readonly Part[]): string {
+  const text = summary.map(({ kind, text }) => (kind === 'inline-tag' ? `\`${text}\`` : text)).join('')
+  return text.replace(/\s+/g, ' ').trim()
+}
