@@ -5,7 +5,6 @@ import { runCli } from '../support/cli.ts'
 import { filesOf, startHub } from '../support/fake-hub.ts'
 import { repositoryDir, skip, storiesModel } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
-import { typeErrorsOf } from '../support/type-errors.ts'
 
 const read = (path: string) => readFileSync(join(repositoryDir, path), 'utf8')
 const page = read('docs/models.md')
@@ -14,11 +13,6 @@ const blocks = (language: string) =>
 
 /** Words of a command line; quotes hold words together. */
 const words = (line: string) => [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!)
-
-test('its TypeScript type-checks', async (t) => {
-  t.is(blocks('ts').length, 3)
-  t.deepEqual(await typeErrorsOf(blocks('ts')), [])
-})
 
 test.serial('its YAML trains and its commands run, one after the other', async (t) => {
   const model = storiesModel()

@@ -1,4 +1,4 @@
-/** The README: its TypeScript runs, its commands exist and print what it says, its links lead somewhere. */
+/** The README: its TypeScript runs, and its commands print what it says. */
 
 import { execFile } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,11 +11,6 @@ import { repositoryDir, skip, storiesModel } from '../support/fixtures.ts'
 const text = readFileSync(join(repositoryDir, 'README.md'), 'utf8')
 const blocks = (language: string) =>
   [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(([, code]) => code!)
-
-test('every link leads somewhere', (t) => {
-  for (const [, target] of text.matchAll(/\]\((?!https?:)([^)#]+)/g))
-    t.true(existsSync(join(repositoryDir, target!)), target)
-})
 
 test('the team in 15 lines trains on a real model', async (t) => {
   const model = storiesModel()
@@ -40,11 +35,8 @@ test('the team in 15 lines trains on a real model', async (t) => {
   }
 })
 
-test('the commands it shows exist, and the scoring ones run', async (t) => {
+test('the scoring commands it shows run', async (t) => {
   const commands = blocks('sh').flatMap((block) => block.replaceAll('|\n ', '|').trim().split('\n'))
-  const { stdout: help } = await runCli(['--help'])
-  for (const line of commands)
-    for (const [, name] of line.matchAll(/npx magrpo (\w+)/g)) t.regex(help, new RegExp(`^  ${name}\\b`, 'm'))
   const model = storiesModel()
   if (model === undefined) return skip(t, 'stories260K')
   for (const line of commands.filter((command) => command.startsWith('echo'))) {

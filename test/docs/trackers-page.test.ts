@@ -1,19 +1,17 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { parse } from 'yaml'
 import { resolveConfig } from '../../lib/config/load.ts'
 import type { Tracker } from '../../lib/track/tracker.ts'
-import { runCli } from '../support/cli.ts'
 import { fakeEnd, fakeEval, fakeOptions, fakeStep } from '../support/fake-reports.ts'
 import { repositoryDir } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
-import { typeErrorsOf } from '../support/type-errors.ts'
 
-const read = (page: string) => readFileSync(join(repositoryDir, 'docs', page), 'utf8')
-const blocks = (language: string, page = 'trackers.md') =>
-  [...read(page).matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(([, code]) => code!)
+const page = readFileSync(join(repositoryDir, 'docs/trackers.md'), 'utf8')
+const blocks = (language: string) =>
+  [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(([, code]) => code!)
 
 /** A folder below `build`, where modules of this package are found. */
 function workFolder(t: ExecutionContext): string {
@@ -22,10 +20,6 @@ function workFolder(t: ExecutionContext): string {
   t.teardown(() => rmSync(folder, { recursive: true }))
   return folder
 }
-
-test('TypeScript blocks type-check', async (t) => {
-  t.deepEqual(await typeErrorsOf(blocks('ts')), [])
-})
 
 test('YAML blocks are valid', (t) => {
   const base = { team: { model: 'm' }, task: 'story', optimizer: { learningRate: 1 }, steps: 1 }
@@ -74,22 +68,4 @@ test('the tracker for Weights & Biases tells its client everything', async (t) =
   await new Promise((resolve) => setImmediate(resolve))
   await t.throwsAsync(async () => broken.step(fakeStep(1)), { message: /ENOENT/ })
   await broken.end(fakeEnd)
-})
-
-test('links and pictures are there', (t) => {
-  for (const page of ['trackers.md', 'watch.md'])
-    for (const [, target] of read(page).matchAll(/\]\((?!https?:)([^)#]+)/g))
-      t.true(existsSync(join(dirname(join(repositoryDir, 'docs', page)), target!)), target)
-})
-
-test('commands and options of the page exist', async (t) => {
-  const help = async (command: string) => (await runCli([command, '--help'])).stdout
-  const known = { watch: await help('watch'), report: await help('report') }
-  const lines = blocks('sh', 'watch.md').flatMap((code) => code.trim().split('\n'))
-  t.is(lines.length, 5)
-  for (const line of lines) {
-    const [, command] = line.split(' ')
-    for (const [option] of line.matchAll(/--\w+/g))
-      t.true(known[command as 'watch' | 'report'].includes(option), option)
-  }
 })
