@@ -138,6 +138,7 @@ export const configSchema = section({
   keepCheckpoints: count.optional(),
   rewardTimeoutMs: positive.optional(),
   rewardConcurrency: count.optional(),
+  pipelineDepth: z.int().min(0).optional(),
   logSamples: z.int().min(0).optional(),
   trackers: z.array(trackerSchema).default([]),
 })

@@ -58,6 +58,7 @@ export function resolveTrainOptions<Item>(
     keepBest: options.keepBest ?? true,
     rewardTimeoutMs: rewardTimeoutOf(options.rewardTimeoutMs, task.defaults),
     rewardConcurrency: options.rewardConcurrency ?? 16,
+    pipelineDepth: options.pipelineDepth ?? 0,
     logSamples: options.logSamples ?? 1,
   }
   const issues = [...checkOptions(resolved, options), ...checkSampling(resolved.sampling, true)]
@@ -124,7 +125,7 @@ function checkOptions<Item>(resolved: ResolvedTrainOptions, given: Omit<TrainOpt
     const value = given[name] ?? resolved[name]
     expect(name, value, isCount(value, 1), 'an integer from 1 up')
   }
-  for (const name of ['evalEvery', 'logSamples'] as const) {
+  for (const name of ['evalEvery', 'logSamples', 'pipelineDepth'] as const) {
     expect(name, resolved[name], isCount(resolved[name], 0), 'an integer from 0 up')
   }
   const { maxTokensPerMicroBatch: micro, seed, rewardTimeoutMs, evalEvery, task } = resolved
@@ -135,6 +136,11 @@ function checkOptions<Item>(resolved: ResolvedTrainOptions, given: Omit<TrainOpt
   expect('rewardTimeoutMs', rewardTimeoutMs, isWait, 'milliseconds above 0 and below 2^31')
   if (evalEvery > 0 && task.heldOut === 0) {
     issues.push({ path: 'evalEvery', message: `expected held-out items in task '${task.name}' to evaluate on` })
+  }
+  const { pipelineDepth, algorithm } = resolved
+  if (pipelineDepth > 0 && algorithm.turns > 1) {
+    const message = `expected 0 for ${algorithm.turns} turns: later turns wait for the rewards of earlier ones`
+    issues.push({ path: 'pipelineDepth', message })
   }
   issues.push(...checkSize(resolved))
   checkOptimizer(resolved.optimizer, expect)

@@ -37,6 +37,8 @@ export interface RolloutPlan<Item> {
   rewardConcurrency: number
   rewardTimeoutMs: number | null
   signal?: AbortSignal
+  /** Called when the last token of a turn is there; rewards may still be under way. */
+  onGenerated?(): void
   /**
    * Where verdicts are remembered, and what part of the run this rollout is. With slot, turn, node and joint action it is the place
    * of a joint completion: `PART/SLOT/TURN/NODE/JOINT`.
@@ -109,6 +111,7 @@ async function playTurn<Item>(
         throw withItem(error, plan, open)
       })
     generatedAt = performance.now()
+    plan.onGenerated?.()
     rollout.generateSeconds += (generatedAt - start) / 1000
     rollout.newTokens += stats.newTokens
     for (const [request, { promptIds, samples }] of generations.entries()) {

@@ -14,7 +14,8 @@ import {
   signalMetrics,
 } from './metrics.ts'
 import { type Players, trainedPolicies } from './players.ts'
-import { rollOut } from './rollout.ts'
+import { type Rollout, rollOut } from './rollout.ts'
+import type { RolloutPipeline } from './rollout-pipeline.ts'
 import type { RolloutNode } from './rollout-tree.ts'
 import type { RewardMemory } from './run-memory.ts'
 import { sampleRows } from './sample-rows.ts'
@@ -48,17 +49,14 @@ export interface StepOutcome {
   skipped: string[]
 }
 
-/**
- * Runs step `index` (from 1). Until the optimizer moves nothing has changed, so an abort leaves the weights of the step
- * before; once it moves, the signal is not looked at, so that all agents move or none does.
- *
- * @throws see `rollOut`; the signal's reason
- */
-export async function runStep<Item>(context: StepContext<Item>, index: number): Promise<StepOutcome> {
-  const { players, task, options, order, signal } = context
+/** Lets the team answer the prompts of a step and rewards what it wrote. See `rollOut`. */
+export function rollOutStep<Item>(
+  { players, task, options, order, rewards }: StepContext<Item>,
+  index: number,
+  how: { signal: AbortSignal; onGenerated(): void },
+): Promise<Rollout> {
   const { algorithm } = options
-  const start = performance.now()
-  const rollout = await rollOut({
+  return rollOut({
     engine: players.engine,
     policies: players.agents.map(({ policy }) => policy),
     task,
@@ -74,9 +72,27 @@ export async function runStep<Item>(context: StepContext<Item>, index: number): 
     step: index,
     rewardConcurrency: options.rewardConcurrency,
     rewardTimeoutMs: options.rewardTimeoutMs,
-    signal,
-    rewards: context.rewards && { memory: context.rewards, part: `train/${index}` },
+    ...how,
+    rewards: rewards && { memory: rewards, part: `train/${index}` },
   })
+}
+
+/**
+ * Runs step `index` (from 1). Until the optimizer moves nothing has changed, so an abort leaves the weights of the step
+ * before; once it moves, the signal is not looked at, so that all agents move or none does.
+ *
+ * @param rollouts gives the step's rollout
+ * @throws see `rollOut`; the signal's reason
+ */
+export async function runStep<Item>(
+  context: StepContext<Item>,
+  index: number,
+  rollouts: RolloutPipeline,
+): Promise<StepOutcome> {
+  const { players, options, signal } = context
+  const { algorithm } = options
+  const start = performance.now()
+  const rollout = await rollouts.take(index)
   const updateStart = performance.now()
   const names = players.agents.map(({ name }) => name)
   const policies = trainedPolicies(players.agents)

@@ -6,8 +6,9 @@ import { ItemOrder } from './item-order.ts'
 import { checkMemory } from './memory-check.ts'
 import type { MemoryPlan } from './memory-plan.ts'
 import { type Players, trainedPolicies } from './players.ts'
+import { RolloutPipeline } from './rollout-pipeline.ts'
 import type { RunMemory } from './run-memory.ts'
-import { runStep, type StepContext } from './step.ts'
+import { rollOutStep, runStep, type StepContext } from './step.ts'
 import { noSupport } from './support.ts'
 import type {
   EvalReport,
@@ -143,6 +144,12 @@ export class Trainer<Item> implements Drive {
       this.best = state.best
       this.last = state.last
       this.watch.restore(state.warnings)
+      if (this.options.pipelineDepth > 0) {
+        const message =
+          'What was generated ahead (pipelineDepth) is not kept in checkpoints: the first steps after this are of newer weights ' +
+          'than they would have been without the interruption.'
+        await this.warn([{ code: 'pipeline', index: this.stepsDone, message }])
+      }
       return
     }
     this.early = this.watch.start()
@@ -151,13 +158,22 @@ export class Trainer<Item> implements Drive {
 
   private async *work(): AsyncGenerator<StepReport, void, void> {
     if (this.isEvaluationDue) await this.evaluate()
-    while (this.stepsDone < this.options.steps) {
-      this.context.signal.throwIfAborted()
-      const report = await this.step(this.stepsDone + 1)
-      if (this.isEvaluationDue) await this.evaluate()
-      const snapshot = this.snapshot()
-      await this.tell((sink) => sink.onSnapshot?.(snapshot))
-      yield report
+    const { pipelineDepth, steps } = this.options
+    const { signal } = this.context
+    const rollouts = new RolloutPipeline(pipelineDepth, steps, signal, (step, how) =>
+      rollOutStep(this.context, step, how),
+    )
+    try {
+      while (this.stepsDone < steps) {
+        signal.throwIfAborted()
+        const report = await this.step(this.stepsDone + 1, rollouts)
+        if (this.isEvaluationDue) await this.evaluate()
+        const snapshot = this.snapshot()
+        await this.tell((sink) => sink.onSnapshot?.(snapshot))
+        yield report
+      }
+    } finally {
+      await rollouts.close()
     }
   }
 
@@ -186,8 +202,8 @@ export class Trainer<Item> implements Drive {
     return { state, write: (directory) => this.context.players.weights.write(directory, this.trained) }
   }
 
-  private async step(index: number): Promise<StepReport> {
-    const { report, signals, skipped } = await runStep(this.context, index)
+  private async step(index: number, rollouts: RolloutPipeline): Promise<StepReport> {
+    const { report, signals, skipped } = await runStep(this.context, index, rollouts)
     this.stepsDone = index
     this.isWhole = true
     if (skipped.length > 0) this.skippedSteps++

@@ -71,6 +71,12 @@ export interface TrainOptions<Item = unknown> {
   rewardTimeoutMs?: number
   /** Reward calls under way at once. Defaults to `16`. */
   rewardConcurrency?: number
+  /**
+   * Steps whose completions may be generated ahead of the update, while rewards are awaited: for rewards that take long. Samples
+   * of a step are then of weights so many updates old, so give the algorithm a `clip`. Single turns only, and a resumed run is not
+   * to the byte what it would have been. Defaults to `0`: each step's samples are of the weights that it moves (on-policy).
+   */
+  pipelineDepth?: number
   /** Groups a step (and items an evaluation) whose samples are reported in full. Defaults to `1`. */
   logSamples?: number
   /** Who records or shows the run; called one after the other, each awaited. */
@@ -112,6 +118,7 @@ export interface ResolvedTrainOptions {
   /** null: rewards end by themselves. */
   rewardTimeoutMs: number | null
   rewardConcurrency: number
+  pipelineDepth: number
   logSamples: number
 }
 
@@ -215,6 +222,7 @@ export interface RunWarning {
     | 'tracker'
     | 'report'
     | 'memory'
+    | 'pipeline'
   /** Step in which it was raised; 0 before the first. */
   index: number
   message: string
