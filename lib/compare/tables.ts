@@ -1,4 +1,5 @@
 /** The tables of a comparison as cells, for every way of showing them. */
+import { cooperationLabels } from '../sandbox/cooperation.ts'
 import type { Estimate } from './statistics.ts'
 import { type Column, type Comparison, cutName, type MethodSummary } from './types.ts'
 
@@ -12,9 +13,10 @@ export interface TextTable {
 /** Text of a cell that is not defined for a method. */
 export const noValue = '–'
 
-/** All tables that have anything in them: the paper's, pass@k, and the task's metrics. */
+/** All tables that have anything in them: the paper's, pass@k, cooperation schemes, and the task's metrics. */
 export function tablesOf(comparison: Comparison): TextTable[] {
-  return [mainTable(comparison), passTable(comparison), metricTable(comparison)].filter((table) => table !== null)
+  const tables = [mainTable(comparison), passTable(comparison), schemeTable(comparison), metricTable(comparison)]
+  return tables.filter((table) => table !== null)
 }
 
 function mainTable({ about, columns, methods }: Comparison): TextTable {
@@ -47,6 +49,25 @@ function passTable({ methods }: Comparison): TextTable | null {
     rows: methods.map(({ name, passAt }) => [name, ...counts.map((k) => cell(passAt[k] ?? null, 100, 1))]),
   }
 }
+
+/** How many joint completions of all seeds follow each cooperation scheme; with several turns the mean over these. */
+function schemeTable({ about, methods }: Comparison): TextTable | null {
+  const { items, samples, seeds } = about
+  const all = items * samples * seeds.length
+  const counted = methods.filter(({ metrics }) => Object.keys(metrics).some((name) => name.startsWith(schemePrefix)))
+  if (counted.length === 0) return null
+  const count = (share: Estimate | undefined) => (share === undefined ? noValue : String(Math.round(share.mean * all)))
+  return {
+    title: `Cooperation schemes, of ${all} joint completions`,
+    header: ['scheme', ...counted.map(({ name }) => name)],
+    rows: [...cooperationLabels, 'no_program'].map((label) => [
+      label,
+      ...counted.map(({ metrics }) => count(metrics[`${schemePrefix}${label}`])),
+    ]),
+  }
+}
+
+const schemePrefix = 'cooperation/'
 
 /** Metrics as rows and methods as columns: there are more metrics than methods. */
 function metricTable({ about, methods }: Comparison): TextTable | null {
