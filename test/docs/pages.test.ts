@@ -44,6 +44,29 @@ test('TypeScript type-checks', async (t) => {
   t.deepEqual(await typeErrorsOf(Object.fromEntries(blocks)), [])
 })
 
+test('examples in docstrings type-check', async (t) => {
+  const text = readFileSync(join(repositoryDir, 'docs/reference/api.md'), 'utf8')
+  const names = Object.keys(await import('../../lib/index.ts'))
+  // Docstrings leave out imports, and what stands for the reader's own.
+  const whole = (code: string) => {
+    const used = names.filter((name) => new RegExp(`\\b${name}\\b`).test(code))
+    const given = {
+      item: 'CodeItem',
+      sandbox: 'PythonSandbox',
+      team: 'Team',
+      task: 'Task',
+      optimizer: 'OptimizerOptions',
+      options: 'TrainOptions',
+    }
+    const own = Object.entries(given).filter(([name]) => !new RegExp(`(const|using) ${name}\\b`).test(code))
+    const declared = own.map(([name, type]) => `declare const ${name}: import('magrpo').${type}\n`).join('')
+    return `import { ${used.join(', ')} } from 'magrpo'\n${declared}${code}`
+  }
+  const blocks = [...text.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, code]) => whole(code!))
+  t.true(blocks.length >= 10)
+  t.deepEqual(await typeErrorsOf(blocks), [])
+})
+
 test('YAML is a valid configuration, or part of one', async (t) => {
   const base = { team: { model: 'm' }, task: 'story', optimizer: { learningRate: 1 }, steps: 1 }
   for (const { page, code } of blocksOf('yaml')) {
