@@ -40,7 +40,7 @@ export interface SampleEvent {
  * @param options.deterministic make the log-probabilities of a sample the same bit for bit whatever else is in the batch; prompts
  *   are then read one by one
  * @param options.onTokens gets each token as it comes
- * @param options.onSample gets each sample as it ends, while others go on; all of them are in the result too
+ * @param options.onSample gets each sample as it ends, while others go on; the same objects are in the result
  * @returns one generation a request, in order
  * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKEN_RANGE`, `ERR_TOKENIZER_MISSING`, `ERR_ARGUMENT`;
  *   OutOfMemoryError where the batch does not fit the memory that is free
@@ -90,9 +90,15 @@ export async function generateBatch(
         onTokens &&
         ((numbers: Int32Array, ids: Int32Array) =>
           onTokens(Array.from(numbers, (row, i) => ({ ...rows[row]!, ids: [ids[i]!] }))))
+      // What was told of early is not decoded a second time.
+      const told: Sample[] = []
       const onRow =
         onSample &&
-        ((row: number, result: NativeRow) => onSample({ ...rows[row]!, value: sampleOf(model, result, sampling) }))
+        ((row: number, result: NativeRow) => {
+          const value = sampleOf(model, result, sampling)
+          told[row] = value
+          onSample({ ...rows[row]!, value })
+        })
       const result = await callNative(
         (job) =>
           model.native.generate(
@@ -116,7 +122,7 @@ export async function generateBatch(
       for (const [index, number] of numbers.entries())
         generations[number] = { promptIds: promptIds[index]!, samples: [] }
       for (const [row, { request }] of rows.entries()) {
-        const sample = sampleOf(model, result.rows[row]!, sampling)
+        const sample = told[row] ?? sampleOf(model, result.rows[row]!, sampling)
         generations[request]!.samples.push(sample)
         stats.newTokens += sample.ids.length
       }

@@ -27,8 +27,8 @@ export class TurnRewards<Item> {
     node.samples[agent]![sample] = value
     node.completions[agent]![sample] = completionOf(value)
     for (const [number, action] of node.joints.entries()) {
-      const isComplete = action.picks.every((pick, other) => node.samples[other]![pick] !== undefined)
-      if (action.picks[agent] !== sample || !isComplete) continue
+      if (action.picks[agent] !== sample) continue
+      if (action.picks.some((pick, other) => node.samples[other]![pick] === undefined)) continue
       this.#queued.push(action)
       this.#queue.add(this.#job(node, action, number))
     }

@@ -119,7 +119,8 @@ test('a sample is told of when it ends, as it is in the result', async (t) => {
   )
   t.true(new Set(lengths).size > 1)
   t.is(told.length, 4)
-  for (const { request, sample, value } of told) t.deepEqual(value, generations[request]!.samples[sample]!)
+  for (const { request, sample, value } of told) t.is(value, generations[request]!.samples[sample]!)
+  t.deepEqual(generations, (await generateBatch(requests, { maxNewTokens: model.contextLength })).generations)
 })
 
 test('a new adapter is the base, to the last bit', async (t) => {
