@@ -6,7 +6,7 @@
 // A client that goes away ends its generation; Ctrl-C lets nobody in, waits for who is being served, and frees everything.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { type GenerateRequest, generateBatch, Model, Team, type TokenEvent } from 'magrpo'
+import { type GenerateRequest, generateBatch, Model, StreamDecoder, Team, type TokenEvent } from 'magrpo'
 
 const model = await Model.load('builtin:mini-code')
 // After a training: Team.of with Policy.fromAdapter(model, 'runs/NAME/final/AGENT') for each agent.
@@ -20,7 +20,7 @@ const server = createServer(async (request, response) => {
   response.writeHead(200, { 'content-type': 'application/x-ndjson' })
   const write = (value: object) => response.write(`${JSON.stringify(value)}\n`)
 
-  // All agents in one batch. Tokens come many agents at a time; a tokenizer's stream holds back half characters.
+  // All agents in one batch; tokens come many agents at a time.
   const seed = Math.floor(Math.random() * 2 ** 32)
   const requests = team.agents.map(
     ({ policy }, agent): GenerateRequest => ({
@@ -30,21 +30,17 @@ const server = createServer(async (request, response) => {
       stream: { seed, step: 0, agent, prompt: 0, sample: 0 },
     }),
   )
-  const ids: number[][] = team.agents.map(() => [])
-  const sent = team.agents.map(() => 0)
+  const decoders = team.agents.map(() => new StreamDecoder(model.tokenizer!)) // whole characters only
+  const send = (agent: number, text: string) => text && write({ agent: team.agents[agent]!.name, text })
   const onTokens = (events: TokenEvent[]) => {
-    for (const { request: agent, ids: more } of events) {
-      ids[agent]!.push(...more)
-      const text = model.tokenizer!.decode(ids[agent]!)
-      if (text.endsWith('\uFFFD')) continue // half a character: the next token completes it
-      write({ agent: team.agents[agent]!.name, text: text.slice(sent[agent]) })
-      sent[agent] = text.length
-    }
+    for (const { request: agent, ids } of events) send(agent, decoders[agent]!.push(ids))
   }
   try {
     const { generations } = await generateBatch(requests, { maxNewTokens: 40 }, { signal: gone.signal, onTokens })
-    for (const [agent, { samples }] of generations.entries())
+    for (const [agent, { samples }] of generations.entries()) {
+      send(agent, decoders[agent]!.flush())
       write({ agent: team.agents[agent]!.name, finish: samples[0]!.finish })
+    }
   } catch (error) {
     if (!gone.signal.aborted) write({ error: (error as Error).message })
   }

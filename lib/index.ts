@@ -124,6 +124,7 @@ export type { StoryItem, StoryOptions } from './tasks/writing/story.ts'
 export type { TldrItem } from './tasks/writing/tldr.ts'
 export type { ItemSource, WritingOptions } from './tasks/writing/writing-task.ts'
 export type { ChatOptions } from './text/chat-template.ts'
+export { StreamDecoder } from './text/stream-decoder.ts'
 export { type DecodeOptions, type EncodeOptions, type SpecialIds, Tokenizer } from './text/tokenizer.ts'
 export type {
   AddedTokenJson,

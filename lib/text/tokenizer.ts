@@ -99,7 +99,7 @@ export class Tokenizer {
 
   /**
    * The text of ids. Ids without a token (a model's vocabulary is often padded) stand for nothing. Bytes that form no
-   * character become U+FFFD; use `StreamDecoder` for text that is not complete yet.
+   * character become U+FFFD; use {@link StreamDecoder} for text that is not complete yet.
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const shown = this.shownIds(ids, options)
