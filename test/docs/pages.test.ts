@@ -8,6 +8,7 @@ import { parse } from 'yaml'
 import { resolveCompareConfig } from '../../lib/compare/config.ts'
 import { resolveConfig } from '../../lib/config/load.ts'
 import { errorCodes } from '../../lib/errors.ts'
+import { algorithmNames } from '../../lib/rl/algorithm-options.ts'
 import { runCli } from '../support/cli.ts'
 import { repositoryDir } from '../support/fixtures.ts'
 import { typeErrorsOf } from '../support/type-errors.ts'
@@ -36,6 +37,16 @@ test('every link leads somewhere, and every page is in the index', (t) => {
   const index = readFileSync(join(repositoryDir, 'docs/README.md'), 'utf8')
   for (const { page } of pages.filter(({ page }) => page.startsWith('docs') && page !== 'docs/README.md'))
     t.true(index.includes(`](${relative('docs', page)})`), page)
+})
+
+test('pages have the code that is checked here', (t) => {
+  const count = (language: string, page: string) => blocksOf(language).filter((block) => block.page === page).length
+  for (const name of algorithmNames) t.true(count('ts', `docs/algorithms/${name}.md`) >= 1, name)
+  t.true(count('ts', 'docs/checkpoints.md') >= 2)
+  t.is(count('ts', 'docs/models.md'), 3)
+  t.is(count('ts', 'docs/trackers.md'), 2)
+  const lines = blocksOf('sh').filter(({ page }) => page === 'docs/watch.md')
+  t.is(lines.flatMap(({ code }) => code.trim().split('\n')).length, 5)
 })
 
 test('TypeScript type-checks', async (t) => {

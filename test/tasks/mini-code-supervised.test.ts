@@ -1,6 +1,7 @@
 import test from 'ava'
 import { auxConvention, mainConvention } from '../../lib/tasks/mini-code/convention.ts'
-import { miniCodeProblems, problemOf } from '../../lib/tasks/mini-code/problems.ts'
+import { folds, predicates, transformations } from '../../lib/tasks/mini-code/grammar.ts'
+import { type MiniCodeItem, miniCodeProblems, problemOf } from '../../lib/tasks/mini-code/problems.ts'
 import {
   aloneSolution,
   auxSolution,
@@ -72,6 +73,18 @@ test('first answers have their convention, and prompts are those of the task and
 
 test('about one in 17 programs written alone is wrong', (t) => {
   const right = prompted('alone').filter(({ item, completion }) => completion === aloneSolution(problemOf(item)))
+  // What is not right is the solution with one entry of the grammar in the place of another.
+  const slips = (item: MiniCodeItem) => {
+    const problem = problemOf(item)
+    const others = [
+      ...predicates.map((predicate) => ({ ...problem, predicate })),
+      ...transformations.map((transformation) => ({ ...problem, transformation })),
+      ...folds.map((fold) => ({ ...problem, fold })),
+    ]
+    return new Set(others.map(aloneSolution))
+  }
+  for (const sample of prompted('alone').filter((each) => !right.includes(each)))
+    t.true(slips(sample.item).has(sample.completion), sample.completion)
   t.true(Math.abs(right.length / prompted('alone').length - 0.943) < 0.03, String(right.length))
 })
 
