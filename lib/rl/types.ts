@@ -73,7 +73,8 @@ export interface TrainOptions<Item = unknown> {
   rewardConcurrency?: number
   /**
    * Steps whose completions may be generated ahead of the update, while rewards are awaited: for rewards that take long. Samples
-   * of a step are then of weights so many updates old, so give the algorithm a `clip`. Single turns only, and a resumed run is not
+   * of a step are then of weights so many updates old, so give the algorithm a `clip`. Each of these
+   * steps may have `rewardConcurrency` calls under way. Single turns only, and a resumed run is not
    * to the byte what it would have been. Defaults to `0`: each step's samples are of the weights that it moves (on-policy).
    */
   pipelineDepth?: number
