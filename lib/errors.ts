@@ -35,7 +35,7 @@ export const errorCodes = [
   'ERR_RUN_LOCKED', // another process works on the run folder; `details` has its `pid`, `host` and `since`
   'ERR_RUN_VERSION', // the run folder is of a newer version of magrpo
   'ERR_CHECKPOINT', // no checkpoint of a run can be used, or it does not fit what it is to be resumed with
-  'ERR_NON_FINITE', // a loss or gradient became NaN or infinite
+  'ERR_NON_FINITE', // logits became NaN or infinite: the weights diverged
   'ERR_NATIVE', // anything else libtorch reports; `details.trace` has its backtrace
 ] as const
 
