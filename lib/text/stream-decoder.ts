@@ -9,8 +9,11 @@ import type { DecodeOptions, Tokenizer } from './tokenizer.ts'
  *
  * @example
  * ```ts
- * const decoder = new StreamDecoder(tokenizer)
- * for await (const ids of batches) process.stdout.write(decoder.push(ids))
+ * const model = await Model.load('path/to/a/model')
+ * const decoder = new StreamDecoder(model.tokenizer!)
+ * await Policy.base(model).generate(['Once upon a time'], {
+ *   onTokens: (events) => events.forEach(({ ids }) => process.stdout.write(decoder.push(ids))),
+ * })
  * process.stdout.write(decoder.flush())
  * ```
  */

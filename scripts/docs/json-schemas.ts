@@ -168,7 +168,12 @@ function taskSchema(docstrings: Docstrings): JsonSchema {
     required: ['module'],
     additionalProperties: false,
   }
-  const path: JsonSchema = { title: 'path', description: 'path of a module', type: 'string', pattern: '\\.[cm]?[jt]s$|^\\.{0,2}/' }
+  const path: JsonSchema = {
+    title: 'path',
+    description: 'path of a module',
+    type: 'string',
+    pattern: '\\.[cm]?[jt]s$|^\\.{0,2}/',
+  }
   return { anyOf: [{ enum: [...taskNames] }, path, ...named, module] }
 }
 
