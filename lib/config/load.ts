@@ -92,7 +92,9 @@ function readTask(input: unknown, lines: Lines): TaskResult {
     const message =
       name === undefined
         ? `missing; expected one of ${taskNames.join(', ')} (or "module" with the path of your own task)`
-        : `unknown task ${JSON.stringify(name)}; ${known}`
+        : isModulePath(String(name))
+          ? 'expected a built-in task; a module of your own is given as `task: PATH`, or with `module: PATH` in place of name'
+          : `unknown task ${JSON.stringify(name)}; ${known}`
     return { value: null, issues: [located(['task', 'name'], message, lines)] }
   }
   const schema = taskRegistry[name].options as z.ZodType<Record<string, unknown>>

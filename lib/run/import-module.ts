@@ -18,12 +18,12 @@ export async function importModule(module: string, failure: ModuleFailure): Prom
   })
   const url = pathToFileURL(path).href
   try {
-    return (await import(url)) as Record<string, unknown>
+    return exportsOf(await import(url))
   } catch (cause) {
     const isTypeScript = ['.ts', '.mts', '.cts'].includes(extname(path))
     const code = (cause as NodeJS.ErrnoException).code
     if (isTypeScript && code === 'ERR_UNKNOWN_FILE_EXTENSION') return importThroughTsx(url, failure)
-    throw failure(`it cannot be loaded: ${(cause as Error).message}`, cause)
+    throw failure(loadFailure(cause), cause)
   }
 }
 
@@ -34,8 +34,17 @@ async function importThroughTsx(url: string, failure: ModuleFailure): Promise<Re
     throw failure(remedy, cause)
   })) as { tsImport(url: string, parent: string): Promise<Record<string, unknown>> }
   try {
-    return await tsx.tsImport(url, import.meta.url)
+    return exportsOf(await tsx.tsImport(url, import.meta.url))
   } catch (cause) {
-    throw failure(`it cannot be loaded: ${(cause as Error).message}`, cause)
+    throw failure(loadFailure(cause), cause)
   }
 }
+
+/** Where the package of a file is CommonJS, its `export default` arrives as the property `default` of the default export. */
+function exportsOf(namespace: Record<string, unknown>): Record<string, unknown> {
+  const inner = namespace.default
+  const isCompiled = typeof inner === 'object' && inner !== null && '__esModule' in inner
+  return isCompiled ? (inner as Record<string, unknown>) : namespace
+}
+
+const loadFailure = (cause: unknown) => `it cannot be loaded: ${(cause as Error).message.replace(/\.$/, '')}`
