@@ -14,25 +14,21 @@ namespace {
 
 constexpr int64_t kBlock = 32;  // keys that stay in the first cache level
 
-#if defined(__clang__)
-#define MAGRPO_LANES(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
 typedef int32_t EightLanes __attribute__((vector_size(32)));
-#define MAGRPO_LANES(a, b, ...) __builtin_shuffle(a, b, EightLanes{__VA_ARGS__})
-#endif
 
 // Lane i is the sum of sums[i]'s lanes, each added up in the same order.
 MAGRPO_INLINE Eight add_across(const Eight (&sums)[8]) {
   Eight pairs[4], fours[2];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i)
-    pairs[i] = MAGRPO_LANES(sums[i], sums[i + 4], 0, 1, 2, 3, 8, 9, 10, 11) +
-               MAGRPO_LANES(sums[i], sums[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    pairs[i] = MAGRPO_LANES(EightLanes, sums[i], sums[i + 4], 0, 1, 2, 3, 8, 9, 10, 11) +
+               MAGRPO_LANES(EightLanes, sums[i], sums[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
 #pragma GCC unroll 2
   for (int i = 0; i < 2; ++i)
-    fours[i] = MAGRPO_LANES(pairs[i], pairs[i + 2], 0, 1, 8, 9, 4, 5, 12, 13) +
-               MAGRPO_LANES(pairs[i], pairs[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-  return MAGRPO_LANES(fours[0], fours[1], 0, 8, 2, 10, 4, 12, 6, 14) + MAGRPO_LANES(fours[0], fours[1], 1, 9, 3, 11, 5, 13, 7, 15);
+    fours[i] = MAGRPO_LANES(EightLanes, pairs[i], pairs[i + 2], 0, 1, 8, 9, 4, 5, 12, 13) +
+               MAGRPO_LANES(EightLanes, pairs[i], pairs[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+  return MAGRPO_LANES(EightLanes, fours[0], fours[1], 0, 8, 2, 10, 4, 12, 6, 14) +
+         MAGRPO_LANES(EightLanes, fours[0], fours[1], 1, 9, 3, 11, 5, 13, 7, 15);
 }
 
 // scores[j] = scale · q·k for `count` keys, up to 8, that lie `stride` floats apart.

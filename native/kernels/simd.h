@@ -8,3 +8,10 @@
 #endif
 
 #define MAGRPO_INLINE inline __attribute__((always_inline))
+
+// A vector of lanes of a and b, as many as they have; b's are counted on from a's. `Indices`: as many integers as there are lanes.
+#if defined(__clang__)
+#define MAGRPO_LANES(Indices, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define MAGRPO_LANES(Indices, a, b, ...) __builtin_shuffle(a, b, Indices{__VA_ARGS__})
+#endif
