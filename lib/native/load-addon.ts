@@ -62,15 +62,16 @@ export function loadAddonFrom(root: string): NativeAddon {
 
 /**
  * OpenMP's threads spin while they wait unless told to sleep before its library is loaded; beside another program on the same
- * cores that makes small operations up to 60 times slower. GNU's library may spin for 300 turns, a few microseconds: decoding is
- * 8 to 15 % quicker than with threads that sleep at once, and about as quick as those beside a busy program (1,000 turns cost a
- * quarter there). Whoever sets one of OpenMP's own variables decides for themselves.
+ * cores that makes small operations up to 60 times slower. GNU's library may spin for 1,000 turns, some microseconds: with 300 an
+ * update of a small model takes up to a quarter longer where waking a thread is slow, and beside a busy program there is no
+ * difference. Decoding has threads of its own (native/core/parallel.h). Whoever sets one of OpenMP's own variables decides for
+ * themselves.
  */
 function withSleepingThreads<T>(load: () => T): T {
   const { env } = process
   if (env.OMP_WAIT_POLICY !== undefined || env.GOMP_SPINCOUNT !== undefined) return load()
   env.OMP_WAIT_POLICY = 'PASSIVE'
-  env.GOMP_SPINCOUNT = '300'
+  env.GOMP_SPINCOUNT = '1000'
   try {
     return load()
   } finally {

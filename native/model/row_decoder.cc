@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/parallel.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
 #include "kernels/row_attention.h"
@@ -64,7 +65,7 @@ RowDecoder::RowDecoder(const Decoder& decoder, const std::vector<const Adapter*>
 void RowDecoder::reserve(int64_t rows) {
   rows_ = rows;
   const Config& config = decoder_.config();
-  const auto fit = [rows](std::vector<float>& buffer, int64_t width) {
+  const auto fit = [rows](core::Floats& buffer, int64_t width) {
     if (static_cast<int64_t>(buffer.size()) < rows * width) buffer.resize(static_cast<size_t>(rows * width));
   };
   fit(hidden_, config.hidden_size);
@@ -76,6 +77,18 @@ void RowDecoder::reserve(int64_t rows) {
   fit(gate_up_, 2 * config.intermediate_size);
   fit(activated_, config.intermediate_size);
   fit(logits_, config.vocab_size);
+}
+
+template <class Work>
+void RowDecoder::in_parts(int64_t size, int64_t grain, const Work& work) const {
+  // More rows go through libtorch's products, whose threads the helpers would be in the way of.
+  if (rows_ <= kernels::kRowProductRows) core::parallel_for(size, grain, work);
+  else at::parallel_for(0, size, grain, work);
+}
+
+template <class Work>
+void RowDecoder::rows_in_parts(int64_t width, const Work& work) const {
+  in_parts(rows_, std::max<int64_t>(1, 32768 / width), work);
 }
 
 const float* RowDecoder::logits(const RowBatch& batch, KvCache& cache) {
@@ -94,7 +107,7 @@ const float* RowDecoder::logits(const RowBatch& batch, KvCache& cache) {
     product(batch, mixed_, w.output, w.output_bias, {layer, {kOutput}}, true, hidden_);
     norm(hidden_.data(), w.post_norm, normed_.data());
     product(batch, normed_, w.gate_up, w.gate_up_bias, {layer, {kGate, kUp}}, false, gate_up_);
-    for_rows(rows_, 2 * config.intermediate_size, [&](int64_t begin, int64_t end) {
+    rows_in_parts(2 * config.intermediate_size, [&](int64_t begin, int64_t end) {
       kernels::swiglu_forward(gate_up_.data(), config.intermediate_size, begin, end, activated_.data());
     });
     product(batch, activated_, w.down, w.down_bias, {layer, {kDown}}, true, hidden_);
@@ -107,12 +120,12 @@ const float* RowDecoder::logits(const RowBatch& batch, KvCache& cache) {
 void RowDecoder::norm(const float* x, const at::Tensor& weight, float* y) const {
   const int64_t width = decoder_.config().hidden_size;
   const kernels::NormShape shape{1, width, width, static_cast<float>(decoder_.config().rms_norm_eps)};
-  for_rows(rows_, width,
+  rows_in_parts(width,
            [&](int64_t begin, int64_t end) { kernels::rms_norm_forward(shape, x, pointer(weight), begin, end, y, nullptr); });
 }
 
-void RowDecoder::product(const RowBatch& batch, const std::vector<float>& x, const at::Tensor& weight, const at::Tensor& bias,
-                         Adapted adapted, bool adds, std::vector<float>& y) {
+void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias,
+                         Adapted adapted, bool adds, core::Floats& y) {
   const int64_t in = weight.size(1), out = weight.size(0);
   std::vector<AdapterShare> shares;
   int64_t inner_size = 0;
@@ -134,7 +147,7 @@ void RowDecoder::product(const RowBatch& batch, const std::vector<float>& x, con
     share.inner = inner;
     inner += (share.range.end - share.range.begin) * share.low_rank->a.size(0);
   }
-  at::parallel_for(0, static_cast<int64_t>(shares.size()), 1, [&](int64_t begin, int64_t end) {
+  in_parts(static_cast<int64_t>(shares.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; ++s) {
       const auto& [low_rank, scale, range, column, to] = shares[s];
       const int64_t rank = low_rank->a.size(0);
@@ -153,7 +166,7 @@ void RowDecoder::product(const RowBatch& batch, const std::vector<float>& x, con
 
   const bool takes_rows = rows_ <= kernels::kRowProductRows;
   if (!takes_rows) {
-    const auto of = [&](const std::vector<float>& buffer, int64_t width) {
+    const auto of = [&](const core::Floats& buffer, int64_t width) {
       return at::from_blob(const_cast<float*>(buffer.data()), {rows_, width}, at::kFloat);
     };
     at::Tensor target = of(y, out);
@@ -174,7 +187,7 @@ void RowDecoder::product(const RowBatch& batch, const std::vector<float>& x, con
   if (!takes_rows && shares.empty()) return;
   // A second thread pays for itself from some tens of microseconds of work on.
   const int64_t grain = std::max<int64_t>(1, (1 << 19) / (in * std::max<int64_t>(rows_, 4)));
-  at::parallel_for(0, out, grain, [&](int64_t begin, int64_t end) {
+  in_parts(out, grain, [&](int64_t begin, int64_t end) {
     if (takes_rows) kernels::row_product(base, begin, end);
     for (const auto& [low_rank, scale, range, column, from] : shares) {
       const int64_t rank = low_rank->a.size(0);
@@ -214,7 +227,7 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
     }
     kernels::rotary({heads, dim, heads * dim, 1.0f}, x, cos + row * dim / 2, sin + row * dim / 2, 0, 1, y);
   };
-  for_rows(rows_, qkv_size, [&](int64_t begin, int64_t end) {
+  rows_in_parts(qkv_size, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float* qkv = qkv_.data() + r * qkv_size;
       turn(r, qkv, config.num_heads, w.q_norm, q_.data() + r * q_size);
@@ -241,7 +254,7 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
   }
   const int64_t context = kernels::longest_context(batch.spans.data(), rows_), parts = static_cast<int64_t>(ends.size());
   const int64_t grain = std::max<int64_t>(1, 16384 * parts / std::max<int64_t>(1, context * dim * rows_));
-  at::parallel_for(0, parts * config.num_kv_heads, grain, [&](int64_t begin, int64_t end) {
+  in_parts(parts * config.num_kv_heads, grain, [&](int64_t begin, int64_t end) {
     std::vector<float> scratch(static_cast<size_t>(kernels::row_attention_scratch(shape, kernels::kRowsTogether, context)));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t part = task / config.num_kv_heads;

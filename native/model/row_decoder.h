@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "core/floats.h"
 #include "model/decoder.h"
 #include "model/rotary.h"
 
@@ -48,18 +49,23 @@ class RowDecoder {
   };
 
   void reserve(int64_t rows);
+  // Calls work(begin, end) for parts of [0, size), and of the rows of `width` floats.
+  template <class Work>
+  void in_parts(int64_t size, int64_t grain, const Work& work) const;
+  template <class Work>
+  void rows_in_parts(int64_t width, const Work& work) const;
   void norm(const float* x, const at::Tensor& weight, float* y) const;
   // y = x · weightᵀ + bias + adapters, or added to y.
-  void product(const RowBatch& batch, const std::vector<float>& x, const at::Tensor& weight, const at::Tensor& bias, Adapted adapted,
-               bool adds, std::vector<float>& y);
+  void product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias, Adapted adapted,
+               bool adds, core::Floats& y);
   void attention(const RowBatch& batch, size_t layer, KvCache& cache);
 
   const Decoder& decoder_;
   const std::vector<const Adapter*> adapters_;
   int64_t rows_ = 0;
   // (rows, ...) activations.
-  std::vector<float> hidden_, normed_, qkv_, q_, mixed_, gate_up_, activated_, logits_, inner_;
-  std::vector<float> turned_;  // (rows, H x D) queries or keys before they are turned
+  core::Floats hidden_, normed_, qkv_, q_, mixed_, gate_up_, activated_, logits_, inner_;
+  core::Floats turned_;  // (rows, H x D) queries or keys before they are turned
   Rotation rotation_;          // of the rows' positions
 };
 

@@ -1,6 +1,5 @@
 #include "rollout/generate.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
@@ -9,6 +8,7 @@
 #include <chrono>
 
 #include "core/errors.h"
+#include "core/parallel.h"
 #include "kernels/row_product.h"
 
 namespace magrpo::rollout {
@@ -165,7 +165,7 @@ void Generation::decode_rows(int64_t begin, int64_t end, std::vector<const float
 void Generation::append_tokens(std::vector<RunningRow>& rows, const std::vector<const float*>& logits) {
   const Sampling& sampling = request_.sampling;
   std::vector<Choice> choices(rows.size());
-  at::parallel_for(0, static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
+  core::parallel_for(static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
     SamplerScratch scratch;
     for (int64_t i = begin; i < end; ++i) {
       const size_t position = result_.rows[rows[i].number].ids.size();
