@@ -62,7 +62,7 @@ test.serial('an abort ends calls that run side by side, and the models work on',
   const requests = policies.map((policy, agent) => ({ policy, prompt, count: 2, stream: stream(agent) }))
   const abort = new AbortController()
   const running = generateBatch(
-    requests,
+    requests.map((request) => ({ ...request, count: 500 })), // long beside the way of an abort
     { maxNewTokens: 100, stopIds: [] },
     { signal: abort.signal, onTokens: () => abort.abort(new Error('enough')) },
   )
