@@ -2,15 +2,16 @@
 
 #include <c10/util/Exception.h>
 
-#include <atomic>
 #include <new>
 
 #include "core/errors.h"
+#include "core/live_objects.h"
 
 namespace magrpo::binding {
 namespace {
 
-std::atomic<int> jobs_alive{0};
+// Names the count of jobs. As a base it outlives a job's members: when no job is alive, what jobs held is released too.
+struct AnyJob {};
 
 struct Failure {
   std::string code;
@@ -48,7 +49,7 @@ Napi::Value to_error(Napi::Env env, const Failure& failure) {
 
 }  // namespace
 
-class Environment::Job : public Task {
+class Environment::Job : public Task, private Counted<AnyJob> {
  public:
   Job(Environment& environment, Napi::Env env, JobSpec spec)
       : environment_(environment), deferred_(Napi::Promise::Deferred::New(env)), spec_(std::move(spec)) {
@@ -56,9 +57,7 @@ class Environment::Job : public Task {
     writes = spec_.writes;
     one_thread = spec_.one_thread;
     if (!spec_.cancel) spec_.cancel = std::make_shared<CancelFlag>();
-    ++jobs_alive;
   }
-  ~Job() override { --jobs_alive; }
 
   bool advance() override {
     try {
@@ -181,6 +180,6 @@ void Environment::on_teardown(void* environment) {
   napi_release_threadsafe_function(self->wake_, napi_tsfn_abort);
 }
 
-int live_jobs() { return jobs_alive.load(); }
+int live_jobs() { return Counted<AnyJob>::alive(); }
 
 }  // namespace magrpo::binding
