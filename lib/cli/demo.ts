@@ -29,8 +29,8 @@ const settings = {
   task: { name: 'mini-code', evaluateOn: 'held-out', heldOut: scored.items },
   algorithm: { groupSize: 8 },
   sampling: { temperature: 1 },
-  optimizer: { learningRate: 5e-4, schedule: 'linear', maxGradNorm: 1 },
-  promptsPerStep: 8,
+  optimizer: { learningRate: 5e-4, schedule: 'linear', warmupSteps: 10, maxGradNorm: 1 },
+  promptsPerStep: 16,
 }
 
 /** Adds `magrpo demo`: trains the built-in team and shows that it learned. */
