@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "core/parallel.h"
+#include "kernels/low_rank.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
 #include "kernels/row_attention.h"
@@ -29,7 +30,8 @@ at::Tensor int64_tensor(const std::vector<int64_t>& values) {
 
 // One adapter's share of a product: its columns of y, and where its inner vectors (rows, rank) stand.
 struct AdapterShare {
-  const LowRank* low_rank;
+  const at::Tensor& a;
+  const at::Tensor& b;  // transposed
   float scale;
   PolicyRange range;
   int64_t column;
@@ -60,7 +62,17 @@ PackedBatch RowBatch::packed() const {
 
 bool RowDecoder::takes(const Decoder& decoder) { return takes_kernels(decoder.weights().embedding); }
 
-RowDecoder::RowDecoder(const Decoder& decoder, const std::vector<const Adapter*>& adapters) : decoder_(decoder), adapters_(adapters) {}
+RowDecoder::RowDecoder(const Decoder& decoder, const std::vector<const Adapter*>& adapters)
+    : decoder_(decoder), adapters_(adapters), transposed_(adapters.size()) {
+  for (size_t policy = 0; policy < adapters.size(); ++policy) {
+    if (adapters[policy] == nullptr) continue;
+    for (const auto& layer : adapters[policy]->layers) {
+      auto& to = transposed_[policy].emplace_back();
+      for (size_t p = 0; p < layer.size(); ++p)
+        if (layer[p].b.defined()) to[p] = layer[p].b.detach().t().contiguous();
+    }
+  }
+}
 
 void RowDecoder::reserve(int64_t rows) {
   rows_ = rows;
@@ -134,9 +146,9 @@ void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at:
     int64_t column = 0;
     for (const Projection p : adapted.projections) {
       if (adapter != nullptr && adapter->layers[adapted.layer][p].a.defined()) {
-        const LowRank& low_rank = adapter->layers[adapted.layer][p];
-        shares.push_back({&low_rank, static_cast<float>(adapter->scale), range, column, nullptr});
-        inner_size += (range.end - range.begin) * low_rank.a.size(0);
+        const at::Tensor& a = adapter->layers[adapted.layer][p].a;
+        shares.push_back({a, transposed_[range.policy][adapted.layer][p], static_cast<float>(adapter->scale), range, column, nullptr});
+        inner_size += (range.end - range.begin) * a.size(0);
       }
       column += output_size(decoder_.config(), p);
     }
@@ -145,14 +157,14 @@ void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at:
   float* inner = inner_.data();
   for (AdapterShare& share : shares) {
     share.inner = inner;
-    inner += (share.range.end - share.range.begin) * share.low_rank->a.size(0);
+    inner += (share.range.end - share.range.begin) * share.a.size(0);
   }
   in_parts(static_cast<int64_t>(shares.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; ++s) {
-      const auto& [low_rank, scale, range, column, to] = shares[s];
-      const int64_t rank = low_rank->a.size(0);
+      const auto& [a, b, scale, range, column, to] = shares[s];
+      const int64_t rank = a.size(0);
       kernels::row_product({.x = x.data() + range.begin * in,
-                            .weight = low_rank->a.const_data_ptr(),
+                            .weight = a.const_data_ptr(),
                             .bias = nullptr,
                             .y = to,
                             .rows = range.end - range.begin,
@@ -189,22 +201,18 @@ void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at:
   const int64_t grain = std::max<int64_t>(1, (1 << 19) / (in * std::max<int64_t>(rows_, 4)));
   in_parts(out, grain, [&](int64_t begin, int64_t end) {
     if (takes_rows) kernels::row_product(base, begin, end);
-    for (const auto& [low_rank, scale, range, column, from] : shares) {
-      const int64_t rank = low_rank->a.size(0);
-      const int64_t first = std::max(begin, column), last = std::min(end, column + low_rank->b.size(0));
+    for (const auto& [a, b, scale, range, column, from] : shares) {
+      const int64_t width = b.size(1), first = std::max(begin, column), last = std::min(end, column + width);
       if (first >= last) continue;
-      kernels::row_product({.x = from,
-                            .weight = low_rank->b.const_data_ptr(),
-                            .bias = nullptr,
-                            .y = y.data() + range.begin * out + column,
-                            .rows = range.end - range.begin,
-                            .in = rank,
-                            .out = low_rank->b.size(0),
-                            .x_stride = rank,
-                            .y_stride = out,
-                            .scale = scale,
-                            .adds = true},
-                           first - column, last - column);
+      kernels::low_rank_add({.inner = from,
+                             .b = b.const_data_ptr<float>(),
+                             .y = y.data() + range.begin * out + column,
+                             .rows = range.end - range.begin,
+                             .rank = b.size(0),
+                             .out = width,
+                             .y_stride = out,
+                             .scale = scale},
+                            first - column, last - column);
     }
   });
 }

@@ -1,6 +1,7 @@
 // One more token for each of many texts, on the CPU in float32: the step that generation repeats, in buffers made once.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <initializer_list>
 #include <vector>
@@ -62,6 +63,7 @@ class RowDecoder {
 
   const Decoder& decoder_;
   const std::vector<const Adapter*> adapters_;
+  std::vector<std::vector<std::array<at::Tensor, kProjections>>> transposed_;  // B of policy, layer and projection as (rank, out)
   int64_t rows_ = 0;
   // (rows, ...) activations.
   core::Floats hidden_, normed_, qkv_, q_, mixed_, gate_up_, activated_, logits_, inner_;
