@@ -9,6 +9,7 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/mean.h>
+#include <ATen/ops/mm.h>
 #include <ATen/ops/multinomial.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/randint.h>
@@ -22,6 +23,8 @@
 #include <cmath>
 #include <memory>
 
+#include "core/parallel.h"
+#include "kernels/low_rank.h"
 #include "kernels/tree_attention_reference.h"
 #include "model/attention.h"
 #include "model/linear.h"
@@ -67,6 +70,23 @@ void add_products(std::vector<KernelCase>& cases) {
                      kFloat * (weight.numel() + rows * (kWidth + 2 * kMlp)), 2 * rows * weight.numel(),
                      without_gradient([=] { return model::project(x, weight); }),
                      without_gradient([=] { return at::linear(x, weight); })});
+  }
+}
+
+// What an adapter of rank 16 adds to the gate and the up projection.
+void add_low_rank(std::vector<KernelCase>& cases) {
+  constexpr int64_t rank = 16;
+  const at::Tensor b = at::randn({rank, 2 * kMlp});
+  for (const int64_t rows : {kGroup, 4 * kGroup}) {
+    const at::Tensor inner = at::randn({rows, rank}), y = at::randn({rows, 2 * kMlp});
+    const auto ours = [=] {
+      const kernels::LowRankProduct product{inner.const_data_ptr<float>(), b.const_data_ptr<float>(), y.mutable_data_ptr<float>(), rows,
+                                            rank, 2 * kMlp, 2 * kMlp, 0.5f};
+      core::parallel_for(product.out, 512, [&](int64_t begin, int64_t end) { kernels::low_rank_add(product, begin, end); });
+      return y;
+    };
+    cases.push_back({"low_rank", std::to_string(rows) + " x 16 x 3072", kFloat * (b.numel() + inner.numel() + 2 * y.numel()),
+                     2 * rows * b.numel(), without_gradient(ours), without_gradient([=] { return y.add(at::mm(inner, b), 0.5); })});
   }
 }
 
@@ -228,6 +248,7 @@ void add_sampler(std::vector<KernelCase>& cases) {
 std::vector<KernelCase> kernel_cases() {
   std::vector<KernelCase> cases;
   add_products(cases);
+  add_low_rank(cases);
   add_norms(cases);
   add_rotations(cases);
   add_gates(cases);

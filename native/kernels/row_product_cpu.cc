@@ -86,8 +86,8 @@ MAGRPO_INLINE void write(const RowProduct& p, int64_t row, int64_t column, Four 
   std::memcpy(y, &sum, size);
 }
 
-// Meanwhile it asks for `ahead` columns from `next` on: where weights come from memory, the processor's own guesses start anew at
-// every band (1.3 to 2 times at 8 rows and 16 MB on AVX2; further ahead or into a lower level is slower).
+// Computes a tile of y, and meanwhile asks for `ahead` columns from `next` on: where weights come from memory, the processor's own
+// guesses start anew at every band (1.3 to 2 times at 8 rows and 16 MB on AVX2; further ahead or into a lower level is slower).
 template <int bytes, int rows, int columns, int ahead, class Weight>
 MAGRPO_INLINE void tile(const RowProduct& p, int64_t row, int64_t column, const Weight* next) {
   using V = Vector<bytes>;
@@ -118,7 +118,7 @@ MAGRPO_INLINE void tile(const RowProduct& p, int64_t row, int64_t column, const 
   }
 }
 
-// Length of weights' vectors up to which a band and the next one stay in the first cache level beside the rows of a tile.
+// Length of a column's weights up to which a band and the next one stay in the first cache level beside the rows of a tile.
 constexpr int64_t kShortIn = 1024;
 
 // The `turn`-th of a band's `turns` tiles. Many share asking for the weights of the next band, a column each, so that memory is

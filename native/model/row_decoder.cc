@@ -98,11 +98,6 @@ void RowDecoder::in_parts(int64_t size, int64_t grain, const Work& work) const {
   else at::parallel_for(0, size, grain, work);
 }
 
-template <class Work>
-void RowDecoder::rows_in_parts(int64_t width, const Work& work) const {
-  in_parts(rows_, std::max<int64_t>(1, 32768 / width), work);
-}
-
 const float* RowDecoder::logits(const RowBatch& batch, KvCache& cache) {
   reserve(batch.rows());
   const Config& config = decoder_.config();
@@ -119,7 +114,7 @@ const float* RowDecoder::logits(const RowBatch& batch, KvCache& cache) {
     product(batch, mixed_, w.output, w.output_bias, {layer, {kOutput}}, true, hidden_);
     norm(hidden_.data(), w.post_norm, normed_.data());
     product(batch, normed_, w.gate_up, w.gate_up_bias, {layer, {kGate, kUp}}, false, gate_up_);
-    rows_in_parts(2 * config.intermediate_size, [&](int64_t begin, int64_t end) {
+    in_parts(rows_, rows_grain(2 * config.intermediate_size), [&](int64_t begin, int64_t end) {
       kernels::swiglu_forward(gate_up_.data(), config.intermediate_size, begin, end, activated_.data());
     });
     product(batch, activated_, w.down, w.down_bias, {layer, {kDown}}, true, hidden_);
@@ -132,7 +127,7 @@ const float* RowDecoder::logits(const RowBatch& batch, KvCache& cache) {
 void RowDecoder::norm(const float* x, const at::Tensor& weight, float* y) const {
   const int64_t width = decoder_.config().hidden_size;
   const kernels::NormShape shape{1, width, width, static_cast<float>(decoder_.config().rms_norm_eps)};
-  rows_in_parts(width,
+  in_parts(rows_, rows_grain(width),
            [&](int64_t begin, int64_t end) { kernels::rms_norm_forward(shape, x, pointer(weight), begin, end, y, nullptr); });
 }
 
@@ -147,7 +142,8 @@ void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at:
     for (const Projection p : adapted.projections) {
       if (adapter != nullptr && adapter->layers[adapted.layer][p].a.defined()) {
         const at::Tensor& a = adapter->layers[adapted.layer][p].a;
-        shares.push_back({a, transposed_[range.policy][adapted.layer][p], static_cast<float>(adapter->scale), range, column, nullptr});
+        const at::Tensor& b = transposed_[range.policy][adapted.layer][p];
+        shares.push_back({a, b, static_cast<float>(adapter->scale), range, column, nullptr});
         inner_size += (range.end - range.begin) * a.size(0);
       }
       column += output_size(decoder_.config(), p);
@@ -235,7 +231,7 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
     }
     kernels::rotary({heads, dim, heads * dim, 1.0f}, x, cos + row * dim / 2, sin + row * dim / 2, 0, 1, y);
   };
-  rows_in_parts(qkv_size, [&](int64_t begin, int64_t end) {
+  in_parts(rows_, rows_grain(qkv_size), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float* qkv = qkv_.data() + r * qkv_size;
       turn(r, qkv, config.num_heads, w.q_norm, q_.data() + r * q_size);

@@ -50,11 +50,9 @@ class RowDecoder {
   };
 
   void reserve(int64_t rows);
-  // Calls work(begin, end) for parts of [0, size), and of the rows of `width` floats.
+  // Calls work(begin, end) for parts of [0, size), each of at least `grain`.
   template <class Work>
   void in_parts(int64_t size, int64_t grain, const Work& work) const;
-  template <class Work>
-  void rows_in_parts(int64_t width, const Work& work) const;
   void norm(const float* x, const at::Tensor& weight, float* y) const;
   // y = x · weightᵀ + bias + adapters, or added to y.
   void product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias, Adapted adapted,
@@ -63,12 +61,13 @@ class RowDecoder {
 
   const Decoder& decoder_;
   const std::vector<const Adapter*> adapters_;
-  std::vector<std::vector<std::array<at::Tensor, kProjections>>> transposed_;  // B of policy, layer and projection as (rank, out)
+  // B of each policy, layer and projection as (rank, out).
+  std::vector<std::vector<std::array<at::Tensor, kProjections>>> transposed_;
   int64_t rows_ = 0;
   // (rows, ...) activations.
   core::Floats hidden_, normed_, qkv_, q_, mixed_, gate_up_, activated_, logits_, inner_;
   core::Floats turned_;  // (rows, H x D) queries or keys before they are turned
-  Rotation rotation_;          // of the rows' positions
+  Rotation rotation_;    // of the rows' positions
 };
 
 }  // namespace magrpo::model

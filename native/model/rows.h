@@ -18,10 +18,13 @@ inline bool has_dense_rows(const at::Tensor& x) {
   return (x.dim() == 2 && x.stride(1) == 1) || (x.dim() == 3 && x.stride(2) == 1 && x.stride(1) == x.size(2));
 }
 
+// Rows of `width` floats that are worth a thread.
+inline int64_t rows_grain(int64_t width) { return std::max<int64_t>(1, 32768 / std::max<int64_t>(1, width)); }
+
 // Calls work(begin, end) for parts of `rows` rows of `width` floats; small jobs stay on this thread.
 template <typename Work>
 void for_rows(int64_t rows, int64_t width, Work&& work) {
-  at::parallel_for(0, rows, std::max<int64_t>(1, 32768 / std::max<int64_t>(1, width)), work);
+  at::parallel_for(0, rows, rows_grain(width), work);
 }
 
 }  // namespace magrpo::model

@@ -14,8 +14,8 @@ struct Operands {
   at::Tensor inner, b, y;
   LowRankProduct product(at::Tensor& to) const {
     to = y.clone();
-    return {inner.const_data_ptr<float>(), b.const_data_ptr<float>(), to.mutable_data_ptr<float>(), inner.size(0), inner.size(1), b.size(1),
-            y.size(1), 0.75f};
+    return {inner.const_data_ptr<float>(), b.const_data_ptr<float>(), to.mutable_data_ptr<float>(), inner.size(0), inner.size(1),
+            b.size(1), y.size(1), 0.75f};
   }
 };
 
