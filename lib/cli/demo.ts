@@ -38,7 +38,7 @@ export function addDemoCommand(program: Command): void {
   program
     .command('demo')
     .description(
-      'train the built-in team of two tiny Python programmers and show that it learned, in about two minutes',
+      'train the built-in team of two tiny Python programmers and show that it learned, in about a minute',
     )
     .option('--seed <number>', 'another seed, another agreement', integerFrom(0, maxSeed), 1)
     .option('--steps <count>', 'optimizer steps', integerFrom(1), 80)
