@@ -37,9 +37,7 @@ const settings = {
 export function addDemoCommand(program: Command): void {
   program
     .command('demo')
-    .description(
-      'train the built-in team of two tiny Python programmers and show that it learned, in about a minute',
-    )
+    .description('train the built-in team of two tiny Python programmers and show that it learned, in about a minute')
     .option('--seed <number>', 'another seed, another agreement', integerFrom(0, maxSeed), 1)
     .option('--steps <count>', 'optimizer steps', integerFrom(1), 80)
     .option('--quiet', 'show the result only')
