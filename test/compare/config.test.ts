@@ -102,7 +102,7 @@ test('a training can be a file of its own', async (t) => {
   const train = join(repositoryDir, 'examples/story.yaml')
   const { methods } = await resolveCompareConfig({ ...minimal, methods: [{ train }] })
   const [{ source }] = methods as [(typeof methods)[0]]
-  t.true(source.from === 'training' && source.config.steps === 40 && source.config.team.model === 'fixture:stories260K')
+  t.true(source.from === 'training' && source.config.steps === 80 && source.config.team.model === 'fixture:stories260K')
   await rejectsWith(
     t,
     () => resolveCompareConfig({ ...minimal, methods: [{ train: 'nowhere.yaml' }] }),
