@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/device.h"
 #include "core/errors.h"
 #include "core/parallel.h"
 #include "kernels/row_product.h"
+#include "rollout/sampler_cuda.h"
 
 namespace magrpo::rollout {
 namespace {
@@ -87,53 +89,53 @@ void Generation::prefill_pass() {
   // One row of logits a segment that is continued, whatever the number of its samples.
   const auto starts = tree.starts();
   std::vector<int64_t> last_rows;
-  std::vector<std::pair<int32_t, size_t>> continued;  // (segment, row of logits)
+  std::vector<std::pair<int32_t, int64_t>> continued;  // (segment, row of logits)
   for (int64_t r = begin; r < end; ++r)
     for (const int32_t s : segments_of_root_[r]) {
       if (rows_of_segment_[s].empty()) continue;
       int32_t last = s;
       while (tree.length(last) == 0) last = tree.parent[last];
-      continued.emplace_back(s, last_rows.size());
+      continued.emplace_back(s, static_cast<int64_t>(last_rows.size()));
       last_rows.push_back(row_of_token[tree.offset[last + 1] - 1]);
     }
   if (continued.empty()) return;
   const at::Tensor index = at::empty({static_cast<int64_t>(last_rows.size())}, at::kLong);
   std::copy(last_rows.begin(), last_rows.end(), index.mutable_data_ptr<int64_t>());
-  const at::Tensor logits = decoder_.logits(hidden.index_select(0, index.to(hidden.device()))).cpu().contiguous();
+  const at::Tensor logits = decoder_.logits(hidden.index_select(0, index.to(hidden.device())));
 
   std::vector<RunningRow> rows;
-  std::vector<const float*> row_logits;
-  for (const auto& [segment, at_row] : continued)
+  for (const auto& [segment, logit_row] : continued)
     for (const int32_t number : rows_of_segment_[segment]) {
-      RunningRow row{number, first_slot_[number], {}, starts[segment] + tree.length(segment), {}, {}};
+      RunningRow row{number, first_slot_[number], {}, starts[segment] + tree.length(segment), logit_row, {}, {}};
       for (int32_t s = segment; s >= 0; s = tree.parent[s])
         if (tree.length(s) > 0) row.ranges.push_back({tree.offset[s], tree.length(s), starts[s]});
       std::reverse(row.ranges.begin(), row.ranges.end());
       row.ranges.push_back({row.slot, 0, row.position});
       if (request_.sampling.repetition_penalty != 1.0) row.seen = path_ids(tree, segment);
       rows.push_back(std::move(row));
-      row_logits.push_back(logits.const_data_ptr<float>() + at_row * decoder_.config().vocab_size);
     }
-  append_tokens(rows, row_logits);
+  std::vector<Choice> choices;
+  choose(rows, logits, choices);
+  append_tokens(rows, choices);
   std::move(rows.begin(), rows.end(), std::back_inserter(running_));
 }
 
 void Generation::decode_step() {
   const int64_t count = static_cast<int64_t>(running_.size());
   const int64_t most = request_.deterministic ? kernels::kRowProductRows : count;
-  std::vector<const float*> row_logits;
-  step_logits_.clear();
-  for (int64_t begin = 0; begin < count; begin += most) decode_rows(begin, std::min(count, begin + most), row_logits);
-  append_tokens(running_, row_logits);
+  std::vector<Choice> choices;
+  for (int64_t begin = 0; begin < count; begin += most) decode_rows(begin, std::min(count, begin + most), choices);
+  append_tokens(running_, choices);
 }
 
-void Generation::decode_rows(int64_t begin, int64_t end, std::vector<const float*>& row_logits) {
+void Generation::decode_rows(int64_t begin, int64_t end, std::vector<Choice>& choices) {
   const TokenTree& tree = request_.tree;
   step_.clear();
   for (int64_t i = 0; i < end - begin; ++i) {
     RunningRow& row = running_[begin + i];
     // The newest token is the one to run: it stands one position before the next.
     const int64_t position = row.position - 1;
+    row.logit_row = i;
     row.ranges.back().length += 1;
     step_.ids.push_back(result_.rows[row.number].ids.back());
     step_.positions.push_back(position);
@@ -145,34 +147,49 @@ void Generation::decode_rows(int64_t begin, int64_t end, std::vector<const float
     if (!step_.policies.empty() && step_.policies.back().policy == policy) step_.policies.back().end = i + 1;
     else step_.policies.push_back({policy, i, i + 1});
   }
-  const int64_t vocab_size = decoder_.config().vocab_size;
-  const float* first = nullptr;
-  if (row_decoder_) {
-    first = row_decoder_->logits(step_, cache_);
-    // The next call writes over them.
-    if (end - begin < static_cast<int64_t>(running_.size())) {
-      step_logits_.push_back(at::empty({end - begin, vocab_size}, at::kFloat));
-      std::copy_n(first, (end - begin) * vocab_size, step_logits_.back().mutable_data_ptr<float>());
-      first = step_logits_.back().const_data_ptr<float>();
-    }
-  } else {
-    step_logits_.push_back(decoder_.step_logits(step_.packed(), request_.adapters, cache_).cpu().contiguous());
-    first = step_logits_.back().const_data_ptr<float>();
-  }
-  for (int64_t i = 0; i < end - begin; ++i) row_logits.push_back(first + i * vocab_size);
+  const std::span rows(running_.begin() + begin, running_.begin() + end);
+  if (row_decoder_) choose(rows, row_decoder_->logits(step_, cache_), choices);
+  else choose(rows, decoder_.step_logits(step_.packed(), request_.adapters, cache_), choices);
 }
 
-void Generation::append_tokens(std::vector<RunningRow>& rows, const std::vector<const float*>& logits) {
-  const Sampling& sampling = request_.sampling;
-  std::vector<Choice> choices(rows.size());
+double Generation::uniform_of_next(const RunningRow& row) const {
+  return request_.rows[row.number].stream.uniform(static_cast<uint32_t>(result_.rows[row.number].ids.size()));
+}
+
+void Generation::choose(std::span<const RunningRow> rows, const float* logits, std::vector<Choice>& choices) const {
+  const size_t first = choices.size();
+  const int64_t vocab_size = decoder_.config().vocab_size;
+  choices.resize(first + rows.size());
   core::parallel_for(static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
     SamplerScratch scratch;
-    for (int64_t i = begin; i < end; ++i) {
-      const size_t position = result_.rows[rows[i].number].ids.size();
-      const double uniform = request_.rows[rows[i].number].stream.uniform(static_cast<uint32_t>(position));
-      choices[i] = choose_token(logits[i], decoder_.config().vocab_size, sampling, rows[i].seen, uniform, scratch);
-    }
+    for (int64_t i = begin; i < end; ++i)
+      choices[first + i] = choose_token(logits + rows[i].logit_row * vocab_size, vocab_size, request_.sampling, rows[i].seen,
+                                        uniform_of_next(rows[i]), scratch);
   });
+}
+
+void Generation::choose(std::span<const RunningRow> rows, const at::Tensor& logits, std::vector<Choice>& choices) const {
+  if constexpr (kHasCuda)
+    if (logits.is_cuda() && takes_device_sampler(request_.sampling)) {
+      std::vector<double> uniforms;
+      const at::Tensor index = at::empty({static_cast<int64_t>(rows.size())}, at::kLong);
+      for (size_t i = 0; i < rows.size(); ++i) {
+        uniforms.push_back(uniform_of_next(rows[i]));
+        index.mutable_data_ptr<int64_t>()[i] = rows[i].logit_row;
+      }
+      // While decoding there is a row of logits for each; after a prompt its samples share one.
+      const bool shared = logits.size(0) != index.size(0);
+      const auto chosen =
+          choose_tokens(shared ? logits.index_select(0, index.to(logits.device())) : logits, request_.sampling, uniforms);
+      choices.insert(choices.end(), chosen.begin(), chosen.end());
+      return;
+    }
+  const at::Tensor here = logits.cpu().contiguous();
+  choose(rows, here.const_data_ptr<float>(), choices);
+}
+
+void Generation::append_tokens(std::vector<RunningRow>& rows, const std::vector<Choice>& choices) {
+  const Sampling& sampling = request_.sampling;
   std::vector<int32_t> numbers, tokens;
   std::vector<bool> ended(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {

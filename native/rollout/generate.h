@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -71,16 +72,22 @@ class Generation {
     int64_t slot;    // of its first new token in the cache
     std::vector<kernels::KeyRange> ranges;
     int64_t position;           // of the next token in its text
+    int64_t logit_row;          // of the latest logits, the next token's
     std::vector<int32_t> seen;  // its path's ids, kept for the repetition penalty only
     std::string tail;           // its latest bytes, kept for stop strings only
   };
 
   void prefill_pass();
   void decode_step();
-  // Logits of the newest tokens of the running rows [begin, end), added to `row_logits`.
-  void decode_rows(int64_t begin, int64_t end, std::vector<const float*>& row_logits);
-  // Chooses a token for each of `rows` from `logits`, row r of which belongs to rows[r]; drops the rows that end.
-  void append_tokens(std::vector<RunningRow>& rows, const std::vector<const float*>& logits);
+  // Runs the newest tokens of the running rows [begin, end) and adds the tokens that follow to `choices`.
+  void decode_rows(int64_t begin, int64_t end, std::vector<Choice>& choices);
+  // Adds a token for each of `rows` to `choices`, from its row of the logits (., V).
+  void choose(std::span<const RunningRow> rows, const float* logits, std::vector<Choice>& choices) const;
+  // The same where the logits are: on a device too, if its sampler takes the settings.
+  void choose(std::span<const RunningRow> rows, const at::Tensor& logits, std::vector<Choice>& choices) const;
+  double uniform_of_next(const RunningRow& row) const;
+  // Gives each of `rows` its token; drops the rows that end.
+  void append_tokens(std::vector<RunningRow>& rows, const std::vector<Choice>& choices);
   bool ends_with_stop_string(RunningRow& row, int32_t token) const;
 
   const model::Decoder& decoder_;
@@ -89,7 +96,6 @@ class Generation {
   model::KvCache cache_;
   std::optional<model::RowDecoder> row_decoder_;  // where the decoder is one for it
   model::RowBatch step_;
-  std::vector<at::Tensor> step_logits_;
   std::vector<std::vector<int32_t>> segments_of_root_;
   std::vector<int64_t> pass_ends_;  // prefill passes, as indices of roots
   size_t next_pass_ = 0;

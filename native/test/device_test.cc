@@ -2,13 +2,16 @@
 #ifdef MAGRPO_CUDA
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/clamp.h>
 
 #include <cstdio>
 
 #include "core/device.h"
+#include "rollout/generate.h"
 #include "rollout/sampler_cuda.h"
 #include "test/harness.h"
 #include "test/tiny_decoder.h"
+#include "train/log_prob_head.h"
 
 namespace magrpo::test {
 namespace {
@@ -47,6 +50,26 @@ std::vector<at::Tensor> forward_and_gradients(const model::Decoder& decoder) {
   return result;
 }
 
+rollout::GenerateResult generated(const model::Decoder& decoder, const rollout::Sampling& sampling) {
+  rollout::GenerateRequest request;
+  request.tree = small_tree();
+  request.sampling = sampling;
+  // Two samples of one prompt, so that they share a row of its logits, and one of another.
+  for (const int32_t segment : {1, 1, 2}) request.rows.push_back({segment, 6, {7, 0, 0, 0, static_cast<uint32_t>(request.rows.size())}});
+  rollout::Generation generation(decoder, std::move(request), std::make_shared<CancelFlag>());
+  while (!generation.advance()) continue;
+  return generation.take_result();
+}
+
+// Log-probs, entropies and the gradients of a weighted sum of both.
+std::vector<at::Tensor> scored(const at::Device& device) {
+  const at::Tensor hidden = random({7, 6}, 1).to(device).set_requires_grad(true), head = random({19, 6}, 2).to(device).set_requires_grad(true);
+  const at::Tensor weights = random({7}, 3).to(device), targets = (random({7}, 4).abs() * 10.0).to(at::kLong).clamp_(0, 18).to(device);
+  const train::TokenScores scores = train::score_tokens(hidden, head, targets, 4 * 19);
+  (scores.log_probs * weights + scores.entropies * weights.flip(0)).sum().backward();
+  return {scores.log_probs.detach().cpu(), scores.entropies.detach().cpu(), hidden.grad().cpu(), head.grad().cpu()};
+}
+
 }  // namespace
 
 TEST("device: forward and backward pass on CUDA are those of the CPU") {
@@ -68,6 +91,25 @@ TEST("device: tokens chosen on CUDA are those of the CPU") {
     const auto expected = rollout::choose_token(logits.const_data_ptr<float>() + r * 23, 23, {}, {}, uniforms[r], scratch);
     EXPECT(seen[r].token == expected.token);
     EXPECT_NEAR(seen[r].log_prob, expected.log_prob, 1e-5);
+  }
+}
+
+TEST("device: log-probs, entropies and their gradients on CUDA are those of the CPU") {
+  if (!has_device()) return;
+  const auto expected = scored(at::kCPU), seen = scored(at::Device(at::kCUDA, 0));
+  for (size_t i = 0; i < seen.size(); ++i) EXPECT(largest_difference(seen[i], expected[i]) < 1e-4, i);
+}
+
+TEST("device: generation on CUDA draws the CPU's tokens, whether the device samples or the CPU does") {
+  if (!has_device()) return;
+  const auto cpu = tiny_decoder(tiny_config(), 1);
+  const auto cuda = moved(*cpu, at::Device(at::kCUDA, 0));
+  rollout::Sampling greedy, filtered;
+  greedy.temperature = 0.0;
+  filtered.top_p = 0.9;
+  for (const rollout::Sampling& sampling : {rollout::Sampling{}, greedy, filtered}) {
+    const auto expected = generated(*cpu, sampling), seen = generated(*cuda, sampling);
+    for (size_t r = 0; r < seen.rows.size(); ++r) EXPECT(seen.rows[r].ids == expected.rows[r].ids, "row ", r);
   }
 }
 

@@ -5,7 +5,6 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -13,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/device_cuda.h"
 #include "kernels/logit_rows.h"
 #include "model/linear.h"
 #include "model/rows.h"
@@ -38,14 +38,11 @@ struct Outputs {
 // Fills in `outputs` of the rows [begin, begin + logits.size(0)).
 void read_logits(const at::Tensor& logits, const at::Tensor& targets, int64_t begin, const Outputs& outputs) {
   const int64_t rows = logits.size(0), n = logits.size(1);
-  if (!logits.is_cpu()) {
-    const at::Tensor log_sum = at::logsumexp(logits, {1});
-    const at::Tensor chosen = logits.gather(1, targets.narrow(0, begin, rows).unsqueeze(1)).squeeze(1);
-    outputs.log_probs.narrow(0, begin, rows).copy_(chosen - log_sum);
-    outputs.log_sums.narrow(0, begin, rows).copy_(log_sum);
-    // H = lse - Σ p·logit; a token of probability 0 adds nothing even if its logit is -inf.
-    const at::Tensor p = logits.sub(log_sum.unsqueeze(1)).exp_();
-    outputs.entropies.narrow(0, begin, rows).copy_(log_sum - p.mul_(logits).nan_to_num_(0.0).sum(1));
+  if (logits.is_cuda()) {
+    if constexpr (kHasCuda)
+      kernels::read_logits_cuda(logits.const_data_ptr<float>(), rows, n, targets.const_data_ptr<int64_t>() + begin,
+                                outputs.log_probs.mutable_data_ptr<float>() + begin, outputs.log_sums.mutable_data_ptr<float>() + begin,
+                                outputs.entropies.mutable_data_ptr<float>() + begin, cuda::current_stream());
     return;
   }
   const float* from = logits.const_data_ptr<float>();
@@ -68,32 +65,25 @@ void read_logits(const at::Tensor& logits, const at::Tensor& targets, int64_t be
 void turn_into_gradients(at::Tensor& logits, const at::Tensor& targets, int64_t begin, const Outputs& outputs,
                          const at::Tensor& d_log_probs, const at::Tensor& d_entropies) {
   const int64_t rows = logits.size(0), n = logits.size(1);
-  if (!logits.is_cpu()) {
-    const at::Tensor g = d_log_probs.narrow(0, begin, rows).unsqueeze(1);
-    logits.sub_(outputs.log_sums.narrow(0, begin, rows).unsqueeze(1));
-    if (d_entropies.defined()) {
-      const at::Tensor deviation = logits + outputs.entropies.narrow(0, begin, rows).unsqueeze(1);  // log p + H
-      logits.exp_();
-      const at::Tensor by_entropy = (deviation * logits).nan_to_num_(0.0).mul_(d_entropies.narrow(0, begin, rows).unsqueeze(1));
-      logits.mul_(g.neg()).sub_(by_entropy);
-    } else {
-      logits.exp_().mul_(g.neg());
-    }
-    logits.scatter_add_(1, targets.narrow(0, begin, rows).unsqueeze(1), g.contiguous());
-    return;
-  }
   float* to = logits.mutable_data_ptr<float>();
   const int64_t* target = targets.const_data_ptr<int64_t>() + begin;
   const float* log_sums = outputs.log_sums.const_data_ptr<float>() + begin;
   const float* entropies = outputs.entropies.const_data_ptr<float>() + begin;
   const at::Tensor g = d_log_probs.contiguous(), h = d_entropies.defined() ? d_entropies.contiguous() : at::Tensor();
+  const float* d_log_prob = g.const_data_ptr<float>() + begin;
+  const float* d_entropy = h.defined() ? h.const_data_ptr<float>() + begin : nullptr;
+  if (logits.is_cuda()) {
+    if constexpr (kHasCuda)
+      kernels::logit_gradients_cuda(to, rows, n, target, log_sums, entropies, d_log_prob, d_entropy, cuda::current_stream());
+    return;
+  }
   model::for_rows(rows, n, [&](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r)
       kernels::logit_gradient(to + r * n, n,
                               {.log_sum = log_sums[r],
                                .entropy = entropies[r],
-                               .d_log_prob = g.const_data_ptr<float>()[begin + r],
-                               .d_entropy = h.defined() ? h.const_data_ptr<float>()[begin + r] : 0.0f,
+                               .d_log_prob = d_log_prob[r],
+                               .d_entropy = d_entropy ? d_entropy[r] : 0.0f,
                                .target = target[r]});
   });
 }
