@@ -53,12 +53,22 @@ function put(given: unknown, path: string[], depth: number, value: unknown): unk
     return copy
   }
   if (container !== undefined && container !== null && typeof container !== 'object')
-    fail(path, depth, `${JSON.stringify(container)} has no keys`)
+    fail(
+      path,
+      depth,
+      `${JSON.stringify(container)} has no keys; replace it whole: '${wholeSetting(path, depth, container)}'`,
+    )
   const copy = { ...(container as Record<string, unknown> | null | undefined) }
   const next = put(copy[key], path, depth + 1, value)
   if (next === null) delete copy[key]
   else Object.defineProperty(copy, key, { value: next, writable: true, enumerable: true, configurable: true })
   return copy
+}
+
+/** The setting that gives `given`, a name perhaps, and the key that was asked for: `task={name: mini-code, feedback: ...}`. */
+function wholeSetting(path: string[], depth: number, given: unknown): string {
+  const name = typeof given === 'string' ? `name: ${given}, ` : ''
+  return `${path.slice(0, depth).join('.')}={${name}${path[depth]}: ...}`
 }
 
 function fail(path: string[], depth: number, message: string): never {

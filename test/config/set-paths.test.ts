@@ -30,6 +30,7 @@ test('mistakes name the path', (t) => {
   for (const text of ['steps', '=1', 'a..b=1'])
     t.regex(t.throws(() => parseSetting(text), { instanceOf: ConfigError })!.message, /path\.to\.key=value/)
   t.regex(t.throws(() => set({ a: 3 }, 'a.b=1'), { instanceOf: ConfigError })!.message, /a\.b: a: 3 has no keys/)
+  t.regex(t.throws(() => set({ task: 'x' }, 'task.b=1'))!.message, /replace it whole: 'task=\{name: x, b: \.\.\.\}'/)
   t.regex(t.throws(() => set({ a: [1] }, 'a.5=1'), { instanceOf: ConfigError })!.message, /from 0 to 1/)
   for (const text of ['a.b=', 'a.b= '])
     t.regex(
