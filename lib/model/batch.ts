@@ -8,7 +8,8 @@ import { callNative } from '../native/call.ts'
 import { cutAtStop } from '../text/stop-strings.ts'
 import { checkGeneration } from './check-memory.ts'
 import type { Model } from './model.ts'
-import { byModel, checkPrompt, TreeBuilder, takeOneThreadEach, throwFirst } from './token-tree.ts'
+import { runCalls, takeOneThreadEach } from './side-by-side.ts'
+import { byModel, checkPrompt, TreeBuilder } from './token-tree.ts'
 import type { GenerateRequest, GenerateStats, Generation, Prompt, RandomStream, Sample, Sampling } from './types.ts'
 
 export { accumulateBatch, type BatchOptions, scoreBatch } from './score.ts'
@@ -32,7 +33,8 @@ export interface SampleEvent {
 }
 
 /**
- * Samples for all requests, policies of one model in one native batch, models side by side.
+ * Samples for all requests, policies of one model in one native batch; models side by side where they are small or
+ * tokens are asked for as they come, else one after the other.
  *
  * A completion ends at the first end token or stop string, at `maxNewTokens`, or where the model's context is full
  * (`finish: 'length'` for both). A sample depends on its stream and its prompt alone, not on what else is in the batch.
@@ -61,44 +63,44 @@ export async function generateBatch(
   const start = performance.now()
   const models = byModel(requests)
   const oneThread = takeOneThreadEach(models.map(([model]) => model))
-  const settled = await Promise.allSettled(
-    models.map(async ([model, numbers]) => {
-      const promptIds = numbers.map((number) => encodePrompt(model, requests[number]!.prompt, number))
-      checkRoom(
-        model,
-        promptIds,
-        numbers.map((number) => countOf(requests[number]!)),
-        sampling,
-      )
-      const tree = new TreeBuilder()
-      const rows: { request: number; sample: number }[] = []
-      const segments: number[] = []
-      const limits: number[] = []
-      const streams: number[] = []
-      for (const [index, number] of numbers.entries()) {
-        const { policy, count, stream } = requests[number]!
-        const ids = promptIds[index]!
-        const segment = tree.root(policy, ids)
-        for (let sample = 0; sample < count; sample++) {
-          rows.push({ request: number, sample })
-          segments.push(segment)
-          limits.push(Math.min(maxNewTokens(sampling), model.contextLength - ids.length))
-          streams.push(...randomNumbers(stream, sample))
-        }
+  const calls = models.map(([model, numbers]) => {
+    const promptIds = numbers.map((number) => encodePrompt(model, requests[number]!.prompt, number))
+    checkRoom(
+      model,
+      promptIds,
+      numbers.map((number) => countOf(requests[number]!)),
+      sampling,
+    )
+    const tree = new TreeBuilder()
+    const rows: { request: number; sample: number }[] = []
+    const segments: number[] = []
+    const limits: number[] = []
+    const streams: number[] = []
+    for (const [index, number] of numbers.entries()) {
+      const { policy, count, stream } = requests[number]!
+      const ids = promptIds[index]!
+      const segment = tree.root(policy, ids)
+      for (let sample = 0; sample < count; sample++) {
+        rows.push({ request: number, sample })
+        segments.push(segment)
+        limits.push(Math.min(maxNewTokens(sampling), model.contextLength - ids.length))
+        streams.push(...randomNumbers(stream, sample))
       }
-      const report =
-        onTokens &&
-        ((numbers: Int32Array, ids: Int32Array) =>
-          onTokens(Array.from(numbers, (row, i) => ({ ...rows[row]!, ids: [ids[i]!] }))))
-      // What was told of early is not decoded a second time.
-      const told: Sample[] = []
-      const onRow =
-        onSample &&
-        ((row: number, result: NativeRow) => {
-          const value = sampleOf(model, result, sampling)
-          told[row] = value
-          onSample({ ...rows[row]!, value })
-        })
+    }
+    const report =
+      onTokens &&
+      ((numbers: Int32Array, ids: Int32Array) =>
+        onTokens(Array.from(numbers, (row, i) => ({ ...rows[row]!, ids: [ids[i]!] }))))
+    // What was told of early is not decoded a second time.
+    const told: Sample[] = []
+    const onRow =
+      onSample &&
+      ((row: number, result: NativeRow) => {
+        const value = sampleOf(model, result, sampling)
+        told[row] = value
+        onSample({ ...rows[row]!, value })
+      })
+    const run = async () => {
       const result = await callNative(
         (job) =>
           model.native.generate(
@@ -126,9 +128,10 @@ export async function generateBatch(
         generations[request]!.samples.push(sample)
         stats.newTokens += sample.ids.length
       }
-    }),
-  )
-  throwFirst(settled)
+    }
+    return { model, run }
+  })
+  await runCalls(calls, { sideBySide: oneThread || onTokens !== undefined })
   stats.seconds = (performance.now() - start) / 1000
   return { generations, stats }
 }

@@ -3,7 +3,8 @@ import { MagrpoError } from '../errors.ts'
 import type { NativeAccumulateRequest, NativeScoreResult } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import type { Model } from './model.ts'
-import { byModel, checkLength, checkPrompt, TreeBuilder, takeOneThreadEach, throwFirst } from './token-tree.ts'
+import { runCalls, takeOneThreadEach } from './side-by-side.ts'
+import { byModel, checkLength, checkPrompt, TreeBuilder } from './token-tree.ts'
 import type { GroupScores, LossOptions, ScoredCompletion, ScoredGroup } from './types.ts'
 
 /** How a pass is cut and stopped. */
@@ -62,10 +63,10 @@ async function pass(
   let seconds = 0
   const models = byModel(groups)
   const oneThread = takeOneThreadEach(models.map(([model]) => model))
-  const settled = await Promise.allSettled(
-    models.map(async ([model, numbers]) => {
-      const plan = new Plan(model, loss !== undefined)
-      for (const number of numbers) plan.add(groups[number]!, number)
+  const calls = models.map(([model, numbers]) => {
+    const plan = new Plan(model, loss !== undefined)
+    for (const number of numbers) plan.add(groups[number]!, number)
+    const run = async () => {
       if (plan.isEmpty) return
       if (deterministic) plan.sort()
       plan.place()
@@ -83,9 +84,10 @@ async function pass(
       )
       seconds += result.seconds
       plan.distribute(result, scores)
-    }),
-  )
-  throwFirst(settled)
+    }
+    return { model, run }
+  })
+  await runCalls(calls, { sideBySide: oneThread })
   return { scores, seconds }
 }
 

@@ -1,7 +1,6 @@
 /** Token trees for the core, built from prompts and completions; and what all batches have in common. */
 import { MagrpoError } from '../errors.ts'
 import type { NativePolicy, NativeTokenTree } from '../native/addon-types.ts'
-import { loadAddon } from '../native/load-addon.ts'
 import type { Model } from './model.ts'
 import type { Policy } from './policy.ts'
 
@@ -102,21 +101,4 @@ export function byModel(entries: readonly { policy: Policy }[]): [Model, number[
     models.set(policy.model, numbers)
   }
   return [...models]
-}
-
-/**
- * Whether models run side by side on one thread each rather than in turns on all: where they are of about equal size and enough
- * for all threads, since threads that need not wait for each other at every operation are quicker. It depends on the models and
- * the machine's settings alone, and so does what they compute.
- */
-export function takeOneThreadEach(models: readonly Model[]): boolean {
-  const { threads } = loadAddon().info()
-  const sizes = models.map((model) => model.weightBytes)
-  const total = sizes.reduce((sum, size) => sum + size, 0)
-  return threads > 1 && models.every((model) => model.device === 'cpu') && Math.max(...sizes) * threads <= total * 1.25
-}
-
-/** How many of the models compute at the same time: one in turn, or as many as there are threads. */
-export function modelsAtOnce(models: readonly Model[]): number {
-  return takeOneThreadEach(models) ? Math.min(models.length, loadAddon().info().threads) : 1
 }

@@ -4,7 +4,7 @@ import { adapterParameters, valueHeadParameters } from '../model/memory-terms.ts
 import type { Model } from '../model/model.ts'
 import type { Policy } from '../model/policy.ts'
 import { defaultMicroBatch } from '../model/score.ts'
-import { modelsAtOnce } from '../model/token-tree.ts'
+import { modelsAtOnce } from '../model/side-by-side.ts'
 import type { Task } from '../tasks/types.ts'
 import { itemsAtOnce } from './evaluation.ts'
 import { type MemoryPlan, type PlannedPolicy, planMemory } from './memory-plan.ts'

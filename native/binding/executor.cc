@@ -20,17 +20,12 @@ bool conflict(const Task& earlier, const Task& later) {
   return overlap(earlier.writes, later.writes) || overlap(earlier.writes, later.reads) || overlap(earlier.reads, later.writes);
 }
 
-// Tasks of one thread each take slices side by side until all had their share of time: they meet seldom, so that one which is held
-// up (by another program on its core, say) does not hold up the others at every token.
-void run_side_by_side(const std::vector<std::shared_ptr<Task>>& tasks, std::vector<char>& done) {
+// Slices for a share of time rather than one: a model that has just been read is quicker the next time.
+bool advance_for_a_while(Task& task) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
-  // A range of two at least: within a parallel region libtorch's operations stay on their thread, and one task alone must compute
-  // what it computes beside others.
-  at::parallel_for(0, std::max<int64_t>(2, static_cast<int64_t>(tasks.size())), 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < std::min(last, static_cast<int64_t>(tasks.size())); ++i) do {
-        done[i] = tasks[i]->advance();
-      } while (!done[i] && std::chrono::steady_clock::now() < end);
-  });
+  while (!task.advance())
+    if (std::chrono::steady_clock::now() >= end) return false;
+  return true;
 }
 
 }  // namespace
@@ -46,67 +41,82 @@ Executor& Executor::of(const std::string& device) {
 }
 
 Executor::Executor() {
-  std::thread([this] { run(); }).detach();
+  intra_op_threads();  // libtorch's own choice, before any thread has another
+  std::thread([this] { run(false); }).detach();
 }
 
 void Executor::submit(std::shared_ptr<Task> task) {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    queue_.push_back({std::move(task), 0});
-  }
-  wake_.notify_one();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (task->one_thread) start_lanes();
+  queue_.push_back({std::move(task)});
+  wake();
 }
 
-std::vector<size_t> Executor::runnable() const {
-  std::vector<size_t> found;
-  for (size_t i = 0; i < queue_.size(); ++i) {
-    const bool blocked = std::any_of(queue_.begin(), queue_.begin() + static_cast<int64_t>(i),
-                                     [&](const Entry& earlier) { return conflict(*earlier.task, *queue_[i].task); });
-    if (!blocked) found.push_back(i);
+void Executor::start_lanes() {
+  for (; lanes_ < intra_op_threads(); ++lanes_) std::thread([this] { run(true); }).detach();
+}
+
+Executor::Entry* Executor::next() {
+  Entry* found = nullptr;
+  for (auto entry = queue_.begin(); entry != queue_.end(); ++entry) {
+    if (entry->is_running || (found != nullptr && found->last_turn <= entry->last_turn)) continue;
+    const bool blocked =
+        std::any_of(queue_.begin(), entry, [&](const Entry& earlier) { return conflict(*earlier.task, *entry->task); });
+    if (!blocked) found = &*entry;
   }
-  std::stable_sort(found.begin(), found.end(), [this](size_t a, size_t b) { return queue_[a].last_turn < queue_[b].last_turn; });
   return found;
 }
 
-std::vector<std::shared_ptr<Task>> Executor::next() {
-  const std::vector<size_t> found = runnable();
-  const bool one_thread = queue_[found.front()].task->one_thread;
-  std::vector<std::shared_ptr<Task>> tasks;
-  for (const size_t i : found) {
-    const bool fits = one_thread && queue_[i].task->one_thread && tasks.size() < static_cast<size_t>(at::get_num_threads());
-    if (!tasks.empty() && !fits) continue;
-    queue_[i].last_turn = ++turn_;
-    tasks.push_back(queue_[i].task);
-  }
-  return tasks;
+std::shared_ptr<Task> Executor::take(bool is_lane) {
+  if (main_is_busy_ || busy_lanes_ >= (is_lane ? intra_op_threads() : 1)) return nullptr;
+  Entry* entry = next();
+  if (entry == nullptr || entry->task->one_thread != is_lane) return nullptr;
+  entry->is_running = true;
+  entry->last_turn = ++turn_;
+  if (is_lane) ++busy_lanes_;
+  else main_is_busy_ = true;
+  return entry->task;
 }
 
-void Executor::run() {
+void Executor::wake() {
+  const Entry* entry = next();
+  if (entry == nullptr) return;
+  if (entry->task->one_thread) wake_lanes_.notify_all();
+  else wake_main_.notify_one();
+}
+
+void Executor::run(bool is_lane) {
   int threads = 0;
+  if (is_lane) at::set_num_threads(1);
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return !queue_.empty(); });
-    // The count is a property of the calling thread, so it is set here and not where JavaScript asked for it.
-    if (const int wanted = wanted_threads.load(); wanted != threads && wanted > 0) at::set_num_threads(threads = wanted);
-    auto tasks = next();
+    std::shared_ptr<Task> task;
+    (is_lane ? wake_lanes_ : wake_main_).wait(lock, [&] { return (task = take(is_lane)) != nullptr; });
     lock.unlock();
-    std::vector<char> done(tasks.size(), 0);
-    if (tasks.front()->one_thread) run_side_by_side(tasks, done);
-    else done[0] = tasks.front()->advance();
-    for (size_t i = 0; i < tasks.size(); ++i) {
-      if (!done[i]) continue;
-      lock.lock();
-      queue_.erase(std::find_if(queue_.begin(), queue_.end(), [&](const Entry& e) { return e.task == tasks[i]; }));
-      lock.unlock();
-      Task& ended = *tasks[i];
-      ended.finished(std::move(tasks[i]));
-    }
+    // The count is a property of the calling thread, so it is set here and not where JavaScript asked for it.
+    if (const int wanted = wanted_threads.load(); !is_lane && wanted != threads && wanted > 0) at::set_num_threads(threads = wanted);
+    const bool done = advance_for_a_while(*task);
+    lock.lock();
+    const auto entry = std::find_if(queue_.begin(), queue_.end(), [&](const Entry& e) { return e.task == task; });
+    entry->is_running = false;
+    if (done) queue_.erase(entry);
+    if (is_lane) --busy_lanes_;
+    else main_is_busy_ = false;
+    wake();
+    if (!done) continue;
+    lock.unlock();
+    Task& ended = *task;
+    ended.finished(std::move(task));
     lock.lock();
   }
 }
 
 void set_intra_op_threads(int count) { wanted_threads.store(count); }
 
-int intra_op_threads() { return wanted_threads.load() > 0 ? wanted_threads.load() : at::get_num_threads(); }
+int intra_op_threads() {
+  static const int own_choice = at::get_num_threads();
+  const int wanted = wanted_threads.load();
+  return wanted > 0 ? wanted : own_choice;
+}
 
 }  // namespace magrpo::binding

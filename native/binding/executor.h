@@ -1,5 +1,5 @@
-// One thread a device that runs jobs slice by slice, in the order they came as far as they touch the same things. Jobs of one
-// thread each run side by side.
+// Runs a device's jobs slice by slice, in the order they came as far as they touch the same things: one at a time with all
+// threads, or several side by side with a thread each.
 #pragma once
 
 #include <atomic>
@@ -41,19 +41,26 @@ class Executor {
   struct Entry {
     std::shared_ptr<Task> task;
     uint64_t last_turn = 0;
+    bool is_running = false;
   };
 
   Executor();
-  void run();
-  // The runnable tasks, those that have waited longest for a slice first. Call with the lock held.
-  std::vector<size_t> runnable() const;
-  // The tasks to run now: one, or several of one thread each. Call with the lock held.
-  std::vector<std::shared_ptr<Task>> next();
+  // What each thread does: the one that has all threads at its command, and the lanes, which have none but themselves.
+  void run(bool is_lane);
+  void start_lanes();
+  // The next three with the lock held.
+  // The task whose turn it is, null if there is none: that which has waited longest for a slice among those nothing holds back.
+  Entry* next();
+  // The task whose turn it is, if this kind of thread may run it now: lanes side by side, but nothing beside a task of all threads.
+  std::shared_ptr<Task> take(bool is_lane);
+  void wake();
 
   std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<Entry> queue_;  // in order of submission
+  std::condition_variable wake_main_, wake_lanes_;
+  std::vector<Entry> queue_;  // in order of submission; what runs stays in it
   uint64_t turn_ = 0;
+  int lanes_ = 0, busy_lanes_ = 0;
+  bool main_is_busy_ = false;
 };
 
 // Intra-op threads of the CPU executor, from its next slice on.

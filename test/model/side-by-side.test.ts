@@ -2,7 +2,7 @@ import test, { type ExecutionContext } from 'ava'
 import { accumulateBatch, generateBatch } from '../../lib/model/batch.ts'
 import type { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
-import { takeOneThreadEach } from '../../lib/model/token-tree.ts'
+import { runCalls, takeOneThreadEach } from '../../lib/model/side-by-side.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
 import { openModel } from '../support/open-model.ts'
 import { tinyModel } from '../support/tiny-model.ts'
@@ -24,7 +24,36 @@ test.serial('models of equal size take a thread each; one alone, or one that is 
   const large = Object.defineProperty(Object.create(a), 'weightBytes', { value: a.weightBytes * 2 })
   t.false(takeOneThreadEach([large, b]))
   t.true(takeOneThreadEach([a, b, a]))
+  const huge = Object.defineProperty(Object.create(a), 'weightBytes', { value: 2 ** 27 })
+  t.false(takeOneThreadEach([huge, huge]), 'they would push each other out of the caches')
 })
+
+test.serial(
+  'calls of one device wait for each other unless they run side by side; what fails ends its line',
+  async (t) => {
+    const [a, b] = await openTwo(t)
+    const elsewhere = Object.defineProperty(Object.create(a), 'device', { value: 'cuda:0' })
+    const events: string[] = []
+    const callOf = (model: Model, name: string, fails = false) => ({
+      model,
+      run: async () => {
+        events.push(`${name} begins`)
+        await new Promise((resolve) => setImmediate(resolve))
+        if (fails) throw new Error(name)
+        events.push(`${name} ends`)
+      },
+    })
+    await runCalls([callOf(a, 'a'), callOf(b, 'b'), callOf(elsewhere, 'c')], { sideBySide: false })
+    t.deepEqual(events, ['a begins', 'c begins', 'a ends', 'b begins', 'c ends', 'b ends'])
+    events.length = 0
+    await runCalls([callOf(a, 'a'), callOf(b, 'b')], { sideBySide: true })
+    t.deepEqual(events, ['a begins', 'b begins', 'a ends', 'b ends'])
+    events.length = 0
+    const failing = [callOf(a, 'a', true), callOf(b, 'b'), callOf(elsewhere, 'c')]
+    await t.throwsAsync(runCalls(failing, { sideBySide: false }), { message: 'a' })
+    t.deepEqual(events, ['a begins', 'c begins', 'c ends'], 'what was begun is waited for')
+  },
+)
 
 test.serial('what models compute side by side is what each computes alone, bit for bit', async (t) => {
   const models = await openTwo(t, ['qwen3-tied', 'llama'])
