@@ -8,8 +8,8 @@ import { callNative } from '../native/call.ts'
 import { cutAtStop } from '../text/stop-strings.ts'
 import { checkGeneration } from './check-memory.ts'
 import type { Model } from './model.ts'
-import { runCalls, takeOneThreadEach } from './side-by-side.ts'
-import { byModel, checkPrompt, TreeBuilder } from './token-tree.ts'
+import { divide, runCalls } from './side-by-side.ts'
+import { checkPrompt, TreeBuilder } from './token-tree.ts'
 import type { GenerateRequest, GenerateStats, Generation, Prompt, RandomStream, Sample, Sampling } from './types.ts'
 
 export { accumulateBatch, type BatchOptions, scoreBatch } from './score.ts'
@@ -61,9 +61,8 @@ export async function generateBatch(
   const generations = new Array<Generation>(requests.length)
   const stats: GenerateStats = { prefillTokens: 0, newTokens: 0, seconds: 0 }
   const start = performance.now()
-  const models = byModel(requests)
-  const oneThread = takeOneThreadEach(models.map(([model]) => model))
-  const calls = models.map(([model, numbers]) => {
+  const { parts, oneThread } = divide(requests)
+  const calls = parts.map(({ model, numbers }) => {
     const promptIds = numbers.map((number) => encodePrompt(model, requests[number]!.prompt, number))
     checkRoom(
       model,

@@ -3,8 +3,8 @@ import { MagrpoError } from '../errors.ts'
 import type { NativeAccumulateRequest, NativeScoreResult } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import type { Model } from './model.ts'
-import { runCalls, takeOneThreadEach } from './side-by-side.ts'
-import { byModel, checkLength, checkPrompt, TreeBuilder } from './token-tree.ts'
+import { divide, runCalls } from './side-by-side.ts'
+import { checkLength, checkPrompt, TreeBuilder } from './token-tree.ts'
 import type { GroupScores, LossOptions, ScoredCompletion, ScoredGroup } from './types.ts'
 
 /** How a pass is cut and stopped. */
@@ -61,9 +61,8 @@ async function pass(
     ...(valueAt === undefined ? {} : { values: [] }),
   }))
   let seconds = 0
-  const models = byModel(groups)
-  const oneThread = takeOneThreadEach(models.map(([model]) => model))
-  const calls = models.map(([model, numbers]) => {
+  const { parts, oneThread } = divide(groups)
+  const calls = parts.map(({ model, numbers, ofModel }) => {
     const plan = new Plan(model, loss !== undefined)
     for (const number of numbers) plan.add(groups[number]!, number)
     const run = async () => {
@@ -71,7 +70,8 @@ async function pass(
       if (deterministic) plan.sort()
       plan.place()
       const request = {
-        ...plan.request(deterministic ? 1 : maxTokensPerMicroBatch),
+        // Parts of one model together hold as much as one pass.
+        ...plan.request(deterministic ? 1 : Math.ceil(maxTokensPerMicroBatch / ofModel)),
         oneThread,
         activationCheckpointing,
       }

@@ -1,34 +1,83 @@
-/** How the models of one batch share the processor. */
+/** How the policies of one batch share the processor. */
 import { loadAddon } from '../native/load-addon.ts'
 import type { Model } from './model.ts'
+import type { Policy } from './policy.ts'
 import { throwFirst } from './token-tree.ts'
 
 /**
- * Bytes of weights up to which threads that never wait for each other are worth more than weights that stay in the caches:
+ * Bytes of weights up to which threads that never wait for each other are worth more than one copy of the weights in the caches:
  * generation for two models of 17 MB took 68 ms side by side and 90 in turn, for two of 117 MB 757 and 547.
  */
 const largestOnOneThread = 64 * 2 ** 20
 
+/** The part of a batch that goes to the core in one call: some policies of one model. */
+export interface Part {
+  model: Model
+  /** Numbers of the batch's entries. */
+  numbers: number[]
+  /** Parts of this model in the batch. */
+  ofModel: number
+}
+
+/** A batch, divided into calls. */
+export interface Division {
+  parts: Part[]
+  /** Whether each part computes on one thread, beside the others, rather than on all. */
+  oneThread: boolean
+}
+
 /**
- * Whether models run side by side on one thread each rather than one after the other on all: where they are small, of about equal
- * size and enough for all threads. It depends on the models and the machine's settings alone, and so does what they compute.
+ * Divides a batch: one part a model, where the policies of a team share the products of their base; or, on a processor where all
+ * models are small and there are policies for all threads, parts that run side by side on one thread each.
+ *
+ * It depends on the policies and the machine's settings alone, and so does what is computed.
  */
-export function takeOneThreadEach(models: readonly Model[]): boolean {
+export function divide(entries: readonly { policy: Policy }[]): Division {
+  const byPolicy = grouped(entries.map(({ policy }) => policy))
+  const policies = [...byPolicy.keys()]
+  const numbers = [...byPolicy.values()]
+  const models = grouped(policies.map(({ model }) => model))
+  const whole = [...models].map(([model, units]) => ({ model, numbers: units.flatMap((unit) => numbers[unit]!) }))
   const { threads } = loadAddon().info()
-  const sizes = models.map((model) => model.weightBytes)
-  const total = sizes.reduce((sum, size) => sum + size, 0)
-  const largest = Math.max(...sizes)
-  const areEqual = largest * threads <= total * 1.25
-  return threads > 1 && models.every(({ device }) => device === 'cpu') && areEqual && largest <= largestOnOneThread
+  // What trains a model's own weights has them to itself.
+  const isApart = ([, units]: [Model, number[]]) =>
+    units.length === 1 || units.every((unit) => policies[unit]!.kind !== 'full')
+  const isSmall = ([model]: [Model, number[]]) => model.device === 'cpu' && model.weightBytes <= largestOnOneThread
+  if (threads === 1 || ![...models].every((entry) => isSmall(entry) && isApart(entry))) return division(whole, false)
+  const small = [...models].flatMap(([model, units]) => {
+    // Policies that end on one thread anyway stay together.
+    const size = units.length % threads === 0 ? units.length / threads : 1
+    return Array.from({ length: units.length / size }, (_, i) => ({
+      model,
+      numbers: units.slice(i * size, (i + 1) * size).flatMap((unit) => numbers[unit]!),
+    }))
+  })
+  const costs = small.map((part) => part.model.weightBytes * part.numbers.length)
+  const total = costs.reduce((sum, cost) => sum + cost, 0)
+  const areEven = Math.max(...costs) * threads <= total * 1.25
+  return areEven ? division(small, true) : division(whole, false)
 }
 
-/** How many of the models compute at the same time: one in turn, or as many as there are threads. */
-export function modelsAtOnce(models: readonly Model[]): number {
-  return takeOneThreadEach(models) ? Math.min(models.length, loadAddon().info().threads) : 1
+function division(parts: readonly Omit<Part, 'ofModel'>[], oneThread: boolean): Division {
+  const ofModel = (model: Model) => parts.filter((part) => part.model === model).length
+  return { parts: parts.map((part) => ({ ...part, ofModel: ofModel(part.model) })), oneThread }
 }
 
-/** What a batch has for one model: `run` makes its native call. */
-export interface ModelCall {
+/** The places of each distinct value. */
+function grouped<T>(values: readonly T[]): Map<T, number[]> {
+  const places = new Map<T, number[]>()
+  for (const [place, value] of values.entries()) places.set(value, [...(places.get(value) ?? []), place])
+  return places
+}
+
+/** How many models compute at the same time when all policies of a team work. */
+export function modelsAtOnce(policies: readonly Policy[]): number {
+  const { parts, oneThread } = divide(policies.map((policy) => ({ policy })))
+  return oneThread ? Math.min(new Set(parts.map(({ model }) => model)).size, loadAddon().info().threads) : 1
+}
+
+/** What a batch does for one part: `run` makes its native call. */
+export interface PartCall {
   model: Model
   run(): Promise<void>
 }
@@ -39,13 +88,13 @@ export interface ModelCall {
  *
  * It waits for all that was begun before it throws, so that no native call is left running behind an error.
  */
-export async function runCalls(calls: readonly ModelCall[], options: { sideBySide: boolean }): Promise<void> {
-  const lines = new Map<unknown, ModelCall[]>()
+export async function runCalls(calls: readonly PartCall[], options: { sideBySide: boolean }): Promise<void> {
+  const lines = new Map<unknown, PartCall[]>()
   for (const call of calls) {
     const key = options.sideBySide ? call : call.model.device
     lines.set(key, [...(lines.get(key) ?? []), call])
   }
-  const runLine = async (line: readonly ModelCall[]) => {
+  const runLine = async (line: readonly PartCall[]) => {
     for (const { run } of line) await run()
   }
   throwFirst(await Promise.allSettled([...lines.values()].map(runLine)))

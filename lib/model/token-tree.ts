@@ -91,14 +91,3 @@ export function checkLength(model: Model, tokens: number, number: number): void 
 export function throwFirst(settled: PromiseSettledResult<unknown>[]): void {
   for (const result of settled) if (result.status === 'rejected') throw result.reason
 }
-
-/** Numbers of the entries of each model. */
-export function byModel(entries: readonly { policy: Policy }[]): [Model, number[]][] {
-  const models = new Map<Model, number[]>()
-  for (const [number, { policy }] of entries.entries()) {
-    const numbers = models.get(policy.model) ?? []
-    numbers.push(number)
-    models.set(policy.model, numbers)
-  }
-  return [...models]
-}

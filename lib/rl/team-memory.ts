@@ -60,7 +60,7 @@ export function planTeamMemory<Item>(team: Team, task: Task<Item>, options: Reso
     minibatches: options.minibatches,
     checkpointing: options.activationCheckpointing,
     evaluation: { items: evalEvery > 0 ? items : 0, samples: evalSamples },
-    sideBySide: modelsAtOnce(models),
+    sideBySide: modelsAtOnce(team.policies),
     processBytes: Math.max(0, process.memoryUsage.rss() - held) + growthBytes,
   })
 }

@@ -2,7 +2,7 @@ import test, { type ExecutionContext } from 'ava'
 import { accumulateBatch, generateBatch } from '../../lib/model/batch.ts'
 import type { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
-import { runCalls, takeOneThreadEach } from '../../lib/model/side-by-side.ts'
+import { divide, runCalls } from '../../lib/model/side-by-side.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
 import { openModel } from '../support/open-model.ts'
 import { tinyModel } from '../support/tiny-model.ts'
@@ -17,16 +17,45 @@ async function openTwo(t: ExecutionContext, names = ['qwen3-tied', 'qwen3-tied']
   return models as [Model, Model]
 }
 
+/** Stands for a policy that is only looked at. */
+const policyOf = (model: Model, kind: Policy['kind'] = 'full') => ({ policy: { model, kind } as Policy })
+
+/** How a batch is divided: the entries of its parts, and whether they take a thread each. */
+function dividedInto(entries: Parameters<typeof divide>[0]) {
+  const { parts, oneThread } = divide(entries)
+  return { parts: parts.map(({ numbers }) => numbers), oneThread }
+}
+
 test.serial('models of equal size take a thread each; one alone, or one that is much larger, takes all', async (t) => {
   const [a, b] = await openTwo(t)
-  t.true(takeOneThreadEach([a, b]))
-  t.false(takeOneThreadEach([a]))
-  const large = Object.defineProperty(Object.create(a), 'weightBytes', { value: a.weightBytes * 2 })
-  t.false(takeOneThreadEach([large, b]))
-  t.true(takeOneThreadEach([a, b, a]))
-  const huge = Object.defineProperty(Object.create(a), 'weightBytes', { value: 2 ** 27 })
-  t.false(takeOneThreadEach([huge, huge]), 'they would push each other out of the caches')
+  const withBytes = (bytes: number) => Object.defineProperty(Object.create(a), 'weightBytes', { value: bytes }) as Model
+  t.deepEqual(dividedInto([policyOf(a), policyOf(b)]), { parts: [[0], [1]], oneThread: true })
+  t.deepEqual(dividedInto([policyOf(a)]), { parts: [[0]], oneThread: false })
+  t.false(divide([policyOf(withBytes(a.weightBytes * 2)), policyOf(b)]).oneThread)
+  t.true(divide([policyOf(a), policyOf(b), policyOf(withBytes(a.weightBytes))]).oneThread)
+  t.false(divide([policyOf(withBytes(2 ** 27)), policyOf(withBytes(2 ** 27))]).oneThread, 'caches hold one of them')
 })
+
+test.serial(
+  'policies of one small model are divided among the threads, those of a large one stay together',
+  async (t) => {
+    const [a] = await openTwo(t)
+    const large = Object.defineProperty(Object.create(a), 'weightBytes', { value: 2 ** 27 }) as Model
+    const adapters = (model: Model, count: number) => Array.from({ length: count }, () => policyOf(model, 'lora'))
+    const [first, second] = adapters(a, 2) as [{ policy: Policy }, { policy: Policy }]
+    const twice = [first, second, first, second]
+    t.deepEqual(dividedInto(twice).parts.map(String), ['0,2', '1,3'])
+    t.true(divide(twice).oneThread)
+    t.deepEqual(dividedInto(adapters(a, 4)).parts.map(String), ['0,1', '2,3'])
+    t.deepEqual(dividedInto(adapters(a, 3)).parts.map(String), ['0', '1', '2'])
+    t.deepEqual(dividedInto([first, first, first, second]), { parts: [[0, 1, 2, 3]], oneThread: false }, 'uneven')
+    t.deepEqual(dividedInto(adapters(large, 2)), { parts: [[0, 1]], oneThread: false })
+    t.deepEqual(dividedInto([policyOf(a, 'full'), first]), { parts: [[0, 1]], oneThread: false }, 'weights that move')
+    loadAddon().setThreads(1)
+    t.deepEqual(dividedInto([first, second]), { parts: [[0, 1]], oneThread: false })
+    loadAddon().setThreads(2)
+  },
+)
 
 test.serial(
   'calls of one device wait for each other unless they run side by side; what fails ends its line',
@@ -57,8 +86,8 @@ test.serial(
 
 test.serial('what models compute side by side is what each computes alone, bit for bit', async (t) => {
   const models = await openTwo(t, ['qwen3-tied', 'llama'])
-  t.true(takeOneThreadEach(models))
   const policies = await Promise.all(models.map((model) => Policy.full(model)))
+  t.true(divide(policies.map((policy) => ({ policy }))).oneThread)
   const requests = policies.map((policy, agent) => ({ policy, prompt, count: 5, stream: stream(agent) }))
   const sampling = { maxNewTokens: 40, temperature: 1, stopIds: [] }
   const { generations } = await generateBatch(requests, sampling)
