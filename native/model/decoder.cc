@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/device_cuda.h"
+#include "model/adapted_product.h"
 #include "model/attention.h"
 #include "model/decode_graph_cuda.h"
 #include "model/linear.h"
@@ -96,10 +97,10 @@ at::Tensor Decoder::attention_block(const at::Tensor& x, const PackedBatch& batc
                                     size_t layer, const Rotation& rotation, KvCache* cache) const {
   const LayerWeights& w = weights_.layers[layer];
   const int64_t tokens = x.size(0), dim = config_.head_dim;
-  const at::Tensor qkv = add_adapters(config_, adapters, batch, layer, {kQuery, kKey, kValue}, x, project(x, w.qkv, w.qkv_bias));
-  at::Tensor q = qkv.narrow(1, 0, config_.q_size()).view({tokens, config_.num_heads, dim});
-  at::Tensor k = qkv.narrow(1, config_.q_size(), config_.kv_size()).view({tokens, config_.num_kv_heads, dim});
-  at::Tensor v = qkv.narrow(1, config_.q_size() + config_.kv_size(), config_.kv_size());
+  const at::Tensor qkv = adapted_product(config_, adapters, batch, layer, {kQuery, kKey, kValue}, x, w.qkv, w.qkv_bias);
+  // One split: its backward pass joins the gradients, where three slices would add up three tensors of the whole size.
+  const auto split = qkv.split_with_sizes({config_.q_size(), config_.kv_size(), config_.kv_size()}, 1);
+  at::Tensor q = split[0].view({tokens, config_.num_heads, dim}), k = split[1].view({tokens, config_.num_kv_heads, dim}), v = split[2];
   if (config_.qk_norm) {
     q = rms_norm(q, w.q_norm, config_.rms_norm_eps);
     k = rms_norm(k, w.k_norm, config_.rms_norm_eps);
@@ -114,15 +115,15 @@ at::Tensor Decoder::attention_block(const at::Tensor& x, const PackedBatch& batc
     v = cache->values[layer];
   }
   const at::Tensor mixed = tree_attention(config_, static_cast<int64_t>(layer), q, k, v, batch);
-  return add_adapters(config_, adapters, batch, layer, {kOutput}, mixed, project(mixed, w.output, w.output_bias));
+  return adapted_product(config_, adapters, batch, layer, {kOutput}, mixed, w.output, w.output_bias);
 }
 
 at::Tensor Decoder::mlp_block(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
                               size_t layer) const {
   const LayerWeights& w = weights_.layers[layer];
-  const at::Tensor gate_up = add_adapters(config_, adapters, batch, layer, {kGate, kUp}, x, project(x, w.gate_up, w.gate_up_bias));
+  const at::Tensor gate_up = adapted_product(config_, adapters, batch, layer, {kGate, kUp}, x, w.gate_up, w.gate_up_bias);
   const at::Tensor activated = swiglu(gate_up);
-  return add_adapters(config_, adapters, batch, layer, {kDown}, activated, project(activated, w.down, w.down_bias));
+  return adapted_product(config_, adapters, batch, layer, {kDown}, activated, w.down, w.down_bias);
 }
 
 at::Tensor Decoder::step_logits(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache& cache) const {

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "model/config.h"
-#include "model/packed_batch.h"
 #include "model/weights.h"
 
 namespace magrpo::model {
@@ -37,10 +36,5 @@ Adapter make_adapter(const Config& config, int64_t rank, double scale, const std
 
 // Names of all tensors as PEFT saves them.
 std::vector<NamedSlice> named_slices(const Adapter& adapter);
-
-// Adds each policy's adapter to `y` (N, Σ out), the joint output of `projections` for input x (N, in). `adapters[p]` belongs to
-// policy p of the batch. Returns y, changed in place where no gradient is wanted.
-at::Tensor add_adapters(const Config& config, const std::vector<const Adapter*>& adapters, const PackedBatch& batch, size_t layer,
-                        const std::vector<Projection>& projections, const at::Tensor& x, at::Tensor y);
 
 }  // namespace magrpo::model

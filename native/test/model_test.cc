@@ -1,10 +1,12 @@
 // The parts of a decoder against loops in double: norm, rotary embedding, adapters.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 
 #include <numbers>
 #include <vector>
 
+#include "model/adapted_product.h"
 #include "model/lora.h"
 #include "model/rms_norm.h"
 #include "model/rotary.h"
@@ -109,12 +111,25 @@ PackedBatch banded_batch() {
   return batch;
 }
 
-TEST("adapters: each policy's rows get its own product, with and without a graph") {
+// Tensors in the order of a layer's adapters, A before B; `of` may copy them.
+template <class Of>
+std::vector<at::Tensor> low_ranks_of(const std::vector<const Adapter*>& adapters, const Of& of) {
+  std::vector<at::Tensor> found;
+  for (const Adapter* adapter : adapters)
+    for (int p = 0; adapter != nullptr && p < kProjections; ++p)
+      if (const LowRank& low_rank = adapter->layers[1][p]; low_rank.a.defined()) found.insert(found.end(), {of(low_rank.a), of(low_rank.b)});
+  return found;
+}
+
+TEST("adapters: each policy's rows get its own product and gradients, beside a frozen weight, a trained one or without a graph") {
   const Config config = test::tiny_config();
-  const Adapter partial = test::random_adapter(config, 3, 0.5, {"q_proj", "v_proj", "o_proj"}, 1);
+  const Adapter partial = test::random_adapter(config, 3, 0.5, {"q_proj", "v_proj", "o_proj", "down_proj"}, 1);
   const Adapter whole = test::random_adapter(config, 2, 2.0, {"q_proj", "k_proj", "v_proj", "gate_proj"}, 2);
   const std::vector<const Adapter*> adapters{&partial, &whole, nullptr};
   const PackedBatch batch = banded_batch();
+  const auto wants = [](const at::Tensor& x) { return at::Tensor(x).set_requires_grad(true); };
+  const auto in_double = [](const at::Tensor& x) { return x.detach().to(at::kDouble).set_requires_grad(true); };
+  low_ranks_of(adapters, wants);
   struct Product {
     std::vector<Projection> projections;
     int64_t input;
@@ -123,38 +138,74 @@ TEST("adapters: each policy's rows get its own product, with and without a graph
                                            Product{{kGate, kUp}, config.hidden_size}, Product{{kDown}, config.intermediate_size}}) {
     int64_t width = 0;
     for (const auto p : projections) width += output_size(config, p);
-    const at::Tensor x = random({8, input}, 3), y = random({8, width}, 4);
-    at::Tensor expected = y.to(at::kDouble);
+    const at::Tensor x = wants(random({8, input}, 3)), weight = random({width, input}, 4), bias = random({width}, 5);
+    const at::Tensor out_weights = random({8, width}, 6);
+    // The same in double, a policy at a time.
+    const at::Tensor exact_x = in_double(x), exact_weight = in_double(weight);
+    const auto exact = low_ranks_of(adapters, in_double);
+    std::vector<at::Tensor> rows;
     for (const auto& range : batch.policies) {
-      if (range.policy < 0 || adapters[range.policy] == nullptr) continue;
+      const at::Tensor part = exact_x.narrow(0, range.begin, range.end - range.begin);
+      std::vector<at::Tensor> columns;
       int64_t column = 0;
       for (const auto p : projections) {
-        const LowRank& low_rank = adapters[range.policy]->layers[1][p];
-        const int64_t columns = output_size(config, p);
-        if (low_rank.a.defined())
-          expected.narrow(0, range.begin, range.end - range.begin)
-              .narrow(1, column, columns)
-              .add_(x.narrow(0, range.begin, range.end - range.begin)
-                        .to(at::kDouble)
-                        .matmul(low_rank.a.to(at::kDouble).t())
-                        .matmul(low_rank.b.to(at::kDouble).t()) *
-                    adapters[range.policy]->scale);
-        column += columns;
+        const int64_t size = output_size(config, p);
+        const at::Tensor base = part.matmul(exact_weight.narrow(0, column, size).t()) + bias.narrow(0, column, size);
+        column += size;
+        size_t index = 0;
+        at::Tensor added;
+        for (int32_t policy = 0; policy < 2; ++policy)
+          for (int q = 0; q < kProjections; ++q) {
+            if (!adapters[policy]->layers[1][q].a.defined()) continue;
+            if (policy == range.policy && q == p)
+              added = part.matmul(exact[index].t()).matmul(exact[index + 1].t()) * adapters[policy]->scale;
+            index += 2;
+          }
+        columns.push_back(added.defined() ? base + added : base);
       }
+      rows.push_back(at::cat(columns, 1));
     }
-    at::Tensor with_graph, without_graph;
-    {
-      at::AutoGradMode grad_mode(true);
-      with_graph = add_adapters(config, adapters, batch, 1, projections, x, y);
-      EXPECT(y.equal(random({8, width}, 4)), "a graph's input is left alone");
-    }
+    const at::Tensor expected = at::cat(rows, 0);
+    (expected * out_weights).sum().backward();
     {
       at::NoGradGuard no_grad;
-      without_graph = add_adapters(config, adapters, batch, 1, projections, x, y.clone());
+      const at::Tensor y = adapted_product(config, adapters, batch, 1, projections, x, weight, bias);
+      EXPECT(largest_difference(y, expected) < 1e-5, "no graph, width ", width);
     }
-    EXPECT(largest_difference(with_graph, expected) < 5e-6, "width ", width);
-    EXPECT(largest_difference(with_graph, without_graph) < 1e-5, "width ", width);
+    for (const bool is_frozen : {true, false}) {
+      at::AutoGradMode grad_mode(true);
+      const at::Tensor used = weight.clone().set_requires_grad(!is_frozen);
+      const at::Tensor y = adapted_product(config, adapters, batch, 1, projections, x, used, bias);
+      EXPECT(largest_difference(y, expected) < 1e-5, "frozen ", is_frozen, ", width ", width);
+      x.mutable_grad() = at::Tensor();
+      const auto low_ranks = low_ranks_of(adapters, [](const at::Tensor& low_rank) {
+        low_rank.mutable_grad() = at::Tensor();
+        return low_rank;
+      });
+      (y * out_weights).sum().backward();
+      EXPECT(largest_difference(x.grad(), exact_x.grad()) < 1e-5, "frozen ", is_frozen, ", width ", width);
+      if (!is_frozen) EXPECT(largest_difference(used.grad(), exact_weight.grad()) < 1e-5, "width ", width);
+      for (size_t i = 0; i < exact.size(); ++i) {
+        EXPECT(low_ranks[i].grad().defined() == exact[i].grad().defined(), "frozen ", is_frozen, ", tensor ", i);
+        if (exact[i].grad().defined())
+          EXPECT(largest_difference(low_ranks[i].grad(), exact[i].grad()) < 1e-5, "frozen ", is_frozen, ", tensor ", i);
+      }
+    }
   }
+}
+
+TEST("adapters: one that is not trained gets no gradient and lets that of its input through") {
+  const Config config = test::tiny_config();
+  const Adapter frozen = test::random_adapter(config, 3, 0.5, {"q_proj", "k_proj"}, 1);
+  const std::vector<const Adapter*> adapters{&frozen, nullptr, nullptr};
+  const at::Tensor x = random({8, config.hidden_size}, 3).set_requires_grad(true);
+  const at::Tensor weight = random({config.q_size() + 2 * config.kv_size(), config.hidden_size}, 4);
+  adapted_product(config, adapters, banded_batch(), 1, {kQuery, kKey, kValue}, x, weight, at::Tensor()).sum().backward();
+  at::Tensor all = weight.clone();
+  for (const auto& [p, column] : {std::pair{kQuery, int64_t{0}}, std::pair{kKey, config.q_size()}})
+    all.narrow(0, column, output_size(config, p)).add_(frozen.layers[1][p].b.mm(frozen.layers[1][p].a) * 0.5);
+  EXPECT(largest_difference(x.grad()[3], all.sum(0)) < 1e-5 && largest_difference(x.grad()[0], weight.sum(0)) < 1e-5);
+  EXPECT(!frozen.layers[1][kQuery].a.grad().defined());
 }
 
 TEST("adapters: a fresh one changes nothing, is a function of its seed and has PEFT's names") {

@@ -1,0 +1,227 @@
+#include "model/adapted_product.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/mm.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <optional>
+#include <utility>
+
+#include "core/device_cuda.h"
+#include "kernels/row_product.h"
+#include "model/linear.h"
+#include "model/rows.h"
+
+namespace magrpo::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// One adapter of a policy: for some columns of the output.
+struct Piece {
+  int64_t column;
+  LowRank low_rank;
+
+  int64_t rank() const { return low_rank.a.size(0); }
+  int64_t width() const { return low_rank.b.size(0); }
+};
+
+// What a policy's tokens get beside the product.
+struct Band {
+  int64_t begin, end;  // the tokens
+  double scale;
+  std::vector<Piece> pieces;
+
+  at::Tensor rows(const at::Tensor& x) const { return x.narrow(0, begin, end - begin); }
+  at::Tensor block(const at::Tensor& y, const Piece& piece) const { return rows(y).narrow(1, piece.column, piece.width()); }
+  // All A one below the other, (Σ r, in), so that tokens are read once.
+  at::Tensor all_a() const {
+    if (pieces.size() == 1) return pieces.front().low_rank.a;
+    variable_list parts;
+    for (const Piece& piece : pieces) parts.push_back(piece.low_rank.a);
+    return at::cat(parts, 0);
+  }
+};
+
+std::vector<Band> bands_of(const Config& config, const std::vector<const Adapter*>& adapters, const PackedBatch& batch, size_t layer,
+                           const std::vector<Projection>& projections) {
+  std::vector<Band> bands;
+  for (const auto& range : batch.policies) {
+    const Adapter* adapter = range.policy < 0 ? nullptr : adapters[range.policy];
+    if (adapter == nullptr) continue;
+    Band band{range.begin, range.end, adapter->scale, {}};
+    int64_t column = 0;
+    for (const Projection p : projections) {
+      if (const LowRank& low_rank = adapter->layers[layer][p]; low_rank.a.defined()) band.pieces.push_back({column, low_rank});
+      column += output_size(config, p);
+    }
+    if (!band.pieces.empty()) bands.push_back(std::move(band));
+  }
+  return bands;
+}
+
+// For training adapters over a frozen weight: one node of the graph in place of some ten an adapter, and no tensor of the output's
+// size but the output.
+class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
+ public:
+  // `low_ranks`: A and B of each piece, for the graph.
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+                            at::TensorList low_ranks, const std::vector<Band>& bands) {
+    at::Tensor y = at::linear(x, weight, bias);
+    variable_list saved{x, weight};
+    saved.insert(saved.end(), low_ranks.begin(), low_ranks.end());
+    std::vector<int64_t> layout;
+    std::vector<double> scales;
+    for (const Band& band : bands) {
+      saved.push_back(at::mm(band.rows(x), band.all_a().t()));  // (n, Σ r)
+      scales.push_back(band.scale);
+      layout.insert(layout.end(), {band.begin, band.end, static_cast<int64_t>(band.pieces.size())});
+      int64_t from = 0;
+      for (const Piece& piece : band.pieces) {
+        const at::Tensor inner = saved.back().narrow(1, std::exchange(from, from + piece.rank()), piece.rank());
+        band.block(y, piece).addmm_(inner, piece.low_rank.b.t(), 1.0, band.scale);
+        layout.push_back(piece.column);
+      }
+    }
+    ctx->save_for_backward(saved);
+    ctx->saved_data["layout"] = layout;
+    ctx->saved_data["scales"] = scales;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list gradients) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1], d_y = gradients[0].contiguous();
+    const std::vector<Band> bands = read_bands(ctx, saved);
+    auto inner = saved.end() - static_cast<int64_t>(bands.size());
+    const at::Tensor d_x = ctx->needs_input_grad(0) ? at::mm(d_y, weight) : at::Tensor();
+    variable_list result{d_x, at::Tensor(), at::Tensor()};
+    for (const Band& band : bands) {
+      const bool is_trained = band.pieces.front().low_rank.a.requires_grad();
+      const at::Tensor d_inner = at::empty_like(*inner), a = band.all_a();
+      variable_list d_bs;
+      int64_t from = 0;
+      for (const Piece& piece : band.pieces) {
+        const at::Tensor d_block = band.block(d_y, piece);
+        at::Tensor d_part = d_inner.narrow(1, from, piece.rank());
+        at::mm_out(d_part, d_block, piece.low_rank.b);
+        const at::Tensor part = inner->narrow(1, std::exchange(from, from + piece.rank()), piece.rank());
+        d_bs.push_back(is_trained ? at::mm(d_block.t(), part).mul_(band.scale) : at::Tensor());
+      }
+      d_inner.mul_(band.scale);
+      if (d_x.defined()) band.rows(d_x).addmm_(d_inner, a);
+      const at::Tensor d_a = is_trained ? at::mm(d_inner.t(), band.rows(x)) : at::Tensor();
+      from = 0;
+      for (size_t i = 0; i < band.pieces.size(); ++i) {
+        const int64_t rank = band.pieces[i].rank();
+        result.push_back(is_trained ? d_a.narrow(0, std::exchange(from, from + rank), rank) : at::Tensor());
+        result.push_back(d_bs[i]);
+      }
+      ++inner;
+    }
+    result.emplace_back();  // the bands
+    return result;
+  }
+
+ private:
+  static std::vector<Band> read_bands(AutogradContext* ctx, const variable_list& saved) {
+    const auto layout = ctx->saved_data["layout"].toIntVector();
+    auto low_rank = saved.begin() + 2;
+    auto number = layout.begin();
+    std::vector<Band> bands;
+    for (const double scale : ctx->saved_data["scales"].toDoubleVector()) {
+      Band band{number[0], number[1], scale, {}};
+      const int64_t pieces = number[2];
+      number += 3;
+      for (int64_t i = 0; i < pieces; ++i, low_rank += 2) band.pieces.push_back({*number++, {low_rank[0], low_rank[1]}});
+      bands.push_back(std::move(band));
+    }
+    return bands;
+  }
+};
+
+at::Tensor delta(const at::Tensor& x, const Band& band, const LowRank& low_rank) {
+  const at::Tensor inner = at::linear(band.rows(x).to(at::kFloat), low_rank.a);
+  return at::linear(inner, low_rank.b).mul(band.scale).to(x.scalar_type());
+}
+
+// Adds scale · (x Aᵀ) Bᵀ to y's block by the kernel of few rows.
+void add_to_rows(const Band& band, const Piece& piece, const at::Tensor& x, at::Tensor& y) {
+  const int64_t rows = band.end - band.begin, rank = piece.rank();
+  const at::Tensor inner = at::empty({rows, rank}, x.options());
+  const kernels::RowProduct down{.x = x.const_data_ptr<float>() + band.begin * x.stride(0),
+                                 .weight = piece.low_rank.a.const_data_ptr(),
+                                 .bias = nullptr,
+                                 .y = inner.mutable_data_ptr<float>(),
+                                 .rows = rows,
+                                 .in = x.size(1),
+                                 .out = rank,
+                                 .x_stride = x.stride(0),
+                                 .y_stride = rank};
+  const kernels::RowProduct up{.x = inner.const_data_ptr<float>(),
+                               .weight = piece.low_rank.b.const_data_ptr(),
+                               .bias = nullptr,
+                               .y = y.mutable_data_ptr<float>() + band.begin * y.stride(0) + piece.column,
+                               .rows = rows,
+                               .in = rank,
+                               .out = piece.width(),
+                               .x_stride = rank,
+                               .y_stride = y.stride(0),
+                               .scale = static_cast<float>(band.scale),
+                               .adds = true};
+  if (!x.is_cuda()) {
+    kernels::row_product(down, 0, down.out);
+    kernels::row_product(up, 0, up.out);
+  } else if constexpr (kHasCuda) {
+    kernels::row_product_cuda(down, 0, down.out, cuda::current_stream());
+    kernels::row_product_cuda(up, 0, up.out, cuda::current_stream());
+  }
+}
+
+at::Tensor without_gradient(const std::vector<Band>& bands, const at::Tensor& x, at::Tensor y) {
+  const bool takes_rows = takes_kernels(x) && takes_kernels(y) && has_dense_rows(x) && has_dense_rows(y) &&
+                          x.size(0) <= (x.is_cuda() ? kernels::kRowProductRowsCuda : kernels::kRowProductRows);
+  for (const Band& band : bands)
+    for (const Piece& piece : band.pieces) {
+      if (takes_rows) add_to_rows(band, piece, x, y);
+      else band.block(y, piece).add_(delta(x, band, piece.low_rank));
+    }
+  return y;
+}
+
+// From libtorch's operations: where the weight is trained too, or not in float32.
+at::Tensor composed(const std::vector<Band>& bands, const at::Tensor& x, at::Tensor y) {
+  for (const Band& band : bands)
+    for (const Piece& piece : band.pieces) {
+      const int64_t right = y.size(1) - piece.column - piece.width(), below = y.size(0) - band.end;
+      y = y + at::constant_pad_nd(delta(x, band, piece.low_rank), {piece.column, right, band.begin, below});
+    }
+  return y;
+}
+
+}  // namespace
+
+at::Tensor adapted_product(const Config& config, const std::vector<const Adapter*>& adapters, const PackedBatch& batch, size_t layer,
+                           const std::vector<Projection>& projections, const at::Tensor& x, const at::Tensor& weight,
+                           const at::Tensor& bias) {
+  const std::vector<Band> bands = bands_of(config, adapters, batch, layer, projections);
+  if (bands.empty()) return project(x, weight, bias);
+  if (!at::GradMode::is_enabled()) return without_gradient(bands, x, project(x, weight, bias));
+  const bool is_frozen = !weight.requires_grad() && !(bias.defined() && bias.requires_grad());
+  if (!is_frozen || x.scalar_type() != at::kFloat || weight.scalar_type() != at::kFloat)
+    return composed(bands, x, project(x, weight, bias));
+  variable_list low_ranks;
+  for (const Band& band : bands)
+    for (const Piece& piece : band.pieces) low_ranks.insert(low_ranks.end(), {piece.low_rank.a, piece.low_rank.b});
+  const std::optional<at::Tensor> offset = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
+  return AdaptedProduct::apply(x, weight, offset, at::TensorList(low_ranks), bands);
+}
+
+}  // namespace magrpo::model
