@@ -17,6 +17,7 @@
 #include "kernels/row_product.h"
 #include "model/linear.h"
 #include "model/rows.h"
+#include "model/swiglu.h"
 
 namespace magrpo::model {
 namespace {
@@ -67,15 +68,16 @@ std::vector<Band> bands_of(const Config& config, const std::vector<const Adapter
   return bands;
 }
 
-// For training adapters over a frozen weight: one node of the graph in place of some ten an adapter, and no tensor of the output's
-// size but the output.
+at::Tensor value_of(const ProductInput& input) { return input.is_gated ? swiglu(input.source) : input.source; }
+
+// For training: one node of the graph in place of some ten an adapter, and no tensor of the output's size but the output.
 class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
  public:
   // `low_ranks`: A and B of each piece, for the graph.
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
-                            at::TensorList low_ranks, const std::vector<Band>& bands) {
-    at::Tensor y = at::linear(x, weight, bias);
-    variable_list saved{x, weight};
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& source, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+                            at::TensorList low_ranks, const std::vector<Band>& bands, bool is_gated) {
+    const at::Tensor x = value_of({source, is_gated}), y = at::linear(x, weight, bias);
+    variable_list saved{source, weight};
     saved.insert(saved.end(), low_ranks.begin(), low_ranks.end());
     std::vector<int64_t> layout;
     std::vector<double> scales;
@@ -93,44 +95,56 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
     ctx->save_for_backward(saved);
     ctx->saved_data["layout"] = layout;
     ctx->saved_data["scales"] = scales;
+    ctx->saved_data["is_gated"] = is_gated;
+    ctx->saved_data["trains_bias"] = bias.has_value() && bias->requires_grad();
     return y;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], d_y = gradients[0].contiguous();
+    const at::Tensor &source = saved[0], &weight = saved[1], d_y = gradients[0].contiguous();
     const std::vector<Band> bands = read_bands(ctx, saved);
+    const bool is_gated = ctx->saved_data["is_gated"].toBool();
+    const at::Tensor x = value_of({source, is_gated});
+    at::Tensor d_x = ctx->needs_input_grad(0) ? at::mm(d_y, weight) : at::Tensor();
+    const at::Tensor d_weight = weight.requires_grad() ? at::mm(d_y.t(), x) : at::Tensor();
+    const at::Tensor d_bias = ctx->saved_data["trains_bias"].toBool() ? d_y.sum(0) : at::Tensor();
+    variable_list d_low_ranks;
     auto inner = saved.end() - static_cast<int64_t>(bands.size());
-    const at::Tensor d_x = ctx->needs_input_grad(0) ? at::mm(d_y, weight) : at::Tensor();
-    variable_list result{d_x, at::Tensor(), at::Tensor()};
-    for (const Band& band : bands) {
-      const bool is_trained = band.pieces.front().low_rank.a.requires_grad();
-      const at::Tensor d_inner = at::empty_like(*inner), a = band.all_a();
-      variable_list d_bs;
-      int64_t from = 0;
-      for (const Piece& piece : band.pieces) {
-        const at::Tensor d_block = band.block(d_y, piece);
-        at::Tensor d_part = d_inner.narrow(1, from, piece.rank());
-        at::mm_out(d_part, d_block, piece.low_rank.b);
-        const at::Tensor part = inner->narrow(1, std::exchange(from, from + piece.rank()), piece.rank());
-        d_bs.push_back(is_trained ? at::mm(d_block.t(), part).mul_(band.scale) : at::Tensor());
-      }
-      d_inner.mul_(band.scale);
-      if (d_x.defined()) band.rows(d_x).addmm_(d_inner, a);
-      const at::Tensor d_a = is_trained ? at::mm(d_inner.t(), band.rows(x)) : at::Tensor();
-      from = 0;
-      for (size_t i = 0; i < band.pieces.size(); ++i) {
-        const int64_t rank = band.pieces[i].rank();
-        result.push_back(is_trained ? d_a.narrow(0, std::exchange(from, from + rank), rank) : at::Tensor());
-        result.push_back(d_bs[i]);
-      }
-      ++inner;
-    }
-    result.emplace_back();  // the bands
+    for (const Band& band : bands) add_gradients(band, *inner++, x, d_y, d_x, d_low_ranks);
+    if (is_gated && d_x.defined()) d_x = swiglu_gradient(source, d_x);
+    variable_list result{d_x, d_weight, d_bias};
+    result.insert(result.end(), d_low_ranks.begin(), d_low_ranks.end());
+    result.insert(result.end(), 2, at::Tensor());  // the bands, and whether the input is gated
     return result;
   }
 
  private:
+  // Adds a band's part to d_x, where that is wanted, and its A and B's gradients to the list.
+  static void add_gradients(const Band& band, const at::Tensor& inner, const at::Tensor& x, const at::Tensor& d_y, const at::Tensor& d_x,
+                            variable_list& d_low_ranks) {
+    const bool is_trained = band.pieces.front().low_rank.a.requires_grad();
+    const at::Tensor d_inner = at::empty_like(inner);
+    variable_list d_bs;
+    int64_t from = 0;
+    for (const Piece& piece : band.pieces) {
+      const at::Tensor d_block = band.block(d_y, piece);
+      at::Tensor d_part = d_inner.narrow(1, from, piece.rank());
+      at::mm_out(d_part, d_block, piece.low_rank.b);
+      const at::Tensor part = inner.narrow(1, std::exchange(from, from + piece.rank()), piece.rank());
+      d_bs.push_back(is_trained ? at::mm(d_block.t(), part).mul_(band.scale) : at::Tensor());
+    }
+    d_inner.mul_(band.scale);
+    if (d_x.defined()) band.rows(d_x).addmm_(d_inner, band.all_a());
+    const at::Tensor d_a = is_trained ? at::mm(d_inner.t(), band.rows(x)) : at::Tensor();
+    from = 0;
+    for (size_t i = 0; i < band.pieces.size(); ++i) {
+      const int64_t rank = band.pieces[i].rank();
+      d_low_ranks.push_back(is_trained ? d_a.narrow(0, std::exchange(from, from + rank), rank) : at::Tensor());
+      d_low_ranks.push_back(d_bs[i]);
+    }
+  }
+
   static std::vector<Band> read_bands(AutogradContext* ctx, const variable_list& saved) {
     const auto layout = ctx->saved_data["layout"].toIntVector();
     auto low_rank = saved.begin() + 2;
@@ -196,7 +210,7 @@ at::Tensor without_gradient(const std::vector<Band>& bands, const at::Tensor& x,
   return y;
 }
 
-// From libtorch's operations: where the weight is trained too, or not in float32.
+// From libtorch's operations: for what is not in float32.
 at::Tensor composed(const std::vector<Band>& bands, const at::Tensor& x, at::Tensor y) {
   for (const Band& band : bands)
     for (const Piece& piece : band.pieces) {
@@ -209,19 +223,23 @@ at::Tensor composed(const std::vector<Band>& bands, const at::Tensor& x, at::Ten
 }  // namespace
 
 at::Tensor adapted_product(const Config& config, const std::vector<const Adapter*>& adapters, const PackedBatch& batch, size_t layer,
-                           const std::vector<Projection>& projections, const at::Tensor& x, const at::Tensor& weight,
+                           const std::vector<Projection>& projections, const ProductInput& input, const at::Tensor& weight,
                            const at::Tensor& bias) {
   const std::vector<Band> bands = bands_of(config, adapters, batch, layer, projections);
-  if (bands.empty()) return project(x, weight, bias);
-  if (!at::GradMode::is_enabled()) return without_gradient(bands, x, project(x, weight, bias));
-  const bool is_frozen = !weight.requires_grad() && !(bias.defined() && bias.requires_grad());
-  if (!is_frozen || x.scalar_type() != at::kFloat || weight.scalar_type() != at::kFloat)
-    return composed(bands, x, project(x, weight, bias));
+  const bool is_float = input.source.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat;
+  const bool can_gate = !input.is_gated || takes_swiglu_kernels(input.source);
+  if (!at::GradMode::is_enabled() || !is_float || !can_gate) {
+    const at::Tensor x = value_of(input), y = project(x, weight, bias);
+    if (bands.empty()) return y;
+    return at::GradMode::is_enabled() ? composed(bands, x, y) : without_gradient(bands, x, y);
+  }
+  // What libtorch's own node keeps is needed anyway.
+  if (bands.empty() && !input.is_gated) return project(input.source, weight, bias);
   variable_list low_ranks;
   for (const Band& band : bands)
     for (const Piece& piece : band.pieces) low_ranks.insert(low_ranks.end(), {piece.low_rank.a, piece.low_rank.b});
   const std::optional<at::Tensor> offset = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
-  return AdaptedProduct::apply(x, weight, offset, at::TensorList(low_ranks), bands);
+  return AdaptedProduct::apply(input.source, weight, offset, at::TensorList(low_ranks), bands, input.is_gated);
 }
 
 }  // namespace magrpo::model

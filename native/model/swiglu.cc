@@ -39,27 +39,32 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
-    const at::Tensor gate_up = ctx->get_saved_variables()[0];
-    const at::Tensor d_y = gradients[0].contiguous();
-    at::Tensor d_gate_up = at::empty(gate_up.sizes(), gate_up.options());
-    if (gate_up.is_cuda()) {
-      if constexpr (kHasCuda)
-        kernels::swiglu_backward_cuda(gate_up.const_data_ptr<float>(), d_y.const_data_ptr<float>(), d_y.size(1), d_y.size(0),
-                                      d_gate_up.mutable_data_ptr<float>(), cuda::current_stream());
-      return {d_gate_up};
-    }
-    for_rows(gate_up.size(0), gate_up.size(1), [&](int64_t begin, int64_t end) {
-      kernels::swiglu_backward(gate_up.const_data_ptr<float>(), d_y.const_data_ptr<float>(), d_y.size(1), begin, end,
-                               d_gate_up.mutable_data_ptr<float>());
-    });
-    return {d_gate_up};
+    return {swiglu_gradient(ctx->get_saved_variables()[0], gradients[0])};
   }
 };
 
 }  // namespace
 
+bool takes_swiglu_kernels(const at::Tensor& gate_up) { return takes_kernels(gate_up) && gate_up.is_contiguous(); }
+
+at::Tensor swiglu_gradient(const at::Tensor& gate_up, const at::Tensor& d_y) {
+  const at::Tensor d_rows = d_y.contiguous();
+  at::Tensor d_gate_up = at::empty(gate_up.sizes(), gate_up.options());
+  if (gate_up.is_cuda()) {
+    if constexpr (kHasCuda)
+      kernels::swiglu_backward_cuda(gate_up.const_data_ptr<float>(), d_rows.const_data_ptr<float>(), d_rows.size(1), d_rows.size(0),
+                                    d_gate_up.mutable_data_ptr<float>(), cuda::current_stream());
+    return d_gate_up;
+  }
+  for_rows(gate_up.size(0), gate_up.size(1), [&](int64_t begin, int64_t end) {
+    kernels::swiglu_backward(gate_up.const_data_ptr<float>(), d_rows.const_data_ptr<float>(), d_rows.size(1), begin, end,
+                             d_gate_up.mutable_data_ptr<float>());
+  });
+  return d_gate_up;
+}
+
 at::Tensor swiglu(const at::Tensor& gate_up) {
-  if (takes_kernels(gate_up) && gate_up.is_contiguous())
+  if (takes_swiglu_kernels(gate_up))
     return at::GradMode::is_enabled() && gate_up.requires_grad() ? SwiGlu::apply(gate_up) : forward(gate_up);
   const int64_t size = gate_up.size(1) / 2;
   return at::silu(gate_up.narrow(1, 0, size)) * gate_up.narrow(1, size, size);
