@@ -106,3 +106,16 @@ export function adapterParameters(shape: MemoryShape, rank: number): number {
 export function valueHeadParameters({ hiddenSize }: MemoryShape, hidden: number): number {
   return hiddenSize * hidden + 2 * hidden + 1
 }
+
+/** Tokens of a pass over one policy where nothing is said: keeps activations of small models within a few hundred megabytes. */
+const defaultMicroBatch = 2048
+
+/**
+ * Tokens of a pass at most. Passes that run side by side over one model (`atOnce`) together hold as much as one.
+ *
+ * @param given what the user said
+ * @param model.policies policies of the batch that are of this model
+ */
+export function tokensOfPass(given: number | undefined, model: { policies: number; atOnce: number }): number {
+  return Math.ceil(given === undefined ? defaultMicroBatch / model.policies : given / model.atOnce)
+}

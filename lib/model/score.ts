@@ -2,6 +2,7 @@
 import { MagrpoError } from '../errors.ts'
 import type { NativeAccumulateRequest, NativeScoreResult } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
+import { tokensOfPass } from './memory-terms.ts'
 import type { Model } from './model.ts'
 import { divide, runCalls } from './side-by-side.ts'
 import { checkLength, checkPrompt, TreeBuilder } from './token-tree.ts'
@@ -10,7 +11,10 @@ import type { GroupScores, LossOptions, ScoredCompletion, ScoredGroup } from './
 /** How a pass is cut and stopped. */
 export interface BatchOptions {
   signal?: AbortSignal
-  /** Tokens of one forward and backward pass at most; cut between prompts. Defaults to `2048`. */
+  /**
+   * Tokens of one forward and backward pass at most; cut between prompts. Defaults to `2048`, shared evenly by the policies of a
+   * model.
+   */
   maxTokensPerMicroBatch?: number
   /**
    * Keep each layer's input only for the backward pass and compute the layer again there: about a third more time for a fraction
@@ -23,9 +27,6 @@ export interface BatchOptions {
    */
   deterministic?: boolean
 }
-
-/** Tokens of a pass where nothing is said: keeps activations of small models within a few hundred megabytes. */
-export const defaultMicroBatch = 2048
 
 /** Log-probabilities, entropies and (where asked for) values of all groups, in order; nothing is accumulated. */
 export function scoreBatch(
@@ -54,7 +55,7 @@ async function pass(
   options: BatchOptions,
   loss?: LossOptions,
 ): Promise<{ scores: GroupScores[]; seconds: number }> {
-  const { signal, maxTokensPerMicroBatch = defaultMicroBatch, activationCheckpointing, deterministic = false } = options
+  const { signal, maxTokensPerMicroBatch, activationCheckpointing, deterministic = false } = options
   const scores = groups.map<GroupScores>(({ valueAt }) => ({
     logProbs: [],
     entropies: [],
@@ -62,7 +63,7 @@ async function pass(
   }))
   let seconds = 0
   const { parts, oneThread } = divide(groups)
-  const calls = parts.map(({ model, numbers, ofModel }) => {
+  const calls = parts.map(({ model, numbers, policies, atOnce }) => {
     const plan = new Plan(model, loss !== undefined)
     for (const number of numbers) plan.add(groups[number]!, number)
     const run = async () => {
@@ -70,8 +71,7 @@ async function pass(
       if (deterministic) plan.sort()
       plan.place()
       const request = {
-        // Parts of one model together hold as much as one pass.
-        ...plan.request(deterministic ? 1 : Math.ceil(maxTokensPerMicroBatch / ofModel)),
+        ...plan.request(deterministic ? 1 : tokensOfPass(maxTokensPerMicroBatch, { policies, atOnce })),
         oneThread,
         activationCheckpointing,
       }

@@ -15,8 +15,10 @@ export interface Part {
   model: Model
   /** Numbers of the batch's entries. */
   numbers: number[]
-  /** Parts of this model in the batch. */
-  ofModel: number
+  /** Policies of this model in the whole batch. */
+  policies: number
+  /** Parts of this model that compute at the same time. */
+  atOnce: number
 }
 
 /** A batch, divided into calls. */
@@ -37,30 +39,29 @@ export function divide(entries: readonly { policy: Policy }[]): Division {
   const policies = [...byPolicy.keys()]
   const numbers = [...byPolicy.values()]
   const models = grouped(policies.map(({ model }) => model))
-  const whole = [...models].map(([model, units]) => ({ model, numbers: units.flatMap((unit) => numbers[unit]!) }))
   const { threads } = loadAddon().info()
+  /** A part of some of a model's policies. */
+  const partOf = (model: Model, units: readonly number[], atOnce: number): Part => {
+    const all = models.get(model)!
+    return { model, numbers: units.flatMap((unit) => numbers[unit]!), policies: all.length, atOnce }
+  }
+  const whole = { parts: [...models].map(([model, units]) => partOf(model, units, 1)), oneThread: false }
   // What trains a model's own weights has them to itself.
   const isApart = ([, units]: [Model, number[]]) =>
     units.length === 1 || units.every((unit) => policies[unit]!.kind !== 'full')
   const isSmall = ([model]: [Model, number[]]) => model.device === 'cpu' && model.weightBytes <= largestOnOneThread
-  if (threads === 1 || ![...models].every((entry) => isSmall(entry) && isApart(entry))) return division(whole, false)
-  const small = [...models].flatMap(([model, units]) => {
+  if (threads === 1 || ![...models].every((entry) => isSmall(entry) && isApart(entry))) return whole
+  const parts = [...models].flatMap(([model, units]) => {
     // Policies that end on one thread anyway stay together.
     const size = units.length % threads === 0 ? units.length / threads : 1
-    return Array.from({ length: units.length / size }, (_, i) => ({
-      model,
-      numbers: units.slice(i * size, (i + 1) * size).flatMap((unit) => numbers[unit]!),
-    }))
+    const count = units.length / size
+    return Array.from({ length: count }, (_, i) =>
+      partOf(model, units.slice(i * size, (i + 1) * size), Math.min(count, threads)),
+    )
   })
-  const costs = small.map((part) => part.model.weightBytes * part.numbers.length)
+  const costs = parts.map((part) => part.model.weightBytes * part.numbers.length)
   const total = costs.reduce((sum, cost) => sum + cost, 0)
-  const areEven = Math.max(...costs) * threads <= total * 1.25
-  return areEven ? division(small, true) : division(whole, false)
-}
-
-function division(parts: readonly Omit<Part, 'ofModel'>[], oneThread: boolean): Division {
-  const ofModel = (model: Model) => parts.filter((part) => part.model === model).length
-  return { parts: parts.map((part) => ({ ...part, ofModel: ofModel(part.model) })), oneThread }
+  return Math.max(...costs) * threads <= total * 1.25 ? { parts, oneThread: true } : whole
 }
 
 /** The places of each distinct value. */
@@ -70,10 +71,14 @@ function grouped<T>(values: readonly T[]): Map<T, number[]> {
   return places
 }
 
-/** How many models compute at the same time when all policies of a team work. */
-export function modelsAtOnce(policies: readonly Policy[]): number {
+/** How many models compute at the same time when all these policies work, and how many parts of one model. */
+export function workAtOnce(policies: readonly Policy[]): { models: number; partsOf(model: Model): number } {
   const { parts, oneThread } = divide(policies.map((policy) => ({ policy })))
-  return oneThread ? Math.min(new Set(parts.map(({ model }) => model)).size, loadAddon().info().threads) : 1
+  const models = new Set(parts.map(({ model }) => model)).size
+  return {
+    models: oneThread ? Math.min(models, loadAddon().info().threads) : 1,
+    partsOf: (model) => parts.find((part) => part.model === model)?.atOnce ?? 1,
+  }
 }
 
 /** What a batch does for one part: `run` makes its native call. */

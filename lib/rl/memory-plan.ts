@@ -6,6 +6,7 @@ import {
   generationBytes,
   logitBytes,
   type MemoryShape,
+  tokensOfPass,
 } from '../model/memory-terms.ts'
 
 /** A loaded model, as far as its memory goes. */
@@ -15,6 +16,8 @@ export interface PlannedModel {
   device: string
   weightBytes: number
   contextLength: number
+  /** Passes over this model that run at the same time, on a thread each. */
+  passesAtOnce: number
 }
 
 /** A policy that is trained, critics included. */
@@ -40,7 +43,8 @@ export interface Workload {
   joints: number
   turns: number
   maxNewTokens: number
-  maxTokensPerMicroBatch: number
+  /** Null: the default. */
+  maxTokensPerMicroBatch: number | null
   minibatches: number
   checkpointing: boolean
   /** Items and samples of one batch of an evaluation; items are 0 where there is none. */
@@ -258,7 +262,7 @@ function groupOf(work: Workload, seat: Workload['seats'][number], turn: number):
 
 /** The largest pass of one model's update. */
 function passOf(work: Workload, model: number) {
-  const { shape, dtype } = work.models[model]!
+  const { shape, dtype, passesAtOnce: atOnce } = work.models[model]!
   const policies = work.policies.filter((policy) => policy.model === model)
   const seats = work.seats.filter((seat) => seat.model === model && seat.isTrained)
   // Of a separate critic over a model that no agent plays with: the texts are those of the agents.
@@ -268,19 +272,19 @@ function passOf(work: Workload, model: number) {
   const largest = Math.max(...readers.map((seat) => groupOf(work, seat, work.turns - 1)))
   const nodes = (turn: number) => work.promptsPerStep * work.joints ** turn
   const all = sumOf(turns.map((turn) => nodes(turn) * sumOf(readers.map((seat) => groupOf(work, seat, turn)))))
-  const tokens = Math.min(all, Math.max(work.maxTokensPerMicroBatch, largest))
+  const most = tokensOfPass(work.maxTokensPerMicroBatch ?? undefined, { policies: policies.length, atOnce })
+  const tokens = Math.min(all, Math.max(most, largest) * atOnce)
   const rank = Math.max(...policies.map((policy) => policy.rank))
   const isCut = all > tokens || work.minibatches > 1
   const perToken = activationBytesPerToken(shape, { dtype, rank, checkpointing: work.checkpointing, isCut })
   const share = Math.min(1, (work.groupSize * work.maxNewTokens) / largest)
-  // Adapters of one model are in one pass; all weights of a model have one policy.
   const parameters = sumOf(policies.map((policy) => policy.parameters))
   const isFull = policies.some(({ kind }) => kind === 'full')
   const tied = isFull && shape.tieWordEmbeddings ? float * shape.vocabSize * shape.hiddenSize : 0
   return {
-    tokens,
+    tokens: Math.ceil(tokens / atOnce),
     activations: tokens * perToken,
-    logits: logitBytes(shape, Math.ceil(tokens * share)),
+    logits: atOnce * logitBytes(shape, Math.ceil((tokens * share) / atOnce)),
     fresh: Math.max(isCut ? float * parameters : 0, tied),
   }
 }

@@ -3,8 +3,7 @@
 import { adapterParameters, valueHeadParameters } from '../model/memory-terms.ts'
 import type { Model } from '../model/model.ts'
 import type { Policy } from '../model/policy.ts'
-import { defaultMicroBatch } from '../model/score.ts'
-import { modelsAtOnce } from '../model/side-by-side.ts'
+import { workAtOnce } from '../model/side-by-side.ts'
 import type { Task } from '../tasks/types.ts'
 import { itemsAtOnce } from './evaluation.ts'
 import { type MemoryPlan, type PlannedPolicy, planMemory } from './memory-plan.ts'
@@ -24,12 +23,14 @@ const criticRank = 16
 export function planTeamMemory<Item>(team: Team, task: Task<Item>, options: ResolvedTrainOptions): MemoryPlan {
   const references = options.algorithm.kl ? team.agents.flatMap(({ reference }) => reference ?? []) : []
   const models = [...new Set([...team.policies, ...references, ...team.critics].map(({ model }) => model))]
+  const atOnce = workAtOnce(team.policies)
   const planned = models.map((model) => ({
     shape: model.config,
     dtype: model.dtype,
     device: model.device,
     weightBytes: model.weightBytes,
     contextLength: model.contextLength,
+    passesAtOnce: atOnce.partsOf(model),
   }))
   const loadedOnHost = models
     .filter(({ device }) => device === 'cpu')
@@ -56,11 +57,11 @@ export function planTeamMemory<Item>(team: Team, task: Task<Item>, options: Reso
     joints: jointMode === 'cross' ? groupSize ** team.agents.length : groupSize,
     turns,
     maxNewTokens: options.sampling.maxNewTokens,
-    maxTokensPerMicroBatch: options.deterministic ? 1 : (options.maxTokensPerMicroBatch ?? defaultMicroBatch),
+    maxTokensPerMicroBatch: options.deterministic ? 1 : options.maxTokensPerMicroBatch,
     minibatches: options.minibatches,
     checkpointing: options.activationCheckpointing,
     evaluation: { items: evalEvery > 0 ? items : 0, samples: evalSamples },
-    sideBySide: modelsAtOnce(team.policies),
+    sideBySide: atOnce.models,
     processBytes: Math.max(0, process.memoryUsage.rss() - held) + growthBytes,
   })
 }

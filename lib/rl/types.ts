@@ -38,7 +38,7 @@ export interface TrainOptions<Item = unknown> {
   promptsPerStep?: number
   /** Pieces the update of a step is computed in, cut between groups; the gradient is the same. Defaults to `1`. */
   minibatches?: number
-  /** Most tokens of one forward and backward pass. Default: the core's. */
+  /** Most tokens of one forward and backward pass. Defaults to 2,048, shared evenly by the policies of a model. */
   maxTokensPerMicroBatch?: number
   /**
    * Compute each layer again in the backward pass instead of keeping what it made: about a third more time for a fraction of

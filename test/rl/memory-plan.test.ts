@@ -20,7 +20,7 @@ const shape = {
   tieWordEmbeddings: true,
 }
 
-const model = { shape, dtype: 'float32' as const, device: 'cpu', weightBytes: 1000, contextLength: 64 }
+const model = { shape, dtype: 'float32' as const, device: 'cpu', weightBytes: 1000, contextLength: 64, passesAtOnce: 1 }
 
 const work = (changes: Partial<Workload> = {}): Workload => ({
   models: [model],
@@ -113,6 +113,24 @@ test('models that compute side by side have their activations together', (t) => 
   const alone = partsOf(work()).activations!
   t.is(partsOf(work(two)).activations, alone)
   t.is(partsOf(work({ ...two, sideBySide: 2 })).activations, 2 * alone)
+})
+
+test('a pass is shared by the policies of a model, whether one after the other or side by side', (t) => {
+  const policies = [0, 1].map(() => ({ model: 0, kind: 'lora' as const, parameters: 50, rank: 1 }))
+  // 50 prompts of 10 tokens with 4 completions of 5 for two agents: 3,000 tokens.
+  const team = {
+    policies,
+    seats: [0, 1].map(() => ({ model: 0, isTrained: true, promptTokens: 10 })),
+    promptsPerStep: 50,
+  }
+  const plan = (changes: Partial<Workload>) => planMemory(work({ ...team, ...changes }))
+  const sideBySide = [{ ...model, passesAtOnce: 2 }]
+  t.is(plan({ maxTokensPerMicroBatch: null }).passTokens, 1024)
+  t.is(plan({ maxTokensPerMicroBatch: 600 }).passTokens, 600)
+  t.is(plan({ maxTokensPerMicroBatch: null, models: sideBySide }).passTokens, 1024)
+  t.is(plan({ maxTokensPerMicroBatch: 600, models: sideBySide }).passTokens, 300)
+  const activations = (changes: Partial<Workload>) => partsOf(work({ ...team, ...changes })).activations!
+  t.is(activations({ maxTokensPerMicroBatch: 600, models: sideBySide }), activations({ maxTokensPerMicroBatch: 600 }))
 })
 
 test('an evaluation with more rows than a step decides the cache', (t) => {
