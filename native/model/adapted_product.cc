@@ -16,6 +16,7 @@
 #include "core/device_cuda.h"
 #include "kernels/row_product.h"
 #include "model/linear.h"
+#include "model/rms_norm.h"
 #include "model/rows.h"
 #include "model/swiglu.h"
 
@@ -68,16 +69,35 @@ std::vector<Band> bands_of(const Config& config, const std::vector<const Adapter
   return bands;
 }
 
-at::Tensor value_of(const ProductInput& input) { return input.is_gated ? swiglu(input.source) : input.source; }
+at::Tensor value_of(const ProductInput& input) {
+  switch (input.kind) {
+    case ProductInput::kGated: return swiglu(input.source);
+    case ProductInput::kNormed: return rms_norm(input.source, input.norm_weight, input.eps);
+    default: return input.source;
+  }
+}
+
+// Whether the kernels compute it, and its gradient.
+bool takes_input_kernels(const ProductInput& input) {
+  switch (input.kind) {
+    case ProductInput::kGated: return takes_swiglu_kernels(input.source);
+    case ProductInput::kNormed: return takes_norm_kernels(input.source, input.norm_weight);
+    default: return true;
+  }
+}
 
 // For training: one node of the graph in place of some ten an adapter, and no tensor of the output's size but the output.
 class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
  public:
   // `low_ranks`: A and B of each piece, for the graph.
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& source, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
-                            at::TensorList low_ranks, const std::vector<Band>& bands, bool is_gated) {
-    const at::Tensor x = value_of({source, is_gated}), y = at::linear(x, weight, bias);
-    variable_list saved{source, weight};
+                            const std::optional<at::Tensor>& norm_weight, at::TensorList low_ranks, const std::vector<Band>& bands,
+                            const ProductInput& input) {
+    at::Tensor inverse;
+    const bool is_normed = input.kind == ProductInput::kNormed;
+    const at::Tensor x = is_normed ? rms_norm_rows(source, *norm_weight, input.eps, &inverse) : value_of(input);
+    const at::Tensor y = at::linear(x, weight, bias);
+    variable_list saved{source, weight, is_normed ? *norm_weight : at::Tensor(), inverse};
     saved.insert(saved.end(), low_ranks.begin(), low_ranks.end());
     std::vector<int64_t> layout;
     std::vector<double> scales;
@@ -95,7 +115,8 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
     ctx->save_for_backward(saved);
     ctx->saved_data["layout"] = layout;
     ctx->saved_data["scales"] = scales;
-    ctx->saved_data["is_gated"] = is_gated;
+    ctx->saved_data["kind"] = static_cast<int64_t>(input.kind);
+    ctx->saved_data["eps"] = input.eps;
     ctx->saved_data["trains_bias"] = bias.has_value() && bias->requires_grad();
     return y;
   }
@@ -104,18 +125,25 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &source = saved[0], &weight = saved[1], d_y = gradients[0].contiguous();
     const std::vector<Band> bands = read_bands(ctx, saved);
-    const bool is_gated = ctx->saved_data["is_gated"].toBool();
-    const at::Tensor x = value_of({source, is_gated});
+    const ProductInput input{static_cast<ProductInput::Kind>(ctx->saved_data["kind"].toInt()), source, saved[2],
+                             ctx->saved_data["eps"].toDouble()};
+    const at::Tensor x = value_of(input);
     at::Tensor d_x = ctx->needs_input_grad(0) ? at::mm(d_y, weight) : at::Tensor();
     const at::Tensor d_weight = weight.requires_grad() ? at::mm(d_y.t(), x) : at::Tensor();
     const at::Tensor d_bias = ctx->saved_data["trains_bias"].toBool() ? d_y.sum(0) : at::Tensor();
     variable_list d_low_ranks;
     auto inner = saved.end() - static_cast<int64_t>(bands.size());
     for (const Band& band : bands) add_gradients(band, *inner++, x, d_y, d_x, d_low_ranks);
-    if (is_gated && d_x.defined()) d_x = swiglu_gradient(source, d_x);
-    variable_list result{d_x, d_weight, d_bias};
+    at::Tensor d_norm_weight;
+    if (d_x.defined() && input.kind == ProductInput::kGated) d_x = swiglu_gradient(source, d_x);
+    if (d_x.defined() && input.kind == ProductInput::kNormed) {
+      const NormGradients found = rms_norm_gradients(source, saved[2], input.eps, saved[3], d_x, saved[2].requires_grad());
+      d_x = found.x;
+      d_norm_weight = found.weight;
+    }
+    variable_list result{d_x, d_weight, d_bias, d_norm_weight};
     result.insert(result.end(), d_low_ranks.begin(), d_low_ranks.end());
-    result.insert(result.end(), 2, at::Tensor());  // the bands, and whether the input is gated
+    result.insert(result.end(), 2, at::Tensor());  // the bands and the input
     return result;
   }
 
@@ -147,7 +175,7 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
 
   static std::vector<Band> read_bands(AutogradContext* ctx, const variable_list& saved) {
     const auto layout = ctx->saved_data["layout"].toIntVector();
-    auto low_rank = saved.begin() + 2;
+    auto low_rank = saved.begin() + 4;
     auto number = layout.begin();
     std::vector<Band> bands;
     for (const double scale : ctx->saved_data["scales"].toDoubleVector()) {
@@ -227,19 +255,19 @@ at::Tensor adapted_product(const Config& config, const std::vector<const Adapter
                            const at::Tensor& bias) {
   const std::vector<Band> bands = bands_of(config, adapters, batch, layer, projections);
   const bool is_float = input.source.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat;
-  const bool can_gate = !input.is_gated || takes_swiglu_kernels(input.source);
-  if (!at::GradMode::is_enabled() || !is_float || !can_gate) {
+  if (!at::GradMode::is_enabled() || !is_float || !takes_input_kernels(input)) {
     const at::Tensor x = value_of(input), y = project(x, weight, bias);
     if (bands.empty()) return y;
     return at::GradMode::is_enabled() ? composed(bands, x, y) : without_gradient(bands, x, y);
   }
   // What libtorch's own node keeps is needed anyway.
-  if (bands.empty() && !input.is_gated) return project(input.source, weight, bias);
+  if (bands.empty() && input.kind == ProductInput::kPlain) return project(input.source, weight, bias);
   variable_list low_ranks;
   for (const Band& band : bands)
     for (const Piece& piece : band.pieces) low_ranks.insert(low_ranks.end(), {piece.low_rank.a, piece.low_rank.b});
-  const std::optional<at::Tensor> offset = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
-  return AdaptedProduct::apply(input.source, weight, offset, at::TensorList(low_ranks), bands, input.is_gated);
+  const auto if_defined = [](const at::Tensor& x) { return x.defined() ? std::optional<at::Tensor>(x) : std::nullopt; };
+  return AdaptedProduct::apply(input.source, weight, if_defined(bias), if_defined(input.norm_weight), at::TensorList(low_ranks), bands,
+                               input);
 }
 
 }  // namespace magrpo::model

@@ -10,10 +10,20 @@
 
 namespace magrpo::model {
 
-// What a product multiplies.
+// What a product multiplies: a source that is kept for the backward pass anyway, or what is computed from it again there.
 struct ProductInput {
-  at::Tensor source;      // (N, in), or (N, 2 · in) if gated
-  bool is_gated = false;  // swiglu(source): computed again in the backward pass rather than kept for it
+  enum Kind : int64_t { kPlain, kGated, kNormed };
+
+  Kind kind;
+  at::Tensor source;       // (N, in); gated: (N, 2 · in)
+  at::Tensor norm_weight;  // normed: (in)
+  double eps = 0.0;
+
+  static ProductInput plain(const at::Tensor& x) { return {kPlain, x, {}}; }
+  // swiglu(gate_up)
+  static ProductInput gated(const at::Tensor& gate_up) { return {kGated, gate_up, {}}; }
+  // rms_norm(x, weight, eps)
+  static ProductInput normed(const at::Tensor& x, const at::Tensor& weight, double eps) { return {kNormed, x, weight, eps}; }
 };
 
 // The joint output (N, Σ out) of `projections` for input x (N, in): x weightᵀ + bias and, for each policy's tokens, its adapter;

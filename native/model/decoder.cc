@@ -6,7 +6,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/device_cuda.h"
-#include "model/adapted_product.h"
 #include "model/attention.h"
 #include "model/decode_graph_cuda.h"
 #include "model/linear.h"
@@ -88,15 +87,16 @@ at::Tensor Decoder::forward(const PackedBatch& batch, const std::vector<const Ad
 at::Tensor Decoder::layer(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters, size_t number,
                           const Rotation& rotation, KvCache* cache) const {
   const LayerWeights& w = weights_.layers[number];
-  const at::Tensor attended = x + attention_block(rms_norm(x, w.input_norm, config_.rms_norm_eps), batch, adapters, number, rotation, cache);
-  return attended + mlp_block(rms_norm(attended, w.post_norm, config_.rms_norm_eps), batch, adapters, number);
+  const at::Tensor attended =
+      x + attention_block(ProductInput::normed(x, w.input_norm, config_.rms_norm_eps), batch, adapters, number, rotation, cache);
+  return attended + mlp_block(ProductInput::normed(attended, w.post_norm, config_.rms_norm_eps), batch, adapters, number);
 }
 
-at::Tensor Decoder::attention_block(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
+at::Tensor Decoder::attention_block(const ProductInput& input, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
                                     size_t layer, const Rotation& rotation, KvCache* cache) const {
   const LayerWeights& w = weights_.layers[layer];
-  const int64_t tokens = x.size(0), dim = config_.head_dim;
-  const at::Tensor qkv = adapted_product(config_, adapters, batch, layer, {kQuery, kKey, kValue}, {x}, w.qkv, w.qkv_bias);
+  const int64_t tokens = input.source.size(0), dim = config_.head_dim;
+  const at::Tensor qkv = adapted_product(config_, adapters, batch, layer, {kQuery, kKey, kValue}, input, w.qkv, w.qkv_bias);
   // One split: its backward pass joins the gradients, where three slices would add up three tensors of the whole size.
   const auto split = qkv.split_with_sizes({config_.q_size(), config_.kv_size(), config_.kv_size()}, 1);
   at::Tensor q = split[0].view({tokens, config_.num_heads, dim}), k = split[1].view({tokens, config_.num_kv_heads, dim}), v = split[2];
@@ -114,14 +114,14 @@ at::Tensor Decoder::attention_block(const at::Tensor& x, const PackedBatch& batc
     v = cache->values[layer];
   }
   const at::Tensor mixed = tree_attention(config_, static_cast<int64_t>(layer), q, k, v, batch);
-  return adapted_product(config_, adapters, batch, layer, {kOutput}, {mixed}, w.output, w.output_bias);
+  return adapted_product(config_, adapters, batch, layer, {kOutput}, ProductInput::plain(mixed), w.output, w.output_bias);
 }
 
-at::Tensor Decoder::mlp_block(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
+at::Tensor Decoder::mlp_block(const ProductInput& input, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
                               size_t layer) const {
   const LayerWeights& w = weights_.layers[layer];
-  const at::Tensor gate_up = adapted_product(config_, adapters, batch, layer, {kGate, kUp}, {x}, w.gate_up, w.gate_up_bias);
-  return adapted_product(config_, adapters, batch, layer, {kDown}, {gate_up, /*is_gated=*/true}, w.down, w.down_bias);
+  const at::Tensor gate_up = adapted_product(config_, adapters, batch, layer, {kGate, kUp}, input, w.gate_up, w.gate_up_bias);
+  return adapted_product(config_, adapters, batch, layer, {kDown}, ProductInput::gated(gate_up), w.down, w.down_bias);
 }
 
 at::Tensor Decoder::step_logits(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache& cache) const {

@@ -10,7 +10,7 @@
 #include "core/live_objects.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
-#include "model/lora.h"
+#include "model/adapted_product.h"
 #include "model/packed_batch.h"
 #include "model/rotary.h"
 #include "model/weights.h"
@@ -54,9 +54,9 @@ class Decoder : Counted<Decoder> {
 
   at::Tensor layer(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters, size_t number,
                    const Rotation& rotation, KvCache* cache) const;
-  at::Tensor attention_block(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
+  at::Tensor attention_block(const ProductInput& input, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
                              size_t layer, const Rotation& rotation, KvCache* cache) const;
-  at::Tensor mlp_block(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
+  at::Tensor mlp_block(const ProductInput& input, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
                        size_t layer) const;
 
   Config config_;

@@ -44,8 +44,8 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, double eps, fl
 class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double eps) {
-    at::Tensor inverse = at::empty({x.numel() / x.size(-1)}, x.options());
-    at::Tensor y = model::forward(x, weight, eps, inverse.mutable_data_ptr<float>());
+    at::Tensor inverse;
+    at::Tensor y = rms_norm_rows(x, weight, eps, &inverse);
     ctx->save_for_backward({x, weight, inverse});
     ctx->saved_data["eps"] = eps;
     return y;
@@ -53,29 +53,9 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const auto saved = ctx->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], &inverse = saved[2];
-    const kernels::NormShape shape = shape_of(x, ctx->saved_data["eps"].toDouble());
-    const at::Tensor d_y = gradients[0].contiguous();
-    at::Tensor d_x = at::empty(x.sizes(), x.options());
-    const bool trains_weight = ctx->needs_input_grad(1);
-    // Each block of rows adds up its own share, so the sum does not depend on the number of threads.
-    const int64_t block = kernels::kNormShareTokens, blocks = kernels::norm_shares(x.size(0));
-    at::Tensor shares = trains_weight ? at::zeros({blocks, shape.size}, x.options()) : at::Tensor();
-    if (x.is_cuda()) {
-      if constexpr (kHasCuda)
-        kernels::rms_norm_backward_cuda(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), inverse.const_data_ptr<float>(),
-                                        d_y.const_data_ptr<float>(), x.size(0), d_x.mutable_data_ptr<float>(),
-                                        trains_weight ? shares.mutable_data_ptr<float>() : nullptr, cuda::current_stream());
-      return {d_x, trains_weight ? shares.sum(0) : at::Tensor(), at::Tensor()};
-    }
-    for_rows(blocks, block * shape.heads * shape.size, [&](int64_t begin, int64_t end) {
-      for (int64_t b = begin; b < end; ++b)
-        kernels::rms_norm_backward(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), inverse.const_data_ptr<float>(),
-                                   d_y.const_data_ptr<float>(), b * block, std::min(x.size(0), (b + 1) * block),
-                                   d_x.mutable_data_ptr<float>(),
-                                   trains_weight ? shares.mutable_data_ptr<float>() + b * shape.size : nullptr);
-    });
-    return {d_x, trains_weight ? shares.sum(0) : at::Tensor(), at::Tensor()};
+    const NormGradients found =
+        rms_norm_gradients(saved[0], saved[1], ctx->saved_data["eps"].toDouble(), saved[2], gradients[0], ctx->needs_input_grad(1));
+    return {found.x, found.weight, at::Tensor()};
   }
 };
 
@@ -87,8 +67,43 @@ at::Tensor composed(const at::Tensor& x, const at::Tensor& weight, double eps) {
 
 }  // namespace
 
+NormGradients rms_norm_gradients(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& inverse, const at::Tensor& d_y,
+                                 bool trains_weight) {
+  const kernels::NormShape shape = shape_of(x, eps);
+  const at::Tensor d_rows = d_y.contiguous();
+  at::Tensor d_x = at::empty(x.sizes(), x.options());
+  // Each block of rows adds up its own share, so the sum does not depend on the number of threads.
+  const int64_t block = kernels::kNormShareTokens, blocks = kernels::norm_shares(x.size(0));
+  at::Tensor shares = trains_weight ? at::zeros({blocks, shape.size}, x.options()) : at::Tensor();
+  if (x.is_cuda()) {
+    if constexpr (kHasCuda)
+      kernels::rms_norm_backward_cuda(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), inverse.const_data_ptr<float>(),
+                                      d_rows.const_data_ptr<float>(), x.size(0), d_x.mutable_data_ptr<float>(),
+                                      trains_weight ? shares.mutable_data_ptr<float>() : nullptr, cuda::current_stream());
+  } else {
+    for_rows(blocks, block * shape.heads * shape.size, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b)
+        kernels::rms_norm_backward(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), inverse.const_data_ptr<float>(),
+                                   d_rows.const_data_ptr<float>(), b * block, std::min(x.size(0), (b + 1) * block),
+                                   d_x.mutable_data_ptr<float>(),
+                                   trains_weight ? shares.mutable_data_ptr<float>() + b * shape.size : nullptr);
+    });
+  }
+  return {d_x, trains_weight ? shares.sum(0) : at::Tensor()};
+}
+
+bool takes_norm_kernels(const at::Tensor& x, const at::Tensor& weight) {
+  return takes_kernels(x) && takes_kernels(weight) && has_dense_rows(x);
+}
+
+at::Tensor rms_norm_rows(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor* inverse) {
+  if (inverse == nullptr) return forward(x, weight, eps, nullptr);
+  *inverse = at::empty({x.numel() / x.size(-1)}, x.options());
+  return forward(x, weight, eps, inverse->mutable_data_ptr<float>());
+}
+
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  if (!takes_kernels(x) || !takes_kernels(weight) || !has_dense_rows(x)) return composed(x, weight, eps);
+  if (!takes_norm_kernels(x, weight)) return composed(x, weight, eps);
   const bool wants_gradient = at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
   return wants_gradient ? RmsNorm::apply(x, weight, eps) : forward(x, weight, eps, nullptr);
 }

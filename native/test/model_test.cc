@@ -169,13 +169,13 @@ TEST("adapters: each policy's rows get its own product and gradients, beside a f
     (expected * out_weights).sum().backward();
     {
       at::NoGradGuard no_grad;
-      const at::Tensor y = adapted_product(config, adapters, batch, 1, projections, {x}, weight, bias);
+      const at::Tensor y = adapted_product(config, adapters, batch, 1, projections, ProductInput::plain(x), weight, bias);
       EXPECT(largest_difference(y, expected) < 1e-5, "no graph, width ", width);
     }
     for (const bool is_frozen : {true, false}) {
       at::AutoGradMode grad_mode(true);
       const at::Tensor used = weight.clone().set_requires_grad(!is_frozen);
-      const at::Tensor y = adapted_product(config, adapters, batch, 1, projections, {x}, used, bias);
+      const at::Tensor y = adapted_product(config, adapters, batch, 1, projections, ProductInput::plain(x), used, bias);
       EXPECT(largest_difference(y, expected) < 1e-5, "frozen ", is_frozen, ", width ", width);
       x.mutable_grad() = at::Tensor();
       const auto low_ranks = low_ranks_of(adapters, [](const at::Tensor& low_rank) {
@@ -200,7 +200,7 @@ TEST("adapters: one that is not trained gets no gradient and lets that of its in
   const std::vector<const Adapter*> adapters{&frozen, nullptr, nullptr};
   const at::Tensor x = random({8, config.hidden_size}, 3).set_requires_grad(true);
   const at::Tensor weight = random({config.q_size() + 2 * config.kv_size(), config.hidden_size}, 4);
-  adapted_product(config, adapters, banded_batch(), 1, {kQuery, kKey, kValue}, {x}, weight, at::Tensor()).sum().backward();
+  adapted_product(config, adapters, banded_batch(), 1, {kQuery, kKey, kValue}, ProductInput::plain(x), weight, at::Tensor()).sum().backward();
   at::Tensor all = weight.clone();
   for (const auto& [p, column] : {std::pair{kQuery, int64_t{0}}, std::pair{kKey, config.q_size()}})
     all.narrow(0, column, output_size(config, p)).add_(frozen.layers[1][p].b.mm(frozen.layers[1][p].a) * 0.5);
