@@ -8,6 +8,7 @@
 #include "binding/executor.h"
 #include "binding/handles.h"
 #include "binding/job.h"
+#include "core/block_allocator.h"
 #include "core/device.h"
 #include "core/errors.h"
 
@@ -49,6 +50,7 @@ Napi::Value live_objects(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  core::use_block_allocator();
   auto* environment = new Environment(env);
   env.SetInstanceData(environment);
   const auto define = [&](Napi::FunctionReference& reference, Napi::Function constructor) {

@@ -74,7 +74,9 @@ at::Tensor Decoder::forward(const PackedBatch& batch, const std::vector<const Ad
   const at::Tensor& ids = batch.device ? batch.device->ids : batch.ids;
   const at::Tensor& positions = batch.device ? batch.device->positions : batch.positions;
   const Rotation rotation = this->rotation(positions);
-  at::Tensor x = at::embedding(weights_.embedding, ids);  // (N, h)
+  // The table's gradient is a few rows; as a sparse tensor it is added to that of a tied head, which is a table already.
+  const bool is_tied = weights_.head.is_same(weights_.embedding);
+  at::Tensor x = at::embedding(weights_.embedding, ids, /*padding_idx=*/-1, /*scale_grad_by_freq=*/false, is_tied);  // (N, h)
   checkpoints = checkpoints && at::GradMode::is_enabled();
   // A frozen embedding's output would leave the first layers outside of the graph.
   if (checkpoints && !x.requires_grad()) x.requires_grad_(true);

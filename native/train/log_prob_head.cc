@@ -88,6 +88,16 @@ void turn_into_gradients(at::Tensor& logits, const at::Tensor& targets, int64_t 
   });
 }
 
+// Makes `gradient` the leaf's own, or adds it to that, and returns nothing: a tied head's table may be the largest tensor of all, and
+// autograd would hold a second one to add up those of head and embedding. Returns the gradient if the head is no leaf.
+at::Tensor given_to_leaf(const at::Tensor& head, at::Tensor gradient) {
+  if (!head.is_leaf()) return gradient;
+  at::Tensor& own = head.mutable_grad();
+  if (own.defined()) own.add_(gradient);
+  else own = std::move(gradient);
+  return {};
+}
+
 class LogProbHead : public torch::autograd::Function<LogProbHead> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
@@ -129,7 +139,8 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
       if (d_head.defined()) d_head.addmm_(d_logits.t(), chunk);
       else d_head = at::mm(d_logits.t(), chunk);
     }
-    return {d_hidden, d_head.defined() ? d_head.to(head.scalar_type()) : d_head, at::Tensor(), at::Tensor(), at::Tensor()};
+    if (d_head.defined()) d_head = given_to_leaf(head, d_head.to(head.scalar_type()));
+    return {d_hidden, d_head, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 

@@ -48,6 +48,8 @@ void Policy::absorb_gradients() {
   for (auto& p : parameters_) {
     at::Tensor& fresh = p.weight.mutable_grad();
     if (!fresh.defined()) continue;
+    // Of a tied table where the head had no part in the loss.
+    if (fresh.is_sparse()) fresh = fresh.to_dense();
     if (!p.gradient.defined()) p.gradient = fresh.to(at::kFloat);
     else p.gradient.add_(fresh.to(at::kFloat));
     fresh.reset();
