@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { adapterRank, agents, groupSize, learningRate, makeInputs, models, newTokens } from './cases.ts'
+import { compileOurs } from './compiled.ts'
 import { compareGates, type GateReport } from './gate.ts'
 import { peersEnvironment } from './peers/index.ts'
 import { endAll, Worker } from './worker.ts'
@@ -27,6 +28,7 @@ export class Session {
   readonly folder = peersEnvironment.benchFolder()
   readonly #prepared = new Map<string, Promise<void>>()
   readonly #gates = new Map<string, Promise<GateReport>>()
+  #compiled: Promise<string> | undefined
   #python: Promise<string> | undefined
 
   constructor(options: SessionOptions) {
@@ -45,10 +47,10 @@ export class Session {
     }
   }
 
-  /** A child of ours. */
-  ours(env: NodeJS.ProcessEnv = {}): Worker {
-    const args = ['--import=tsx', join(root, 'ours/worker.ts')]
-    return new Worker('magrpo', process.execPath, args, { ...this.env, ...env })
+  /** A child of ours; the first one has our side compiled. */
+  async ours(env: NodeJS.ProcessEnv = {}): Promise<Worker> {
+    this.#compiled ??= compileOurs()
+    return new Worker('magrpo', process.execPath, [await this.#compiled], { ...this.env, ...env })
   }
 
   /** A child of the peers; the first one makes their environment. */
@@ -98,7 +100,7 @@ export class Session {
   ): Promise<GateReport> {
     await this.prepare(model)
     const name = `gate-${model}-${kind.promptTokens}${kind.adapters ? '-lora' : ''}`
-    const [ours, peer] = [this.ours(), await this.peer()]
+    const [ours, peer] = [await this.ours(), await this.peer()]
     try {
       const folders = { ours: join(this.folder, name, 'ours'), peer: join(this.folder, name, 'peer') }
       const request = { ...this.request(model, kind.promptTokens), adapters: kind.adapters, trains: kind.trains }

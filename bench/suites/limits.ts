@@ -47,7 +47,7 @@ async function openDecode(
   tokens: number,
   dtype: string,
 ): Promise<Worker> {
-  const worker = session.ours()
+  const worker = await session.ours()
   const promptIds = Array.from({ length: 32 }, (_, i) => 3 + i)
   try {
     await worker.ask('open', { case: 'decode', source, dtype, promptIds, groupSize: rows, newTokens: tokens })
@@ -99,7 +99,7 @@ async function productPeak({ options, env }: Session): Promise<number> {
 
 async function trainRoof(session: Session, spec: RowSpec, model: string): Promise<Row> {
   await session.prepare(model)
-  const worker = session.ours()
+  const worker = await session.ours()
   try {
     await worker.ask('open', { ...session.request(model), case: 'update' })
     await worker.ask('run')
@@ -127,7 +127,7 @@ async function fourAgents(session: Session, spec: RowSpec, model: string): Promi
   const workers: Worker[] = []
   try {
     for (const agents of [1, 4]) {
-      const worker = session.ours()
+      const worker = await session.ours()
       workers.push(worker)
       await worker.ask('open', { ...session.request(model), case: 'gen', adapters: true, agents })
     }
@@ -152,7 +152,7 @@ async function fourAgents(session: Session, spec: RowSpec, model: string): Promi
 
 async function besideNeighbour(session: Session, spec: RowSpec, model: string, name: 'gen' | 'update'): Promise<Row> {
   await session.prepare(model)
-  const worker = session.ours()
+  const worker = await session.ours()
   try {
     await worker.ask('open', { ...session.request(model), case: name })
     await worker.ask('run')

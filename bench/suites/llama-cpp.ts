@@ -25,7 +25,7 @@ export async function llamaCppRow(session: Session, spec: RowSpec, model: string
   const script = fileURLToPath(new URL('../peers/llama_cpp.mjs', import.meta.url))
   const workers: Worker[] = []
   const openOurs = async (newTokens: number) => {
-    const worker = session.ours()
+    const worker = await session.ours()
     workers.push(worker)
     await worker.ask('open', { case: 'decode', root: folder, model, prompts, newTokens })
     return worker

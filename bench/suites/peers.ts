@@ -57,7 +57,7 @@ async function speedRow(session: Session, spec: RowSpec, model: string): Promise
   const request = { ...session.request(model, plan.promptTokens), ...plan.extra }
   const workers: Worker[] = []
   try {
-    const ours = session.ours()
+    const ours = await session.ours()
     workers.push(ours)
     await ours.ask('open', { ...request, case: plan.ours, adapters: plan.adapters })
     const opened: string[] = []
@@ -102,7 +102,7 @@ async function memoryRow(session: Session, spec: RowSpec, model: string): Promis
   const request = session.request(model, plan.promptTokens)
   const peaks = { ours: [] as number[], peer: [] as number[] }
   for (let trial = 0; trial < 2; trial++) {
-    peaks.ours.push(await peakOf(session.ours(), { ...request, case: plan.ours, adapters: plan.adapters }))
+    peaks.ours.push(await peakOf(await session.ours(), { ...request, case: plan.ours, adapters: plan.adapters }))
     peaks.peer.push(await peakOf(await session.peer(), { ...request, case: plan.peers[0]! }))
   }
   return finishRow(spec, model, {

@@ -47,7 +47,7 @@ export async function measureScaling(session: Session, model: string): Promise<S
     const workers: Worker[] = []
     try {
       for (const { agents, groupSize, threads } of points) {
-        const worker = session.ours({ OMP_NUM_THREADS: String(threads) })
+        const worker = await session.ours({ OMP_NUM_THREADS: String(threads) })
         workers.push(worker)
         await worker.ask('open', { ...session.request(model), case: 'gen', adapters: true, agents, groupSize })
       }
