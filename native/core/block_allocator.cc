@@ -22,17 +22,28 @@ struct alignas(64) Header {
   size_t block_bytes;  // header included; 0: from libtorch's allocator
 };
 
-// Freed blocks, those freed first in front.
+// Blocks of tensors and freed blocks, those freed first in front.
 class Pool {
  public:
+  // A freed block of that size, or null. Then one may be made: others have been given back to the system, as far as they had to.
   Header* take(size_t bytes) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    // The newest is the one that caches hold.
-    const auto found = std::find_if(blocks_.rbegin(), blocks_.rend(), [bytes](const Header* block) { return block->block_bytes == bytes; });
-    if (found == blocks_.rend()) return nullptr;
-    Header* block = *found;
-    blocks_.erase(std::next(found).base());
-    kept_ -= bytes;
+    std::deque<Header*> dropped;
+    Header* block = nullptr;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      live_ += bytes;
+      most_live_ = std::max(most_live_, live_);
+      // The newest is the one that caches hold.
+      const auto found = std::find_if(blocks_.rbegin(), blocks_.rend(), [bytes](const Header* b) { return b->block_bytes == bytes; });
+      if (found != blocks_.rend()) {
+        block = *found;
+        blocks_.erase(std::next(found).base());
+        kept_ -= bytes;
+      } else {
+        drop(most_live_ + kSpareBlockBytes - live_, dropped);
+      }
+    }
+    unmap(dropped);
     return block;
   }
 
@@ -40,15 +51,16 @@ class Pool {
     std::deque<Header*> dropped;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      blocks_.push_back(block);
+      live_ -= block->block_bytes;
       kept_ += block->block_bytes;
-      while (kept_ > kKeptBlockBytes) {
-        kept_ -= blocks_.front()->block_bytes;
-        dropped.push_back(blocks_.front());
-        blocks_.pop_front();
+      blocks_.push_back(block);
+      // What a model leaves behind is not kept for the next one.
+      if (kept_ > live_ + kSpareBlockBytes) {
+        drop(live_ + kSpareBlockBytes, dropped);
+        most_live_ = live_ + kept_;
       }
     }
-    for (Header* old : dropped) munmap(old, old->block_bytes);
+    unmap(dropped);
   }
 
   size_t kept() {
@@ -57,9 +69,23 @@ class Pool {
   }
 
  private:
+  // Takes out the oldest until at most `most` bytes are kept.
+  void drop(size_t most, std::deque<Header*>& dropped) {
+    while (kept_ > most) {
+      kept_ -= blocks_.front()->block_bytes;
+      dropped.push_back(blocks_.front());
+      blocks_.pop_front();
+    }
+  }
+
+  static void unmap(const std::deque<Header*>& blocks) {
+    for (Header* block : blocks) munmap(block, block->block_bytes);
+  }
+
   std::mutex mutex_;
   std::deque<Header*> blocks_;
-  size_t kept_ = 0;
+  size_t live_ = 0, kept_ = 0;
+  size_t most_live_ = 0;  // the largest live_ so far
 };
 
 // Never destroyed: tensors may be freed while the process ends.

@@ -6,9 +6,9 @@
 
 namespace magrpo::core {
 
-// Freed blocks that are kept for tensors of the same size, in bytes at most: less costs time, since the system clears every page of a
-// new block (a step of two models of 117 MB: 2 to 3 % at 96 MiB), more costs memory.
-constexpr size_t kKeptBlockBytes = size_t{128} << 20;
+// Tensors and freed blocks together take at most what tensors alone once took, and so many bytes. Less would cost time, since the
+// system clears every page of a new block.
+constexpr size_t kSpareBlockBytes = size_t{64} << 20;
 
 // Makes tensors from now on take their memory here: large ones in blocks of their own, of which freed ones are kept for the next
 // of that size; small ones from libtorch's own allocator. Once a process; tensors that exist are not touched.
