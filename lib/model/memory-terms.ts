@@ -41,8 +41,6 @@ export interface ActivationSettings {
   rank: number
   /** Only each layer's input is kept. */
   checkpointing: boolean
-  /** An update has several passes: later ones find a heap with holes. */
-  isCut: boolean
 }
 
 /**
@@ -50,27 +48,26 @@ export interface ActivationSettings {
  *
  * A layer in float32, with h the hidden size, Q = heads · headDim, K = kvHeads · headDim and I the MLP's width:
  *
- *     4h          inputs and results of both norms
+ *     2h          inputs of both norms, whose results are computed again
  *     3Q + 3K     queries, keys and values as projected (Q + 2K), rotated queries and keys (Q + K), attention's result (Q)
- *     3I          gate and up (2I), their product (I)
+ *     2I          gate and up, whose product is computed again
  *
  * With adapters also 7·rank, the inner vectors. In bfloat16 attention reads float32 copies and norms keep float32 intermediates:
- * 16h + 8Q + 8K + 2Q + 8I bytes. With checkpointing a layer keeps h, and one layer at a
+ * 16h + 8Q + 8K + 2Q + 8I bytes, results of norms and gates among them. With checkpointing a layer keeps h, and one layer at a
  * time has all of it, with the gradients and copies of computing it again about three times.
  *
- * The heap takes half as much again, since what is freed is not used again as a whole; and twice as much where an update has several
- * passes, layers are computed again, or adapters make several short-lived copies of each product. So measured with glibc; with its allocator told to
- * return large blocks at once (MALLOC_MMAP_THRESHOLD_=65536) the formula alone holds within a tenth.
+ * A seventh is added for what a layer's backward pass makes and drops. Blocks that are freed serve the next tensor of their size
+ * (`native/core/block_allocator`), so that nothing is lost to a heap with holes.
  */
 export function activationBytesPerToken(shape: MemoryShape, settings: ActivationSettings): number {
   const { h, m, q, k } = widths(shape)
-  const { dtype, rank, checkpointing, isCut } = settings
+  const { dtype, rank, checkpointing } = settings
   const inner = rank * 7 * float
   const layer =
-    (dtype === 'float32' ? float * (4 * h + 3 * q + 3 * k + 3 * m) : 16 * h + 10 * q + 8 * k + 8 * m) + inner
+    (dtype === 'float32' ? float * (2 * h + 3 * q + 3 * k + 2 * m) : 16 * h + 10 * q + 8 * k + 8 * m) + inner
   const unit = dtype === 'float32' ? float : 2
   const kept = checkpointing ? unit * h * shape.numLayers + 3 * layer : layer * shape.numLayers
-  return kept * (isCut || rank > 0 || checkpointing ? 2 : 1.5)
+  return kept * 1.15
 }
 
 /** Bytes of the short-lived tensors of the widest layer, one token: in a forward pass without gradients. */

@@ -120,8 +120,8 @@ interface Batch {
  * Plans a run.
  *
  * - weights: as loaded. masters: float32 copies of trained bfloat16 weights.
- * - moments: two floats a trained weight. gradients: one, and the last pass's own beside it where there are several passes; the
- *   table of a tied head a second time.
+ * - moments: two floats a trained weight. gradients: one, and the last pass's own beside it where there are several passes; that of
+ *   a bfloat16 head once more in float32.
  * - cache: a slot for each token of each prompt, and `maxNewTokens` for each completion, all of one turn or of one batch of an
  *   evaluation; completions that end early leave theirs untouched.
  * - decoding: one prefill pass, or one step with its logits.
@@ -276,16 +276,17 @@ function passOf(work: Workload, model: number) {
   const tokens = Math.min(all, Math.max(most, largest) * atOnce)
   const rank = Math.max(...policies.map((policy) => policy.rank))
   const isCut = all > tokens || work.minibatches > 1
-  const perToken = activationBytesPerToken(shape, { dtype, rank, checkpointing: work.checkpointing, isCut })
+  const perToken = activationBytesPerToken(shape, { dtype, rank, checkpointing: work.checkpointing })
   const share = Math.min(1, (work.groupSize * work.maxNewTokens) / largest)
   const parameters = sumOf(policies.map((policy) => policy.parameters))
   const isFull = policies.some(({ kind }) => kind === 'full')
-  const tied = isFull && shape.tieWordEmbeddings ? float * shape.vocabSize * shape.hiddenSize : 0
+  // The head's gradient is summed in float32 before it is one of bfloat16.
+  const wide = isFull && dtype === 'bfloat16' ? float * shape.vocabSize * shape.hiddenSize : 0
   return {
     tokens: Math.ceil(tokens / atOnce),
     activations: tokens * perToken,
     logits: atOnce * logitBytes(shape, Math.ceil((tokens * share) / atOnce)),
-    fresh: Math.max(isCut ? float * parameters : 0, tied),
+    fresh: Math.max(isCut ? float * parameters : 0, wide),
   }
 }
 

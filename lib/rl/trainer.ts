@@ -82,12 +82,7 @@ export class Trainer<Item> implements Drive {
         this.isWhole = false
       },
     }
-    this.watch = new WarningWatch({
-      maxReward: options.task.maxReward,
-      minReward: options.task.minReward,
-      maxNewTokens: options.sampling.maxNewTokens,
-      algorithm: options.algorithm,
-    })
+    this.watch = WarningWatch.of(options)
     this.result = new Promise((resolve, reject) => {
       this.settle = { resolve, reject }
     })

@@ -50,6 +50,12 @@ export class WarningWatch {
     this.maxNewTokens = settings.maxNewTokens
   }
 
+  /** The watch of a run with these options. */
+  static of({ task, sampling, algorithm }: ResolvedTrainOptions): WarningWatch {
+    const { maxReward, minReward } = task
+    return new WarningWatch({ maxReward, minReward, maxNewTokens: sampling.maxNewTokens, algorithm })
+  }
+
   /** A copy of what was seen so far, for a watch that goes on from here. */
   get state(): WatchState {
     return { raised: [...this.raised], window: structuredClone(this.window) }

@@ -19,7 +19,7 @@ export interface PlannedRun {
 
 /**
  * Does everything that a run of this configuration does before its first step, but for the run folder: reads the data, makes the task,
- * loads models and trackers, checks the options; then plans its memory and frees all of it again.
+ * loads models and trackers, checks the options, warns of what they alone tell; then plans its memory and frees all of it again.
  *
  * @param free what is free; default: what the system says once models are loaded
  * @throws what `prepareRun` throws for the same configuration, but for the run folder
@@ -41,6 +41,7 @@ export async function planRun(
     try {
       const { train } = await import('../rl/train.ts')
       const { judgeMemory } = await import('../rl/memory-check.ts')
+      const { WarningWatch } = await import('../rl/warnings.ts')
       const {
         name: _name,
         runDir: _runDir,
@@ -52,6 +53,7 @@ export async function planRun(
       } = config
       await loadTrackers(trackers)
       const run = train({ ...settings, team: loaded.team, task, algorithm, signal })
+      for (const { message } of WarningWatch.of(run.options).start()) onWarning(`warning: ${message}`)
       const plan = run.plan()!
       return { options: run.options, plan, judged: judgeMemory(plan, free) }
     } finally {

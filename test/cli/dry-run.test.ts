@@ -55,6 +55,14 @@ test('a dry run for machines: bytes by device and part', async (t) => {
   t.true(plan!.free_bytes > device.peak_bytes)
 })
 
+test('a dry run warns of what the settings alone tell', async (t) => {
+  const folder = await prepare(t)
+  const args = ['train', 'run.yaml', '--dry-run', '--set', 'algorithm={name: marloo, scaleByStd: true, groupSize: 4}']
+  const { code, stderr } = await runCli(args, { cwd: folder })
+  t.is(code, 0, stderr)
+  t.regex(stderr, /^warning: marloo with scaleByStd equals magrpo/m)
+})
+
 test('a dry run finds what a start would find', async (t) => {
   const folder = await prepare(t, 'evalEvery: 1\npromptsPerStep: 0\n')
   const { code, stderr } = await runCli(['train', 'run.yaml', '--dry-run'], { cwd: folder })
