@@ -176,7 +176,7 @@ const advice: [string, Partial<Workload>, RegExp][] = [
   ['moments', { policies: [{ model: 0, kind: 'full', parameters: 1e9, rank: 0 }] }, /train adapters/],
   [
     'activations',
-    { promptsPerStep: 500 },
+    { promptsPerStep: 100, maxNewTokens: 20 },
     /2048 tokens; lower maxTokensPerMicroBatch, or set activationCheckpointing/,
   ],
   ['activations', { groupSize: 1000 }, /lower algorithm\.groupSize or sampling\.maxNewTokens/],
