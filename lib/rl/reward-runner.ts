@@ -12,6 +12,8 @@ export interface RewardJob<Item> {
   joint: Joint
   /** Which joint completion of the run it is; needed for `RewardLimits.memory`. */
   place?: string
+  /** What `task.metrics` says of it, once it is rewarded; kept with the verdict, since a reward may note things for it. */
+  metrics?(): Record<string, number>
 }
 
 /** What a reward said. */
@@ -20,6 +22,8 @@ export interface RewardOutcome {
   parts: Record<string, number>
   /** Why there is no more, if the reward says. */
   reason?: string
+  /** Of a job that has any. */
+  metrics?: Record<string, number>
 }
 
 /** Limits of {@link runRewards}. */
@@ -146,9 +150,11 @@ async function verdictOn<Item>(
   underWay: CallsUnderWay,
 ): Promise<RewardOutcome> {
   const { place, joint } = job
+  const withMetrics = (outcome: RewardOutcome): RewardOutcome =>
+    job.metrics === undefined || outcome.metrics !== undefined ? outcome : { ...outcome, metrics: job.metrics() }
   const known = place === undefined ? undefined : memory?.recall(place, joint)
-  if (known) return known
-  const outcome = checkOutcome(await callReward(task, job, timeoutMs, underWay), task.name, job.index)
+  if (known) return withMetrics(known)
+  const outcome = withMetrics(checkOutcome(await callReward(task, job, timeoutMs, underWay), task.name, job.index))
   if (place !== undefined) await memory?.keep(place, joint, outcome)
   return outcome
 }

@@ -99,7 +99,7 @@ async function playTurn<Item>(
   const agents = plan.policies.length
   const nodes = open.map((node) => emptyNode(plan, node))
   const stop = new AbortController()
-  const rewards = new TurnRewards(plan, nodes, (error) => stop.abort(error))
+  const rewards = new TurnRewards(plan, (error) => stop.abort(error))
   const onSample = ({ request, sample, value }: SampleEvent) =>
     rewards.take(nodes[Math.floor(request / agents)]!, request % agents, sample, value)
   const start = performance.now()

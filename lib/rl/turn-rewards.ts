@@ -8,15 +8,13 @@ import { callTask } from './task-calls.ts'
 /** Fills in samples, completions, rewards, parts and metrics of the nodes of a turn. */
 export class TurnRewards<Item> {
   readonly #plan: RolloutPlan<Item>
-  readonly #nodes: readonly RolloutNode[]
   readonly #queue: RewardQueue<Item>
   /** In the order they were queued. */
   readonly #queued: JointAction[] = []
 
   /** @param onFailure called with the first failure of a reward or the reason of an abort, when it comes */
-  constructor(plan: RolloutPlan<Item>, nodes: readonly RolloutNode[], onFailure: (error: unknown) => void) {
+  constructor(plan: RolloutPlan<Item>, onFailure: (error: unknown) => void) {
     this.#plan = plan
-    this.#nodes = nodes
     const { task, rewardConcurrency: concurrency, rewardTimeoutMs: timeoutMs, signal, rewards } = plan
     this.#queue = new RewardQueue(task, { concurrency, timeoutMs, signal, memory: rewards?.memory }, onFailure)
   }
@@ -45,23 +43,19 @@ export class TurnRewards<Item> {
    * @throws see `RewardQueue.outcomes`; MagrpoError `ERR_TASK` for metrics that throw
    */
   async settle(): Promise<void> {
-    const { task, items } = this.#plan
     for (const [index, outcome] of (await this.#queue.outcomes()).entries())
       Object.assign(this.#queued[index]!, outcome)
-    if (task.metrics === undefined) return
-    for (const node of this.#nodes)
-      for (const action of node.joints)
-        action.metrics = callTask(task.name, 'metrics', node.item, () =>
-          task.metrics!(items[node.item]!, jointOf(node, action)),
-        )
   }
 
   #job(node: RolloutNode, action: JointAction, number: number): RewardJob<Item> {
-    const { items, rewards } = this.#plan
+    const { task, items, rewards } = this.#plan
+    const item = items[node.item]!
+    const joint = jointOf(node, action)
     return {
-      item: items[node.item]!,
+      item,
       index: node.item,
-      joint: jointOf(node, action),
+      joint,
+      metrics: task.metrics && (() => callTask(task.name, 'metrics', node.item, () => task.metrics!(item, joint))),
       place: rewards && `${rewards.part}/${node.slot}/${node.turn}/${node.number}/${number}`,
     }
   }

@@ -44,8 +44,13 @@ export class RewardLog implements RewardMemory {
     // A process comes to a place once.
     this.#known.delete(place)
     if (line === undefined || line.of !== checksum(joint)) return undefined
-    const { reward, parts, reason } = line
-    return { reward, parts, ...(typeof reason === 'string' && { reason }) }
+    const { reward, parts, reason, metrics } = line
+    return {
+      reward,
+      parts,
+      ...(typeof reason === 'string' && { reason }),
+      ...(metrics && { metrics: numbersOf(metrics) }),
+    }
   }
 
   async keep(place: string, joint: Joint, outcome: RewardOutcome): Promise<void> {
@@ -56,6 +61,10 @@ export class RewardLog implements RewardMemory {
     await this.#writer.close()
   }
 }
+
+/** JSON has no number that is not finite: it says null. */
+const numbersOf = (metrics: Record<string, number | null>): Record<string, number> =>
+  Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, value ?? Number.NaN]))
 
 async function readLog(path: string, steps: number): Promise<{ known: Map<string, Line>; bytes: number }> {
   const known = new Map<string, Line>()

@@ -112,6 +112,31 @@ test('a verdict is never asked for twice', async (t) => {
   t.deepEqual(outcomeOf(picture), whole)
 })
 
+test('metrics of what a reward noted come back with its verdict', async (t) => {
+  const root = await memoryFolder(t)
+  const path = join(root, 'run')
+  const task = () => {
+    const noted = new Map<string, number>()
+    return complementTask({
+      reward: (_, joint) => {
+        noted.set(String(joint.map(({ ids }) => ids)), joint[0]!.ids[0]!)
+        return Number(isComplement(joint))
+      },
+      metrics: (_, joint): Record<string, number> => {
+        const first = noted.get(String(joint.map(({ ids }) => ids)))
+        return first === undefined ? {} : { first, not_finite: Number.NaN }
+      },
+    })
+  }
+  const pictures = new CrashPictures(path, root)
+  const { run } = await tableRun(path, { train: { task: task() } })
+  for await (const step of run) if (step.index === 5) pictures.take()
+  const whole = outcomeOf(path)
+  t.regex(await readFile(join(path, 'metrics.jsonl'), 'utf8'), /task\/first/)
+  await exhaust((await tableRun(pictures.paths[0]!, { resume: true, train: { task: task() } })).run)
+  t.deepEqual(outcomeOf(pictures.paths[0]!), whole)
+})
+
 test('episodes of several turns are gone on with, verdict by verdict', async (t) => {
   const root = await memoryFolder(t)
   let calls = 0
