@@ -120,6 +120,8 @@ async function configOf(
   if (!existsSync(run))
     throw new MagrpoError('ERR_RUN', `There is no run folder or configuration ${run}.`, { details: { path: run } })
   if (!statSync(run).isDirectory()) return { config: await loadConfig(run, settings) }
+  const { refuseNewerRun } = await import('../run/run-info.ts')
+  await refuseNewerRun(run)
   const config = await loadConfig(join(run, runFiles.config), settings)
   if (options.weights === 'initial') return { config }
   const weights = join(run, options.weights)

@@ -1,23 +1,26 @@
-import { exitCodes, note } from './output.ts'
+import { exitCodes, isClosedPipe, note } from './output.ts'
 
 /** The first interruption of a command: which signal, and the exit code that tells of it. */
 export interface Interruption {
-  signal: 'SIGINT' | 'SIGTERM'
+  signal: 'SIGINT' | 'SIGTERM' | 'SIGPIPE'
   exitCode: number
 }
 
 /**
  * Watches for Ctrl-C and SIGTERM while a command works. The first one calls `onFirst`, which ends the work in an orderly way;
- * the second leaves at once.
+ * the second leaves at once. With `readers`, so does the end of who reads standard output or error, which is no signal in Node.
  */
 export class Interrupts {
   /** The first interruption, if there was one. */
   received: Interruption | undefined
   readonly #onFirst: (interruption: Interruption) => void
+  readonly #streams: readonly NodeJS.WriteStream[]
   readonly #handlers: readonly (readonly [NodeJS.Signals, () => void])[]
 
-  constructor(onFirst: (interruption: Interruption) => void) {
+  constructor(onFirst: (interruption: Interruption) => void, { readers = false } = {}) {
     this.#onFirst = onFirst
+    this.#streams = readers ? [process.stdout, process.stderr] : []
+    for (const stream of this.#streams) stream.on('error', this.#onStreamError)
     this.#handlers = [
       ['SIGINT', () => this.#handle({ signal: 'SIGINT', exitCode: exitCodes.interrupted })],
       ['SIGTERM', () => this.#handle({ signal: 'SIGTERM', exitCode: exitCodes.terminated })],
@@ -28,6 +31,12 @@ export class Interrupts {
   /** Stops watching. */
   dispose(): void {
     for (const [signal, handler] of this.#handlers) process.off(signal, handler)
+    for (const stream of this.#streams) stream.off('error', this.#onStreamError)
+  }
+
+  readonly #onStreamError = (error: NodeJS.ErrnoException): void => {
+    if (!isClosedPipe(error)) throw error
+    if (!this.received) this.#handle({ signal: 'SIGPIPE', exitCode: exitCodes.unread })
   }
 
   #handle(interruption: Interruption): void {

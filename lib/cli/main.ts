@@ -10,7 +10,7 @@ import { addExportCommand } from './export.ts'
 import { addGenerateCommand } from './generate.ts'
 import { InterruptedError } from './interrupts.ts'
 import { addLogProbsCommand } from './logprobs.ts'
-import { describeError, exitCodes, note, UsageError } from './output.ts'
+import { describeError, exitCodes, isClosedPipe, note, UsageError } from './output.ts'
 import { addPullCommand } from './pull.ts'
 import { addReportCommand } from './report.ts'
 import { addResumeCommand } from './resume.ts'
@@ -23,10 +23,16 @@ import { addWatchCommand } from './watch.ts'
  * Runs one command; results go to stdout, everything else to stderr.
  *
  * @param argv as `process.argv`
- * @returns exit code: 0, 1 for an error, 2 for a command line that cannot be understood, 130 after Ctrl-C, 143 after SIGTERM
+ * @returns exit code: 0, 1 for an error, 2 for a command line that cannot be understood, 130 after Ctrl-C, 141 where nobody reads on,
+ *   143 after SIGTERM
  */
 export async function main(argv: string[]): Promise<number> {
-  process.stdout.on('error', leaveOnClosedPipe)
+  // They stay: what was written last fails after the command has ended.
+  for (const [stream, listener] of [
+    [process.stdout, leaveOnClosedPipe],
+    [process.stderr, ignoreClosedPipe],
+  ] as const)
+    if (!stream.listeners('error').includes(listener)) stream.on('error', listener)
   process.on('exit', failIfLeft)
   const program = await createProgram()
   try {
@@ -38,7 +44,6 @@ export async function main(argv: string[]): Promise<number> {
     process.stdin.destroy()
     return report(error)
   } finally {
-    process.stdout.off('error', leaveOnClosedPipe)
     process.off('exit', failIfLeft)
   }
 }
@@ -109,11 +114,17 @@ function report(error: unknown): number {
   return error instanceof UsageError ? exitCodes.usage : exitCodes.error
 }
 
-/** `magrpo … | head` ends quietly: who reads the output has enough of it. */
+/** `magrpo … | head` ends quietly: who reads the output has enough of it. A training has a listener of its own, and stops first. */
 function leaveOnClosedPipe(error: NodeJS.ErrnoException): void {
+  if (process.stdout.listenerCount('error') > 1) return
   process.off('exit', failIfLeft)
-  if (error.code === 'EPIPE') process.exit(exitCodes.ok)
+  if (isClosedPipe(error)) process.exit(process.exitCode ?? exitCodes.ok)
   throw error
+}
+
+/** What nobody reads any more need not be said. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (!isClosedPipe(error)) throw error
 }
 
 /** A reward, task or tracker that calls `process.exit()` in the middle of a command: what was asked for has not been done. */

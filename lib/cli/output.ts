@@ -6,17 +6,21 @@ export class UsageError extends Error {
 }
 
 /** Exit codes of the commands. */
-export const exitCodes = { ok: 0, error: 1, usage: 2, interrupted: 130, terminated: 143 } as const
+export const exitCodes = { ok: 0, error: 1, usage: 2, interrupted: 130, unread: 141, terminated: 143 } as const
 
 /**
  * Writes a line to stdout and resolves when the system has taken it, so that a slow reader slows the command down instead of
- * filling its memory.
+ * filling its memory. Where nobody reads any more it resolves too: what to do about that is the matter of the stream's listeners.
  */
 export function printLine(line: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    process.stdout.write(`${line}\n`, (error) => (error ? reject(error) : resolve()))
+    process.stdout.write(`${line}\n`, (error) => (error && !isClosedPipe(error) ? reject(error) : resolve()))
   })
 }
+
+/** Whether a write failed because its reader has gone. */
+export const isClosedPipe = ({ code }: NodeJS.ErrnoException): boolean =>
+  code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED'
 
 /** Writes one JSON line to stdout. */
 export function printJson(value: unknown): Promise<void> {

@@ -45,17 +45,20 @@ export async function runAndReport(
 }
 
 /**
- * Ctrl-C while a run is prepared aborts the preparation; once it goes, it ends the run after the weights of the last step
+ * Ctrl-C, or an output that nobody reads any more, while a run is prepared aborts the preparation; once it goes, it ends the run after the weights of the last step
  * are saved.
  */
 class Stopper {
   readonly #controller = new AbortController()
   #stopGently: (() => void) | undefined
-  readonly #interrupts = new Interrupts((interruption) => {
-    if (!this.#stopGently) return this.#controller.abort(new InterruptedError(interruption))
-    note('magrpo: stopping; the weights of the last step are saved (once more to leave at once)')
-    this.#stopGently()
-  })
+  readonly #interrupts = new Interrupts(
+    (interruption) => {
+      if (!this.#stopGently) return this.#controller.abort(new InterruptedError(interruption))
+      note('magrpo: stopping; the weights of the last step are saved (once more to leave at once)')
+      this.#stopGently()
+    },
+    { readers: true },
+  )
 
   get signal(): AbortSignal {
     return this.#controller.signal

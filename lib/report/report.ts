@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { MagrpoError } from '../errors.ts'
 import type { SampleRow } from '../rl/types.ts'
 import { cannotWrite } from '../run/cannot-write.ts'
+import { refuseNewerRun } from '../run/run-info.ts'
 import { RunReader, type SampleGroup } from '../watch/run-reader.ts'
 import { findComparison } from './find-comparison.ts'
 import { reportPage } from './page.ts'
@@ -52,6 +53,7 @@ export const reportFile = 'report.html'
 
 /** The report as HTML; see {@link writeReport}. */
 export async function renderReport(runDir: string, { comparison }: ReportOptions = {}): Promise<string> {
+  await refuseNewerRun(runDir)
   const name = runDir.split(/[\\/]/).filter(Boolean).at(-1) ?? 'run'
   const reader = new RunReader(runDir, runDir, name)
   await reader.refresh()

@@ -171,5 +171,7 @@ async function examine<Item>(plan: RolloutPlan<Item>, nodes: readonly RolloutNod
 function describe(nodes: readonly RolloutNode[], agents: readonly string[]): Metrics {
   const roots = nodes.filter(({ turn }) => turn === 0)
   const itemMeans = roots.map((root) => mean(root.joints.map(({ reward }) => reward)))
-  return { ...rewardMetrics(nodes), 'reward/stderr': standardError(itemMeans), ...completionMetrics(nodes, agents) }
+  // Of one item it is not known.
+  const error: Metrics = itemMeans.length > 1 ? { 'reward/stderr': standardError(itemMeans) } : {}
+  return { ...rewardMetrics(nodes), ...error, ...completionMetrics(nodes, agents) }
 }

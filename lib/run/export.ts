@@ -10,7 +10,7 @@ import type { Policy } from '../model/policy.ts'
 import { readJsonFile } from '../model/read-json.ts'
 import { replaceFile, writing } from '../model/write-file.ts'
 import { runFiles } from './run-folder.ts'
-import { runInfoFile } from './run-info.ts'
+import { refuseNewerRun, runInfoFile } from './run-info.ts'
 
 /** What {@link exportWeights} may be told. */
 export interface ExportOptions {
@@ -91,6 +91,7 @@ async function sourcesOf(
     if (agent === undefined) return [{ name: null, folder: source }]
     throw new MagrpoError('ERR_ARGUMENT', `${source} is not a run: there is no agent to choose.`, { details })
   }
+  await refuseNewerRun(source)
   const folder = join(source, weights)
   const entries = await readdir(folder).catch(() => {
     const remedy =

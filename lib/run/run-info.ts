@@ -50,9 +50,20 @@ export async function readRunInfo(folder: string): Promise<RunInfo> {
     throw new MagrpoError(
       'ERR_RUN_VERSION',
       `The run folder ${folder} is of magrpo ${info?.magrpo} (format ${format}), but this is a version that reads formats up to ` +
-        `${runFormat}. Nothing was changed; resume it with the newer version.`,
+        `${runFormat}. Nothing was changed; use the newer version.`,
       { details: { path: folder, format, supported: runFormat, magrpo: info?.magrpo } },
     )
   if (info?.origin !== 'config' && info?.origin !== 'code') fail(`${runInfoFile} does not say how the run was begun`)
   return info as RunInfo
+}
+
+/**
+ * For what reads a run folder without going on with the run.
+ *
+ * @throws MagrpoError `ERR_RUN_VERSION`; nothing else that may be wrong with `run.json` is in the way of reading the rest
+ */
+export async function refuseNewerRun(folder: string): Promise<void> {
+  await readRunInfo(folder).catch((error: unknown) => {
+    if (error instanceof MagrpoError && error.code === 'ERR_RUN_VERSION') throw error
+  })
 }

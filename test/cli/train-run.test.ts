@@ -115,6 +115,19 @@ test('SIGTERM saves too and exits 143', async (t) => {
   t.true(existsSync(join(folder, 'runs/tiny/final/long/adapter_model.safetensors')))
 })
 
+for (const name of ['stdout', 'stderr'] as const)
+  test(`a run whose ${name} nobody reads any more stops, saves and exits 141`, async (t) => {
+    const folder = await prepare(t, '{ rank: 2 }')
+    if (folder === undefined) return
+    const { code } = await runCli(['train', 'tiny.yaml', '--steps', '100000', '--set', 'evalEvery=0', '--json'], {
+      cwd: folder,
+      onSpawn: (child) => child[name]!.once('data', () => child[name]!.destroy()),
+    })
+    t.is(code, 141)
+    t.like(JSON.parse(await readFile(join(folder, 'runs/tiny/result.json'), 'utf8')), { reason: 'stopped' })
+    t.true(existsSync(join(folder, 'runs/tiny/final/long/adapter_model.safetensors')))
+  })
+
 test('a run of a task whose rewards have no time limit can be opened again', async (t) => {
   const folder = await temporaryFolder(t)
   const yaml = `team: { model: "builtin:mini-code", adapter: full }

@@ -1,6 +1,6 @@
 /** docs/first-hour.md: its files are written and its commands run, in its order, as they stand there. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, openSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test from 'ava'
 import { repositoryDir } from '../support/fixtures.ts'
@@ -23,13 +23,15 @@ function run(
   cwd: string,
   onOutput: (output: string, child: ChildProcess) => void = () => {},
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [command, ...words(line).slice(2)], {
+  const [typed, input] = line.split(' < ') as [string, string?]
+  const child = spawn(process.execPath, [command, ...words(typed).slice(2)], {
     cwd,
     env: { ...process.env, NO_COLOR: '1' },
+    stdio: [input === undefined ? 'ignore' : openSync(join(cwd, input), 'r'), 'pipe', 'pipe'],
   })
   let output = ''
   for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => {
+    stream!.setEncoding('utf8').on('data', (text: string) => {
       output += text
       onOutput(output, child)
     })
@@ -40,7 +42,7 @@ test('every file and every command, in this order', async (t) => {
   const cwd = await temporaryFolder(t)
   mkdirSync(join(cwd, 'node_modules'))
   symlinkSync(repositoryDir, join(cwd, 'node_modules/magrpo')) // in the clone the package finds itself
-  for (const [, name, text] of page.matchAll(/`(first\/[\w.-]+)`[^`]*\n\n```(?:js|yaml)\n([\s\S]*?)^```/gm)) {
+  for (const [, name, text] of page.matchAll(/`(first\/[\w.-]+)`[^`]*\n\n```(?:js|yaml|json)\n([\s\S]*?)^```/gm)) {
     mkdirSync(dirname(join(cwd, name!)), { recursive: true })
     writeFileSync(join(cwd, name!), text!)
   }

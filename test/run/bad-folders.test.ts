@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { type ErrorCode, MagrpoError } from '../../lib/errors.ts'
+import { renderReport } from '../../lib/report/report.ts'
+import { exportWeights } from '../../lib/run/export.ts'
 import { RunFolder } from '../../lib/run/run-folder.ts'
 import { readRunInfo } from '../../lib/run/run-info.ts'
 import { skipBecause } from '../support/skip.ts'
@@ -89,6 +91,8 @@ test('a run folder of a newer version is refused by its version, and nothing is 
   const outcome = outcomeOf(path)
   const error = await refused(t, RunFolder.resume(path), 'ERR_RUN_VERSION')
   t.regex(error.message, /of magrpo 9\.1\.0 \(format 2\).* up to 1/)
+  await refused(t, renderReport(path), 'ERR_RUN_VERSION')
+  await refused(t, exportWeights(path, { out: join(path, 'out') }), 'ERR_RUN_VERSION')
   t.deepEqual(outcomeOf(path), outcome)
   t.false(existsSync(join(path, 'lock.json')))
 })
