@@ -140,6 +140,14 @@ async function openStep(request: CaseRequest) {
   }
 }
 
+/** How far apart two tokens are that might follow `promptIds`, as |difference| of their log-probabilities. */
+export async function tieOf({ promptIds, candidates = [0, 0] }: CaseRequest): Promise<number> {
+  const completions = candidates.map((id) => ({ ids: Int32Array.of(id) }))
+  const group = { policy: Policy.base(opened[0]!), promptIds: Int32Array.from(promptIds), completions }
+  const { scores } = await scoreBatch([group])
+  return Math.abs(scores[0]!.logProbs[0]![0]! - scores[0]!.logProbs[1]![0]!)
+}
+
 /** One request of so many rows over a model's bare weights. */
 async function openDecode(request: CaseRequest) {
   const model = await Model.load(request.source ?? modelFolderOf(request, 0), {

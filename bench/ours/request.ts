@@ -3,7 +3,7 @@ import type { Inputs } from '../cases.ts'
 
 /** Which trial; unused fields are ignored. */
 export interface CaseRequest extends Inputs {
-  call: 'gate' | 'open' | 'run' | 'peak' | 'weightBytes' | 'tokens' | 'versions'
+  call: 'gate' | 'open' | 'run' | 'peak' | 'weightBytes' | 'tokens' | 'tie' | 'versions'
   case: 'gen' | 'ragged' | 'update' | 'step' | 'decode'
   /** Folder of the models and adapters that the peer wrote. */
   root: string
@@ -22,6 +22,8 @@ export interface CaseRequest extends Inputs {
   folder: string
   /** `decode`: one row a prompt, greedily, in place of `groupSize` samples of `promptIds`. */
   prompts?: number[][]
+  /** `tie`: two tokens that might follow `promptIds`. */
+  candidates?: [number, number]
   /** `decode`: a model folder in place of `root` and `model`. */
   source?: string
   dtype?: 'float32' | 'bfloat16'

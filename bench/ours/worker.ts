@@ -2,7 +2,7 @@
 import readline from 'node:readline'
 import type { generateBatch } from '../../lib/model/batch.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
-import { openCase, openedModels } from './cases.ts'
+import { openCase, openedModels, tieOf } from './cases.ts'
 import { writeGate } from './gate.ts'
 import type { CaseRequest } from './request.ts'
 
@@ -41,6 +41,8 @@ async function serve(request: CaseRequest): Promise<unknown> {
       return timed(opened)
     case 'tokens':
       return tokensOf(await opened())
+    case 'tie':
+      return tieOf(request)
     case 'weightBytes':
       return openedModels()[0]!.weightBytes
     case 'peak':
