@@ -1,0 +1,51 @@
+// Memory of tensors: freed blocks serve the next tensor of their size, and are given back when they are more than is in use.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+
+#include <vector>
+
+#include "core/block_allocator.h"
+#include "test/harness.h"
+
+namespace magrpo::core {
+namespace {
+
+constexpr int64_t kFloatsAMiB = (1 << 20) / 4;
+
+at::Tensor of_mebibytes(int64_t size) { return at::empty({size * kFloatsAMiB}, at::kFloat); }
+
+TEST("block allocator: a freed block serves the next tensor of its size, and no other") {
+  use_block_allocator();
+  at::Tensor first = of_mebibytes(3), other = of_mebibytes(5);
+  const void* block = first.data_ptr();
+  EXPECT(reinterpret_cast<uintptr_t>(block) % 64 == 0, "as aligned as libtorch's own");
+  first.reset();
+  EXPECT(kept_block_bytes() >= size_t{3} << 20);
+  const at::Tensor larger = of_mebibytes(4);
+  EXPECT(larger.data_ptr() != block);
+  const size_t kept = kept_block_bytes();
+  const at::Tensor again = of_mebibytes(3);
+  EXPECT(again.data_ptr() == block && kept_block_bytes() < kept);
+}
+
+TEST("block allocator: small tensors, empty ones and numbers are what they were") {
+  use_block_allocator();
+  const at::Tensor ones = at::ones({7, 9}), many = at::ones({1 << 18});
+  EXPECT(ones.sum().item<float>() == 63.0f && many.sum().item<float>() == 262144.0f);
+  EXPECT(at::empty({0}).numel() == 0);
+  EXPECT(many.clone().equal(many));
+}
+
+TEST("block allocator: what is kept is bounded by what is in use") {
+  use_block_allocator();
+  {
+    std::vector<at::Tensor> tensors;
+    for (int i = 0; i < 24; ++i) tensors.push_back(of_mebibytes(8 + i % 2));
+    EXPECT(kept_block_bytes() <= kSpareBlockBytes + (size_t{24} * 9 << 20));
+  }
+  EXPECT(kept_block_bytes() <= kSpareBlockBytes + (size_t{32} << 20), kept_block_bytes());
+}
+
+}  // namespace
+}  // namespace magrpo::core
