@@ -11,6 +11,7 @@
 
 #include "binding/conversions.h"
 #include "binding/job.h"
+#include "core/block_allocator.h"
 #include "core/cancel.h"
 #include "core/errors.h"
 #include "core/live_objects.h"
@@ -45,6 +46,7 @@ struct PolicyState {
 
   void release() {
     policy.reset();
+    core::give_back_blocks();
     if (holds_place) model->has_full_policy = false;
     holds_place = false;
   }

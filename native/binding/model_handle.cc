@@ -306,6 +306,7 @@ Napi::Value ModelHandle::dispose(const Napi::CallbackInfo& info) {
     spec.writes.push_back(state_->decoder.get());
     spec.advance = [state = state_]() mutable {
       state.reset();
+      core::give_back_blocks();
       return true;
     };
     Napi::MemoryManagement::AdjustExternalMemory(env, -state_->weight_bytes);
@@ -357,6 +358,7 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
     for (const auto& slice : model::named_slices(config, weights))
       made->tensors.push_back({slice.name, slice.tensor.scalar_type(), slice.view().sizes().vec()});
     made->decoder = std::make_shared<model::Decoder>(config, std::move(weights));
+    core::give_back_blocks();  // what was read into
     return true;
   };
   spec.result = [made](Napi::Env env) -> Napi::Value {

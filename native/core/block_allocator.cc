@@ -63,6 +63,16 @@ class Pool {
     unmap(dropped);
   }
 
+  void give_back() {
+    std::deque<Header*> dropped;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      drop(0, dropped);
+      most_live_ = live_;
+    }
+    unmap(dropped);
+  }
+
   size_t kept() {
     const std::lock_guard<std::mutex> lock(mutex_);
     return kept_;
@@ -138,6 +148,8 @@ void use_block_allocator() {
   }();
   (void)allocator;
 }
+
+void give_back_blocks() { pool().give_back(); }
 
 size_t kept_block_bytes() { return pool().kept(); }
 

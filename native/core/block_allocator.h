@@ -14,6 +14,9 @@ constexpr size_t kSpareBlockBytes = size_t{64} << 20;
 // of that size; small ones from libtorch's own allocator. Once a process; tensors that exist are not touched.
 void use_block_allocator();
 
+// Gives all freed blocks back to the system: for what is over and leaves a hole, a model that was loaded or disposed.
+void give_back_blocks();
+
 // Bytes of freed blocks that are kept now.
 size_t kept_block_bytes();
 

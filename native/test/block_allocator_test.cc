@@ -27,6 +27,9 @@ TEST("block allocator: a freed block serves the next tensor of its size, and no 
   const size_t kept = kept_block_bytes();
   const at::Tensor again = of_mebibytes(3);
   EXPECT(again.data_ptr() == block && kept_block_bytes() < kept);
+  of_mebibytes(6).reset();
+  give_back_blocks();
+  EXPECT(kept_block_bytes() == 0);
 }
 
 TEST("block allocator: small tensors, empty ones and numbers are what they were") {
