@@ -11,7 +11,7 @@ import sys
 import traceback
 
 ANSWERS = 3
-MARK = "\0magrpo:"  # on standard error, after all that belongs to a failed call
+MARK = "\0magrpo:"  # on standard error, after all that a call has printed
 
 
 class Completion(str):
@@ -145,12 +145,12 @@ def main(path, name, asked):
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
+    printed = os.dup(2)  # stays if the function puts something else in place of standard error
 
     def answer(message):
         sys.stdout.flush()
-        if "error" in message:
-            sys.stderr.write(f"{MARK}{message['id']}\n")
         sys.stderr.flush()
+        os.write(printed, f"{MARK}{message['id']}\n".encode())
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 

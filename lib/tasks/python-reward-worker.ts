@@ -34,7 +34,7 @@ interface Call {
   reject(error: unknown): void
 }
 
-/** On standard error, after all that belongs to a failed call. */
+/** On standard error, after all that a call has printed; the call's id follows. */
 const mark = '\0magrpo:'
 
 /** How much of what a function printed is kept for messages. */
@@ -58,7 +58,9 @@ export class PythonRewardWorker {
   readonly #settings: WorkerSettings
   readonly #child: ChildProcess
   #call: Call | undefined
-  #failed: Answer | undefined
+  #answer: Answer | undefined
+  /** The last call whose printed lines are all here. */
+  #printedId = -1
   #printed: string[] = []
   #nextId = 1
   #problem = ''
@@ -153,23 +155,27 @@ export class PythonRewardWorker {
   }
 
   #onAnswer(line: string): void {
-    const answer = JSON.parse(line) as Answer
-    if (answer.id !== this.#call?.id) return
-    // What the failed call has printed may still be on its way; the mark comes after it.
-    if (answer.error !== undefined && this.#printed.at(-1) !== mark + answer.id) this.#failed = answer
-    else this.#settle(answer)
+    this.#answer = JSON.parse(line) as Answer
+    this.#settle()
   }
 
-  #onPrinted(line: string): void {
-    this.#printed.push(line)
-    if (this.#printed.length > keptLines + 1) this.#printed.shift()
-    if (!line.startsWith(mark)) this.#settings.log?.(line)
-    else if (this.#failed && line === mark + this.#failed.id) this.#settle(this.#failed)
+  #onPrinted(text: string): void {
+    const at = text.indexOf(mark) // not at 0 where the last line printed had no end
+    const line = at < 0 ? text : text.slice(0, at)
+    if (line !== '' || at < 0) {
+      this.#printed.push(line)
+      if (this.#printed.length > keptLines) this.#printed.shift()
+      this.#settings.log?.(line)
+    }
+    if (at < 0) return
+    this.#printedId = Number(text.slice(at + mark.length))
+    this.#settle()
   }
 
-  #settle(answer: Answer): void {
-    this.#failed = undefined
-    this.#call?.resolve(answer)
+  /** Answers and printed lines come in two pipes, in any order: a call ends when it has both. */
+  #settle(): void {
+    const id = this.#call?.id
+    if (this.#answer?.id === id && this.#printedId === id) this.#call?.resolve(this.#answer!)
   }
 
   #onEnd(): void {
@@ -179,7 +185,7 @@ export class PythonRewardWorker {
 
   #error(code: ErrorCode, what: string, traceback = ''): MagrpoError {
     const { python } = this.#settings
-    const output = this.#printed.filter((line) => !line.startsWith(mark)).join('\n')
+    const output = this.#printed.join('\n')
     const message = [
       `The Python reward ${python}: ${what.replace(/\.$/, '')}.`,
       ...(traceback === '' ? [] : [traceback.trimEnd()]),

@@ -29,6 +29,14 @@ test('a total with parts; what is printed goes to the log', async (t) => {
   t.deepEqual(log, ['scoring rain', 'scoring rain'])
 })
 
+test('a line without an end, and a standard error of the function itself', async (t) => {
+  const log: string[] = []
+  const score = scorer(t, 'redirects', { log: (line) => log.push(line) })
+  t.deepEqual(await score('a'), { total: 1, parts: {} })
+  t.deepEqual(await score('b'), { total: 1, parts: {} })
+  t.deepEqual(log, ['half', 'half'])
+})
+
 test('completions are texts with ids, finish and log_prob_sum', async (t) => {
   t.deepEqual(await scorer(t, 'seen')('abc'), { total: 2, parts: {} })
 })

@@ -1,4 +1,5 @@
 """Reward functions that the tests call."""
+import io
 import os
 import sys
 import time
@@ -47,6 +48,12 @@ def raises(item, completions):
 
 def helper(text):
     raise ValueError("no reward for " + text)
+
+
+def redirects(item, completions):
+    sys.stdout.write("half")
+    sys.stderr = io.StringIO()
+    return 1
 
 
 def sleeps(item, completions):
