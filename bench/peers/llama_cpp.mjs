@@ -22,6 +22,7 @@ async function open({ file, cacheType, prompts, newTokens, threads }) {
     sequences,
     threads,
     batchSize: 512,
+    flashAttention: false, // which rounds to float16 on the way, and is no quicker over so few tokens
     experimentalKvCacheKeyType: cacheType,
     experimentalKvCacheValueType: cacheType,
   })
