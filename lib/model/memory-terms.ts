@@ -18,6 +18,8 @@ const float = 4
 
 /** Logits that exist at once in training: `kChunkLogits` of `native/train/log_prob_head.h`. */
 const chunkLogits = 2 ** 22
+/** Tokens of the vocabulary whose logits exist together: `kTileColumns` there. */
+const tileColumns = 8192
 
 /** Most tokens of one prefill pass: `kPrefillTokens` of `native/rollout/generate.cc`. */
 const prefillTokens = 4096
@@ -76,10 +78,11 @@ export function passingBytesPerToken(shape: MemoryShape): number {
   return float * Math.max(3 * h + 4 * m, 3 * h + 3 * q + 3 * k)
 }
 
-/** Bytes of one chunk of logits with its gradient's operands, for so many scored tokens. */
+/** Bytes of one tile of logits with its gradient's operands, for so many scored tokens. */
 export function logitBytes({ vocabSize }: MemoryShape, scoredTokens: number): number {
-  const rows = Math.min(scoredTokens, Math.max(1, Math.floor(chunkLogits / vocabSize)))
-  return 2 * float * rows * vocabSize
+  const columns = Math.min(vocabSize, tileColumns)
+  const rows = Math.min(scoredTokens, Math.max(1, Math.floor(chunkLogits / columns)))
+  return 2 * float * rows * columns
 }
 
 /** Bytes that generation holds besides the cache: a prefill pass, and one step of decoding with its logits. */

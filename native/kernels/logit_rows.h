@@ -22,13 +22,16 @@ constexpr int64_t kLogitBlock = 512;
 // is not finite.
 LogitMoments logit_moments(const float* logits, int64_t n, float inverse_temperature = 1.0f, std::vector<float>* block_sums = nullptr);
 
+// The moments of two parts of a row, of temperature 1, together.
+LogitMoments merged(const LogitMoments& a, const LogitMoments& b);
+
 // Gradients of one row with p = softmax(logits), H its entropy: logits become  g (onehot(target) - p) - g_H p (log p + H).
 struct LogitGradient {
   float log_sum;    // log Σ exp(logits)
   float entropy;    // H; read only where g_H is not 0
   float d_log_prob; // g
   float d_entropy;  // g_H
-  int64_t target;
+  int64_t target;   // -1 if it is not among these logits
 };
 
 void logit_gradient(float* logits, int64_t n, const LogitGradient& gradient);

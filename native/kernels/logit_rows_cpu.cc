@@ -32,6 +32,16 @@ LogitMoments logit_moments(const float* logits, int64_t n, float inverse_tempera
   return {highest, sum, weighted};
 }
 
+LogitMoments merged(const LogitMoments& a, const LogitMoments& b) {
+  LogitMoments all{std::max(a.highest, b.highest), 0.0, 0.0};
+  for (const LogitMoments& part : {a, b}) {
+    const double shift = static_cast<double>(part.highest) - all.highest, scale = std::exp(shift);
+    all.sum += scale * part.sum;
+    all.weighted += scale * (part.weighted + shift * part.sum);
+  }
+  return all;
+}
+
 MAGRPO_SIMD_CLONES
 void logit_gradient(float* logits, int64_t n, const LogitGradient& gradient) {
   const float log_sum = gradient.log_sum, g = gradient.d_log_prob;
@@ -47,7 +57,7 @@ void logit_gradient(float* logits, int64_t n, const LogitGradient& gradient) {
       logits[i] = p > 0.0f ? -p * (g + h * (log_p + entropy)) : 0.0f;
     }
   }
-  logits[gradient.target] += g;
+  if (gradient.target >= 0) logits[gradient.target] += g;
 }
 
 }  // namespace magrpo::kernels

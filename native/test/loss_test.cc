@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "test/harness.h"
@@ -26,7 +27,7 @@ at::Tensor targets_below(int64_t count, int64_t vocab_size) {
   return targets;
 }
 
-TEST("log-prob head: values and gradients, of entropies too, are those of log_softmax in double, wherever chunks end") {
+TEST("log-prob head: values and gradients, of entropies too, are those of log_softmax in double, wherever tiles end") {
   constexpr int64_t count = 11, vocab_size = 19, width = 6;
   const at::Tensor targets = targets_below(count, vocab_size), weights = random({count}, 3);
   const at::Tensor exact_hidden = random({count, width}, 1).to(at::kDouble).set_requires_grad(true);
@@ -35,15 +36,17 @@ TEST("log-prob head: values and gradients, of entropies too, are those of log_so
   const at::Tensor log_probs = all.gather(1, targets.unsqueeze(1)).squeeze(1), entropies = (all.exp() * all).sum(1).neg();
   (log_probs * weights + entropies * weights.flip(0)).sum().backward();
   // Rows of a chunk: 1 (even if a row is larger), 1, 4 with 3 left over, all.
-  for (const int64_t chunk : {int64_t{1}, vocab_size, 4 * vocab_size + 5, kChunkLogits}) {
+  // Tokens of a tile: all, 7 and 5 left over, 1.
+  for (const auto& [chunk, columns] : {std::pair{int64_t{1}, kTileColumns}, {vocab_size, kTileColumns}, {4 * vocab_size + 5, kTileColumns},
+                                      {kChunkLogits, kTileColumns}, {kChunkLogits, 7}, {4 * 7, 7}, {1, 7}, {kChunkLogits, 1}}) {
     const at::Tensor hidden = random({count, width}, 1).set_requires_grad(true);
     const at::Tensor head = random({vocab_size, width}, 2).set_requires_grad(true);
-    const TokenScores scores = score_tokens(hidden, head, targets, chunk);
+    const TokenScores scores = score_tokens(hidden, head, targets, chunk, columns);
     (scores.log_probs * weights + scores.entropies * weights.flip(0)).sum().backward();
-    EXPECT(largest_difference(scores.log_probs, log_probs) < 3e-6, "chunk ", chunk);
-    EXPECT(largest_difference(scores.entropies, entropies) < 3e-6, "chunk ", chunk);
-    EXPECT(largest_difference(hidden.grad(), exact_hidden.grad()) < 1e-5, "chunk ", chunk);
-    EXPECT(largest_difference(head.grad(), exact_head.grad()) < 1e-5, "chunk ", chunk);
+    EXPECT(largest_difference(scores.log_probs, log_probs) < 3e-6, "chunk ", chunk, ", columns ", columns);
+    EXPECT(largest_difference(scores.entropies, entropies) < 3e-6, "chunk ", chunk, ", columns ", columns);
+    EXPECT(largest_difference(hidden.grad(), exact_hidden.grad()) < 1e-5, "chunk ", chunk, ", columns ", columns);
+    EXPECT(largest_difference(head.grad(), exact_head.grad()) < 1e-5, "chunk ", chunk, ", columns ", columns);
   }
 }
 

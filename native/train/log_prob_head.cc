@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "core/device_cuda.h"
 #include "kernels/logit_rows.h"
@@ -26,8 +27,20 @@ using torch::autograd::variable_list;
 // The head in the precision that products are computed in.
 at::Tensor as_multiplied(const at::Tensor& head) { return model::widens_products(head) ? head.to(at::kFloat) : head; }
 
-at::Tensor chunk_logits(const at::Tensor& hidden, const at::Tensor& head, int64_t begin, int64_t rows) {
-  return at::linear(hidden.narrow(0, begin, rows).to(head.scalar_type()), head).to(at::kFloat).contiguous();
+// Rows of hidden states by columns of the vocabulary whose logits exist at once. Wide vocabularies go by tiles of columns rather than
+// by fewer rows: a product over few rows spends its time on packing the head, and its gradient on reading and writing all of it.
+struct Tiling {
+  int64_t rows, columns;
+
+  Tiling(const at::Tensor& head, int64_t chunk_logits, int64_t most_columns) {
+    const int64_t vocab = head.size(0), tiles = head.is_cuda() ? 1 : (vocab + most_columns - 1) / most_columns;
+    columns = (vocab + tiles - 1) / tiles;
+    rows = std::max<int64_t>(1, chunk_logits / columns);
+  }
+};
+
+at::Tensor tile_logits(const at::Tensor& hidden, const at::Tensor& head) {
+  return at::linear(hidden.to(head.scalar_type()), head).to(at::kFloat).contiguous();
 }
 
 // Per scored token, (M) each.
@@ -35,34 +48,68 @@ struct Outputs {
   at::Tensor log_probs, entropies, log_sums;
 };
 
-// Fills in `outputs` of the rows [begin, begin + logits.size(0)).
-void read_logits(const at::Tensor& logits, const at::Tensor& targets, int64_t begin, const Outputs& outputs) {
-  const int64_t rows = logits.size(0), n = logits.size(1);
-  if (logits.is_cuda()) {
-    if constexpr (kHasCuda)
-      kernels::read_logits_cuda(logits.const_data_ptr<float>(), rows, n, targets.const_data_ptr<int64_t>() + begin,
-                                outputs.log_probs.mutable_data_ptr<float>() + begin, outputs.log_sums.mutable_data_ptr<float>() + begin,
-                                outputs.entropies.mutable_data_ptr<float>() + begin, cuda::current_stream());
-    return;
+// What rows from `begin` on, read tile by tile, have shown so far.
+struct Reader {
+  const at::Tensor& targets;
+  int64_t begin;
+  std::vector<kernels::LogitMoments> moments;
+  std::vector<float> chosen;  // logits of the targets
+
+  Reader(const at::Tensor& targets, int64_t begin, int64_t rows)
+      : targets(targets), begin(begin), moments(static_cast<size_t>(rows)), chosen(static_cast<size_t>(rows)) {}
+
+  // Takes the logits (rows, n) of the tokens from `column` on; tiles come in order.
+  void read(const at::Tensor& logits, int64_t column) {
+    const int64_t rows = logits.size(0), n = logits.size(1);
+    const float* from = logits.const_data_ptr<float>();
+    const int64_t* target = targets.const_data_ptr<int64_t>() + begin;
+    model::for_rows(rows, n, [&](int64_t first, int64_t last) {
+      for (int64_t r = first; r < last; ++r) {
+        const kernels::LogitMoments tile = kernels::logit_moments(from + r * n, n);
+        moments[r] = column == 0 ? tile : kernels::merged(moments[r], tile);
+        if (const int64_t at = target[r] - column; at >= 0 && at < n) chosen[r] = from[r * n + at];
+      }
+    });
   }
-  const float* from = logits.const_data_ptr<float>();
-  const int64_t* target = targets.const_data_ptr<int64_t>() + begin;
-  float* log_probs = outputs.log_probs.mutable_data_ptr<float>() + begin;
-  float* entropies = outputs.entropies.mutable_data_ptr<float>() + begin;
-  float* log_sums = outputs.log_sums.mutable_data_ptr<float>() + begin;
-  model::for_rows(rows, n, [&](int64_t first, int64_t last) {
-    for (int64_t r = first; r < last; ++r) {
-      const auto [highest, sum, weighted] = kernels::logit_moments(from + r * n, n);
+
+  void finish(const Outputs& outputs) const {
+    float* log_probs = outputs.log_probs.mutable_data_ptr<float>() + begin;
+    float* entropies = outputs.entropies.mutable_data_ptr<float>() + begin;
+    float* log_sums = outputs.log_sums.mutable_data_ptr<float>() + begin;
+    for (size_t r = 0; r < moments.size(); ++r) {
+      const auto [highest, sum, weighted] = moments[r];
       const double log_sum = std::log(sum);
-      log_probs[r] = static_cast<float>(static_cast<double>(from[r * n + target[r]]) - highest - log_sum);
+      log_probs[r] = static_cast<float>(static_cast<double>(chosen[r]) - highest - log_sum);
       log_sums[r] = static_cast<float>(highest + log_sum);
       entropies[r] = static_cast<float>(log_sum - weighted / sum);
     }
-  });
+  }
+};
+
+// Fills in `outputs` of the rows [begin, begin + hidden.size(0)), and returns the last tile's logits.
+at::Tensor read_rows(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets, int64_t begin, int64_t columns,
+                     const Outputs& outputs) {
+  at::Tensor logits;
+  if (hidden.is_cuda()) {
+    logits = tile_logits(hidden, head);
+    if constexpr (kHasCuda)
+      kernels::read_logits_cuda(logits.const_data_ptr<float>(), logits.size(0), logits.size(1),
+                                targets.const_data_ptr<int64_t>() + begin, outputs.log_probs.mutable_data_ptr<float>() + begin,
+                                outputs.log_sums.mutable_data_ptr<float>() + begin, outputs.entropies.mutable_data_ptr<float>() + begin,
+                                cuda::current_stream());
+    return logits;
+  }
+  Reader reader(targets, begin, hidden.size(0));
+  for (int64_t column = 0; column < head.size(0); column += columns) {
+    logits = tile_logits(hidden, head.narrow(0, column, std::min(columns, head.size(0) - column)));
+    reader.read(logits, column);
+  }
+  reader.finish(outputs);
+  return logits;
 }
 
-// What backward needs of rows [begin, ..): logits become their gradients, in place.
-void turn_into_gradients(at::Tensor& logits, const at::Tensor& targets, int64_t begin, const Outputs& outputs,
+// What backward needs of rows [begin, ..) and the tokens from `column` on: logits become their gradients, in place.
+void turn_into_gradients(at::Tensor& logits, const at::Tensor& targets, int64_t begin, int64_t column, const Outputs& outputs,
                          const at::Tensor& d_log_probs, const at::Tensor& d_entropies) {
   const int64_t rows = logits.size(0), n = logits.size(1);
   float* to = logits.mutable_data_ptr<float>();
@@ -78,13 +125,15 @@ void turn_into_gradients(at::Tensor& logits, const at::Tensor& targets, int64_t 
     return;
   }
   model::for_rows(rows, n, [&](int64_t first, int64_t last) {
-    for (int64_t r = first; r < last; ++r)
+    for (int64_t r = first; r < last; ++r) {
+      const int64_t at = target[r] - column;
       kernels::logit_gradient(to + r * n, n,
                               {.log_sum = log_sums[r],
                                .entropy = entropies[r],
                                .d_log_prob = d_log_prob[r],
                                .d_entropy = d_entropy ? d_entropy[r] : 0.0f,
-                               .target = target[r]});
+                               .target = at < n ? std::max<int64_t>(at, -1) : -1});
+    }
   });
 }
 
@@ -101,20 +150,21 @@ at::Tensor given_to_leaf(const at::Tensor& head, at::Tensor gradient) {
 class LogProbHead : public torch::autograd::Function<LogProbHead> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
-                               int64_t step, bool keeps_logits) {
+                               const Tiling& tiling, bool keeps_logits) {
     const int64_t count = hidden.size(0);
     const auto float32 = hidden.options().dtype(at::kFloat);
     const Outputs outputs{at::empty({count}, float32), at::empty({count}, float32), at::empty({count}, float32)};
     const at::Tensor products = as_multiplied(head);
     at::Tensor logits;
-    for (int64_t begin = 0; begin < count; begin += step) {
-      logits = chunk_logits(hidden, products, begin, std::min(step, count - begin));
-      read_logits(logits, targets, begin, outputs);
+    for (int64_t begin = 0; begin < count; begin += tiling.rows) {
+      const at::Tensor rows = hidden.narrow(0, begin, std::min(tiling.rows, count - begin));
+      logits = read_rows(rows, products, targets, begin, tiling.columns, outputs);
     }
-    // One chunk of all rows need not be computed again.
-    if (!keeps_logits || count > step) logits = at::Tensor();
+    // One tile of all need not be computed again.
+    if (!keeps_logits || count > tiling.rows || tiling.columns < head.size(0)) logits = at::Tensor();
     ctx->save_for_backward({hidden, head, targets, outputs.log_sums, outputs.entropies, logits});
-    ctx->saved_data["step"] = step;
+    ctx->saved_data["rows"] = tiling.rows;
+    ctx->saved_data["columns"] = tiling.columns;
     ctx->set_materialize_grads(false);
     return {outputs.log_probs, outputs.entropies};
   }
@@ -125,19 +175,27 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
     const Outputs outputs{at::Tensor(), saved[4], saved[3]};
     const at::Tensor d_log_probs = gradients[0].defined() ? gradients[0] : at::zeros_like(outputs.log_sums);
     const at::Tensor& d_entropies = gradients[1];  // undefined unless the objective has an entropy term
-    const int64_t count = hidden.size(0);
+    const int64_t count = hidden.size(0), vocab = head.size(0);
     const at::Tensor products = as_multiplied(head);
+    const int64_t most_rows = ctx->saved_data["rows"].toInt(), most_columns = ctx->saved_data["columns"].toInt();
     at::Tensor d_hidden = at::empty_like(hidden), d_head;
-    const int64_t step = ctx->saved_data["step"].toInt();
-    for (int64_t begin = 0; begin < count; begin += step) {
-      const int64_t rows = std::min(step, count - begin);
-      at::Tensor d_logits = kept.defined() ? kept : chunk_logits(hidden, products, begin, rows);
-      turn_into_gradients(d_logits, targets, begin, outputs, d_log_probs, d_entropies);
-      d_hidden.narrow(0, begin, rows).copy_(at::mm(d_logits.to(products.scalar_type()), products));
-      if (!ctx->needs_input_grad(1)) continue;
-      const at::Tensor chunk = hidden.narrow(0, begin, rows).to(at::kFloat);
-      if (d_head.defined()) d_head.addmm_(d_logits.t(), chunk);
-      else d_head = at::mm(d_logits.t(), chunk);
+    if (ctx->needs_input_grad(1)) d_head = at::empty(head.sizes(), head.options().dtype(at::kFloat));
+    for (int64_t begin = 0; begin < count; begin += most_rows) {
+      const at::Tensor rows = hidden.narrow(0, begin, std::min(most_rows, count - begin)), wide = rows.to(at::kFloat);
+      at::Tensor d_rows;  // float32, whatever the products are in
+      for (int64_t column = 0; column < vocab; column += most_columns) {
+        const int64_t columns = std::min(most_columns, vocab - column);
+        const at::Tensor tile = products.narrow(0, column, columns);
+        at::Tensor d_logits = kept.defined() ? kept : tile_logits(rows, tile);
+        turn_into_gradients(d_logits, targets, begin, column, outputs, d_log_probs, d_entropies);
+        const at::Tensor part = at::mm(d_logits.to(tile.scalar_type()), tile).to(at::kFloat);
+        d_rows = d_rows.defined() ? d_rows.add_(part) : part;
+        if (!d_head.defined()) continue;
+        at::Tensor d_tile = d_head.narrow(0, column, columns);
+        if (begin == 0) at::mm_out(d_tile, d_logits.t(), wide);
+        else d_tile.addmm_(d_logits.t(), wide);
+      }
+      d_hidden.narrow(0, begin, rows.size(0)).copy_(d_rows);
     }
     if (d_head.defined()) d_head = given_to_leaf(head, d_head.to(head.scalar_type()));
     return {d_hidden, d_head, at::Tensor(), at::Tensor(), at::Tensor()};
@@ -146,9 +204,9 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
 
 }  // namespace
 
-TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets, int64_t chunk_logits) {
+TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets, int64_t chunk_logits, int64_t tile_columns) {
   const bool keeps_logits = at::GradMode::is_enabled() && (hidden.requires_grad() || head.requires_grad());
-  const auto outputs = LogProbHead::apply(hidden, head, targets, std::max<int64_t>(1, chunk_logits / head.size(0)), keeps_logits);
+  const auto outputs = LogProbHead::apply(hidden, head, targets, Tiling(head, chunk_logits, tile_columns), keeps_logits);
   return {outputs[0], outputs[1]};
 }
 
