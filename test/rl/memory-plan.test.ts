@@ -52,7 +52,8 @@ test('terms, by hand', (t) => {
   t.is(activationBytesPerToken(shape, { ...settings, rank: 3 }), 2 * (84 + 21) * 4 * 1.15)
   t.is(activationBytesPerToken(shape, { ...settings, checkpointing: true }), (2 * 8 + 3 * 84) * 4 * 1.15)
   t.is(logitBytes(shape, 20), 2 * 20 * 100 * 4)
-  t.is(logitBytes({ ...shape, vocabSize: 2 ** 21 }, 20), 2 * 2 * 2 ** 21 * 4)
+  t.is(logitBytes({ ...shape, vocabSize: 2 ** 21 }, 20), 2 * 20 * 8192 * 4)
+  t.is(logitBytes({ ...shape, vocabSize: 2 ** 21 }, 1000), 2 * 2 ** 22 * 4)
   t.is(adapterParameters(shape, 1), 2 * (2 * 16 + 2 * 12 + 3 * 24))
 })
 
