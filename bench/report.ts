@@ -40,8 +40,14 @@ export function mergeRecord(record: Results, news: Partial<Results>): Results {
     rows,
     kernels: news.kernels ?? record.kernels,
     scaling: news.scaling ?? record.scaling,
-    machine: news.machine ?? record.machine,
+    machine: machineOf(record, news),
   }
+}
+
+/** The newest machine; versions of programs that its run did not start are those of the runs before. */
+function machineOf({ machine }: Results, news: Partial<Results>): Results['machine'] {
+  if (!news.machine) return machine
+  return { ...news.machine, versions: { ...machine?.versions, ...news.machine.versions } }
 }
 
 /** Writes `benchmarks.json`, the marked parts of `benchmarks.md`, and the picture. */
