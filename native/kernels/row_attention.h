@@ -8,11 +8,11 @@ namespace magrpo::kernels {
 // Rows that are worth taking together where they share keys: more would leave fewer parts for other threads.
 constexpr int64_t kRowsTogether = 8;
 
-// Floats of scratch memory for `rows` spans of contexts up to `context` keys.
-int64_t row_attention_scratch(const AttentionShape& shape, int64_t rows, int64_t context);
+// Floats of scratch memory for `kv_heads` KV heads of `rows` spans with contexts up to `context` keys.
+int64_t row_attention_scratch(const AttentionShape& shape, int64_t rows, int64_t kv_heads, int64_t context);
 
-// KV head `kv_head` for the spans [begin, end), each of one query.
+// KV heads [kv_begin, kv_end) for the spans [begin, end), each of one query.
 void row_attention(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans, const KeyRange* ranges,
-                   int64_t begin, int64_t end, int64_t kv_head, float* scratch);
+                   int64_t begin, int64_t end, int64_t kv_begin, int64_t kv_end, float* scratch);
 
 }  // namespace magrpo::kernels

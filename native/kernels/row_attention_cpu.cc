@@ -1,152 +1,284 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <limits>
 
-#include "kernels/eight.h"
 #include "kernels/row_attention.h"
-#include "kernels/simd.h"
 #include "kernels/softmax.h"
+#include "kernels/vector.h"
 
-// Keys and values are read where they lie in the cache, as a copy would serve one step only. Rows that share leading ranges (the
-// samples of a prompt) take turns at each block of shared keys while it is in the first cache level. Every query's sums run over
-// its keys in the order of its text, so a row alone equals the row in a batch, bit for bit.
+// Keys and values are read where they lie in the cache, as a copy would serve one step only. All heads take a block of keys before
+// the next one is read, since a head's own part of a slot is far from its next; rows that share leading ranges (the samples of a
+// prompt) take a block together. Every query's sums run over its keys in the order of its text, so a row alone equals the row in a
+// batch, bit for bit.
 namespace magrpo::kernels {
 namespace {
 
-constexpr int64_t kBlock = 32;  // keys that stay in the first cache level
+constexpr int64_t kBlock = 16;  // keys; those of all heads stay in the second cache level, and the next block's beside them
 
-typedef int32_t EightLanes __attribute__((vector_size(32)));
+// The queries of one KV head, each with all that is its own: query i is head i % fold of span i / fold.
+struct Queries {
+  float* q;        // (queries, dim)
+  float* out;      // (queries, dim)
+  float* scores;   // (queries, context), then exp(score - highest), of keys in the order of the text
+  float* inverse;  // (queries): one over the sum of a query's exponentials
+  int64_t dim, context;
+};
 
-// Lane i is the sum of sums[i]'s lanes, each added up in the same order.
-MAGRPO_INLINE Eight add_across(const Eight (&sums)[8]) {
-  Eight pairs[4], fours[2];
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i)
-    pairs[i] = MAGRPO_LANES(EightLanes, sums[i], sums[i + 4], 0, 1, 2, 3, 8, 9, 10, 11) +
-               MAGRPO_LANES(EightLanes, sums[i], sums[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-#pragma GCC unroll 2
-  for (int i = 0; i < 2; ++i)
-    fours[i] = MAGRPO_LANES(EightLanes, pairs[i], pairs[i + 2], 0, 1, 8, 9, 4, 5, 12, 13) +
-               MAGRPO_LANES(EightLanes, pairs[i], pairs[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-  return MAGRPO_LANES(EightLanes, fours[0], fours[1], 0, 8, 2, 10, 4, 12, 6, 14) +
-         MAGRPO_LANES(EightLanes, fours[0], fours[1], 1, 9, 3, 11, 5, 13, 7, 15);
-}
+// Keys or values of one KV head, one behind the other in the text.
+struct Keys {
+  const float* from;
+  int64_t stride;  // floats between two keys
+  int64_t count;
+  int64_t position;
+};
 
-// scores[j] = scale · q·k for `count` keys, up to 8, that lie `stride` floats apart.
-MAGRPO_INLINE void score_keys(const float* q, const float* keys, int64_t stride, int64_t dim, int64_t count, float scale, float* scores) {
-  Eight sums[8] = {};
-  const float* key[8];
-#pragma GCC unroll 8
-  for (int j = 0; j < 8; ++j) key[j] = keys + std::min<int64_t>(j, count - 1) * stride;
+// scores = scale · q·k for a tile of queries and keys.
+template <int bytes, int queries, int keys>
+MAGRPO_INLINE void score_tile(const Queries& to, int64_t query, const Keys& k, int64_t key, float scale) {
+  using V = Vector<bytes>;
+  const float* q = to.q + query * to.dim;
+  const float* from = k.from + key * k.stride;
+  typename V::Floats sums[queries][keys] = {};
   int64_t d = 0;
-  for (; d + 8 <= dim; d += 8) {
-    const Eight a = load(q + d);
+  for (; d + V::kWidth <= to.dim; d += V::kWidth) {
+    typename V::Floats b[keys];
 #pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) sums[j] += a * load(key[j] + d);
+    for (int j = 0; j < keys; ++j) load<bytes>(from + j * k.stride + d, b[j]);
+#pragma GCC unroll 8
+    for (int i = 0; i < queries; ++i) {
+      typename V::Floats a;
+      load<bytes>(q + i * to.dim + d, a);
+#pragma GCC unroll 8
+      for (int j = 0; j < keys; ++j) sums[i][j] += a * b[j];
+    }
   }
-  Eight result = add_across(sums);
-  for (; d < dim; ++d)
 #pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) result[j] += q[d] * key[j][d];
-  result *= scale;
-  if (count == 8) store(scores, result);
-  else
-    for (int j = 0; j < count; ++j) scores[j] = result[j];
+  for (int i = 0; i < queries; ++i) {
+    Four sum = add_across<bytes, keys>(sums[i]);
+    for (int64_t rest = d; rest < to.dim; ++rest)
+      for (int j = 0; j < keys; ++j) sum[j] += q[i * to.dim + rest] * from[j * k.stride + rest];
+    sum *= scale;
+    std::memcpy(to.scores + (query + i) * to.context + k.position + key, &sum, keys * sizeof(float));
+  }
 }
 
-// out[d .. d + 8 vectors) += Σ_j p[j] · values[j][d ..].
-template <int vectors>
-MAGRPO_INLINE void add_columns(const float* p, const float* values, int64_t stride, int64_t count, float* out) {
-  Eight sums[vectors];
-#pragma GCC unroll 8
-  for (int v = 0; v < vectors; ++v) sums[v] = load(out + 8 * v);
-  for (int64_t j = 0; j < count; ++j)
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) sums[v] += p[j] * load(values + j * stride + 8 * v);
-#pragma GCC unroll 8
-  for (int v = 0; v < vectors; ++v) store(out + 8 * v, sums[v]);
+template <int bytes, int queries>
+MAGRPO_INLINE void score_keys(const Queries& to, int64_t query, const Keys& k, float scale) {
+  int64_t key = 0;
+  for (; key + 4 <= k.count; key += 4) score_tile<bytes, queries, 4>(to, query, k, key, scale);
+  for (; key < k.count; ++key) score_tile<bytes, queries, 1>(to, query, k, key, scale);
 }
 
-MAGRPO_INLINE void add_values(const float* p, const float* values, int64_t stride, int64_t dim, int64_t count, float* out) {
+// out[.., d ..] += Σ_j scores[.., j] · values[j][d ..] for a tile of queries and vectors.
+template <int bytes, int queries, int vectors>
+MAGRPO_INLINE void value_tile(const Queries& to, int64_t query, const Keys& v, int64_t d) {
+  using V = Vector<bytes>;
+  const float* p = to.scores + query * to.context + v.position;
+  float* out = to.out + query * to.dim + d;
+  typename V::Floats sums[queries][vectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < queries; ++i)
+#pragma GCC unroll 8
+    for (int c = 0; c < vectors; ++c) load<bytes>(out + i * to.dim + c * V::kWidth, sums[i][c]);
+  for (int64_t j = 0; j < v.count; ++j) {
+    typename V::Floats b[vectors];
+#pragma GCC unroll 8
+    for (int c = 0; c < vectors; ++c) load<bytes>(v.from + j * v.stride + d + c * V::kWidth, b[c]);
+#pragma GCC unroll 8
+    for (int i = 0; i < queries; ++i)
+#pragma GCC unroll 8
+      for (int c = 0; c < vectors; ++c) sums[i][c] += p[i * to.context + j] * b[c];
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < queries; ++i)
+#pragma GCC unroll 8
+    for (int c = 0; c < vectors; ++c) store<bytes>(sums[i][c], out + i * to.dim + c * V::kWidth);
+}
+
+template <int bytes, int queries>
+MAGRPO_INLINE void add_values(const Queries& to, int64_t query, const Keys& v) {
+  constexpr int width = Vector<bytes>::kWidth;
   int64_t d = 0;
-  for (; d + 64 <= dim; d += 64) add_columns<8>(p, values + d, stride, count, out + d);
-  if (d + 32 <= dim) add_columns<4>(p, values + d, stride, count, out + d), d += 32;
-  for (; d + 8 <= dim; d += 8) add_columns<1>(p, values + d, stride, count, out + d);
-  for (; d < dim; ++d)
-    for (int64_t j = 0; j < count; ++j) out[d] += p[j] * values[j * stride + d];
+  for (; d + 4 * width <= to.dim; d += 4 * width) value_tile<bytes, queries, 4>(to, query, v, d);
+  for (; d + width <= to.dim; d += width) value_tile<bytes, queries, 1>(to, query, v, d);
+  for (; d < to.dim; ++d)
+    for (int64_t i = query; i < query + queries; ++i)
+      for (int64_t j = 0; j < v.count; ++j)
+        to.out[i * to.dim + d] += to.scores[i * to.context + v.position + j] * v.from[j * v.stride + d];
+}
+
+// Calls tile<queries>(first) for tiles that cover [begin, end).
+template <int most, class Tile>
+MAGRPO_INLINE void in_tiles(int64_t begin, int64_t end, const Tile& tile) {
+  int64_t query = begin;
+  for (; query + most <= end; query += most) tile.template operator()<most>(query);
+  for (; query + 2 <= end; query += 2) tile.template operator()<2>(query);
+  if (query < end) tile.template operator()<1>(query);
 }
 
 bool same(const KeyRange& a, const KeyRange& b) { return a.begin == b.begin && a.length == b.length && a.position == b.position; }
 
-// Leading ranges that all spans share.
+// Leading ranges that all spans share, and see to their end. None if there is but one span: nobody to take them together with.
 int64_t shared_ranges(const QuerySpan* spans, const KeyRange* ranges, int64_t begin, int64_t end) {
-  int64_t shared = spans[begin].range_end - spans[begin].range_begin;
+  if (end - begin < 2) return 0;
+  int64_t shared = spans[begin].range_end - spans[begin].range_begin, seen = spans[begin].position + 1;
   for (int64_t s = begin + 1; s < end; ++s) {
+    seen = std::min(seen, spans[s].position + 1);
     shared = std::min(shared, spans[s].range_end - spans[s].range_begin);
     for (int64_t r = 0; r < shared; ++r)
       if (!same(ranges[spans[begin].range_begin + r], ranges[spans[s].range_begin + r])) shared = r;
   }
+  for (int64_t r = 0; r < shared; ++r)
+    if (const KeyRange& range = ranges[spans[begin].range_begin + r]; range.position + range.length > seen) return r;
   return shared;
 }
 
+// Keys that the queries [first, last) of each KV head take together.
+struct Block {
+  int64_t slot, keys, position;
+  int64_t first, last;
+};
+
+// Some spans of one query, and some KV heads of theirs.
+struct RowAttention {
+  const AttentionShape& shape;
+  const AttentionPointers& data;
+  const QuerySpan* spans;
+  const KeyRange* ranges;
+  int64_t begin, end, kv_begin, kv_end;
+  float* scratch;
+  int64_t fold = shape.heads / shape.kv_heads;
+  int64_t count = (end - begin) * fold;  // queries of a KV head
+  int64_t context = longest_context(spans + begin, end - begin);
+
+  Queries queries(int64_t kv) const {
+    const int64_t dim = shape.head_dim;
+    float* q = scratch + (kv - kv_begin) * count * (2 * dim + context + 1);
+    return {q, q + count * dim, q + 2 * count * dim, q + count * (2 * dim + context), dim, context};
+  }
+
+  // Calls work(block, next block) for the keys that queries see, in the order of each query's text.
+  template <class Work>
+  MAGRPO_INLINE void for_keys(const Work& work) const {
+    Block block{};
+    const auto visit = [&](const KeyRange& range, Visible seen, int64_t first, int64_t last) __attribute__((always_inline)) {
+      const int64_t end_key = std::min(range.length, seen.last - range.position);
+      for (int64_t key = std::max<int64_t>(0, seen.first - range.position); key < end_key; key += kBlock) {
+        const Block next{range.begin + key, std::min(kBlock, end_key - key), range.position + key, first, last};
+        if (block.keys > 0) work(block, next);
+        block = next;
+      }
+    };
+    const int64_t shared = shared_ranges(spans, ranges, begin, end);
+    // A shared key before the window of some counts with a weight of 0 there.
+    Visible seen{std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::max()};
+    for (int64_t s = begin; s < end; ++s) seen.first = std::min(seen.first, visible(spans[s].position, shape.window).first);
+    for (int64_t r = 0; r < shared; ++r) visit(ranges[spans[begin].range_begin + r], seen, 0, count);
+    for (int64_t s = begin; s < end; ++s)
+      for (int64_t r = spans[s].range_begin + shared; r < spans[s].range_end; ++r)
+        visit(ranges[r], visible(spans[s].position, shape.window), (s - begin) * fold, (s - begin + 1) * fold);
+    if (block.keys > 0) work(block, Block{});
+  }
+
+  // Asks for a block into the second cache level while the one before is computed: a row's own keys are a few kilobytes, which end
+  // before the processor's own guesses get going (twice as quick where keys come from memory; into the first level, no gain).
+  MAGRPO_INLINE void ask_for(const float* keys, int64_t stride, const Block& block, int64_t kv) const {
+    constexpr int64_t kLine = 64 / sizeof(float);
+    const float* from = keys + block.slot * stride + kv * shape.head_dim;
+    for (int64_t j = 0; j < block.keys; ++j)
+      for (int64_t d = 0; d < shape.head_dim; d += kLine) __builtin_prefetch(from + j * stride + d, 0, 2);
+  }
+
+  void read_queries() const {
+    for (int64_t kv = kv_begin; kv < kv_end; ++kv) {
+      const Queries to = queries(kv);
+      const int64_t size = fold * to.dim;
+      for (int64_t s = begin; s < end; ++s)
+        std::copy_n(data.q + spans[s].begin * shape.q_stride + kv * size, size, to.q + (s - begin) * size);
+      std::fill_n(to.out, count * to.dim, 0.0f);
+    }
+  }
+
+  template <int bytes, int most>
+  MAGRPO_INLINE void score() const {
+    for_keys([&](const Block& block, const Block& next) __attribute__((always_inline)) {
+      for (int64_t kv = kv_begin; kv < kv_end; ++kv) {
+        const Queries to = queries(kv);
+        const Keys k{data.k + block.slot * shape.k_stride + kv * to.dim, shape.k_stride, block.keys, block.position};
+        ask_for(data.k, shape.k_stride, next, kv);
+        in_tiles<most>(block.first, block.last, [&]<int size>(int64_t query) __attribute__((always_inline)) {
+          score_keys<bytes, size>(to, query, k, shape.scale);
+        });
+      }
+    });
+  }
+
+  MAGRPO_INLINE void exponentials() const {
+    for (int64_t kv = kv_begin; kv < kv_end; ++kv) {
+      const Queries to = queries(kv);
+      for (int64_t query = 0; query < count; ++query) {
+        const QuerySpan& span = spans[begin + query / fold];
+        const Visible seen = visible(span.position, shape.window);
+        float* scores = to.scores + query * to.context;
+        const float highest = largest(scores, seen), total = exponentiate(scores, seen, highest);
+        std::fill_n(scores, seen.first, 0.0f);
+        to.inverse[query] = 1.0f / total;
+        if (data.lse != nullptr) data.lse[span.begin * shape.heads + kv * fold + query % fold] = highest + std::log(total);
+      }
+    }
+  }
+
+  template <int bytes, int most>
+  MAGRPO_INLINE void mix() const {
+    for_keys([&](const Block& block, const Block& next) __attribute__((always_inline)) {
+      for (int64_t kv = kv_begin; kv < kv_end; ++kv) {
+        const Queries to = queries(kv);
+        const Keys v{data.v + block.slot * shape.v_stride + kv * to.dim, shape.v_stride, block.keys, block.position};
+        ask_for(data.v, shape.v_stride, next, kv);
+        in_tiles<most>(block.first, block.last, [&]<int size>(int64_t query) __attribute__((always_inline)) {
+          add_values<bytes, size>(to, query, v);
+        });
+      }
+    });
+  }
+
+  void write_out() const {
+    for (int64_t kv = kv_begin; kv < kv_end; ++kv) {
+      const Queries from = queries(kv);
+      for (int64_t query = 0; query < count; ++query) {
+        const int64_t row = spans[begin + query / fold].begin, head = kv * fold + query % fold;
+        float* out = data.out + (row * shape.heads + head) * from.dim;
+        for (int64_t d = 0; d < from.dim; ++d) out[d] = from.inverse[query] * from.out[query * from.dim + d];
+      }
+    }
+  }
+
+  template <int bytes, int most>
+  MAGRPO_INLINE void run() const {
+    read_queries();
+    score<bytes, most>();
+    exponentials();
+    mix<bytes, most>();
+    write_out();
+  }
+};
+
+// Tiles that fill the registers of each level beside the keys' vectors.
+MAGRPO_AVX512 void run_avx512(const RowAttention& work) { work.run<64, 4>(); }
+MAGRPO_AVX2 void run_avx2(const RowAttention& work) { work.run<32, 2>(); }
+void run_any(const RowAttention& work) { work.run<16, 2>(); }
+
 }  // namespace
 
-int64_t row_attention_scratch(const AttentionShape& shape, int64_t rows, int64_t context) {
-  return rows * (shape.heads / shape.kv_heads) * context;
+int64_t row_attention_scratch(const AttentionShape& shape, int64_t rows, int64_t kv_heads, int64_t context) {
+  return rows * shape.heads / shape.kv_heads * kv_heads * (2 * shape.head_dim + context + 1);
 }
 
-MAGRPO_SIMD_CLONES
 void row_attention(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans, const KeyRange* ranges,
-                   int64_t begin, int64_t end, int64_t kv_head, float* scratch) {
-  const int64_t dim = shape.head_dim, fold = shape.heads / shape.kv_heads;
-  int64_t context = 0;
-  for (int64_t s = begin; s < end; ++s) context = std::max(context, spans[s].position + 1);
-  const float* keys = data.k + kv_head * dim;
-  const float* values = data.v + kv_head * dim;
-  const auto scores_of = [&](int64_t span, int64_t head) { return scratch + ((span - begin) * fold + head) * context; };
-  const auto query_of = [&](int64_t span, int64_t head) {
-    return data.q + spans[span].begin * shape.q_stride + (kv_head * fold + head) * dim;
-  };
-  const auto out_of = [&](int64_t span, int64_t head) {
-    return data.out + (spans[span].begin * shape.heads + kv_head * fold + head) * dim;
-  };
-  const int64_t shared = shared_ranges(spans, ranges, begin, end);
-  // Calls work(span, range, first, last) for each span's visible keys [first, last) of each range, blocks of shared keys in turns.
-  const auto for_keys = [&](auto&& work) __attribute__((always_inline)) {
-    const auto visit = [&](int64_t s, const KeyRange& range, int64_t from, int64_t to) __attribute__((always_inline)) {
-      const Visible seen = visible(spans[s].position, shape.window);
-      const int64_t first = std::max(from, seen.first - range.position), last = std::min(to, seen.last - range.position);
-      if (first < last) work(s, range, first, last);
-    };
-    for (int64_t r = 0; r < shared; ++r) {
-      const KeyRange& range = ranges[spans[begin].range_begin + r];
-      for (int64_t block = 0; block < range.length; block += kBlock)
-        for (int64_t s = begin; s < end; ++s) visit(s, range, block, std::min(range.length, block + kBlock));
-    }
-    for (int64_t s = begin; s < end; ++s)
-      for (int64_t r = spans[s].range_begin + shared; r < spans[s].range_end; ++r) visit(s, ranges[r], 0, ranges[r].length);
-  };
-  for_keys([&](int64_t s, const KeyRange& range, int64_t first, int64_t last) __attribute__((always_inline)) {
-    for (int64_t head = 0; head < fold; ++head)
-      for (int64_t j = first; j < last; j += 8)
-        score_keys(query_of(s, head), keys + (range.begin + j) * shape.k_stride, shape.k_stride, dim, std::min<int64_t>(8, last - j),
-                   shape.scale, scores_of(s, head) + range.position + j);
-  });
-  for (int64_t s = begin; s < end; ++s)
-    for (int64_t head = 0; head < fold; ++head) {
-      float* scores = scores_of(s, head);
-      const Visible seen = visible(spans[s].position, shape.window);
-      const float highest = largest(scores, seen);
-      const float total = exponentiate(scores, seen, highest);
-      const float inverse = 1.0f / total;
-      for (int64_t j = seen.first; j < seen.last; ++j) scores[j] *= inverse;
-      std::fill_n(out_of(s, head), dim, 0.0f);
-      if (data.lse != nullptr) data.lse[spans[s].begin * shape.heads + kv_head * fold + head] = highest + std::log(total);
-    }
-  for_keys([&](int64_t s, const KeyRange& range, int64_t first, int64_t last) __attribute__((always_inline)) {
-    for (int64_t head = 0; head < fold; ++head)
-      add_values(scores_of(s, head) + range.position + first, values + (range.begin + first) * shape.v_stride, shape.v_stride, dim,
-                 last - first, out_of(s, head));
-  });
+                   int64_t begin, int64_t end, int64_t kv_begin, int64_t kv_end, float* scratch) {
+  static const auto chosen = widest(run_avx512, run_avx2, run_any);
+  chosen({shape, data, spans, ranges, begin, end, kv_begin, kv_end, scratch});
 }
 
 }  // namespace magrpo::kernels

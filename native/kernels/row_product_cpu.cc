@@ -1,10 +1,8 @@
-#include <algorithm>
 #include <bit>
 #include <cstring>
-#include <utility>
 
 #include "kernels/row_product.h"
-#include "kernels/simd.h"
+#include "kernels/vector.h"
 
 // A tile of rows x columns of y is kept in registers while the columns' weights stream by, so each weight is loaded once for all
 // rows of a tile and x comes from the first cache levels. Vectors run along `in`: weights need no packing, and the ones training
@@ -12,62 +10,8 @@
 namespace magrpo::kernels {
 namespace {
 
-template <int bytes>
-struct Vector {
-  static constexpr int kWidth = bytes / 4;
-  typedef float Floats __attribute__((vector_size(bytes)));
-  typedef uint32_t Bits __attribute__((vector_size(bytes)));
-  typedef uint16_t Halves __attribute__((vector_size(bytes / 2)));
-};
-
-template <int bytes>
-MAGRPO_INLINE void load(const float* from, typename Vector<bytes>::Floats& to) {
-  std::memcpy(&to, from, bytes);
-}
-
-template <int bytes>
-MAGRPO_INLINE void load(const uint16_t* from, typename Vector<bytes>::Floats& to) {
-  typename Vector<bytes>::Halves halves;
-  std::memcpy(&halves, from, bytes / 2);
-  const auto bits = __builtin_convertvector(halves, typename Vector<bytes>::Bits) << 16;
-  std::memcpy(&to, &bits, bytes);
-}
-
 MAGRPO_INLINE float value(float x) { return x; }
 MAGRPO_INLINE float value(uint16_t x) { return std::bit_cast<float>(static_cast<uint32_t>(x) << 16); }
-
-typedef float Four __attribute__((vector_size(16)));
-
-// Where lane i of a fold comes from: of every four lanes, those of a and b by turns, each `block` lanes long.
-constexpr int folded_lane(int i, int block, int width) {
-  return i / 4 * 4 + (block == 1 ? i % 4 / 2 : i % 2) + i / block % 2 * width;
-}
-
-// Adds lanes that are two apart: a0+a2 b0+b2 a1+a3 b1+b3 with blocks of 1, a0+a2 a1+a3 b0+b2 b1+b3 with blocks of 2.
-template <int block, class V, int... i>
-MAGRPO_INLINE void fold(const typename V::Floats& a, const typename V::Floats& b, typename V::Floats& sum,
-                        std::integer_sequence<int, i...>) {
-  sum = MAGRPO_LANES(typename V::Bits, a, b, folded_lane(i, block, V::kWidth)...) +
-        MAGRPO_LANES(typename V::Bits, a, b, (folded_lane(i, block, V::kWidth) + 2)...);
-}
-
-// Lane c is the sum of v[c]'s lanes, each added up in the same order for any number of columns up to 4.
-template <int bytes, int columns>
-MAGRPO_INLINE Four add_across(const typename Vector<bytes>::Floats (&v)[columns]) {
-  using V = Vector<bytes>;
-  constexpr auto lanes = std::make_integer_sequence<int, V::kWidth>();
-  constexpr int last = columns - 1;
-  typename V::Floats pairs[2], all;
-  fold<1, V>(v[0], v[std::min(1, last)], pairs[0], lanes);
-  fold<1, V>(v[std::min(2, last)], v[last], pairs[1], lanes);
-  fold<2, V>(pairs[0], pairs[1], all, lanes);
-  Four sums[bytes / 16];
-  std::memcpy(sums, &all, bytes);
-#pragma GCC unroll 2
-  for (int half = bytes / 32; half > 0; half /= 2)
-    for (int k = 0; k < half; ++k) sums[k] += sums[k + half];
-  return sums[0];
-}
 
 template <int columns>
 MAGRPO_INLINE void write(const RowProduct& p, int64_t row, int64_t column, Four sum) {
@@ -156,35 +100,14 @@ MAGRPO_INLINE void any_weight(const RowProduct& p, int64_t begin, int64_t end) {
 }
 
 // Tiles that fill the registers of each level: 32 of 64 bytes, 16 of 32 bytes, 16 of 16 bytes.
-#if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))) void product_avx512(const RowProduct& p, int64_t begin,
-                                                                                          int64_t end) {
-  any_weight<64, 6, 4>(p, begin, end);
-}
-
-__attribute__((target("avx2,fma"))) void product_avx2(const RowProduct& p, int64_t begin, int64_t end) {
-  any_weight<32, 4, 3>(p, begin, end);
-}
-#endif
-
+MAGRPO_AVX512 void product_avx512(const RowProduct& p, int64_t begin, int64_t end) { any_weight<64, 6, 4>(p, begin, end); }
+MAGRPO_AVX2 void product_avx2(const RowProduct& p, int64_t begin, int64_t end) { any_weight<32, 4, 3>(p, begin, end); }
 void product_any(const RowProduct& p, int64_t begin, int64_t end) { any_weight<16, 4, 3>(p, begin, end); }
-
-using Product = void (*)(const RowProduct&, int64_t, int64_t);
-
-Product choose() {
-#if defined(__x86_64__) && defined(__GNUC__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    return product_avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return product_avx2;
-#endif
-  return product_any;
-}
 
 }  // namespace
 
 void row_product(const RowProduct& product, int64_t begin, int64_t end) {
-  static const Product chosen = choose();
+  static const auto chosen = widest(product_avx512, product_avx2, product_any);
   chosen(product, begin, end);
 }
 

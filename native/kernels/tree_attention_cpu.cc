@@ -182,7 +182,7 @@ int64_t longest_context(const QuerySpan* spans, int64_t span_count) {
 
 int64_t forward_scratch(const AttentionShape& shape, int64_t context) {
   return std::max(padded(context, kStride) * (2 * padded(shape.head_dim, 8) + kItems) + 2 * kItems * padded(shape.head_dim, 8),
-                  row_attention_scratch(shape, 1, context));
+                  row_attention_scratch(shape, 1, 1, context));
 }
 
 int64_t backward_scratch(const AttentionShape& shape, int64_t context) {
@@ -196,7 +196,7 @@ void tree_attention_forward(const AttentionShape& shape, const AttentionPointers
   for (int64_t s = begin; s < end; ++s) {
     const QuerySpan& span = spans[s];
     if (span.length == 1) {
-      row_attention(shape, data, spans, ranges, s, s + 1, kv_head, scratch);
+      row_attention(shape, data, spans, ranges, s, s + 1, kv_head, kv_head + 1, scratch);
       continue;
     }
     const int64_t context = span.position + span.length, n = padded(context, kStride);

@@ -258,12 +258,16 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
   }
   const int64_t context = kernels::longest_context(batch.spans.data(), rows_), parts = static_cast<int64_t>(ends.size());
   const int64_t grain = std::max<int64_t>(1, 16384 * parts / std::max<int64_t>(1, context * dim * rows_));
-  in_parts(parts * config.num_kv_heads, grain, [&](int64_t begin, int64_t end) {
-    std::vector<float> scratch(static_cast<size_t>(kernels::row_attention_scratch(shape, kernels::kRowsTogether, context)));
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t part = task / config.num_kv_heads;
+  const int64_t heads = config.num_kv_heads, scratch_of_head = kernels::row_attention_scratch(shape, kernels::kRowsTogether, 1, context);
+  // As many heads at once as leave their scores in the second cache level.
+  const int64_t at_once = std::clamp<int64_t>((1 << 17) / scratch_of_head, 1, heads);
+  in_parts(parts * heads, grain, [&](int64_t begin, int64_t end) {
+    std::vector<float> scratch(static_cast<size_t>(at_once * scratch_of_head));
+    for (int64_t task = begin, next; task < end; task = next) {
+      const int64_t part = task / heads;
+      next = std::min({task + at_once, (part + 1) * heads, end});
       kernels::row_attention(shape, data, batch.spans.data(), batch.ranges.data(), part == 0 ? 0 : ends[part - 1], ends[part],
-                             task % config.num_kv_heads, scratch.data());
+                             task - part * heads, next - part * heads, scratch.data());
     }
   });
 }

@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -10,6 +11,7 @@
 #include <array>
 #include <vector>
 
+#include "kernels/row_attention.h"
 #include "kernels/tree_attention.h"
 #include "kernels/tree_attention_plan.h"
 #include "kernels/tree_attention_reference.h"
@@ -216,6 +218,43 @@ TEST("attention: a row does not depend on what else is in the batch") {
       }
     }
   }
+}
+
+// Five rows behind a prompt of 41 and, four of them, a second shared range of 9; their tails of 1 to 50 keys; one alone in its text.
+Case rows_case(const char* name, int64_t heads, int64_t kv_heads, int64_t dim, int64_t window, int64_t padding) {
+  return {name, heads, kv_heads, dim, window, 6, 190, padding,
+          {{0, 1, 50, 0, 3}, {1, 1, 99, 3, 6}, {2, 1, 66, 6, 9}, {3, 1, 51, 9, 12}, {4, 1, 43, 12, 14}, {5, 1, 4, 14, 15}},
+          {{0, 41, 0}, {41, 9, 41}, {50, 1, 50}, {0, 41, 0}, {41, 9, 41}, {60, 50, 50}, {0, 41, 0}, {41, 9, 41}, {110, 17, 50},
+           {0, 41, 0}, {41, 9, 41}, {130, 2, 50}, {0, 41, 0}, {140, 3, 41}, {150, 5, 0}},
+          {}};
+}
+
+// Spans [begin, end) by the kernel that takes them together, KV heads [kv_begin, kv_end) at once.
+void run_rows(const Case& c, const Inputs& in, const Forward& to, int64_t begin, int64_t end, int64_t kv_begin, int64_t kv_end) {
+  const AttentionPointers data{in.q.const_data_ptr<float>(), in.k.const_data_ptr<float>(), in.v.const_data_ptr<float>(),
+                               to.out.mutable_data_ptr<float>(), to.lse.mutable_data_ptr<float>()};
+  const int64_t context = longest_context(c.spans.data() + begin, end - begin);
+  std::vector<float> scratch(static_cast<size_t>(row_attention_scratch(in.shape, end - begin, kv_end - kv_begin, context)), NAN);
+  row_attention(in.shape, data, c.spans.data(), c.ranges.data(), begin, end, kv_begin, kv_end, scratch.data());
+}
+
+TEST("attention: rows taken together, all heads at once, are what loops in double give and what each alone is, bit for bit") {
+  for (const auto& [heads, kv_heads] : {std::pair<int64_t, int64_t>{1, 1}, {4, 4}, {8, 4}, {6, 2}, {5, 1}})
+    for (const int64_t dim : {5, 16, 40, 64, 130})
+      for (const int64_t window : {0, 1, 12, 60}) {
+        const Case c = rows_case("rows", heads, kv_heads, dim, window, 3);
+        const Inputs in(c);
+        const Forward naive = naive_forward(c, in);
+        const Forward together{at::full({c.queries, heads * dim}, NAN, at::kFloat), at::full({c.queries, heads}, NAN, at::kFloat)};
+        const Forward alone{at::full_like(together.out, NAN), at::full_like(together.lse, NAN)};
+        run_rows(c, in, together, 0, 5, 0, kv_heads);
+        run_rows(c, in, together, 5, 6, 0, kv_heads);
+        for (int64_t row = 0; row < c.queries; ++row)
+          for (int64_t kv = 0; kv < kv_heads; ++kv) run_rows(c, in, alone, row, row + 1, kv, kv + 1);
+        EXPECT(largest_difference(together.out, naive.out) < 5e-6, heads, " heads, ", dim, " wide, window ", window);
+        EXPECT(largest_difference(together.lse, naive.lse) < 5e-6, heads, " heads, ", dim, " wide, window ", window);
+        EXPECT(together.out.equal(alone.out) && together.lse.equal(alone.lse), heads, " heads, ", dim, " wide, window ", window);
+      }
 }
 
 // Values, keys and queries of a model are slices of one product: gradients have to reach it, whatever the threads.
