@@ -33,8 +33,8 @@ export interface SampleEvent {
 }
 
 /**
- * Samples for all requests, policies of one model in one native batch; models side by side where they are small or
- * tokens are asked for as they come, else one after the other.
+ * Samples for all requests, policies of one model in one native batch; models side by side, a thread each, where
+ * that is as quick or tokens are asked for as they come, else one after the other.
  *
  * A completion ends at the first end token or stop string, at `maxNewTokens`, or where the model's context is full
  * (`finish: 'length'` for both). A sample depends on its stream and its prompt alone, not on what else is in the batch.
@@ -61,7 +61,7 @@ export async function generateBatch(
   const generations = new Array<Generation>(requests.length)
   const stats: GenerateStats = { prefillTokens: 0, newTokens: 0, seconds: 0 }
   const start = performance.now()
-  const { parts, oneThread } = divide(requests)
+  const { parts, oneThread } = divide(requests, 'decoding')
   const calls = parts.map(({ model, numbers }) => {
     const promptIds = numbers.map((number) => encodePrompt(model, requests[number]!.prompt, number))
     checkRoom(

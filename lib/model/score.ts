@@ -62,7 +62,7 @@ async function pass(
     ...(valueAt === undefined ? {} : { values: [] }),
   }))
   let seconds = 0
-  const { parts, oneThread } = divide(groups)
+  const { parts, oneThread } = divide(groups, 'passes')
   const calls = parts.map(({ model, numbers, policies, atOnce }) => {
     const plan = new Plan(model, loss !== undefined)
     for (const number of numbers) plan.add(groups[number]!, number)

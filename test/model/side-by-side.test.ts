@@ -2,7 +2,7 @@ import test, { type ExecutionContext } from 'ava'
 import { accumulateBatch, generateBatch } from '../../lib/model/batch.ts'
 import type { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
-import { divide, runCalls } from '../../lib/model/side-by-side.ts'
+import { divide, runCalls, type Work } from '../../lib/model/side-by-side.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
 import { openModel } from '../support/open-model.ts'
 import { tinyModel } from '../support/tiny-model.ts'
@@ -21,8 +21,8 @@ async function openTwo(t: ExecutionContext, names = ['qwen3-tied', 'qwen3-tied']
 const policyOf = (model: Model, kind: Policy['kind'] = 'full') => ({ policy: { model, kind } as Policy })
 
 /** How a batch is divided: the entries of its parts, and whether they take a thread each. */
-function dividedInto(entries: Parameters<typeof divide>[0]) {
-  const { parts, oneThread } = divide(entries)
+function dividedInto(entries: Parameters<typeof divide>[0], work: Work = 'decoding') {
+  const { parts, oneThread } = divide(entries, work)
   return { parts: parts.map(({ numbers }) => numbers), oneThread }
 }
 
@@ -31,9 +31,11 @@ test.serial('models of equal size take a thread each; one alone, or one that is 
   const withBytes = (bytes: number) => Object.defineProperty(Object.create(a), 'weightBytes', { value: bytes }) as Model
   t.deepEqual(dividedInto([policyOf(a), policyOf(b)]), { parts: [[0], [1]], oneThread: true })
   t.deepEqual(dividedInto([policyOf(a)]), { parts: [[0]], oneThread: false })
-  t.false(divide([policyOf(withBytes(a.weightBytes * 2)), policyOf(b)]).oneThread)
-  t.true(divide([policyOf(a), policyOf(b), policyOf(withBytes(a.weightBytes))]).oneThread)
-  t.false(divide([policyOf(withBytes(2 ** 27)), policyOf(withBytes(2 ** 27))]).oneThread, 'caches hold one of them')
+  t.false(dividedInto([policyOf(withBytes(a.weightBytes * 2)), policyOf(b)]).oneThread)
+  t.true(dividedInto([policyOf(a), policyOf(b), policyOf(withBytes(a.weightBytes))]).oneThread)
+  const large = [policyOf(withBytes(2 ** 27)), policyOf(withBytes(2 ** 27))]
+  t.true(dividedInto(large, 'decoding').oneThread)
+  t.false(dividedInto(large, 'passes').oneThread, 'activations of one at a time')
 })
 
 test.serial(
@@ -45,7 +47,7 @@ test.serial(
     const [first, second] = adapters(a, 2) as [{ policy: Policy }, { policy: Policy }]
     const twice = [first, second, first, second]
     t.deepEqual(dividedInto(twice).parts.map(String), ['0,2', '1,3'])
-    t.true(divide(twice).oneThread)
+    t.true(dividedInto(twice).oneThread)
     t.deepEqual(dividedInto(adapters(a, 4)).parts.map(String), ['0,1', '2,3'])
     t.deepEqual(dividedInto(adapters(a, 3)).parts.map(String), ['0', '1', '2'])
     t.deepEqual(dividedInto([first, first, first, second]), { parts: [[0, 1, 2, 3]], oneThread: false }, 'uneven')
@@ -87,7 +89,7 @@ test.serial(
 test.serial('what models compute side by side is what each computes alone, bit for bit', async (t) => {
   const models = await openTwo(t, ['qwen3-tied', 'llama'])
   const policies = await Promise.all(models.map((model) => Policy.full(model)))
-  t.true(divide(policies.map((policy) => ({ policy }))).oneThread)
+  t.true(dividedInto(policies.map((policy) => ({ policy }))).oneThread)
   const requests = policies.map((policy, agent) => ({ policy, prompt, count: 5, stream: stream(agent) }))
   const sampling = { maxNewTokens: 40, temperature: 1, stopIds: [] }
   const { generations } = await generateBatch(requests, sampling)
