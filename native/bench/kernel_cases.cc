@@ -65,7 +65,7 @@ at::Tensor variable(at::IntArrayRef sizes) { return at::randn(sizes).requires_gr
 
 void add_products(std::vector<KernelCase>& cases) {
   const at::Tensor weight = at::randn({2 * kMlp, kWidth});
-  for (const int64_t rows : {1, 8, 16, 64}) {
+  for (const int64_t rows : {1, 8, 16, 64, 256}) {
     const at::Tensor x = at::randn({rows, kWidth});
     cases.push_back({"row_product", std::to_string(rows) + " x 512 x 3072",
                      kFloat * (weight.numel() + rows * (kWidth + 2 * kMlp)), 2 * rows * weight.numel(),

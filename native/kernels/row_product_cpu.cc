@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <limits>
 
 #include "kernels/row_product.h"
 #include "kernels/vector.h"
@@ -99,12 +101,40 @@ MAGRPO_INLINE void any_weight(const RowProduct& p, int64_t begin, int64_t end) {
   else columns_of<bytes, rows, columns, float>(p, begin, end);
 }
 
+// Rows at a time: their x stays in the second cache level while all weights stream by, which is often enough for the weights.
+constexpr int64_t kRowsAtOnce = 192;
+
+template <int bytes, int rows, int columns>
+MAGRPO_INLINE void in_chunks(RowProduct p, int64_t begin, int64_t end) {
+  const int64_t all = p.rows, chunks = std::max<int64_t>(1, (all + kRowsAtOnce - 1) / kRowsAtOnce);
+  const int64_t size = (all + chunks - 1) / chunks, most = (size + rows - 1) / rows * rows;
+  for (int64_t row = 0; row < all; row += most) {
+    p.rows = std::min(most, all - row);
+    any_weight<bytes, rows, columns>(p, begin, end);
+    p.x += p.rows * p.x_stride;
+    p.y += p.rows * p.y_stride;
+  }
+}
+
 // Tiles that fill the registers of each level: 32 of 64 bytes, 16 of 32 bytes, 16 of 16 bytes.
-MAGRPO_AVX512 void product_avx512(const RowProduct& p, int64_t begin, int64_t end) { any_weight<64, 6, 4>(p, begin, end); }
-MAGRPO_AVX2 void product_avx2(const RowProduct& p, int64_t begin, int64_t end) { any_weight<32, 4, 3>(p, begin, end); }
-void product_any(const RowProduct& p, int64_t begin, int64_t end) { any_weight<16, 4, 3>(p, begin, end); }
+MAGRPO_AVX512 void product_avx512(const RowProduct& p, int64_t begin, int64_t end) { in_chunks<64, 6, 4>(p, begin, end); }
+MAGRPO_AVX2 void product_avx2(const RowProduct& p, int64_t begin, int64_t end) { in_chunks<32, 4, 3>(p, begin, end); }
+void product_any(const RowProduct& p, int64_t begin, int64_t end) { in_chunks<16, 4, 3>(p, begin, end); }
+
+bool has_no_quicker_product() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  return __builtin_cpu_is("amd") && widest(product_avx512, product_avx2, product_any) == product_avx512;
+#else
+  return false;
+#endif
+}
 
 }  // namespace
+
+int64_t row_product_rows() {
+  static const int64_t rows = has_no_quicker_product() ? std::numeric_limits<int64_t>::max() : kRowProductRows;
+  return rows;
+}
 
 void row_product(const RowProduct& product, int64_t begin, int64_t end) {
   static const auto chosen = widest(product_avx512, product_avx2, product_any);

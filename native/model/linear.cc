@@ -27,29 +27,13 @@ bool has_bfloat16_products() {
 #endif
 }
 
-// A product computed in float32 whose weights are converted again in the backward pass instead of being saved.
-class WideLinear : public torch::autograd::Function<WideLinear> {
- public:
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight) {
-    ctx->save_for_backward({x, weight});
-    return at::mm(x.to(at::kFloat), weight.to(at::kFloat).t()).to(x.scalar_type());
-  }
-
-  static variable_list backward(AutogradContext* ctx, variable_list gradients) {
-    const auto saved = ctx->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1];
-    const at::Tensor d_y = gradients[0].to(at::kFloat);
-    at::Tensor d_x, d_weight;
-    if (ctx->needs_input_grad(0)) d_x = at::mm(d_y, weight.to(at::kFloat)).to(x.scalar_type());
-    if (ctx->needs_input_grad(1)) d_weight = at::mm(d_y.t(), x.to(at::kFloat)).to(weight.scalar_type());
-    return {d_x, d_weight};
-  }
-};
-
 bool takes_rows(const at::Tensor& x, const at::Tensor& weight) {
-  const at::ScalarType type = weight.scalar_type();
-  return !at::GradMode::is_enabled() && x.size(0) <= kernels::kRowProductRows && weight.is_cpu() && weight.is_contiguous() &&
-         (type == at::kFloat || type == at::kBFloat16);
+  if (!weight.is_cpu() || !weight.is_contiguous()) return false;
+  switch (weight.scalar_type()) {
+    case at::kFloat: return x.size(0) <= kernels::row_product_rows();
+    case at::kBFloat16: return x.size(0) <= kernels::kRowProductRows && !at::GradMode::is_enabled();
+    default: return false;
+  }
 }
 
 at::Tensor row_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -72,6 +56,27 @@ at::Tensor row_product(const at::Tensor& x, const at::Tensor& weight, const at::
   return y.to(x.scalar_type());
 }
 
+// A product whose forward pass libtorch has no operation for: the kernel of few rows, or one computed in float32 whose weights are
+// converted again in the backward pass instead of being saved.
+class Product : public torch::autograd::Function<Product> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight) {
+    ctx->save_for_backward({x, weight});
+    if (takes_rows(x, weight)) return row_product(x, weight, {});
+    return at::mm(x.to(at::kFloat), weight.to(at::kFloat).t()).to(x.scalar_type());
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list gradients) {
+    const auto saved = ctx->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1];
+    const at::Tensor d_y = gradients[0].to(at::kFloat);
+    at::Tensor d_x, d_weight;
+    if (ctx->needs_input_grad(0)) d_x = at::mm(d_y, weight.to(at::kFloat)).to(x.scalar_type());
+    if (ctx->needs_input_grad(1)) d_weight = at::mm(d_y.t(), x.to(at::kFloat)).to(weight.scalar_type());
+    return {d_x, d_weight};
+  }
+};
+
 }  // namespace
 
 bool widens_products(const at::Tensor& weight) {
@@ -79,9 +84,10 @@ bool widens_products(const at::Tensor& weight) {
 }
 
 at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (takes_rows(x, weight)) return row_product(x, weight, bias);
-  if (!widens_products(weight)) return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
-  const at::Tensor y = WideLinear::apply(x, weight);
+  const bool rows = takes_rows(x, weight);
+  if (rows && !at::GradMode::is_enabled()) return row_product(x, weight, bias);
+  if (!rows && !widens_products(weight)) return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
+  const at::Tensor y = Product::apply(x, weight);
   return bias.defined() ? y + bias : y;
 }
 

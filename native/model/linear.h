@@ -9,9 +9,9 @@ namespace magrpo::model {
 // it, where libtorch's own products are about ten times slower.
 bool widens_products(const at::Tensor& weight);
 
-// x (N, in) times weight (out, in) transposed, plus bias (out) if defined; differentiable. The result has x's dtype. On CPUs few
-// rows without gradients, those of decoding, take the kernel of kernels/row_product.h. Where products are widened, weights are
-// converted for one product at a time and never kept.
+// x (N, in) times weight (out, in) transposed, plus bias (out) if defined; differentiable. The result has x's dtype. On CPUs as many
+// rows as it is quicker for take the kernel of kernels/row_product.h, with and without gradients the same for float32. Where products
+// are widened, weights are converted for one product at a time and never kept.
 at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
 
 }  // namespace magrpo::model

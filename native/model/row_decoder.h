@@ -30,7 +30,7 @@ struct RowBatch {
 
 // Computes what Decoder::forward and Decoder::logits compute, without a libtorch operation a step where they would cost more than
 // the work: sums differ in rounding only. A row's logits do not depend on the other rows, bit for bit, up to
-// kernels::kRowProductRows rows. Call on the executor thread only; nobody may change the weights meanwhile.
+// kernels::row_product_rows() rows. Call on the executor thread only; nobody may change the weights meanwhile.
 class RowDecoder {
  public:
   // Whether the decoder is one for this class: float32 on the CPU.

@@ -53,6 +53,25 @@ TEST("row product: every version equals loops in double for all shapes, strides 
         }
 }
 
+TEST("row product: many rows go in chunks, and each row stays what it is alone, bit for bit") {
+  for (const int64_t rows : {192, 193, 400}) {
+    const Operands sizes = operands(rows, 40, 9, 2, at::kFloat);
+    std::vector<float> seen, expected, alone(9);
+    row_product_reference(sizes.product(expected, rows, true), 0, 9);
+    RowProduct product = sizes.product(seen, rows, true);
+    row_product(product, 0, 9);
+    product.rows = 1;
+    for (int64_t row = 0; row < rows; ++row, product.x += product.x_stride) {
+      product.y = alone.data();
+      row_product(product, 0, 9);
+      for (int64_t c = 0; c < 9; ++c) {
+        EXPECT(std::abs(seen[row * 9 + c] - expected[row * 9 + c]) < 1e-4, "row ", row, " of ", rows);
+        EXPECT(seen[row * 9 + c] == alone[c], "row ", row, " of ", rows);
+      }
+    }
+  }
+}
+
 TEST("row product: scales and adds to what is there, at any stride") {
   const Operands sizes = operands(6, 40, 9, 0, at::kFloat);
   const auto shifted = [&](std::vector<float>& y) {
