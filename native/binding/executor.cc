@@ -7,6 +7,8 @@
 #include <map>
 #include <thread>
 
+#include "core/one_thread.h"
+
 namespace magrpo::binding {
 namespace {
 
@@ -87,7 +89,7 @@ void Executor::wake() {
 
 void Executor::run(bool is_lane) {
   int threads = 0;
-  if (is_lane) at::set_num_threads(1);
+  if (is_lane) core::compute_on_one_thread();
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     std::shared_ptr<Task> task;

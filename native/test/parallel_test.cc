@@ -3,9 +3,11 @@
 
 #include <atomic>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "core/one_thread.h"
 #include "core/parallel.h"
 #include "test/harness.h"
 
@@ -87,5 +89,30 @@ TEST("parallel: loops of several threads at once, and loops within loops") {
   for (std::thread& caller : callers) caller.join();
   EXPECT(good.load());
 }
+
+#if defined(__linux__) && defined(__x86_64__)
+// "mkl_get_max_threads() : N" as libtorch reports it on the calling thread.
+std::string mkl_threads() {
+  const std::string info = at::get_parallel_info(), key = "mkl_get_max_threads() : ";
+  const size_t from = info.find(key);
+  return from == std::string::npos ? "unknown" : info.substr(from + key.size(), info.find('\n', from) - from - key.size());
+}
+
+TEST("one thread: libtorch and MKL keep to the calling thread there, and to their number everywhere else") {
+  const Threads threads(2);
+  EXPECT(mkl_threads() == "2", mkl_threads());
+  int own = 0;
+  std::string own_mkl;
+  std::thread([&] {
+    compute_on_one_thread();
+    own = at::get_num_threads();
+    own_mkl = mkl_threads();
+  }).join();
+  EXPECT(own == 1);
+  EXPECT(own_mkl == "1", own_mkl);
+  EXPECT(at::get_num_threads() == 2);
+  EXPECT(mkl_threads() == "2", mkl_threads());
+}
+#endif
 
 }  // namespace magrpo::core

@@ -1,0 +1,10 @@
+// A thread that computes alone, beside others that do not.
+#pragma once
+
+namespace magrpo::core {
+
+// Makes libtorch's operations, MKL's products among them, use the calling thread alone from now on. Other threads keep theirs:
+// at::set_num_threads(1) would also leave MKL one thread in the whole process.
+void compute_on_one_thread();
+
+}  // namespace magrpo::core
