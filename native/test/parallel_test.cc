@@ -90,29 +90,37 @@ TEST("parallel: loops of several threads at once, and loops within loops") {
   EXPECT(good.load());
 }
 
-#if defined(__linux__) && defined(__x86_64__)
-// "mkl_get_max_threads() : N" as libtorch reports it on the calling thread.
+// "mkl_get_max_threads() : N" as libtorch reports it on the calling thread; empty without MKL.
 std::string mkl_threads() {
   const std::string info = at::get_parallel_info(), key = "mkl_get_max_threads() : ";
   const size_t from = info.find(key);
-  return from == std::string::npos ? "unknown" : info.substr(from + key.size(), info.find('\n', from) - from - key.size());
+  return from == std::string::npos ? "" : info.substr(from + key.size(), info.find('\n', from) - from - key.size());
 }
 
-TEST("one thread: libtorch and MKL keep to the calling thread there, and to their number everywhere else") {
-  const Threads threads(2);
-  EXPECT(mkl_threads() == "2", mkl_threads());
+struct Counts {
   int own = 0;
-  std::string own_mkl;
+  std::string mkl;
+};
+
+// Of a thread that has never used libtorch before.
+Counts counts_of_new_thread(bool is_alone) {
+  Counts counts;
   std::thread([&] {
-    compute_on_one_thread();
-    own = at::get_num_threads();
-    own_mkl = mkl_threads();
+    if (is_alone) compute_on_one_thread();
+    counts = {at::get_num_threads(), mkl_threads()};
   }).join();
-  EXPECT(own == 1);
-  EXPECT(own_mkl == "1", own_mkl);
-  EXPECT(at::get_num_threads() == 2);
-  EXPECT(mkl_threads() == "2", mkl_threads());
+  return counts;
 }
-#endif
+
+TEST("one thread: libtorch and MKL keep to the calling thread there, and to their number everywhere else, later threads included") {
+  const Threads threads(2);
+  const Counts before = counts_of_new_thread(false), alone = counts_of_new_thread(true), after = counts_of_new_thread(false);
+  EXPECT(before.own == 2);
+  EXPECT(alone.own == 1);
+  EXPECT(alone.mkl == (before.mkl.empty() ? "" : "1"), alone.mkl);
+  EXPECT(after.own == before.own, after.own);
+  EXPECT(after.mkl == before.mkl, after.mkl);
+  EXPECT(at::get_num_threads() == 2);
+}
 
 }  // namespace magrpo::core
