@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/gather.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/log_softmax.h>
@@ -22,9 +23,11 @@
 
 #include <cmath>
 #include <memory>
+#include <vector>
 
 #include "core/parallel.h"
 #include "kernels/low_rank.h"
+#include "kernels/row_attention.h"
 #include "kernels/tree_attention_reference.h"
 #include "model/attention.h"
 #include "model/linear.h"
@@ -190,24 +193,32 @@ void add_training_attention(std::vector<KernelCase>& cases) {
                    with_gradient(aten, {q, k, v})});
 }
 
-// 8 rows that have written 32 tokens each behind a shared prompt of 128.
+// 8 rows that have written 32 tokens each behind a shared prompt of 128, as decoding takes them.
 void add_decoding_attention(std::vector<KernelCase>& cases) {
-  constexpr int64_t written = 32, slots = kPrompt + kGroup * kCompletion;
+  constexpr int64_t written = 32, context = kPrompt + written, slots = kPrompt + kGroup * kCompletion;
   auto batch = std::make_shared<model::PackedBatch>();
   for (int64_t row = 0; row < kGroup; ++row) {
     batch->ranges.push_back({0, kPrompt, 0});
     batch->ranges.push_back({kPrompt + row * kCompletion, written, kPrompt});
-    batch->spans.push_back({row, 1, kPrompt + written - 1, 2 * row, 2 * row + 2});
+    batch->spans.push_back({row, 1, context - 1, 2 * row, 2 * row + 2});
   }
-  const auto config = attention_config();
+  const auto shape = attention_shape();
   const at::Tensor q = at::randn({kGroup, kHeads * kDim}), k = at::randn({slots, kKvHeads * kDim}),
-                   v = at::randn({slots, kKvHeads * kDim});
+                   v = at::randn({slots, kKvHeads * kDim}), out = at::empty_like(q);
+  const auto ours = [=] {
+    const kernels::AttentionPointers data{q.const_data_ptr<float>(), k.const_data_ptr<float>(), v.const_data_ptr<float>(),
+                                          out.mutable_data_ptr<float>(), nullptr};
+    core::parallel_for(kKvHeads, 1, [&](int64_t begin, int64_t end) {
+      std::vector<float> scratch(static_cast<size_t>(kernels::row_attention_scratch(shape, kGroup, end - begin, context)));
+      kernels::row_attention(shape, data, batch->spans.data(), batch->ranges.data(), 0, kGroup, begin, end, scratch.data());
+    });
+    return out;
+  };
   // The prompt's keys and values are read once for all rows.
   const int64_t bytes = kFloat * (2 * (kPrompt + kGroup * written) * kKvHeads * kDim + 2 * q.numel());
-  cases.push_back({"tree_attention", "decoding, 8 rows, 160 keys", bytes, 4 * kHeads * kDim * pairs_of(*batch),
-                   without_gradient([=] { return model::tree_attention(config, 0, q, k, v, *batch); }),
+  cases.push_back({"row_attention", "8 rows, 160 keys", bytes, 4 * kHeads * kDim * pairs_of(*batch), without_gradient(ours),
                    without_gradient([=] {
-                     return kernels::tree_attention_reference(attention_shape(), q, k, v, batch->spans, batch->ranges);
+                     return kernels::tree_attention_reference(shape, q, k, v, batch->spans, batch->ranges);
                    })});
 }
 
