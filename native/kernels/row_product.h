@@ -11,9 +11,9 @@ namespace magrpo::kernels {
 // to 64 rows.
 constexpr int64_t kRowProductRows = 64;
 
-// The same on this processor, for float32 weights. AMD's with AVX-512 have no limit, since MKL computes with AVX2 there: 1.3 to 1.9
-// times as quick at 128 rows, 1.0 to 1.2 at 1024 (Zen 4, two threads).
-int64_t row_product_rows();
+// Whether it is faster for any number of rows on this processor, with float32 weights: on AMD's with AVX-512, where MKL computes
+// with AVX2. 1.3 to 1.9 times as quick at 128 rows, 1.0 to 1.2 at 1024 (Zen 4, two threads).
+bool row_product_takes_all();
 
 // Weights are row-major (out, in) in float32, or bfloat16 as its 16 bits; sums are float32 in a fixed order that does not depend
 // on the number of rows, so a row alone equals the row in a batch, bit for bit.

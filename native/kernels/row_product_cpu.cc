@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <limits>
 
 #include "kernels/row_product.h"
 #include "kernels/vector.h"
@@ -121,19 +120,16 @@ MAGRPO_AVX512 void product_avx512(const RowProduct& p, int64_t begin, int64_t en
 MAGRPO_AVX2 void product_avx2(const RowProduct& p, int64_t begin, int64_t end) { in_chunks<32, 4, 3>(p, begin, end); }
 void product_any(const RowProduct& p, int64_t begin, int64_t end) { in_chunks<16, 4, 3>(p, begin, end); }
 
-bool has_no_quicker_product() {
+}  // namespace
+
+bool row_product_takes_all() {
 #if defined(__x86_64__) && defined(__GNUC__)
-  return __builtin_cpu_is("amd") && widest(product_avx512, product_avx2, product_any) == product_avx512;
+  static const bool takes_all =
+      __builtin_cpu_is("amd") && widest(product_avx512, product_avx2, product_any) == product_avx512;
+  return takes_all;
 #else
   return false;
 #endif
-}
-
-}  // namespace
-
-int64_t row_product_rows() {
-  static const int64_t rows = has_no_quicker_product() ? std::numeric_limits<int64_t>::max() : kRowProductRows;
-  return rows;
 }
 
 void row_product(const RowProduct& product, int64_t begin, int64_t end) {

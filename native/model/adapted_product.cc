@@ -96,7 +96,7 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
     at::Tensor inverse;
     const bool is_normed = input.kind == ProductInput::kNormed;
     const at::Tensor x = is_normed ? rms_norm_rows(source, *norm_weight, input.eps, &inverse) : value_of(input);
-    const at::Tensor y = project(x, weight, bias.value_or(at::Tensor()));
+    const at::Tensor y = project(x, weight, bias.value_or(at::Tensor()), true);
     variable_list saved{source, weight, is_normed ? *norm_weight : at::Tensor(), inverse};
     saved.insert(saved.end(), low_ranks.begin(), low_ranks.end());
     std::vector<int64_t> layout;

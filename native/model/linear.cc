@@ -27,13 +27,13 @@ bool has_bfloat16_products() {
 #endif
 }
 
-bool takes_rows(const at::Tensor& x, const at::Tensor& weight) {
+// Training takes the kernel for any number of rows or for none: products of other roundings at some sizes would make the gradient
+// depend on where micro-batches are cut.
+bool takes_rows(const at::Tensor& x, const at::Tensor& weight, bool trains) {
   if (!weight.is_cpu() || !weight.is_contiguous()) return false;
-  switch (weight.scalar_type()) {
-    case at::kFloat: return x.size(0) <= kernels::row_product_rows();
-    case at::kBFloat16: return x.size(0) <= kernels::kRowProductRows && !at::GradMode::is_enabled();
-    default: return false;
-  }
+  if (weight.scalar_type() == at::kFloat && kernels::row_product_takes_all()) return true;
+  return !trains && x.size(0) <= kernels::kRowProductRows &&
+         (weight.scalar_type() == at::kFloat || weight.scalar_type() == at::kBFloat16);
 }
 
 at::Tensor row_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
@@ -62,7 +62,7 @@ class Product : public torch::autograd::Function<Product> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight) {
     ctx->save_for_backward({x, weight});
-    if (takes_rows(x, weight)) return row_product(x, weight, {});
+    if (takes_rows(x, weight, true)) return row_product(x, weight, {});
     return at::mm(x.to(at::kFloat), weight.to(at::kFloat).t()).to(x.scalar_type());
   }
 
@@ -84,7 +84,11 @@ bool widens_products(const at::Tensor& weight) {
 }
 
 at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  const bool rows = takes_rows(x, weight);
+  return project(x, weight, bias, at::GradMode::is_enabled());
+}
+
+at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool trains) {
+  const bool rows = takes_rows(x, weight, trains);
   if (rows && !at::GradMode::is_enabled()) return row_product(x, weight, bias);
   if (!rows && !widens_products(weight)) return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
   const at::Tensor y = Product::apply(x, weight);

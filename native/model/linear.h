@@ -10,8 +10,11 @@ namespace magrpo::model {
 bool widens_products(const at::Tensor& weight);
 
 // x (N, in) times weight (out, in) transposed, plus bias (out) if defined; differentiable. The result has x's dtype. On CPUs as many
-// rows as it is quicker for take the kernel of kernels/row_product.h, with and without gradients the same for float32. Where products
-// are widened, weights are converted for one product at a time and never kept.
+// rows as it is quicker for take the kernel of kernels/row_product.h. Where products are widened, weights are converted for one product
+// at a time and never kept.
 at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
+// The same where libtorch records no gradients although the product is one of training (`trains`): in an operation's own forward pass.
+at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool trains);
 
 }  // namespace magrpo::model

@@ -91,10 +91,12 @@ void RowDecoder::reserve(int64_t rows) {
   fit(logits_, config.vocab_size);
 }
 
+bool RowDecoder::takes_row_product() const { return rows_ <= kernels::kRowProductRows || kernels::row_product_takes_all(); }
+
 template <class Work>
 void RowDecoder::in_parts(int64_t size, int64_t grain, const Work& work) const {
   // More rows go through libtorch's products, whose threads the helpers would be in the way of.
-  if (rows_ <= kernels::row_product_rows()) core::parallel_for(size, grain, work);
+  if (takes_row_product()) core::parallel_for(size, grain, work);
   else at::parallel_for(0, size, grain, work);
 }
 
@@ -172,7 +174,7 @@ void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at:
     }
   });
 
-  const bool takes_rows = rows_ <= kernels::row_product_rows();
+  const bool takes_rows = takes_row_product();
   if (!takes_rows) {
     const auto of = [&](const core::Floats& buffer, int64_t width) {
       return at::from_blob(const_cast<float*>(buffer.data()), {rows_, width}, at::kFloat);

@@ -30,7 +30,7 @@ struct RowBatch {
 
 // Computes what Decoder::forward and Decoder::logits compute, without a libtorch operation a step where they would cost more than
 // the work: sums differ in rounding only. A row's logits do not depend on the other rows, bit for bit, up to
-// kernels::row_product_rows() rows. Call on the executor thread only; nobody may change the weights meanwhile.
+// kernels::kRowProductRows rows. Call on the executor thread only; nobody may change the weights meanwhile.
 class RowDecoder {
  public:
   // Whether the decoder is one for this class: float32 on the CPU.
@@ -50,6 +50,8 @@ class RowDecoder {
   };
 
   void reserve(int64_t rows);
+  // Whether this batch's products are those of kernels/row_product.h, rather than libtorch's.
+  bool takes_row_product() const;
   // Calls work(begin, end) for parts of [0, size), each of at least `grain`.
   template <class Work>
   void in_parts(int64_t size, int64_t grain, const Work& work) const;

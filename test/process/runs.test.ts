@@ -51,9 +51,12 @@ test('two runs at once are each what they are alone, and leave nothing', async (
   const [alone, together, left] = await run(
     t,
     `
-    const { readdirSync } = await import('node:fs')
+    const { mkdtempSync, readdirSync, rmSync } = await import('node:fs')
     const { tmpdir } = await import('node:os')
-    const ours = () => readdirSync(tmpdir()).filter((name) => name.includes('magrpo')).length
+    // A folder of its own: other programs come and go in the system's.
+    process.env.TMPDIR = mkdtempSync(tmpdir() + '/magrpo-runs-')
+    process.on('exit', () => rmSync(process.env.TMPDIR, { recursive: true, force: true }))
+    const ours = () => readdirSync(tmpdir()).length
     const before = [ours(), process.getActiveResourcesInfo().length, process.listenerCount('SIGINT')]
     console.log(JSON.stringify([await trainOnce(1), await trainOnce(2)]))
     console.log(JSON.stringify(await Promise.all([trainOnce(1), trainOnce(2)])))
