@@ -187,7 +187,10 @@ function randomNumbers({ seed, step, agent, prompt, sample }: RandomStream, inde
 
 function maxNewTokens({ maxNewTokens = 256 }: Sampling): number {
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1)
-    throw new MagrpoError('ERR_ARGUMENT', `Expected maxNewTokens of 1 or more but received ${maxNewTokens}.`)
+    throw new MagrpoError(
+      'ERR_ARGUMENT',
+      `Expected maxNewTokens to be an integer of 1 or more but received ${maxNewTokens}.`,
+    )
   return maxNewTokens
 }
 

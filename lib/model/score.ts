@@ -56,6 +56,11 @@ async function pass(
   loss?: LossOptions,
 ): Promise<{ scores: GroupScores[]; seconds: number }> {
   const { signal, maxTokensPerMicroBatch, activationCheckpointing, deterministic = false } = options
+  if (maxTokensPerMicroBatch !== undefined && !(Number.isInteger(maxTokensPerMicroBatch) && maxTokensPerMicroBatch > 0))
+    throw new MagrpoError(
+      'ERR_ARGUMENT',
+      `Expected maxTokensPerMicroBatch to be an integer of 1 or more but received ${maxTokensPerMicroBatch}.`,
+    )
   const scores = groups.map<GroupScores>(({ valueAt }) => ({
     logProbs: [],
     entropies: [],

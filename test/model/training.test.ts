@@ -258,3 +258,11 @@ test('a step beside the sampling of other policies changes only its own', async 
   ])
   t.deepEqual(generated[0]!.samples[0]!.ids, expected[0]!.samples[0]!.ids)
 })
+
+test('a size of micro-batches that is no positive integer is refused', async (t) => {
+  for (const maxTokensPerMicroBatch of [0, -5, 1.5, Number.NaN])
+    await t.throwsAsync(accumulateBatch([], { maxTokensPerMicroBatch }), {
+      code: 'ERR_ARGUMENT',
+      message: `Expected maxTokensPerMicroBatch to be an integer of 1 or more but received ${maxTokensPerMicroBatch}.`,
+    })
+})
