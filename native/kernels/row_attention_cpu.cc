@@ -200,15 +200,16 @@ struct RowAttention {
     }
   }
 
-  template <int bytes, int most>
-  MAGRPO_INLINE void score() const {
+  // Calls tile<queries>(queries of a KV head, first query, keys) for all blocks of what lies at `from`: keys or values.
+  template <int most, class Tile>
+  MAGRPO_INLINE void for_tiles(const float* from, int64_t stride, const Tile& tile) const {
     for_keys([&](const Block& block, const Block& next) __attribute__((always_inline)) {
       for (int64_t kv = kv_begin; kv < kv_end; ++kv) {
         const Queries to = queries(kv);
-        const Keys k{data.k + block.slot * shape.k_stride + kv * to.dim, shape.k_stride, block.keys, block.position};
-        ask_for(data.k, shape.k_stride, next, kv);
+        const Keys keys{from + block.slot * stride + kv * to.dim, stride, block.keys, block.position};
+        ask_for(from, stride, next, kv);
         in_tiles<most>(block.first, block.last, [&]<int size>(int64_t query) __attribute__((always_inline)) {
-          score_keys<bytes, size>(to, query, k, shape.scale);
+          tile.template operator()<size>(to, query, keys);
         });
       }
     });
@@ -229,20 +230,6 @@ struct RowAttention {
     }
   }
 
-  template <int bytes, int most>
-  MAGRPO_INLINE void mix() const {
-    for_keys([&](const Block& block, const Block& next) __attribute__((always_inline)) {
-      for (int64_t kv = kv_begin; kv < kv_end; ++kv) {
-        const Queries to = queries(kv);
-        const Keys v{data.v + block.slot * shape.v_stride + kv * to.dim, shape.v_stride, block.keys, block.position};
-        ask_for(data.v, shape.v_stride, next, kv);
-        in_tiles<most>(block.first, block.last, [&]<int size>(int64_t query) __attribute__((always_inline)) {
-          add_values<bytes, size>(to, query, v);
-        });
-      }
-    });
-  }
-
   void write_out() const {
     for (int64_t kv = kv_begin; kv < kv_end; ++kv) {
       const Queries from = queries(kv);
@@ -257,9 +244,11 @@ struct RowAttention {
   template <int bytes, int most>
   MAGRPO_INLINE void run() const {
     read_queries();
-    score<bytes, most>();
+    for_tiles<most>(data.k, shape.k_stride, [&]<int size>(const Queries& to, int64_t query, const Keys& keys)
+                        __attribute__((always_inline)) { score_keys<bytes, size>(to, query, keys, shape.scale); });
     exponentials();
-    mix<bytes, most>();
+    for_tiles<most>(data.v, shape.v_stride, [&]<int size>(const Queries& to, int64_t query, const Keys& values)
+                        __attribute__((always_inline)) { add_values<bytes, size>(to, query, values); });
     write_out();
   }
 };

@@ -264,7 +264,8 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
   // As many heads at once as leave their scores in the second cache level.
   const int64_t at_once = std::clamp<int64_t>((1 << 17) / scratch_of_head, 1, heads);
   in_parts(parts * heads, grain, [&](int64_t begin, int64_t end) {
-    std::vector<float> scratch(static_cast<size_t>(at_once * scratch_of_head));
+    thread_local core::Floats scratch;  // kept from layer to layer and step to step
+    if (static_cast<int64_t>(scratch.size()) < at_once * scratch_of_head) scratch.resize(static_cast<size_t>(at_once * scratch_of_head));
     for (int64_t task = begin, next; task < end; task = next) {
       const int64_t part = task / heads;
       next = std::min({task + at_once, (part + 1) * heads, end});
