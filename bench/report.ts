@@ -50,13 +50,27 @@ function machineOf({ machine }: Results, news: Partial<Results>): Results['machi
   return { ...news.machine, versions: { ...machine?.versions, ...news.machine.versions } }
 }
 
+/** A page of the marked parts alone, for a folder that has none. */
+const blankPage = [
+  ['# Benchmarks', 'machine'],
+  ['## Peers', 'peers'],
+  ['## Limits', 'limits'],
+  ['## Kernels', 'kernels'],
+  ['## Scaling', 'scaling'],
+]
+  .map(([heading, name]) => `${heading}\n\n<!-- ${name} -->\n<!-- /${name} -->\n`)
+  .join('\n')
+
 /** Writes `benchmarks.json`, the marked parts of `benchmarks.md`, and the picture. */
 export async function writeReport(folder: string, record: Results): Promise<void> {
   await mkdir(join(folder, 'images'), { recursive: true })
   await writeFile(join(folder, 'benchmarks.json'), `${JSON.stringify(record, null, 1)}\n`)
   await writeFile(join(folder, 'images/benchmarks.svg'), ratioPicture(record.rows))
   const page = join(folder, 'benchmarks.md')
-  let text = await readFile(page, 'utf8')
+  let text = await readFile(page, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return blankPage
+    throw error
+  })
   for (const [name, content] of Object.entries(sections(record))) text = replaceSection(text, name, content)
   await writeFile(page, text)
 }
