@@ -64,8 +64,11 @@ export function makeInputs(vocab: number, promptTokens: number, seed = 7): Input
   return { promptIds, completions, advantages: raw.map((value) => (value - mean) / deviation) }
 }
 
-/** Multiply-adds counted as two operations, for the tokens that an update really computes. */
-export function updateOperations(
+/**
+ * Operations of one pass over a prompt and the completions behind it, a multiply-add counted as two: attention included, the head on
+ * completions only.
+ */
+export function forwardOperations(
   shape: ModelShape,
   promptTokens: number,
   rows: number,
@@ -79,6 +82,10 @@ export function updateOperations(
   const ofCompletion = completionTokens * promptTokens + (completionTokens * (completionTokens + 1)) / 2
   const attention = 4 * layers * heads * headDim * (ofPrompt + rows * ofCompletion)
   const head = 2 * hidden * vocab * rows * completionTokens
-  // Backward costs twice the forward pass; what is formed a second time there is not counted.
-  return 3 * (tokens * perToken + attention + head)
+  return tokens * perToken + attention + head
+}
+
+/** Operations of an update; backward costs twice the forward pass, what is formed a second time there is not counted. */
+export function updateOperations(...work: Parameters<typeof forwardOperations>): number {
+  return 3 * forwardOperations(...work)
 }

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { alternate, runTrial } from '../alternate.ts'
-import { groupSize, models, newTokens, updateOperations } from '../cases.ts'
+import { forwardOperations, groupSize, models, newTokens, updateOperations } from '../cases.ts'
 import { benchProgram } from '../native-program.ts'
 import { startNeighbour } from '../neighbour.ts'
 import { finishRow, type Row, type RowSpec } from '../rows.ts'
@@ -135,15 +135,15 @@ async function fourAgents(session: Session, spec: RowSpec, model: string): Promi
     const rate = (agents: number, seconds: number) => (agents * groupSize * newTokens) / seconds
     const [ours, single] = [rate(4, four!.median), rate(1, one!.median)]
     const peak = await productPeak(session)
-    // Operations of one decoded token: two a weight, the head included.
-    const { layers, hidden, heads, kvHeads, headDim, mlp, vocab } = models[model]!
-    const perToken = 2 * (layers * (hidden * headDim * (2 * heads + 2 * kvHeads) + 3 * hidden * mlp) + hidden * vocab)
-    const limit = Math.min(spec.bars[model]!, (0.65 * peak) / perToken / single)
+    // All that the trial computes, prompts included; a completion's last token is drawn and not run.
+    const operations = 4 * forwardOperations(models[model]!, 128, groupSize, newTokens - 1)
+    const share = operations / four!.median / peak
+    const limit = Math.min(spec.bars[model]!, (0.65 / share) * (ours / single))
     return finishRow(spec, model, {
       ours: significant(ours),
       peer: significant(single),
       bar: limit,
-      details: { four, one, peak, perToken },
+      details: { four, one, peak, operations, share },
     })
   } finally {
     await endAll(workers)
