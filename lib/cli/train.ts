@@ -69,7 +69,7 @@ Examples:
  */
 async function dryRun(config: RunConfig, { json = false, quiet = false }: TrainCommandOptions): Promise<void> {
   const { planRun } = await import('../run/plan-run.ts')
-  const { checkMemory } = await import('../rl/memory-check.ts')
+  const { checkMemory, worstOf } = await import('../rl/memory-check.ts')
   const { memoryTable } = await import('../ui/memory-table.ts')
   const onProgress = quiet ? undefined : note
   const { plan, judged, options } = await planRun(config, { onProgress, onWarning: note })
@@ -80,15 +80,16 @@ async function dryRun(config: RunConfig, { json = false, quiet = false }: TrainC
       rows: plan.rows,
       pass_tokens: plan.passTokens,
       prompt_tokens: plan.promptTokens,
-      devices: plan.devices.map(({ device, peak, peakBytes, parts }) => ({
+      devices: judged.map(({ device: { device, peak, peakBytes, parts }, freeBytes, from, verdict }) => ({
         device,
         peak_bytes: peakBytes,
         peak,
+        free_bytes: freeBytes,
+        free_from: from,
+        verdict,
         parts,
       })),
-      free_bytes: judged?.freeBytes ?? null,
-      free_from: judged?.from ?? null,
-      verdict: judged?.verdict ?? 'unknown',
+      verdict: worstOf(judged).verdict,
     })
   } else for (const line of memoryTable(plan, judged)) await printLine(line)
   const warning = checkMemory(plan)

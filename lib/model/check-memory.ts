@@ -1,6 +1,6 @@
 /** Work that would take more memory than is free is refused: Linux would kill the process in the middle of it. */
 import { OutOfMemoryError } from '../errors.ts'
-import { type FreeMemory, freeMemory, limitOf } from '../native/free-memory.ts'
+import { type FreeMemory, freeMemoryOf, limitOf } from '../native/free-memory.ts'
 import { formatBytes } from '../ui/format.ts'
 import { cacheBytesPerToken, generationBytes } from './memory-terms.ts'
 import type { Model } from './model.ts'
@@ -10,7 +10,7 @@ import type { Model } from './model.ts'
  *
  * @throws OutOfMemoryError `ERR_OUT_OF_MEMORY`
  */
-export function checkWeights(source: string, bytes: number, free: FreeMemory = freeMemory()): void {
+export function checkWeights(source: string, bytes: number, free: FreeMemory): void {
   if (bytes <= free.bytes) return
   throw new OutOfMemoryError(
     'ERR_OUT_OF_MEMORY',
@@ -33,12 +33,11 @@ const smallBytes = 64 * 2 ** 20
 export function checkGeneration(
   { config, device, source }: Model,
   batch: { rows: number; promptTokens: number; tokens: number },
-  free: () => FreeMemory = freeMemory,
+  free: (device: string) => FreeMemory = freeMemoryOf,
 ): void {
-  if (device !== 'cpu') return
   const bytes = batch.tokens * cacheBytesPerToken(config) + generationBytes(config, batch)
   if (bytes < smallBytes) return
-  const { bytes: freeBytes, from } = free()
+  const { bytes: freeBytes, from } = free(device)
   if (bytes <= freeBytes) return
   throw new OutOfMemoryError(
     'ERR_OUT_OF_MEMORY',

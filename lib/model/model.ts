@@ -4,6 +4,7 @@ import { DisposedError, MagrpoError, ModelFormatError } from '../errors.ts'
 import type { DownloadOptions } from '../hub/models.ts'
 import type { NativeModel } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
+import { freeMemoryOf } from '../native/free-memory.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { tokenBytes } from '../text/token-bytes.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
@@ -93,7 +94,7 @@ export class Model {
     const dtype = chosenDtype(options.dtype, config)
     // Of what the files hold: where config.json asks for more, the core says which tensor does not fit it.
     const numbers = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0)
-    if (device === 'cpu') checkWeights(source, numbers * (dtype === 'float32' ? 4 : 2))
+    checkWeights(source, numbers * (dtype === 'float32' ? 4 : 2), freeMemoryOf(device))
     const native = await callNative(
       (job) => addon.loadModel({ config, dtype, device, tensors }, { ...job, onProgress }),
       signal,

@@ -280,6 +280,12 @@ export interface NativeAddon {
   info(): NativeInfo
   /** Intra-op threads of the CPU executor. */
   setThreads(count: number): void
+  /**
+   * Memory of a CUDA device for this process: what it may still take, and what it holds.
+   *
+   * @throws `ERR_DEVICE` where there is none, `ERR_ARGUMENT` for the CPU
+   */
+  deviceMemory(device: string): { freeBytes: number; heldBytes: number }
   CancelFlag: new () => NativeCancelFlag
   loadModel(
     spec: NativeModelSpec,

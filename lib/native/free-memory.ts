@@ -3,12 +3,20 @@ import { readFileSync } from 'node:fs'
 import { freemem } from 'node:os'
 import { join } from 'node:path'
 import { MagrpoError } from '../errors.ts'
+import { toMagrpoError } from './call.ts'
+import { loadAddon } from './load-addon.ts'
 
 /** What is free, and who says so. */
 export interface FreeMemory {
   bytes: number
-  /** `system`: the machine's memory; `cgroup`: the limit of a container or service; `MAGRPO_MEMORY_LIMIT`: the user. */
-  from: 'system' | 'cgroup' | 'MAGRPO_MEMORY_LIMIT'
+  /** `system`: the machine's memory; `cgroup`: the limit of a container or service; `device`: a GPU; the others: the user. */
+  from: 'system' | 'cgroup' | 'device' | 'MAGRPO_MEMORY_LIMIT' | 'MAGRPO_CUDA_MEMORY_LIMIT'
+}
+
+/** What is free on a device. */
+export interface FreeDeviceMemory extends FreeMemory {
+  /** What the process holds there already; 0 within a limit that the user names, which is for all of the process. */
+  heldBytes: number
 }
 
 /** Where {@link freeMemory} looks. */
@@ -33,20 +41,47 @@ export interface FreeMemoryPlaces {
 export function freeMemory(places: FreeMemoryPlaces = {}): FreeMemory {
   const { root = '/', env = process.env, systemFree = freemem } = places
   const limit = env.MAGRPO_MEMORY_LIMIT
-  if (limit !== undefined && limit !== '') return { bytes: parseSize(limit), from: 'MAGRPO_MEMORY_LIMIT' }
+  if (limit !== undefined && limit !== '')
+    return { bytes: parseSize('MAGRPO_MEMORY_LIMIT', limit), from: 'MAGRPO_MEMORY_LIMIT' }
   const available = /^MemAvailable:\s+(\d+) kB/m.exec(read(join(root, 'proc/meminfo')) ?? '')
   const system = available === null ? systemFree() : Number(available[1]) * 1024
   const group = Math.min(...groupsOf(root).map((folder) => leftOf(folder)))
   return group < system ? { bytes: group, from: 'cgroup' } : { bytes: system, from: 'system' }
 }
 
+/**
+ * Memory that is free on a device: of the CPU as {@link freeMemory} says, of a CUDA device what its driver says and libtorch keeps
+ * unused; `MAGRPO_CUDA_MEMORY_LIMIT` takes the place of that.
+ *
+ * @throws MagrpoError `ERR_ARGUMENT` for a limit that is no size, `ERR_DEVICE` for a device that cannot be had
+ */
+export function freeMemoryOf(
+  device: string,
+  { env = process.env }: { env?: NodeJS.ProcessEnv } = {},
+): FreeDeviceMemory {
+  if (device === 'cpu') {
+    const free = freeMemory({ env })
+    return { ...free, heldBytes: free.from === 'MAGRPO_MEMORY_LIMIT' ? 0 : process.memoryUsage.rss() }
+  }
+  const limit = env.MAGRPO_CUDA_MEMORY_LIMIT
+  if (limit !== undefined && limit !== '')
+    return { bytes: parseSize('MAGRPO_CUDA_MEMORY_LIMIT', limit), from: 'MAGRPO_CUDA_MEMORY_LIMIT', heldBytes: 0 }
+  try {
+    const { freeBytes, heldBytes } = loadAddon().deviceMemory(device)
+    return { bytes: freeBytes, from: 'device', heldBytes }
+  } catch (error) {
+    throw toMagrpoError(error)
+  }
+}
+
 /** What has set the bound, as the end of a sentence; empty for the machine itself. */
 export function limitOf(from: FreeMemory['from']): string {
   if (from === 'system') return ''
-  return from === 'cgroup' ? ' within the limit of its control group' : ' (MAGRPO_MEMORY_LIMIT)'
+  if (from === 'device') return ' on the device'
+  return from === 'cgroup' ? ' within the limit of its control group' : ` (${from})`
 }
 
-function parseSize(text: string): number {
+function parseSize(name: string, text: string): number {
   const [, number, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? []
   const units: Record<string, number> = { '': 1, b: 1 }
   for (const [power, letter] of ['k', 'm', 'g', 't'].entries()) {
@@ -57,7 +92,7 @@ function parseSize(text: string): number {
   if (number !== undefined && factor !== undefined) return Math.round(Number(number) * factor)
   throw new MagrpoError(
     'ERR_ARGUMENT',
-    `Expected a size such as 8GiB, 500MB or a number of bytes in MAGRPO_MEMORY_LIMIT but received ${JSON.stringify(text)}.`,
+    `Expected a size such as 8GiB, 500MB or a number of bytes in ${name} but received ${JSON.stringify(text)}.`,
   )
 }
 

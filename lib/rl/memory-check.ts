@@ -1,13 +1,13 @@
 /** Whether a plan fits the memory that is free, and what to change where it does not. */
 import { OutOfMemoryError } from '../errors.ts'
-import { type FreeMemory, freeMemory, limitOf } from '../native/free-memory.ts'
+import { type FreeDeviceMemory, type FreeMemory, freeMemoryOf, limitOf } from '../native/free-memory.ts'
 import { formatBytes } from '../ui/format.ts'
 import type { DeviceMemory, MemoryPart, MemoryPlan } from './memory-plan.ts'
 
 /** Share of the free memory above which a plan is worth a warning. */
 export const warningShare = 0.85
 
-/** A plan beside what is free. */
+/** The plan of a device beside what is free there. */
 export interface MemoryVerdict {
   device: DeviceMemory
   /** What the process has already counts as free. */
@@ -16,20 +16,23 @@ export interface MemoryVerdict {
   verdict: 'fits' | 'tight' | 'too much'
 }
 
-/** What can be said of a plan; null where it has nothing on the CPU. What is free on a CUDA device is not known. */
-export function judgeMemory(plan: MemoryPlan, free: FreeMemory = freeMemory()): MemoryVerdict | null {
-  const device = plan.devices.find((each) => each.device === 'cpu')
-  if (device === undefined) return null
-  // A limit that the user names is for all of the process.
-  const held = free.from === 'MAGRPO_MEMORY_LIMIT' ? 0 : process.memoryUsage.rss()
-  const freeBytes = free.bytes + held
-  const share = device.peakBytes / freeBytes
-  return {
-    device,
-    freeBytes,
-    from: free.from,
-    verdict: share > 1 ? 'too much' : share > warningShare ? 'tight' : 'fits',
-  }
+/** What says how much is free on a device. */
+export type FreeOf = (device: string) => FreeDeviceMemory
+
+/** What can be said of a plan, for each of its devices. */
+export function judgeMemory(plan: MemoryPlan, freeOf: FreeOf = freeMemoryOf): MemoryVerdict[] {
+  return plan.devices.map((device) => {
+    const { bytes, heldBytes, from } = freeOf(device.device)
+    const freeBytes = bytes + heldBytes
+    const share = device.peakBytes / freeBytes
+    return { device, freeBytes, from, verdict: share > 1 ? 'too much' : share > warningShare ? 'tight' : 'fits' }
+  })
+}
+
+/** The verdict that decides whether a run starts. */
+export function worstOf(verdicts: readonly MemoryVerdict[]): MemoryVerdict {
+  const order = ['fits', 'tight', 'too much']
+  return verdicts.reduce((worst, each) => (order.indexOf(each.verdict) > order.indexOf(worst.verdict) ? each : worst))
 }
 
 /**
@@ -38,8 +41,8 @@ export function judgeMemory(plan: MemoryPlan, free: FreeMemory = freeMemory()): 
  * @returns a warning where it is close, else null
  * @throws OutOfMemoryError `ERR_OUT_OF_MEMORY` with the parts, and the settings that the largest one hangs on; `details` has the plan
  */
-export function checkMemory(plan: MemoryPlan | null, free?: FreeMemory): string | null {
-  const judged = plan && judgeMemory(plan, free)
+export function checkMemory(plan: MemoryPlan | null, freeOf?: FreeOf): string | null {
+  const judged = plan && worstOf(judgeMemory(plan, freeOf))
   if (plan === null || judged === null || judged.verdict === 'fits') return null
   const { device, freeBytes } = judged
   const numbers =
@@ -54,7 +57,8 @@ export function checkMemory(plan: MemoryPlan | null, free?: FreeMemory): string 
     [
       `The run may take more memory than there is: ${numbers}. ${advice}`,
       ...parts,
-      'The plan is an upper estimate; MAGRPO_MEMORY_LIMIT=SIZE sets what counts as free instead.',
+      `The plan is an upper estimate; ${device.device === 'cpu' ? 'MAGRPO_MEMORY_LIMIT' : 'MAGRPO_CUDA_MEMORY_LIMIT'}=SIZE sets what ` +
+        'counts as free instead.',
     ].join('\n'),
     { details: { plan, freeBytes, from: judged.from, largest: part.name } },
   )

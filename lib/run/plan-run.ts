@@ -1,6 +1,5 @@
 import type { RunConfig } from '../config/load.ts'
-import type { FreeMemory } from '../native/free-memory.ts'
-import type { MemoryVerdict } from '../rl/memory-check.ts'
+import type { FreeOf, MemoryVerdict } from '../rl/memory-check.ts'
 import type { MemoryPlan } from '../rl/memory-plan.ts'
 import type { ResolvedTrainOptions } from '../rl/types.ts'
 import { loadTrackers } from '../track/load-trackers.ts'
@@ -13,21 +12,21 @@ import { makeAlgorithm, type PrepareRunOptions } from './prepare-run.ts'
 export interface PlannedRun {
   options: ResolvedTrainOptions
   plan: MemoryPlan
-  /** Null where nothing is on the CPU. */
-  judged: MemoryVerdict | null
+  /** One a device. */
+  judged: MemoryVerdict[]
 }
 
 /**
  * Does everything that a run of this configuration does before its first step, but for the run folder: reads the data, makes the task,
  * loads models and trackers, checks the options, warns of what they alone tell; then plans its memory and frees all of it again.
  *
- * @param free what is free; default: what the system says once models are loaded
+ * @param freeOf what is free; default: what the system says once models are loaded
  * @throws what `prepareRun` throws for the same configuration, but for the run folder
  */
 export async function planRun(
   config: RunConfig,
   { signal, onProgress, onWarning = () => {} }: PrepareRunOptions = {},
-  free?: FreeMemory,
+  freeOf?: FreeOf,
 ): Promise<PlannedRun> {
   const algorithm = await makeAlgorithm(config.algorithm)
   const task = await loadTask(config.task, { log: onWarning })
@@ -55,7 +54,7 @@ export async function planRun(
       const run = train({ ...settings, team: loaded.team, task, algorithm, signal })
       for (const { message } of WarningWatch.of(run.options).start()) onWarning(`warning: ${message}`)
       const plan = run.plan()!
-      return { options: run.options, plan, judged: judgeMemory(plan, free) }
+      return { options: run.options, plan, judged: judgeMemory(plan, freeOf) }
     } finally {
       await loaded.dispose()
     }

@@ -9,21 +9,21 @@ const phases: Record<MemoryPart['during'], string> = {
 }
 
 /** A memory plan for people: one line a part, the peak of each device, and what is free. */
-export function memoryTable(plan: MemoryPlan, judged: MemoryVerdict | null): string[] {
+export function memoryTable(plan: MemoryPlan, judged: readonly MemoryVerdict[]): string[] {
   const { rows, passTokens, promptTokens } = plan
   return [
     `up to ${rows} completions at once, ${passTokens} tokens a pass, prompts of ${promptTokens} tokens`,
-    ...plan.devices.flatMap((device) => deviceLines(device, judged?.device === device ? judged : null)),
+    ...plan.devices.flatMap((device) => deviceLines(device, judged.find((each) => each.device === device)!)),
   ]
 }
 
-function deviceLines({ device, parts, peak, peakBytes }: DeviceMemory, judged: MemoryVerdict | null): string[] {
+function deviceLines({ device, parts, peak, peakBytes }: DeviceMemory, { freeBytes, from }: MemoryVerdict): string[] {
   const row = (name: string, bytes: number, note: string) =>
     `  ${name.padEnd(13)}${formatBytes(bytes).padStart(9)}  ${note}`.trimEnd()
   return [
     device,
     ...parts.map(({ name, bytes, during }) => row(name, bytes, phases[during])),
     row('peak', peakBytes, phases[peak]),
-    ...(judged === null ? [] : [row('free', judged.freeBytes, judged.from === 'system' ? '' : judged.from)]),
+    row('free', freeBytes, from === 'system' || from === 'device' ? '' : from),
   ]
 }

@@ -41,6 +41,20 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value device_memory_of(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  try {
+    const DeviceMemory memory = device_memory(info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "");
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("freeBytes", static_cast<double>(memory.free_bytes));
+    result.Set("heldBytes", static_cast<double>(memory.held_bytes));
+    return result;
+  } catch (const Error& error) {
+    throw_error(env, error.code(), error.what());
+  }
+  return env.Undefined();
+}
+
 Napi::Value live_objects(const Napi::CallbackInfo& info) {
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("models", model::Decoder::alive());
@@ -64,6 +78,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("loadModel", Napi::Function::New(env, load_model, "loadModel"));
   exports.Set("info", Napi::Function::New(env, info_of, "info"));
   exports.Set("setThreads", Napi::Function::New(env, set_threads, "setThreads"));
+  exports.Set("deviceMemory", Napi::Function::New(env, device_memory_of, "deviceMemory"));
   exports.Set("liveObjects", Napi::Function::New(env, live_objects, "liveObjects"));
   return exports;
 }

@@ -41,6 +41,16 @@ c10::Device resolve_device(const std::string& name) {
   return device;
 }
 
+DeviceMemory device_memory(const std::string& name) {
+  const c10::Device device = resolve_device(name);
+  check_argument(device.is_cuda(), "Expected a CUDA device but received \"", name, "\".");
+  if constexpr (kHasCuda) {
+    const auto [free, reserved, allocated] = cuda::memory_of(device);
+    return {free + reserved - allocated, allocated};
+  }
+  return {};
+}
+
 DeviceScope::DeviceScope([[maybe_unused]] const c10::Device& device, [[maybe_unused]] const c10::Stream* stream) {
   if constexpr (kHasCuda)
     if (device.is_cuda()) guards_ = cuda::enter(device, stream);

@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 #include <c10/core/Stream.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -24,6 +25,14 @@ std::string build_variant();
 
 // "cpu" or "cuda:N" as a device. Throws ERR_DEVICE, with the reason, if it cannot be had.
 c10::Device resolve_device(const std::string& name);
+
+// Memory of a CUDA device for this process: what it may still take, and what it holds. Throws ERR_DEVICE as resolve_device does, and
+// ERR_ARGUMENT for the CPU.
+struct DeviceMemory {
+  int64_t free_bytes;
+  int64_t held_bytes;
+};
+DeviceMemory device_memory(const std::string& name);
 
 // Makes a CUDA device, and a stream of it if not null, this thread's own while it lives; nothing on the CPU. Work that allocates on
 // a device or queues kernels belongs into one.

@@ -1,5 +1,7 @@
 #include "core/device_cuda.h"
 
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
@@ -7,6 +9,11 @@
 #include <cstdlib>
 
 namespace magrpo::cuda {
+
+bool is_on(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && std::string(value) == "1";
+}
 
 std::string unavailable_reason() {
   int driver = 0;
@@ -24,13 +31,31 @@ int device_count() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
+Memory memory_of(const c10::Device& device) {
+  const c10::cuda::CUDAGuard guard(device);
+  size_t free = 0, total = 0;
+  C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
+  constexpr auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  return {static_cast<int64_t>(free), stats.reserved_bytes[all].current, stats.allocated_bytes[all].current};
+}
+
 kernels::CudaStream current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
 
 std::shared_ptr<const c10::Stream> make_model_stream(const c10::Device& device) {
-  const char* wanted = std::getenv("MAGRPO_CUDA_STREAMS");
-  if (!device.is_cuda() || wanted == nullptr || std::string(wanted) != "1") return nullptr;
+  if (!device.is_cuda() || !is_on("MAGRPO_CUDA_STREAMS")) return nullptr;
   return std::make_shared<const c10::Stream>(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index()).unwrap());
 }
+
+bool pins_memory() { return is_on("MAGRPO_CUDA_PINNED"); }
+
+std::shared_ptr<c10::Event> mark(const c10::Device& device) {
+  auto event = std::make_shared<c10::Event>(device.type());
+  event->record(c10::cuda::getCurrentCUDAStream(device.index()).unwrap());
+  return event;
+}
+
+void wait_for(const c10::Event& mark) { mark.synchronize(); }
 
 std::shared_ptr<void> enter(const c10::Device& device, const c10::Stream* stream) {
   // Dropped in reverse order: the stream first.

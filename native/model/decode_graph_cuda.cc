@@ -4,9 +4,7 @@
 #include <ATen/ops/empty_like.h>
 #include <c10/cuda/CUDAGuard.h>
 
-#include <cstdlib>
-#include <string>
-
+#include "core/device_cuda.h"
 #include "model/decoder.h"
 
 namespace magrpo::model {
@@ -38,10 +36,7 @@ struct DecodeGraph::Recording {
 DecodeGraph::DecodeGraph() = default;
 DecodeGraph::~DecodeGraph() = default;
 
-bool decode_graphs_wanted() {
-  const char* wanted = std::getenv("MAGRPO_CUDA_GRAPHS");
-  return wanted != nullptr && std::string(wanted) == "1";
-}
+bool decode_graphs_wanted() { return cuda::is_on("MAGRPO_CUDA_GRAPHS"); }
 
 at::Tensor DecodeGraph::logits(const Decoder& decoder, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
                                KvCache& cache) {

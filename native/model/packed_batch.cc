@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "core/device.h"
+#include "core/device_cuda.h"
+
 namespace magrpo::model {
 namespace {
 
@@ -23,13 +26,19 @@ void extend_policy(std::vector<PolicyRange>& policies, int32_t policy, int64_t b
 
 }  // namespace
 
+at::TensorOptions staging([[maybe_unused]] const at::Device& device) {
+  bool pinned = false;
+  if constexpr (kHasCuda) pinned = device.is_cuda() && cuda::pins_memory();
+  return at::TensorOptions().pinned_memory(pinned);
+}
+
 std::shared_ptr<const DevicePass> upload(const PackedBatch& batch, const kernels::AttentionShape& shape, const at::Device& device) {
   auto pass = std::make_shared<DevicePass>();
   pass->plan = kernels::make_attention_plan(shape, batch.spans, batch.ranges, batch.slots.defined());
   const int64_t tokens = batch.tokens(), planned = static_cast<int64_t>(pass->plan.words.size());
   const int64_t columns = batch.slots.defined() ? 3 : 2;
   // libtorch keeps the memory of pinned tensors, and gives it out again when the copy from it is done.
-  const at::Tensor staged = at::empty({columns * tokens + planned}, at::TensorOptions().dtype(at::kLong).pinned_memory(device.is_cuda()));
+  const at::Tensor staged = at::empty({columns * tokens + planned}, staging(device).dtype(at::kLong));
   int64_t* to = staged.mutable_data_ptr<int64_t>();
   for (const at::Tensor* column : {&batch.ids, &batch.positions, &batch.slots})
     if (column->defined()) to = std::copy_n(column->const_data_ptr<int64_t>(), tokens, to);

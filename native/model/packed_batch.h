@@ -46,7 +46,10 @@ struct PackedBatch {
   int64_t tokens() const { return ids.size(0); }
 };
 
-// Uploads a batch to a CUDA device through one pinned staging buffer, without waiting for it. `shape` needs the heads and their size.
+// Options of tensors on the host that are copied to or from a device: pinned where MAGRPO_CUDA_PINNED=1.
+at::TensorOptions staging(const at::Device& device);
+
+// Uploads a batch to a CUDA device through one staging buffer, without waiting for it if that is pinned. `shape` needs the heads and their size.
 std::shared_ptr<const DevicePass> upload(const PackedBatch& batch, const kernels::AttentionShape& shape, const at::Device& device);
 
 // Where a segment's keys stand: at its rows of the pass (training, scoring) or at its token offsets (generation's cache).

@@ -36,11 +36,13 @@ test('a dry run for machines: bytes by device and part', async (t) => {
     event: string
     steps: number
     verdict: string
-    free_bytes: number
     devices: {
       device: string
       peak: string
       peak_bytes: number
+      free_bytes: number
+      free_from: string
+      verdict: string
       parts: { name: string; bytes: number; during: string }[]
     }[]
   }[]
@@ -52,7 +54,8 @@ test('a dry run for machines: bytes by device and part', async (t) => {
     device.peak_bytes,
     counted.reduce((sum, { bytes }) => sum + bytes, 0),
   )
-  t.true(plan!.free_bytes > device.peak_bytes)
+  t.true(device.free_bytes > device.peak_bytes)
+  t.like(device, { device: 'cpu', verdict: 'fits' })
 })
 
 test('a dry run warns of what the settings alone tell', async (t) => {

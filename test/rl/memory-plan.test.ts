@@ -6,6 +6,7 @@ import {
   cacheBytesPerToken,
   logitBytes,
 } from '../../lib/model/memory-terms.ts'
+import { freeMemoryOf } from '../../lib/native/free-memory.ts'
 import { checkMemory, judgeMemory } from '../../lib/rl/memory-check.ts'
 import { type MemoryPartName, planMemory, type Workload } from '../../lib/rl/memory-plan.ts'
 
@@ -139,7 +140,7 @@ test('an evaluation with more rows than a step decides the cache', (t) => {
   t.true(planMemory(work({ evaluation })).facts.isEvaluation)
 })
 
-const limit = (bytes: number) => ({ bytes, from: 'MAGRPO_MEMORY_LIMIT' as const })
+const limit = (bytes: number) => () => ({ bytes, from: 'MAGRPO_MEMORY_LIMIT' as const, heldBytes: 0 })
 
 test('what fits is silent, what is close is told, what is too much is refused with its parts', (t) => {
   const plan = planMemory(work())
@@ -158,10 +159,26 @@ test('what fits is silent, what is close is told, what is too much is refused wi
 
 test('what the process holds already counts as free, but not within a limit the user names', (t) => {
   const plan = planMemory(work())
-  t.true(judgeMemory(plan, { bytes: 1000, from: 'system' })!.freeBytes > 10 * 2 ** 20)
-  t.is(judgeMemory(plan, limit(1000))!.freeBytes, 1000)
-  const cuda = planMemory(work({ models: [{ ...model, device: 'cuda:0' }] }))
-  t.is(judgeMemory(cuda, limit(1)), null)
+  t.is(judgeMemory(plan, () => ({ bytes: 1000, from: 'system', heldBytes: 24 }))[0]!.freeBytes, 1024)
+  t.true(freeMemoryOf('cpu', { env: {} }).heldBytes > 10 * 2 ** 20)
+  const named = { MAGRPO_MEMORY_LIMIT: '1000', MAGRPO_CUDA_MEMORY_LIMIT: '2KiB' }
+  t.deepEqual(freeMemoryOf('cpu', { env: named }), { bytes: 1000, from: 'MAGRPO_MEMORY_LIMIT', heldBytes: 0 })
+  t.deepEqual(freeMemoryOf('cuda:0', { env: named }), { bytes: 2048, from: 'MAGRPO_CUDA_MEMORY_LIMIT', heldBytes: 0 })
+})
+
+test('each device is judged by what is free there; the worst decides', (t) => {
+  const models = [model, { ...model, device: 'cuda:0' }]
+  const policies = models.map((_, index) => ({ model: index, kind: 'full' as const, parameters: 50, rank: 0 }))
+  const plan = planMemory(work({ models, policies }))
+  const peakOf = (name: string) => plan.devices.find(({ device }) => device === name)!.peakBytes
+  const free = (cuda: number) => (device: string) =>
+    device === 'cpu'
+      ? { bytes: 2 * peakOf('cpu'), from: 'system' as const, heldBytes: 0 }
+      : { bytes: cuda, from: 'device' as const, heldBytes: 0 }
+  t.is(checkMemory(plan, free(2 * peakOf('cuda:0'))), null)
+  t.regex(checkMemory(plan, free(Math.round(1.1 * peakOf('cuda:0'))))!, /are free on the device\. The largest/)
+  const error = t.throws(() => checkMemory(plan, free(peakOf('cuda:0') - 1)), { instanceOf: OutOfMemoryError })
+  t.regex(error.message, /MAGRPO_CUDA_MEMORY_LIMIT=SIZE/)
 })
 
 const advice: [string, Partial<Workload>, RegExp][] = [
