@@ -27,7 +27,7 @@
 
 #include "core/parallel.h"
 #include "kernels/low_rank.h"
-#include "kernels/row_attention.h"
+#include "kernels/tree_attention.h"
 #include "kernels/tree_attention_reference.h"
 #include "model/attention.h"
 #include "model/linear.h"
@@ -84,8 +84,15 @@ void add_low_rank(std::vector<KernelCase>& cases) {
   for (const int64_t rows : {kGroup, 4 * kGroup}) {
     const at::Tensor inner = at::randn({rows, rank}), y = at::randn({rows, 2 * kMlp});
     const auto ours = [=] {
-      const kernels::LowRankProduct product{inner.const_data_ptr<float>(), b.const_data_ptr<float>(), y.mutable_data_ptr<float>(), rows,
-                                            rank, 2 * kMlp, 2 * kMlp, 0.5f};
+      const kernels::LowRankProduct product{.inner = inner.const_data_ptr<float>(),
+                                            .b = b.const_data_ptr<float>(),
+                                            .y = y.mutable_data_ptr<float>(),
+                                            .rows = rows,
+                                            .rank = rank,
+                                            .out = 2 * kMlp,
+                                            .b_rank_stride = 2 * kMlp,
+                                            .y_stride = 2 * kMlp,
+                                            .scale = 0.5f};
       core::parallel_for(product.out, 512, [&](int64_t begin, int64_t end) { kernels::low_rank_add(product, begin, end); });
       return y;
     };
@@ -209,14 +216,14 @@ void add_decoding_attention(std::vector<KernelCase>& cases) {
     const kernels::AttentionPointers data{q.const_data_ptr<float>(), k.const_data_ptr<float>(), v.const_data_ptr<float>(),
                                           out.mutable_data_ptr<float>(), nullptr};
     core::parallel_for(kKvHeads, 1, [&](int64_t begin, int64_t end) {
-      std::vector<float> scratch(static_cast<size_t>(kernels::row_attention_scratch(shape, kGroup, end - begin, context)));
-      kernels::row_attention(shape, data, batch->spans.data(), batch->ranges.data(), 0, kGroup, begin, end, scratch.data());
+      std::vector<float> scratch(static_cast<size_t>(kernels::rows_scratch(shape, kGroup, end - begin, context)));
+      kernels::tree_attention_rows(shape, data, batch->spans.data(), batch->ranges.data(), 0, kGroup, begin, end, scratch.data());
     });
     return out;
   };
   // The prompt's keys and values are read once for all rows.
   const int64_t bytes = kFloat * (2 * (kPrompt + kGroup * written) * kKvHeads * kDim + 2 * q.numel());
-  cases.push_back({"row_attention", "8 rows, 160 keys", bytes, 4 * kHeads * kDim * pairs_of(*batch), without_gradient(ours),
+  cases.push_back({"tree_attention_rows", "8 rows, 160 keys", bytes, 4 * kHeads * kDim * pairs_of(*batch), without_gradient(ours),
                    without_gradient([=] {
                      return kernels::tree_attention_reference(shape, q, k, v, batch->spans, batch->ranges);
                    })});

@@ -3,19 +3,26 @@
 
 #include <cstdint>
 
+#include "kernels/cuda.h"
+
 namespace magrpo::kernels {
 
 struct LowRankProduct {
   const float* inner;  // (rows, rank), contiguous: A · x
-  const float* b;      // (rank, out), contiguous: B transposed, so that vectors run along `out` and nothing is added across them
+  const float* b;      // (rank, out): B transposed
   float* y;            // (rows, out), rows `y_stride` floats apart
   int64_t rows, rank, out;
+  int64_t b_rank_stride;     // floats of b from one of the rank to the next
+  int64_t b_out_stride = 1;  // and from column to column: 1 on the CPU, whose vectors run along them and add nothing across
   int64_t y_stride;
   float scale;
 };
 
 // Computes y[:, begin:end] += scale · inner · b. A row alone equals the row in a batch, bit for bit.
 void low_rank_add(const LowRankProduct& product, int64_t begin, int64_t end);
+
+// The same on a CUDA device, queued on `stream`.
+void low_rank_add_cuda(const LowRankProduct& product, int64_t begin, int64_t end, CudaStream stream);
 
 // The same as plain loops in double.
 void low_rank_add_reference(const LowRankProduct& product, int64_t begin, int64_t end);

@@ -25,7 +25,7 @@ MAGRPO_INLINE void tile(const LowRankProduct& p, int64_t row, int64_t column, in
   const float* inner = p.inner + row * p.rank;
   typename V::Floats sums[rows][vectors] = {};
   for (int64_t k = 0; k < p.rank; ++k) {
-    const float* from = p.b + k * p.out + column;
+    const float* from = p.b + k * p.b_rank_stride + column;
     typename V::Floats b[vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {

@@ -1,4 +1,5 @@
-// Draws one token from each row of logits on a CUDA device: what rollout/sampler.h does where no filter and no penalty is set.
+// Draws one token from each row of logits, by the inverse of the cumulative distribution in index order: the first token at which
+// Σ_{i ≤ token} p_i exceeds a uniform number. Filters and penalties are rollout/sampler.h's.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,13 @@ struct SampleRows {
   double inverse_temperature;  // 0: greedy, the first of the highest
 };
 
-// Queued on `stream`; tokens come from the inverse of the cumulative distribution in index order, as on the CPU.
+// Rows [begin, end). What a row gets depends on that row alone.
+void sample_rows(const SampleRows& sample, int64_t begin, int64_t end);
+
+// All rows on a CUDA device, queued on `stream`.
 void sample_rows_cuda(const SampleRows& sample, CudaStream stream);
+
+// The same as plain loops in double.
+void sample_rows_reference(const SampleRows& sample, int64_t begin, int64_t end);
 
 }  // namespace magrpo::kernels

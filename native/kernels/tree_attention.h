@@ -67,6 +67,17 @@ int64_t backward_scratch(const AttentionShape& shape, int64_t context);
 void tree_attention_forward(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans,
                             const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head, float* scratch);
 
+// Decoding asks for one query a text. On the CPU that is worth a version of its own; on a CUDA device the same kernel takes both.
+// Rows that are worth taking together where they share keys: more would leave fewer parts for other threads.
+constexpr int64_t kRowsTogether = 8;
+
+// Floats of scratch memory for `kv_heads` KV heads of `rows` spans with contexts up to `context` keys.
+int64_t rows_scratch(const AttentionShape& shape, int64_t rows, int64_t kv_heads, int64_t context);
+
+// Forward of KV heads [kv_begin, kv_end) for spans [begin, end), each of one query.
+void tree_attention_rows(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans, const KeyRange* ranges,
+                         int64_t begin, int64_t end, int64_t kv_begin, int64_t kv_end, float* scratch);
+
 // Backward of KV head `kv_head` for spans [begin, end), which must be whole groups.
 void tree_attention_backward(const AttentionShape& shape, const AttentionPointers& data, const AttentionGradients& gradients,
                              const QuerySpan* spans, const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head,

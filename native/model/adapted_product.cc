@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "core/device_cuda.h"
+#include "kernels/low_rank.h"
 #include "kernels/row_product.h"
 #include "model/linear.h"
 #include "model/rms_norm.h"
@@ -194,7 +195,7 @@ at::Tensor delta(const at::Tensor& x, const Band& band, const LowRank& low_rank)
   return at::linear(inner, low_rank.b).mul(band.scale).to(x.scalar_type());
 }
 
-// Adds scale · (x Aᵀ) Bᵀ to y's block by the kernel of few rows.
+// Adds scale · (x Aᵀ) Bᵀ to y's block by the kernels of few rows.
 void add_to_rows(const Band& band, const Piece& piece, const at::Tensor& x, at::Tensor& y) {
   const int64_t rows = band.end - band.begin, rank = piece.rank();
   const at::Tensor inner = at::empty({rows, rank}, x.options());
@@ -207,23 +208,37 @@ void add_to_rows(const Band& band, const Piece& piece, const at::Tensor& x, at::
                                  .out = rank,
                                  .x_stride = x.stride(0),
                                  .y_stride = rank};
-  const kernels::RowProduct up{.x = inner.const_data_ptr<float>(),
-                               .weight = piece.low_rank.b.const_data_ptr(),
-                               .bias = nullptr,
-                               .y = y.mutable_data_ptr<float>() + band.begin * y.stride(0) + piece.column,
-                               .rows = rows,
-                               .in = rank,
-                               .out = piece.width(),
-                               .x_stride = rank,
-                               .y_stride = y.stride(0),
-                               .scale = static_cast<float>(band.scale),
-                               .adds = true};
+  float* block = y.mutable_data_ptr<float>() + band.begin * y.stride(0) + piece.column;
+  const float* b = piece.low_rank.b.const_data_ptr<float>();
+  const float scale = static_cast<float>(band.scale);
   if (!x.is_cuda()) {
-    kernels::row_product(down, 0, down.out);
+    kernels::row_product(down, 0, rank);
+    // The CPU's low_rank_add wants B transposed, which pays where many steps use it (model/row_decoder.h).
+    const kernels::RowProduct up{.x = inner.const_data_ptr<float>(),
+                                 .weight = b,
+                                 .bias = nullptr,
+                                 .y = block,
+                                 .rows = rows,
+                                 .in = rank,
+                                 .out = piece.width(),
+                                 .x_stride = rank,
+                                 .y_stride = y.stride(0),
+                                 .scale = scale,
+                                 .adds = true};
     kernels::row_product(up, 0, up.out);
   } else if constexpr (kHasCuda) {
-    kernels::row_product_cuda(down, 0, down.out, cuda::current_stream());
-    kernels::row_product_cuda(up, 0, up.out, cuda::current_stream());
+    kernels::row_product_cuda(down, 0, rank, cuda::current_stream());
+    const kernels::LowRankProduct up{.inner = inner.const_data_ptr<float>(),
+                                     .b = b,
+                                     .y = block,
+                                     .rows = rows,
+                                     .rank = rank,
+                                     .out = piece.width(),
+                                     .b_rank_stride = 1,
+                                     .b_out_stride = rank,
+                                     .y_stride = y.stride(0),
+                                     .scale = scale};
+    kernels::low_rank_add_cuda(up, 0, up.out, cuda::current_stream());
   }
 }
 

@@ -5,10 +5,12 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/device.h"
 #include "core/device_cuda.h"
+#include "core/floats.h"
 
 namespace magrpo::model {
 namespace {
@@ -46,11 +48,15 @@ at::Tensor forward(const kernels::AttentionShape& shape, const at::Tensor& q, co
   }
   const int64_t spans = static_cast<int64_t>(batch.spans.size());
   const int64_t context = kernels::longest_context(batch.spans.data(), spans);
+  // Head by head, as neighbouring spans share keys.
   at::parallel_for(0, spans * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> scratch(static_cast<size_t>(kernels::forward_scratch(shape, context)));
-    for (int64_t task = begin; task < end; ++task)
-      kernels::tree_attention_forward(shape, data, batch.spans.data(), batch.ranges.data(), task / shape.kv_heads,
-                                      task / shape.kv_heads + 1, task % shape.kv_heads, scratch.data());
+    core::Floats scratch(static_cast<size_t>(kernels::forward_scratch(shape, context)));
+    for (int64_t task = begin, next; task < end; task = next) {
+      const int64_t head = task / spans, first = task % spans;
+      next = std::min(end, (head + 1) * spans);
+      kernels::tree_attention_forward(shape, data, batch.spans.data(), batch.ranges.data(), first, first + next - task, head,
+                                      scratch.data());
+    }
   });
   return out;
 }
@@ -100,7 +106,7 @@ class TreeAttention : public torch::autograd::Function<TreeAttention> {
     const int64_t groups = static_cast<int64_t>(batch.groups.size());
     const int64_t context = kernels::longest_context(batch.spans.data(), static_cast<int64_t>(batch.spans.size()));
     at::parallel_for(0, groups * shape.kv_heads, 1, [&](int64_t begin, int64_t end) {
-      std::vector<float> scratch(static_cast<size_t>(kernels::backward_scratch(shape, context)));
+      core::Floats scratch(static_cast<size_t>(kernels::backward_scratch(shape, context)));
       for (int64_t task = begin; task < end; ++task) {
         const auto& group = batch.groups[task / shape.kv_heads];
         kernels::tree_attention_backward(shape, data, grads, batch.spans.data(), batch.ranges.data(), group.begin, group.end,

@@ -19,7 +19,8 @@ class Decoder;
 // Whether MAGRPO_CUDA_GRAPHS=1.
 bool decode_graphs_wanted();
 
-// The graph of the latest kind of step of one cache: the same rows, policies and number of blocks. A kind is recorded when it comes
+// The graph of the latest kind of step of one cache: the same rows, policies and number of blocks. It belongs to one generation, whose
+// weights and adapters stay where they are. A kind is recorded when it comes
 // the second time, since the first run of an operation may allocate. Call on the executor thread only.
 class DecodeGraph {
  public:

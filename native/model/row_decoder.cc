@@ -1,6 +1,7 @@
 #include "model/row_decoder.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/mm.h>
@@ -12,13 +13,16 @@
 #include "kernels/low_rank.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
-#include "kernels/row_attention.h"
 #include "kernels/row_product.h"
 #include "kernels/swiglu.h"
+#include "kernels/tree_attention.h"
 #include "model/rows.h"
 
 namespace magrpo::model {
 namespace {
+
+// Keys that attention's memory is made for beyond those it needs.
+constexpr int64_t kMoreContext = 512;
 
 const float* pointer(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; }
 
@@ -27,16 +31,6 @@ at::Tensor int64_tensor(const std::vector<int64_t>& values) {
   std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<int64_t>());
   return tensor;
 }
-
-// One adapter's share of a product: its columns of y, and where its inner vectors (rows, rank) stand.
-struct AdapterShare {
-  const at::Tensor& a;
-  const at::Tensor& b;  // transposed
-  float scale;
-  PolicyRange range;
-  int64_t column;
-  float* inner;
-};
 
 }  // namespace
 
@@ -74,11 +68,11 @@ RowDecoder::RowDecoder(const Decoder& decoder, const std::vector<const Adapter*>
   }
 }
 
-void RowDecoder::reserve(int64_t rows) {
-  rows_ = rows;
+void RowDecoder::reserve(const RowBatch& batch) {
+  rows_ = batch.rows();
   const Config& config = decoder_.config();
-  const auto fit = [rows](core::Floats& buffer, int64_t width) {
-    if (static_cast<int64_t>(buffer.size()) < rows * width) buffer.resize(static_cast<size_t>(rows * width));
+  const auto fit = [this](core::Floats& buffer, int64_t width) {
+    if (static_cast<int64_t>(buffer.size()) < rows_ * width) buffer.resize(static_cast<size_t>(rows_ * width));
   };
   fit(hidden_, config.hidden_size);
   fit(normed_, config.hidden_size);
@@ -89,6 +83,9 @@ void RowDecoder::reserve(int64_t rows) {
   fit(gate_up_, 2 * config.intermediate_size);
   fit(activated_, config.intermediate_size);
   fit(logits_, config.vocab_size);
+  const int64_t positions = rows_ == 0 ? 0 : 1 + *std::max_element(batch.positions.begin(), batch.positions.end());
+  if (!rotation_.cos.defined() || rotation_.cos.size(0) < positions)
+    rotation_ = decoder_.rotation(at::arange(std::max<int64_t>(256, 2 * positions), at::kLong));
 }
 
 bool RowDecoder::takes_row_product() const { return rows_ <= kernels::kRowProductRows || kernels::row_product_takes_all(); }
@@ -101,11 +98,10 @@ void RowDecoder::in_parts(int64_t size, int64_t grain, const Work& work) const {
 }
 
 const float* RowDecoder::logits(const RowBatch& batch, KvCache& cache) {
-  reserve(batch.rows());
+  reserve(batch);
   const Config& config = decoder_.config();
   const Weights& weights = decoder_.weights();
   const int64_t width = config.hidden_size;
-  rotation_ = decoder_.rotation(int64_tensor(batch.positions));
   const float* embedding = pointer(weights.embedding);
   for (int64_t r = 0; r < rows_; ++r) std::copy_n(embedding + batch.ids[r] * width, width, hidden_.data() + r * width);
   for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
@@ -133,10 +129,8 @@ void RowDecoder::norm(const float* x, const at::Tensor& weight, float* y) const 
            [&](int64_t begin, int64_t end) { kernels::rms_norm_forward(shape, x, pointer(weight), begin, end, y, nullptr); });
 }
 
-void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias,
-                         Adapted adapted, bool adds, core::Floats& y) {
-  const int64_t in = weight.size(1), out = weight.size(0);
-  std::vector<AdapterShare> shares;
+void RowDecoder::share(const RowBatch& batch, const Adapted& adapted) {
+  shares_.clear();
   int64_t inner_size = 0;
   for (const PolicyRange& range : batch.policies) {
     const Adapter* adapter = range.policy < 0 ? nullptr : adapters_[range.policy];
@@ -145,7 +139,8 @@ void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at:
       if (adapter != nullptr && adapter->layers[adapted.layer][p].a.defined()) {
         const at::Tensor& a = adapter->layers[adapted.layer][p].a;
         const at::Tensor& b = transposed_[range.policy][adapted.layer][p];
-        shares.push_back({a, b, static_cast<float>(adapter->scale), range, column, nullptr});
+        shares_.push_back({a.const_data_ptr<float>(), b.const_data_ptr<float>(), a.size(0), b.size(1), static_cast<float>(adapter->scale),
+                           range, column, nullptr});
         inner_size += (range.end - range.begin) * a.size(0);
       }
       column += output_size(decoder_.config(), p);
@@ -153,24 +148,29 @@ void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at:
   }
   if (static_cast<int64_t>(inner_.size()) < inner_size) inner_.resize(static_cast<size_t>(inner_size));
   float* inner = inner_.data();
-  for (AdapterShare& share : shares) {
+  for (AdapterShare& share : shares_) {
     share.inner = inner;
-    inner += (share.range.end - share.range.begin) * share.a.size(0);
+    inner += (share.range.end - share.range.begin) * share.rank;
   }
-  in_parts(static_cast<int64_t>(shares.size()), 1, [&](int64_t begin, int64_t end) {
+}
+
+void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias,
+                         const Adapted& adapted, bool adds, core::Floats& y) {
+  const int64_t in = weight.size(1), out = weight.size(0);
+  share(batch, adapted);
+  in_parts(static_cast<int64_t>(shares_.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; ++s) {
-      const auto& [a, b, scale, range, column, to] = shares[s];
-      const int64_t rank = a.size(0);
-      kernels::row_product({.x = x.data() + range.begin * in,
-                            .weight = a.const_data_ptr(),
+      const AdapterShare& share = shares_[s];
+      kernels::row_product({.x = x.data() + share.range.begin * in,
+                            .weight = share.a,
                             .bias = nullptr,
-                            .y = to,
-                            .rows = range.end - range.begin,
+                            .y = share.inner,
+                            .rows = share.range.end - share.range.begin,
                             .in = in,
-                            .out = rank,
+                            .out = share.rank,
                             .x_stride = in,
-                            .y_stride = rank},
-                           0, rank);
+                            .y_stride = share.rank},
+                           0, share.rank);
     }
   });
 
@@ -194,23 +194,24 @@ void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at:
                                  .x_stride = in,
                                  .y_stride = out,
                                  .adds = adds};
-  if (!takes_rows && shares.empty()) return;
+  if (!takes_rows && shares_.empty()) return;
   // A second thread pays for itself from some tens of microseconds of work on.
   const int64_t grain = std::max<int64_t>(1, (1 << 19) / (in * std::max<int64_t>(rows_, 4)));
   in_parts(out, grain, [&](int64_t begin, int64_t end) {
     if (takes_rows) kernels::row_product(base, begin, end);
-    for (const auto& [a, b, scale, range, column, from] : shares) {
-      const int64_t width = b.size(1), first = std::max(begin, column), last = std::min(end, column + width);
+    for (const AdapterShare& share : shares_) {
+      const int64_t first = std::max(begin, share.column), last = std::min(end, share.column + share.width);
       if (first >= last) continue;
-      kernels::low_rank_add({.inner = from,
-                             .b = b.const_data_ptr<float>(),
-                             .y = y.data() + range.begin * out + column,
-                             .rows = range.end - range.begin,
-                             .rank = b.size(0),
-                             .out = width,
+      kernels::low_rank_add({.inner = share.inner,
+                             .b = share.b,
+                             .y = y.data() + share.range.begin * out + share.column,
+                             .rows = share.range.end - share.range.begin,
+                             .rank = share.rank,
+                             .out = share.width,
+                             .b_rank_stride = share.width,
                              .y_stride = out,
-                             .scale = scale},
-                            first - column, last - column);
+                             .scale = share.scale},
+                            first - share.column, last - share.column);
     }
   });
 }
@@ -231,7 +232,8 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
       kernels::rms_norm_forward({heads, dim, heads * dim, eps}, x, pointer(weight), 0, 1, normed, nullptr);
       x = normed;
     }
-    kernels::rotary({heads, dim, heads * dim, 1.0f}, x, cos + row * dim / 2, sin + row * dim / 2, 0, 1, y);
+    const int64_t at = batch.positions[row] * (dim / 2);
+    kernels::rotary({heads, dim, heads * dim, 1.0f}, x, cos + at, sin + at, 0, 1, y);
   };
   in_parts(rows_, rows_grain(qkv_size), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
@@ -251,7 +253,8 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
                                       kv_size};
   const kernels::AttentionPointers data{q_.data(), keys, values, mixed_.data(), nullptr};
   // Neighbours whose first range is the same are taken together.
-  std::vector<int64_t> ends;
+  std::vector<int64_t>& ends = part_ends_;
+  ends.clear();
   for (int64_t r = 0; r < rows_; ++r) {
     const auto first_key = [&](int64_t row) { return batch.ranges[batch.spans[row].range_begin].begin; };
     const int64_t begin = ends.size() < 2 ? 0 : ends[ends.size() - 2];
@@ -259,18 +262,24 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
     else ends.push_back(r + 1);
   }
   const int64_t context = kernels::longest_context(batch.spans.data(), rows_), parts = static_cast<int64_t>(ends.size());
-  const int64_t grain = std::max<int64_t>(1, 16384 * parts / std::max<int64_t>(1, context * dim * rows_));
-  const int64_t heads = config.num_kv_heads, scratch_of_head = kernels::row_attention_scratch(shape, kernels::kRowsTogether, 1, context);
+  const int64_t heads = config.num_kv_heads, tasks = parts * heads;
+  const int64_t scratch_of_head = kernels::rows_scratch(shape, kernels::kRowsTogether, 1, context);
   // As many heads at once as leave their scores in the second cache level.
   const int64_t at_once = std::clamp<int64_t>((1 << 17) / scratch_of_head, 1, heads);
-  in_parts(parts * heads, grain, [&](int64_t begin, int64_t end) {
-    thread_local core::Floats scratch;  // kept from layer to layer and step to step
-    if (static_cast<int64_t>(scratch.size()) < at_once * scratch_of_head) scratch.resize(static_cast<size_t>(at_once * scratch_of_head));
-    for (int64_t task = begin, next; task < end; task = next) {
+  // A share of the tasks for each thread that is worth it, with memory of its own.
+  const int64_t worth = context * dim * rows_ * heads / 16384;
+  const int64_t shares = std::clamp<int64_t>(worth, 1, std::min<int64_t>(tasks, core::loop_threads()));
+  const int64_t scratch_of_share = at_once * scratch_of_head;
+  if (static_cast<int64_t>(scratch_.size()) < shares * scratch_of_share)
+    scratch_.resize(static_cast<size_t>(shares * at_once * kernels::rows_scratch(shape, kernels::kRowsTogether, 1, context + kMoreContext)));
+  in_parts(shares, 1, [&](int64_t begin, int64_t end) {
+    float* scratch = scratch_.data() + begin * scratch_of_share;
+    const int64_t last = end * tasks / shares;
+    for (int64_t task = begin * tasks / shares, next; task < last; task = next) {
       const int64_t part = task / heads;
-      next = std::min({task + at_once, (part + 1) * heads, end});
-      kernels::row_attention(shape, data, batch.spans.data(), batch.ranges.data(), part == 0 ? 0 : ends[part - 1], ends[part],
-                             task - part * heads, next - part * heads, scratch.data());
+      next = std::min({task + at_once, (part + 1) * heads, last});
+      kernels::tree_attention_rows(shape, data, batch.spans.data(), batch.ranges.data(), part == 0 ? 0 : ends[part - 1], ends[part],
+                                   task - part * heads, next - part * heads, scratch);
     }
   });
 }

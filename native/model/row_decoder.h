@@ -28,8 +28,9 @@ struct RowBatch {
   PackedBatch packed() const;
 };
 
-// Computes what Decoder::forward and Decoder::logits compute, without a libtorch operation a step where they would cost more than
-// the work: sums differ in rounding only. A row's logits do not depend on the other rows, bit for bit, up to
+// Computes what Decoder::forward and Decoder::logits compute, without libtorch's operations and without allocating, both of which
+// would cost more than the work of a step: sums differ in rounding only. More rows than kernels/row_product.h takes go through
+// libtorch's products. A row's logits do not depend on the other rows, bit for bit, up to
 // kernels::kRowProductRows rows. Call on the executor thread only; nobody may change the weights meanwhile.
 class RowDecoder {
  public:
@@ -49,7 +50,21 @@ class RowDecoder {
     std::initializer_list<Projection> projections;
   };
 
-  void reserve(int64_t rows);
+  // One adapter's share of a product.
+  struct AdapterShare {
+    const float* a;  // (rank, in)
+    const float* b;  // (rank, width): transposed
+    int64_t rank, width;
+    float scale;
+    PolicyRange range;
+    int64_t column;  // of y, where its columns begin
+    float* inner;    // (rows, rank)
+  };
+
+  // Makes room for a batch.
+  void reserve(const RowBatch& batch);
+  // Fills in shares_ for a product.
+  void share(const RowBatch& batch, const Adapted& adapted);
   // Whether this batch's products are those of kernels/row_product.h, rather than libtorch's.
   bool takes_row_product() const;
   // Calls work(begin, end) for parts of [0, size), each of at least `grain`.
@@ -57,7 +72,7 @@ class RowDecoder {
   void in_parts(int64_t size, int64_t grain, const Work& work) const;
   void norm(const float* x, const at::Tensor& weight, float* y) const;
   // y = x · weightᵀ + bias + adapters, or added to y.
-  void product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias, Adapted adapted,
+  void product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias, const Adapted& adapted,
                bool adds, core::Floats& y);
   void attention(const RowBatch& batch, size_t layer, KvCache& cache);
 
@@ -69,7 +84,10 @@ class RowDecoder {
   // (rows, ...) activations.
   core::Floats hidden_, normed_, qkv_, q_, mixed_, gate_up_, activated_, logits_, inner_;
   core::Floats turned_;  // (rows, H x D) queries or keys before they are turned
-  Rotation rotation_;    // of the rows' positions
+  core::Floats scratch_;  // of attention
+  Rotation rotation_;    // of all positions up to the largest that was met, or more
+  std::vector<AdapterShare> shares_;
+  std::vector<int64_t> part_ends_;  // rows whose attention is computed together
 };
 
 }  // namespace magrpo::model

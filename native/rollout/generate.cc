@@ -8,10 +8,10 @@
 #include <chrono>
 
 #include "core/device.h"
+#include "core/device_cuda.h"
 #include "core/errors.h"
 #include "core/parallel.h"
 #include "kernels/row_product.h"
-#include "rollout/sampler_cuda.h"
 
 namespace magrpo::rollout {
 namespace {
@@ -55,6 +55,8 @@ Generation::Generation(const model::Decoder& decoder, GenerateRequest request, C
     slots += row.limit;
   }
   result_.rows.resize(request_.rows.size());
+  if constexpr (kHasCuda) request_.reads_late |= decoder_.device().is_cuda() && cuda::pins_memory();
+  request_.reads_late &= draws_on_device(request_.sampling) && !request_.deterministic;
   cache_ = model::KvCache(decoder_.config(), slots, at::TensorOptions().dtype(at::kFloat).device(decoder_.device()));
   if (model::RowDecoder::takes(decoder_)) row_decoder_.emplace(decoder_, request_.adapters);
   segments_of_root_ = model::segments_by_root(tree);
@@ -106,118 +108,158 @@ void Generation::prefill_pass() {
   std::vector<RunningRow> rows;
   for (const auto& [segment, logit_row] : continued)
     for (const int32_t number : rows_of_segment_[segment]) {
-      RunningRow row{number, first_slot_[number], {}, starts[segment] + tree.length(segment), logit_row, {}, {}};
+      RunningRow row{number, first_slot_[number], starts[segment] + tree.length(segment), logit_row, 0, {}, {}, {}};
       for (int32_t s = segment; s >= 0; s = tree.parent[s])
         if (tree.length(s) > 0) row.ranges.push_back({tree.offset[s], tree.length(s), starts[s]});
       std::reverse(row.ranges.begin(), row.ranges.end());
       row.ranges.push_back({row.slot, 0, row.position});
       if (request_.sampling.repetition_penalty != 1.0) row.seen = path_ids(tree, segment);
+      RowResult& result = result_.rows[number];
+      const auto limit = static_cast<size_t>(request_.rows[number].limit);
+      result.ids.reserve(limit);
+      result.log_probs.reserve(limit);
+      result.entropies.reserve(limit);
       rows.push_back(std::move(row));
     }
-  std::vector<Choice> choices;
-  choose(rows, logits, choices);
-  append_tokens(rows, choices);
+  choices_.clear();
+  choose(rows, logits);
+  append_tokens(rows);
   std::move(rows.begin(), rows.end(), std::back_inserter(running_));
 }
 
 void Generation::decode_step() {
+  if (request_.reads_late) return decode_ahead();
   const int64_t count = static_cast<int64_t>(running_.size());
   const int64_t most = request_.deterministic ? kernels::kRowProductRows : count;
-  std::vector<Choice> choices;
-  for (int64_t begin = 0; begin < count; begin += most) decode_rows(begin, std::min(count, begin + most), choices);
-  append_tokens(running_, choices);
+  choices_.clear();
+  for (int64_t begin = 0; begin < count; begin += most) {
+    const std::span rows(running_.begin() + begin, running_.begin() + std::min(count, begin + most));
+    fill_step(rows);
+    if (row_decoder_) choose(rows, row_decoder_->logits(step_, cache_));
+    else choose(rows, decoder_.step_logits(step_.packed(), request_.adapters, cache_));
+  }
+  append_tokens(running_);
 }
 
-void Generation::decode_rows(int64_t begin, int64_t end, std::vector<Choice>& choices) {
-  const TokenTree& tree = request_.tree;
+void Generation::decode_ahead() {
+  std::optional<UnreadStep> next;
+  const auto goes_on = [this](const RunningRow& row) { return static_cast<int32_t>(row.drawn) < request_.rows[row.number].limit; };
+  if (std::any_of(running_.begin(), running_.end(), goes_on)) {
+    // Rows at their limit come along: each has a slot for its last token, and nobody reads what follows it.
+    fill_step(running_);
+    const model::PackedBatch batch = step_.packed();
+    if (unread_) take_ids(*unread_, batch);
+    std::vector<int32_t> numbers;
+    for (const RunningRow& row : running_) numbers.push_back(row.number);
+    next.emplace(std::move(numbers), draw(running_, decoder_.step_logits(batch, request_.adapters, cache_)));
+  }
+  if (unread_) read(*unread_);
+  unread_ = std::move(next);
+}
+
+void Generation::take_ids(const UnreadStep& step, const model::PackedBatch& batch) const {
+  at::Tensor tokens = step.tokens.tokens();
+  if (step.numbers.size() != running_.size()) {
+    const at::Tensor index = at::empty({batch.tokens()}, model::staging(decoder_.device()).dtype(at::kLong));
+    for (size_t i = 0, at = 0; i < running_.size(); ++i) {
+      while (step.numbers[at] != running_[i].number) ++at;
+      index.mutable_data_ptr<int64_t>()[i] = static_cast<int64_t>(at);
+    }
+    tokens = tokens.index_select(0, index.to(decoder_.device(), /*non_blocking=*/true));
+  }
+  decoder_.upload(batch);
+  (batch.device ? batch.device->ids : batch.ids).copy_(tokens);
+}
+
+void Generation::read(const UnreadStep& step) {
+  choices_.clear();
+  step.tokens.read(choices_);
+  // Rows that ended by the step before have left.
+  for (size_t i = 0, at = 0; i < running_.size(); ++i, ++at) {
+    while (step.numbers[at] != running_[i].number) ++at;
+    choices_[i] = choices_[at];
+  }
+  append_tokens(running_);
+}
+
+void Generation::fill_step(std::span<RunningRow> rows) {
   step_.clear();
-  for (int64_t i = 0; i < end - begin; ++i) {
-    RunningRow& row = running_[begin + i];
-    // The newest token is the one to run: it stands one position before the next.
-    const int64_t position = row.position - 1;
-    row.logit_row = i;
-    row.ranges.back().length += 1;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    RunningRow& row = rows[i];
+    const int64_t at = static_cast<int64_t>(i), newest = row.drawn - 1;
+    row.logit_row = at;
+    row.ranges.back().length = row.drawn;
     step_.ids.push_back(result_.rows[row.number].ids.back());
-    step_.positions.push_back(position);
-    step_.slots.push_back(row.ranges.back().begin + row.ranges.back().length - 1);
+    step_.positions.push_back(row.position + newest);
+    step_.slots.push_back(row.slot + newest);
     const int64_t range_begin = static_cast<int64_t>(step_.ranges.size());
     step_.ranges.insert(step_.ranges.end(), row.ranges.begin(), row.ranges.end());
-    step_.spans.push_back({i, 1, position, range_begin, static_cast<int64_t>(step_.ranges.size())});
-    const int32_t policy = tree.policy[request_.rows[row.number].segment];
-    if (!step_.policies.empty() && step_.policies.back().policy == policy) step_.policies.back().end = i + 1;
-    else step_.policies.push_back({policy, i, i + 1});
+    step_.spans.push_back({at, 1, row.position + newest, range_begin, static_cast<int64_t>(step_.ranges.size())});
+    const int32_t policy = request_.tree.policy[request_.rows[row.number].segment];
+    if (!step_.policies.empty() && step_.policies.back().policy == policy) step_.policies.back().end = at + 1;
+    else step_.policies.push_back({policy, at, at + 1});
   }
-  const std::span rows(running_.begin() + begin, running_.begin() + end);
-  if (row_decoder_) choose(rows, row_decoder_->logits(step_, cache_), choices);
-  else choose(rows, decoder_.step_logits(step_.packed(), request_.adapters, cache_), choices);
 }
 
-double Generation::uniform_of_next(const RunningRow& row) const {
-  return request_.rows[row.number].stream.uniform(static_cast<uint32_t>(result_.rows[row.number].ids.size()));
-}
-
-void Generation::choose(std::span<const RunningRow> rows, const float* logits, std::vector<Choice>& choices) const {
-  const size_t first = choices.size();
+void Generation::choose(std::span<RunningRow> rows, const float* logits) {
+  const size_t first = choices_.size();
   const int64_t vocab_size = decoder_.config().vocab_size;
-  choices.resize(first + rows.size());
+  choices_.resize(first + rows.size());
   core::parallel_for(static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
     SamplerScratch scratch;
     for (int64_t i = begin; i < end; ++i)
-      choices[first + i] = choose_token(logits + rows[i].logit_row * vocab_size, vocab_size, request_.sampling, rows[i].seen,
-                                        uniform_of_next(rows[i]), scratch);
+      choices_[first + i] = choose_token(logits + rows[i].logit_row * vocab_size, vocab_size, request_.sampling, rows[i].seen,
+                                         uniform_of_next(rows[i]), scratch);
   });
+  for (RunningRow& row : rows) ++row.drawn;
 }
 
-void Generation::choose(std::span<const RunningRow> rows, const at::Tensor& logits, std::vector<Choice>& choices) const {
-  if constexpr (kHasCuda)
-    if (logits.is_cuda() && takes_device_sampler(request_.sampling)) {
-      std::vector<double> uniforms;
-      const at::Tensor index = at::empty({static_cast<int64_t>(rows.size())}, at::kLong);
-      for (size_t i = 0; i < rows.size(); ++i) {
-        uniforms.push_back(uniform_of_next(rows[i]));
-        index.mutable_data_ptr<int64_t>()[i] = rows[i].logit_row;
-      }
-      // While decoding there is a row of logits for each; after a prompt its samples share one.
-      const bool shared = logits.size(0) != index.size(0);
-      const auto chosen =
-          choose_tokens(shared ? logits.index_select(0, index.to(logits.device())) : logits, request_.sampling, uniforms);
-      choices.insert(choices.end(), chosen.begin(), chosen.end());
-      return;
-    }
-  const at::Tensor here = logits.cpu().contiguous();
-  choose(rows, here.const_data_ptr<float>(), choices);
+void Generation::choose(std::span<RunningRow> rows, const at::Tensor& logits) {
+  if (!logits.is_cuda() || !draws_on_device(request_.sampling)) {
+    const at::Tensor here = logits.cpu().contiguous();
+    return choose(rows, here.const_data_ptr<float>());
+  }
+  // While decoding there is a row of logits for each; after a prompt its samples share one.
+  if (logits.size(0) == static_cast<int64_t>(rows.size())) return draw(rows, logits).read(choices_);
+  const at::Tensor index = at::empty({static_cast<int64_t>(rows.size())}, at::kLong);
+  for (size_t i = 0; i < rows.size(); ++i) index.mutable_data_ptr<int64_t>()[i] = rows[i].logit_row;
+  draw(rows, logits.index_select(0, index.to(logits.device()))).read(choices_);
 }
 
-void Generation::append_tokens(std::vector<RunningRow>& rows, const std::vector<Choice>& choices) {
+DrawnTokens Generation::draw(std::span<RunningRow> rows, const at::Tensor& logits) {
+  uniforms_.clear();
+  for (RunningRow& row : rows) {
+    uniforms_.push_back(uniform_of_next(row));
+    ++row.drawn;
+  }
+  return {logits, request_.sampling, uniforms_};
+}
+
+void Generation::append_tokens(std::vector<RunningRow>& rows) {
   const Sampling& sampling = request_.sampling;
-  std::vector<int32_t> numbers, tokens;
-  std::vector<bool> ended(rows.size());
+  numbers_.clear();
+  tokens_.clear();
+  size_t kept = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
     RunningRow& row = rows[i];
     RowResult& result = result_.rows[row.number];
-    const Choice& choice = choices[i];
+    const Choice& choice = choices_[i];
     result.ids.push_back(choice.token);
     result.log_probs.push_back(choice.log_prob);
     result.entropies.push_back(choice.entropy);
-    row.position += 1;
     if (sampling.repetition_penalty != 1.0) row.seen.push_back(choice.token);
     result.stopped = std::find(sampling.stop_ids.begin(), sampling.stop_ids.end(), choice.token) != sampling.stop_ids.end() ||
                      ends_with_stop_string(row, choice.token);
-    ended[i] = result.stopped || static_cast<int32_t>(result.ids.size()) == request_.rows[row.number].limit;
-    numbers.push_back(row.number);
-    tokens.push_back(choice.token);
+    numbers_.push_back(row.number);
+    tokens_.push_back(choice.token);
+    const bool ended = result.stopped || static_cast<int32_t>(result.ids.size()) == request_.rows[row.number].limit;
+    if (ended && request_.on_row) request_.on_row(row.number, result);
+    if (ended) continue;
+    if (kept != i) rows[kept] = std::move(row);
+    ++kept;
   }
-  if (request_.on_row)
-    for (size_t i = 0; i < rows.size(); ++i)
-      if (ended[i]) request_.on_row(rows[i].number, result_.rows[rows[i].number]);
-  size_t kept = 0;
-  for (size_t i = 0; i < rows.size(); ++i)
-    if (!ended[i]) {
-      if (kept != i) rows[kept] = std::move(rows[i]);
-      ++kept;
-    }
   rows.erase(rows.begin() + static_cast<int64_t>(kept), rows.end());
-  if (request_.on_tokens) request_.on_tokens(numbers, tokens);
+  if (request_.on_tokens) request_.on_tokens(numbers_, tokens_);
 }
 
 bool Generation::ends_with_stop_string(RunningRow& row, int32_t token) const {

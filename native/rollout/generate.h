@@ -12,6 +12,7 @@
 #include "core/random.h"
 #include "core/token_tree.h"
 #include "model/row_decoder.h"
+#include "rollout/drawn_tokens.h"
 #include "rollout/sampler.h"
 
 namespace magrpo::rollout {
@@ -42,6 +43,10 @@ struct GenerateRequest {
   Sampling sampling;
   // Every product has a shape that does not depend on what else is in the batch: one prompt a pass, at most kRowProductRows rows.
   bool deterministic = false;
+  // The next step is queued before the tokens of this one have come to the host, so that a device never waits for it; rows that end
+  // take part in one step more. Set on CUDA devices by MAGRPO_CUDA_PINNED=1; not used where the host chooses the tokens, nor with
+  // `deterministic`.
+  bool reads_late = false;
   std::shared_ptr<const TokenBytes> token_bytes;  // needed for stop strings only
   // Called after each token step with the rows (by number) and their new tokens.
   std::function<void(const std::vector<int32_t>&, const std::vector<int32_t>&)> on_tokens;
@@ -68,26 +73,41 @@ class Generation {
 
  private:
   struct RunningRow {
-    int32_t number;  // in the request
-    int64_t slot;    // of its first new token in the cache
+    int32_t number;      // in the request
+    int64_t slot;        // of its first new token in the cache
+    int64_t position;    // of that token in its text
+    int64_t logit_row;   // of the latest logits, the next token's
+    uint32_t drawn = 0;  // new tokens chosen so far
     std::vector<kernels::KeyRange> ranges;
-    int64_t position;           // of the next token in its text
-    int64_t logit_row;          // of the latest logits, the next token's
     std::vector<int32_t> seen;  // its path's ids, kept for the repetition penalty only
     std::string tail;           // its latest bytes, kept for stop strings only
   };
 
+  // A step whose tokens the host has not seen.
+  struct UnreadStep {
+    std::vector<int32_t> numbers;  // of its rows
+    DrawnTokens tokens;
+  };
+
   void prefill_pass();
   void decode_step();
-  // Runs the newest tokens of the running rows [begin, end) and adds the tokens that follow to `choices`.
-  void decode_rows(int64_t begin, int64_t end, std::vector<Choice>& choices);
-  // Adds a token for each of `rows` to `choices`, from its row of the logits (., V).
-  void choose(std::span<const RunningRow> rows, const float* logits, std::vector<Choice>& choices) const;
-  // The same where the logits are: on a device too, if its sampler takes the settings.
-  void choose(std::span<const RunningRow> rows, const at::Tensor& logits, std::vector<Choice>& choices) const;
-  double uniform_of_next(const RunningRow& row) const;
-  // Gives each of `rows` its token; drops the rows that end.
-  void append_tokens(std::vector<RunningRow>& rows, const std::vector<Choice>& choices);
+  // Decoding where tokens are read late.
+  void decode_ahead();
+  // Makes `step_` of the newest tokens of `rows`.
+  void fill_step(std::span<RunningRow> rows);
+  // Adds a token for each of `rows` to `choices_`, from its row of the logits (., V).
+  void choose(std::span<RunningRow> rows, const float* logits);
+  // The same where the logits are: on a device too, if it can draw with the settings.
+  void choose(std::span<RunningRow> rows, const at::Tensor& logits);
+  // Where the logits have a row for each of `rows`.
+  DrawnTokens draw(std::span<RunningRow> rows, const at::Tensor& logits);
+  double uniform_of_next(const RunningRow& row) const { return request_.rows[row.number].stream.uniform(row.drawn); }
+  // The tokens of a step as the ids of `batch`, for the rows that still run.
+  void take_ids(const UnreadStep& step, const model::PackedBatch& batch) const;
+  // Reads a step's tokens and gives them to the rows that still run.
+  void read(const UnreadStep& step);
+  // Gives each of `rows` its token of `choices_`; drops the rows that end.
+  void append_tokens(std::vector<RunningRow>& rows);
   bool ends_with_stop_string(RunningRow& row, int32_t token) const;
 
   const model::Decoder& decoder_;
@@ -96,6 +116,10 @@ class Generation {
   model::KvCache cache_;
   std::optional<model::RowDecoder> row_decoder_;  // where the decoder is one for it
   model::RowBatch step_;
+  std::vector<Choice> choices_;  // of the latest step's rows
+  std::vector<int32_t> numbers_, tokens_;
+  std::vector<double> uniforms_;
+  std::optional<UnreadStep> unread_;
   std::vector<std::vector<int32_t>> segments_of_root_;
   std::vector<int64_t> pass_ends_;  // prefill passes, as indices of roots
   size_t next_pass_ = 0;

@@ -6,8 +6,8 @@
 #include <unordered_set>
 
 #include "core/errors.h"
-#include "kernels/exp.h"
 #include "kernels/logit_rows.h"
+#include "kernels/sample.h"
 
 namespace magrpo::rollout {
 namespace {
@@ -22,14 +22,11 @@ void penalise(std::vector<float>& logits, const std::vector<int32_t>& seen, doub
     logits[id] = static_cast<float>(logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty);
 }
 
-// Finite for the smallest of temperatures, so that 0 times it is 0.
-double inverse_temperature(const Sampling& sampling) { return std::min(1.0 / sampling.temperature, 1e300); }
-
 // The candidates that top-k, top-p and min-p leave, most probable first. Their scores are logits less the highest one, divided
 // by the temperature: none overflows.
 void filter(const float* logits, int64_t vocab_size, float highest_logit, const Sampling& sampling, std::vector<Candidate>& kept) {
   kept.resize(static_cast<size_t>(vocab_size));
-  const double inverse = inverse_temperature(sampling);
+  const double inverse = sampling.inverse_temperature();
   for (int64_t i = 0; i < vocab_size; ++i)
     kept[i] = {static_cast<float>((static_cast<double>(logits[i]) - highest_logit) * inverse), static_cast<int32_t>(i)};
 
@@ -74,27 +71,16 @@ void filter(const float* logits, int64_t vocab_size, float highest_logit, const 
   std::sort(kept.begin(), kept.end(), more_probable);
 }
 
-bool filters(const Sampling& sampling) { return sampling.top_k > 0 || sampling.top_p < 1.0 || sampling.min_p > 0.0; }
+}  // namespace
 
-// Inverse of the cumulative distribution, in index order: Σ_{i ≤ token} p_i first exceeds uniform. Blocks before the token are
-// skipped by their sums.
-int32_t draw(const float* logits, int64_t n, float inverse, const kernels::LogitMoments& moments, const std::vector<float>& block_sums,
-             double uniform) {
-  double left = uniform * moments.sum;
-  size_t block = 0;
-  while (block + 1 < block_sums.size() && block_sums[block] <= left) left -= block_sums[block++];
-  const int64_t begin = static_cast<int64_t>(block) * kernels::kLogitBlock, end = std::min(n, begin + kernels::kLogitBlock);
-  int64_t last = begin;
-  for (int64_t i = begin; i < end; ++i) {
-    const double p = kernels::fast_exp((logits[i] - moments.highest) * inverse);
-    if (p > 0.0) last = i;
-    left -= p;
-    if (left < 0.0) return static_cast<int32_t>(i);
-  }
-  return static_cast<int32_t>(last);  // rounding left the last sliver uncovered
+void check_finite(double score) {
+  if (!std::isfinite(score))
+    throw Error("ERR_NON_FINITE", "The model's logits hold NaN or infinite values: its weights diverged, or are damaged.");
 }
 
-}  // namespace
+bool Sampling::filters() const { return top_k > 0 || top_p < 1.0 || min_p > 0.0; }
+
+double Sampling::inverse_temperature() const { return temperature == 0.0 ? 0.0 : std::min(1.0 / temperature, 1e300); }
 
 void Sampling::check() const {
   check_argument(temperature >= 0.0 && std::isfinite(temperature), "Expected temperature of 0 or more but received ", temperature, ".");
@@ -107,45 +93,46 @@ void Sampling::check() const {
 
 Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen,
                     double uniform, SamplerScratch& scratch) {
-  std::vector<float>& block_sums = scratch.block_sums;
-  const kernels::LogitMoments raw = kernels::logit_moments(logits, vocab_size, 1.0f, &block_sums);
+  const auto drawn = [&](const float* scores) {
+    Choice choice{};
+    kernels::sample_rows({scores, &uniform, &choice.token, &choice.log_prob, &choice.entropy, 1, vocab_size, vocab_size,
+                          sampling.inverse_temperature()}, 0, 1);
+    return choice;
+  };
+  if (!sampling.filters() && sampling.repetition_penalty == 1.0) {
+    const Choice choice = drawn(logits);
+    check_finite(choice.log_prob);
+    return choice;
+  }
+  const kernels::LogitMoments raw = kernels::logit_moments(logits, vocab_size);
   // NaN would also break the order that sorting relies on.
-  if (!std::isfinite(raw.sum))
-    throw Error("ERR_NON_FINITE", "The model's logits hold NaN or infinite values: its weights diverged, or are damaged.");
+  check_finite(raw.sum);
   const double log_sum = std::log(raw.sum);
   const auto choice = [&](int32_t token) {
     return Choice{token, static_cast<float>(static_cast<double>(logits[token]) - raw.highest - log_sum),
                   static_cast<float>(log_sum - raw.weighted / raw.sum)};
   };
   const float* scores = logits;
-  kernels::LogitMoments now = raw;
   if (sampling.repetition_penalty != 1.0) {
     scratch.logits.assign(logits, logits + vocab_size);
     penalise(scratch.logits, seen, sampling.repetition_penalty);
     scores = scratch.logits.data();
-    now = kernels::logit_moments(scores, vocab_size, 1.0f, &block_sums);
   }
-  if (sampling.temperature == 0.0) return choice(static_cast<int32_t>(std::max_element(scores, scores + vocab_size) - scores));
-  if (filters(sampling)) {
-    filter(scores, vocab_size, now.highest, sampling, scratch.candidates);
-    double sum = 0.0;
-    const double highest = scratch.candidates.front().first;
-    for (const auto& c : scratch.candidates) sum += std::exp(c.first - highest);
-    const double target = uniform * sum;
-    double cumulative = 0.0;
-    int32_t last = scratch.candidates.front().second;
-    for (const auto& c : scratch.candidates) {
-      const double p = std::exp(c.first - highest);
-      if (p > 0.0) last = c.second;
-      cumulative += p;
-      if (cumulative > target) break;
-    }
-    return choice(last);
+  if (!sampling.filters() || sampling.temperature == 0.0) return choice(drawn(scores).token);
+  filter(scores, vocab_size, *std::max_element(scores, scores + vocab_size), sampling, scratch.candidates);
+  double sum = 0.0;
+  const double highest = scratch.candidates.front().first;
+  for (const auto& c : scratch.candidates) sum += std::exp(c.first - highest);
+  const double target = uniform * sum;
+  double cumulative = 0.0;
+  int32_t last = scratch.candidates.front().second;
+  for (const auto& c : scratch.candidates) {
+    const double p = std::exp(c.first - highest);
+    if (p > 0.0) last = c.second;
+    cumulative += p;
+    if (cumulative > target) break;
   }
-  // Beyond the largest of these a difference in logits gives a probability of 0 or is 0 itself.
-  const float inverse = static_cast<float>(std::min(inverse_temperature(sampling), 1e30));
-  if (inverse != 1.0f) now = kernels::logit_moments(scores, vocab_size, inverse, &block_sums);
-  return choice(draw(scores, vocab_size, inverse, now, block_sums, uniform));
+  return choice(last);
 }
 
 std::vector<double> distribution(const float* logits, int64_t vocab_size, const Sampling& sampling,

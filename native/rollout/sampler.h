@@ -19,6 +19,10 @@ struct Sampling {
 
   // Throws ERR_ARGUMENT for settings out of range.
   void check() const;
+  // Whether top-k, top-p or min-p leave tokens out.
+  bool filters() const;
+  // 0 where greedy; finite for the smallest of temperatures, so that 0 times it is 0.
+  double inverse_temperature() const;
 };
 
 struct Choice {
@@ -30,11 +34,13 @@ struct Choice {
 // Reusable memory of one thread.
 struct SamplerScratch {
   std::vector<float> logits;
-  std::vector<float> block_sums;
   std::vector<std::pair<float, int32_t>> candidates;
 };
 
-// Throws ERR_NON_FINITE if the logits are not finite. `logits`: (V). `seen`: the ids of the row's whole path so far. `uniform` in [0, 1).
+// Throws ERR_NON_FINITE where a row's logits, and so its sums and log-probs, are not finite.
+void check_finite(double score);
+
+// Throws ERR_NON_FINITE as check_finite does. `logits`: (V). `seen`: the ids of the row's whole path so far. `uniform` in [0, 1).
 Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen,
                     double uniform, SamplerScratch& scratch);
 

@@ -11,7 +11,6 @@
 #include <array>
 #include <vector>
 
-#include "kernels/row_attention.h"
 #include "kernels/tree_attention.h"
 #include "kernels/tree_attention_plan.h"
 #include "kernels/tree_attention_reference.h"
@@ -234,8 +233,8 @@ void run_rows(const Case& c, const Inputs& in, const Forward& to, int64_t begin,
   const AttentionPointers data{in.q.const_data_ptr<float>(), in.k.const_data_ptr<float>(), in.v.const_data_ptr<float>(),
                                to.out.mutable_data_ptr<float>(), to.lse.mutable_data_ptr<float>()};
   const int64_t context = longest_context(c.spans.data() + begin, end - begin);
-  std::vector<float> scratch(static_cast<size_t>(row_attention_scratch(in.shape, end - begin, kv_end - kv_begin, context)), NAN);
-  row_attention(in.shape, data, c.spans.data(), c.ranges.data(), begin, end, kv_begin, kv_end, scratch.data());
+  std::vector<float> scratch(static_cast<size_t>(rows_scratch(in.shape, end - begin, kv_end - kv_begin, context)), NAN);
+  tree_attention_rows(in.shape, data, c.spans.data(), c.ranges.data(), begin, end, kv_begin, kv_end, scratch.data());
 }
 
 TEST("attention: rows taken together, all heads at once, are what loops in double give and what each alone is, bit for bit") {
@@ -254,6 +253,11 @@ TEST("attention: rows taken together, all heads at once, are what loops in doubl
         EXPECT(largest_difference(together.out, naive.out) < 5e-6, heads, " heads, ", dim, " wide, window ", window);
         EXPECT(largest_difference(together.lse, naive.lse) < 5e-6, heads, " heads, ", dim, " wide, window ", window);
         EXPECT(together.out.equal(alone.out) && together.lse.equal(alone.lse), heads, " heads, ", dim, " wide, window ", window);
+        for (const Version version : kVersions) {
+          const Forward other = run_forward(version, c, in);
+          EXPECT(largest_difference(other.out, naive.out) < 5e-6, heads, " heads, ", dim, " wide, window ", window, ", ", name_of(version));
+          EXPECT(largest_difference(other.lse, naive.lse) < 5e-6, heads, " heads, ", dim, " wide, window ", window, ", ", name_of(version));
+        }
       }
 }
 

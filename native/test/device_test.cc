@@ -7,8 +7,8 @@
 #include <cstdio>
 
 #include "core/device.h"
+#include "rollout/drawn_tokens.h"
 #include "rollout/generate.h"
-#include "rollout/sampler_cuda.h"
 #include "test/harness.h"
 #include "test/tiny_decoder.h"
 #include "train/log_prob_head.h"
@@ -85,7 +85,8 @@ TEST("device: tokens chosen on CUDA are those of the CPU") {
   if (!has_device()) return;
   const at::Tensor logits = random({4, 23}, 5) * 3.0;
   const std::vector<double> uniforms{0.1, 0.4, 0.6, 0.9};
-  const auto seen = rollout::choose_tokens(logits.to(at::Device(at::kCUDA, 0)), {}, uniforms);
+  std::vector<rollout::Choice> seen;
+  rollout::DrawnTokens(logits.to(at::Device(at::kCUDA, 0)), {}, uniforms).read(seen);
   rollout::SamplerScratch scratch;
   for (int64_t r = 0; r < 4; ++r) {
     const auto expected = rollout::choose_token(logits.const_data_ptr<float>() + r * 23, 23, {}, {}, uniforms[r], scratch);

@@ -1,13 +1,18 @@
 // Generation over a token tree: what rows get is what each would get alone.
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "core/parallel.h"
 #include "rollout/generate.h"
+#include "test/allocation_count.h"
 #include "test/harness.h"
 #include "test/tiny_decoder.h"
 
@@ -114,6 +119,62 @@ TEST("generate: the repetition penalty sees the prompt and what was generated") 
     const bool positive_left = std::find(text.begin(), text.end(), id) == text.end();
     EXPECT(positive_left, "token ", id, " came again");
     text.push_back(id);
+  }
+}
+
+TEST("generate: tokens that are read late are the same, wherever rows end") {
+  const Setting setting;
+  auto request = setting.request();
+  request.sampling.stop_ids = {4, 8, 15};
+  const auto expected = run(*setting.decoder, request);
+  EXPECT(std::any_of(expected.rows.begin(), expected.rows.end(), [](const RowResult& row) { return row.stopped; }));
+  EXPECT(std::any_of(expected.rows.begin(), expected.rows.end(), [](const RowResult& row) { return !row.stopped && row.ids.size() > 5; }));
+  std::vector<int32_t> ended;
+  int64_t tokens = 0;
+  request.reads_late = true;
+  request.on_row = [&](int32_t row, const RowResult&) { ended.push_back(row); };
+  request.on_tokens = [&](const std::vector<int32_t>& rows, const std::vector<int32_t>&) { tokens += static_cast<int64_t>(rows.size()); };
+  const auto late = run(*setting.decoder, request);
+  int64_t expected_tokens = 0;
+  for (size_t r = 0; r < expected.rows.size(); ++r) {
+    expected_tokens += static_cast<int64_t>(expected.rows[r].ids.size());
+    EXPECT(late.rows[r].ids == expected.rows[r].ids && late.rows[r].stopped == expected.rows[r].stopped, "row ", r);
+    for (size_t i = 0; i < late.rows[r].ids.size(); ++i)
+      EXPECT_NEAR(late.rows[r].log_probs[i], expected.rows[r].log_probs[i], 1e-5, "row ", r, " token ", i);
+  }
+  EXPECT(tokens == expected_tokens, "each token is told once");
+  std::sort(ended.begin(), ended.end());
+  for (size_t r = 0; r < expected.rows.size(); ++r) EXPECT(ended.size() == expected.rows.size() && ended[r] == static_cast<int32_t>(r));
+}
+
+// Draws a token on each thread, so that all have the memory that they keep for it.
+void draw_on_all_threads(int threads, int64_t vocab) {
+  const std::vector<float> logits(static_cast<size_t>(vocab), 0.0f);
+  std::atomic<int> here = 0;
+  core::parallel_for(threads, 1, [&](int64_t, int64_t) {
+    ++here;
+    while (here < threads) std::this_thread::yield();
+    SamplerScratch scratch;
+    choose_token(logits.data(), vocab, {}, {}, 0.5, scratch);
+  });
+}
+
+TEST("generate: a step of decoding allocates nothing") {
+  const Setting setting;
+  for (const int threads : {1, 2}) {
+    at::set_num_threads(threads);
+    draw_on_all_threads(threads, setting.decoder->config().vocab_size);
+    auto request = setting.request();
+    for (Row& row : request.rows) row.limit += 60;
+    Generation generation(*setting.decoder, std::move(request), std::make_shared<CancelFlag>());
+    // The prompts, and the steps that make room.
+    for (int step = 0; step < 8; ++step) generation.advance();
+    const int64_t before = test::allocations();
+    for (int step = 0; step < 50; ++step) generation.advance();
+    const int64_t after = test::allocations();
+    at::set_num_threads(1);
+    EXPECT(after == before, threads, " threads: ", after - before, " in 50 steps");
+    EXPECT(generation.take_result().rows[0].ids.size() > 50);
   }
 }
 

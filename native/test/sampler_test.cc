@@ -6,10 +6,8 @@
 
 #include "core/random.h"
 #include "kernels/exp.h"
-#include "kernels/sample.h"
 #include "rollout/sampler.h"
 #include "test/harness.h"
-#include "test/kernel_versions.h"
 
 namespace magrpo::rollout {
 namespace {
@@ -201,54 +199,6 @@ TEST("sampler: settings out of range are refused") {
                           settings(1.0, 0, 1.1), settings(1.0, 0, NAN), settings(1.0, 0, 1.0, -0.1), settings(1.0, 0, 1.0, 1.1),
                           settings(1.0, 0, 1.0, 0.0, 0.0), settings(1.0, 0, 1.0, 0.0, NAN)})
     EXPECT_THROWS("ERR_ARGUMENT", bad.check());
-}
-
-// Logits whose cumulative distribution has no two steps within rounding of one another at the uniforms used.
-std::vector<float> spread_logits(int64_t rows, int64_t vocab) {
-  std::vector<float> logits(static_cast<size_t>(rows * vocab));
-  const RandomStream stream{7, 1, 2, 3, 4};
-  for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(12.0 * stream.uniform(static_cast<uint32_t>(i)) - 6.0);
-  return logits;
-}
-
-TEST("sampler: the CUDA source draws what the CPU draws, with its log-prob and entropy") {
-  if (!test::kHasCudaOnCpu) return;
-  for (const int64_t vocab : {1, 5, 300, 1000})
-    for (const double temperature : {0.0, 0.5, 1.0, 3.0}) {
-      const int64_t rows = 6;
-      const std::vector<float> logits = spread_logits(rows, vocab);
-      const std::vector<double> uniforms{0.0, 0.25, 0.5, 0.75, 0.93, 0.999};
-      std::vector<int32_t> tokens(rows, -1);
-      std::vector<float> log_probs(rows), entropies(rows);
-      kernels::sample_rows_cuda({logits.data(), uniforms.data(), tokens.data(), log_probs.data(), entropies.data(), rows, vocab, vocab,
-                                 temperature == 0.0 ? 0.0 : 1.0 / temperature}, nullptr);
-      SamplerScratch scratch;
-      for (int64_t r = 0; r < rows; ++r) {
-        const Choice expected = choose_token(logits.data() + r * vocab, vocab, settings(temperature), {}, uniforms[r], scratch);
-        EXPECT(tokens[r] == expected.token, vocab, " tokens at ", temperature, ": row ", r, " ", tokens[r], " for ", expected.token);
-        EXPECT_NEAR(log_probs[r], expected.log_prob, 1e-5, vocab, " ", temperature);
-        EXPECT_NEAR(entropies[r], expected.entropy, 1e-5, vocab, " ", temperature);
-      }
-    }
-}
-
-TEST("sampler: the CUDA source marks rows that are not finite, and takes the first of equals") {
-  if (!test::kHasCudaOnCpu) return;
-  const int64_t vocab = 40;
-  std::vector<float> logits(3 * vocab, 1.0f);
-  logits[7] = std::numeric_limits<float>::quiet_NaN();
-  for (int64_t i = 0; i < vocab; ++i) logits[vocab + i] = -kInfinity;
-  logits[vocab + 33] = 0.0f;
-  const std::vector<double> uniforms{0.5, kLargestUniform, 0.5};
-  for (const double inverse : {0.0, 1.0}) {
-    std::vector<int32_t> tokens(3, -1);
-    std::vector<float> log_probs(3), entropies(3);
-    kernels::sample_rows_cuda({logits.data(), uniforms.data(), tokens.data(), log_probs.data(), entropies.data(), 3, vocab, vocab, inverse},
-                              nullptr);
-    EXPECT(std::isnan(log_probs[0]));
-    EXPECT(tokens[1] == 33 && log_probs[1] == 0.0f && entropies[1] == 0.0f);
-    EXPECT(tokens[2] == (inverse == 0.0 ? 0 : 20), tokens[2]);
-  }
 }
 
 }  // namespace

@@ -3,8 +3,8 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/row_attention.h"
 #include "kernels/softmax.h"
+#include "kernels/tree_attention.h"
 #include "kernels/vector.h"
 
 // Keys and values are read where they lie in the cache, as a copy would serve one step only. All heads take a block of keys before
@@ -260,11 +260,11 @@ void run_any(const RowAttention& work) { work.run<16, 2>(); }
 
 }  // namespace
 
-int64_t row_attention_scratch(const AttentionShape& shape, int64_t rows, int64_t kv_heads, int64_t context) {
+int64_t rows_scratch(const AttentionShape& shape, int64_t rows, int64_t kv_heads, int64_t context) {
   return rows * shape.heads / shape.kv_heads * kv_heads * (2 * shape.head_dim + context + 1);
 }
 
-void row_attention(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans, const KeyRange* ranges,
+void tree_attention_rows(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans, const KeyRange* ranges,
                    int64_t begin, int64_t end, int64_t kv_begin, int64_t kv_end, float* scratch) {
   static const auto chosen = widest(run_avx512, run_avx2, run_any);
   chosen({shape, data, spans, ranges, begin, end, kv_begin, kv_end, scratch});

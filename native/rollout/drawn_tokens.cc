@@ -1,0 +1,58 @@
+#include "rollout/drawn_tokens.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+
+#include "core/device.h"
+#include "core/device_cuda.h"
+#include "core/parallel.h"
+#include "kernels/sample.h"
+#include "model/packed_batch.h"
+
+namespace magrpo::rollout {
+
+bool draws_on_device(const Sampling& sampling) { return !sampling.filters() && sampling.repetition_penalty == 1.0; }
+
+DrawnTokens::DrawnTokens(const at::Tensor& logits, const Sampling& sampling, const std::vector<double>& uniforms)
+    : results_(at::empty({3, logits.size(0)}, logits.options().dtype(at::kInt))) {
+  const int64_t rows = logits.size(0);
+  const at::Tensor staged = at::empty({rows}, model::staging(logits.device()).dtype(at::kDouble));
+  std::copy(uniforms.begin(), uniforms.end(), staged.mutable_data_ptr<double>());
+  const at::Tensor drawn = staged.to(logits.device(), /*non_blocking=*/true);
+  int32_t* tokens = results_.mutable_data_ptr<int32_t>();
+  const kernels::SampleRows sample{.logits = logits.const_data_ptr<float>(),
+                                   .uniforms = drawn.const_data_ptr<double>(),
+                                   .tokens = tokens,
+                                   .log_probs = reinterpret_cast<float*>(tokens + rows),
+                                   .entropies = reinterpret_cast<float*>(tokens + 2 * rows),
+                                   .rows = rows,
+                                   .vocab = logits.size(1),
+                                   .stride = logits.stride(0),
+                                   .inverse_temperature = sampling.inverse_temperature()};
+  if (!logits.is_cuda()) {
+    here_ = results_;
+    core::parallel_for(rows, 1, [&](int64_t begin, int64_t end) { kernels::sample_rows(sample, begin, end); });
+  } else if constexpr (kHasCuda) {
+    kernels::sample_rows_cuda(sample, cuda::current_stream());
+    if (!cuda::pins_memory()) return;
+    here_ = at::empty({3, rows}, model::staging(logits.device()).dtype(at::kInt));
+    here_.copy_(results_, /*non_blocking=*/true);
+    arrived_ = cuda::mark(logits.device());
+  }
+}
+
+void DrawnTokens::read(std::vector<Choice>& choices) const {
+  if constexpr (kHasCuda)
+    if (arrived_) cuda::wait_for(*arrived_);
+  const at::Tensor here = here_.defined() ? here_ : results_.cpu();
+  const int64_t rows = here.size(1);
+  const int32_t* tokens = here.const_data_ptr<int32_t>();
+  const auto* floats = reinterpret_cast<const float*>(tokens);
+  for (int64_t r = 0; r < rows; ++r) {
+    check_finite(floats[rows + r]);
+    choices.push_back({tokens[r], floats[rows + r], floats[2 * rows + r]});
+  }
+}
+
+}  // namespace magrpo::rollout
