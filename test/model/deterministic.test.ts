@@ -3,6 +3,7 @@ import test, { type ExecutionContext } from 'ava'
 import { accumulateBatch, type BatchOptions, generateBatch } from '../../lib/model/batch.ts'
 import { Policy } from '../../lib/model/policy.ts'
 import type { GenerateRequest, ScoredGroup } from '../../lib/model/types.ts'
+import { loadAddon } from '../../lib/native/load-addon.ts'
 import { goldenModel } from '../support/golden-models.ts'
 import { policyTensors } from '../support/native-golden.ts'
 import { nativeOf, openModel } from '../support/open-model.ts'
@@ -20,18 +21,13 @@ const kinds = {
 const reversed = <T>(list: readonly T[]) => [...list].reverse()
 
 /** Samples of every prompt, 14 each: 70 rows, more than one product of few rows takes. */
-const requestsOf = (policy: Policy): GenerateRequest[] =>
-  prompts.map((prompt, i) => ({
-    policy,
-    prompt,
-    count: 14,
-    stream: { seed: 3, step: 0, agent: 0, prompt: i, sample: 0 },
-  }))
+const requestsOf = (policy: Policy, agent = 0): GenerateRequest[] =>
+  prompts.map((prompt, i) => ({ policy, prompt, count: 14, stream: { seed: 3, step: 0, agent, prompt: i, sample: 0 } }))
 
 const sampling = { maxNewTokens: 12, temperature: 1, stopIds: [] }
 
-async function groupsOf(policy: Policy): Promise<ScoredGroup[]> {
-  const { generations } = await generateBatch(requestsOf(policy), sampling)
+async function groupsOf(policy: Policy, agent = 0): Promise<ScoredGroup[]> {
+  const { generations } = await generateBatch(requestsOf(policy, agent), sampling)
   return generations.map(({ promptIds, samples }, g) => ({
     policy,
     promptIds,
@@ -101,4 +97,40 @@ for (const kind of ['full', 'lora'] as const) {
       for (const [c, row] of logProbs.entries())
         for (const [i, value] of row.entries()) t.true(Math.abs(value - again.scores[g]!.logProbs[c]![i]!) < 1e-5)
   })
+}
+
+for (const threads of [1, 2])
+  test.serial(`a team in deterministic mode: any order of its members, on ${threads} threads`, async (t) => {
+    const model = await openModel(t, goldenModel('llama'))
+    loadAddon().setThreads(threads)
+    t.teardown(() => loadAddon().setThreads(1))
+    const members = await Promise.all([
+      Policy.lora(model, { rank: 4, seed: 3 }),
+      Policy.lora(model, { rank: 2, seed: 4, targets: ['q_proj', 'down_proj'] }),
+    ])
+    for (const [agent, member] of members.entries()) await stir(member, await groupsOf(member, agent))
+    const requests = members.flatMap(requestsOf)
+    // Members take turns in one order, and come one after the other in the other.
+    const mixed = prompts.flatMap((_, i) => [requests[prompts.length + i]!, requests[i]!])
+    const of = async (chosen: GenerateRequest[]) =>
+      (await generateBatch(chosen, sampling, { deterministic: true })).generations
+    const together = await of(requests)
+    const turned = await of(mixed)
+    for (const [place, request] of mixed.entries()) t.deepEqual(turned[place], together[requests.indexOf(request)])
+
+    const groups = (await Promise.all(members.map(groupsOf))).flat()
+    const order = [...groups.keys()].sort((a, b) => (a % prompts.length) - (b % prompts.length) || b - a)
+    const gradients = async (chosen: ScoredGroup[]) => {
+      for (const member of members) await member.zeroGrad()
+      await accumulateBatch(chosen, { deterministic: true })
+      return Promise.all(members.map((member) => policyTensors(nativeOf(member), 'gradients')))
+    }
+    t.deepEqual(await gradients(order.map((g) => groups[g]!)), await gradients(groups))
+  })
+
+/** A step, so that the member's adapter adds something. */
+async function stir(member: Policy, groups: readonly ScoredGroup[]): Promise<void> {
+  await accumulateBatch(groups)
+  await member.step({ learningRate: 0.05 })
+  await member.zeroGrad()
 }
