@@ -127,6 +127,7 @@ async function peakOf(worker: Worker, request: Record<string, unknown>): Promise
 /** A gate that trains shows all that one which does not train shows: it is asked once for both. */
 const gateOf = ({ promptTokens, adapters }: Plan) => ({ promptTokens, adapters, trains: true })
 
-function whyNot({ failures }: GateReport): { why?: string } {
+/** What a row says whose sides do not compute the same. */
+export function whyNot({ failures }: GateReport): { why?: string } {
   return failures.length === 0 ? {} : { why: `does not compute the same: ${failures.join('; ')}` }
 }

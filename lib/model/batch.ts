@@ -6,8 +6,10 @@ import { MagrpoError } from '../errors.ts'
 import type { NativeRow, NativeSampling } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { cutAtStop } from '../text/stop-strings.ts'
-import { checkGeneration } from './check-memory.ts'
+import { type Batch, checkGeneration } from './check-memory.ts'
+import { checkDeterministic } from './deterministic.ts'
 import type { Model } from './model.ts'
+import type { Policy } from './policy.ts'
 import { divide, runCalls } from './side-by-side.ts'
 import { checkPrompt, TreeBuilder } from './token-tree.ts'
 import type { GenerateRequest, GenerateStats, Generation, Prompt, RandomStream, Sample, Sampling } from './types.ts'
@@ -62,14 +64,24 @@ export async function generateBatch(
   const stats: GenerateStats = { prefillTokens: 0, newTokens: 0, seconds: 0 }
   const start = performance.now()
   const { parts, oneThread } = divide(requests, 'decoding')
-  const calls = parts.map(({ model, numbers }) => {
-    const promptIds = numbers.map((number) => encodePrompt(model, requests[number]!.prompt, number))
-    checkRoom(
-      model,
-      promptIds,
-      numbers.map((number) => countOf(requests[number]!)),
-      sampling,
-    )
+  const sideBySide = oneThread || onTokens !== undefined
+  const encoded = parts.map(({ model, numbers }) => {
+    if (deterministic) checkDeterministic(model)
+    return numbers.map((number) => encodePrompt(model, requests[number]!.prompt, number))
+  })
+  // Before anything is made a row at a time: a count may be of any size.
+  checkGeneration(
+    parts.map(({ model, numbers }, part) =>
+      batchOf(
+        model,
+        numbers.map((number, index) => ({ ...requests[number]!, ids: encoded[part]![index]! })),
+        sampling,
+      ),
+    ),
+    { atOnce: sideBySide },
+  )
+  const calls = parts.map(({ model, numbers }, part) => {
+    const promptIds = encoded[part]!
     const tree = new TreeBuilder()
     const rows: { request: number; sample: number }[] = []
     const segments: number[] = []
@@ -130,7 +142,7 @@ export async function generateBatch(
     }
     return { model, run }
   })
-  await runCalls(calls, { sideBySide: oneThread || onTokens !== undefined })
+  await runCalls(calls, { sideBySide })
   stats.seconds = (performance.now() - start) / 1000
   return { generations, stats }
 }
@@ -140,21 +152,28 @@ function countOf({ count }: GenerateRequest): number {
   throw new MagrpoError('ERR_ARGUMENT', `Expected a positive count of samples but received ${count}.`)
 }
 
-/** Before anything is made a row at a time: a count may be of any size. */
-function checkRoom(
+/** What is decoded for some requests of one model; equal prompts of a policy are one. */
+function batchOf(
   model: Model,
-  promptIds: readonly Int32Array[],
-  counts: readonly number[],
+  requests: readonly (GenerateRequest & { ids: Int32Array })[],
   sampling: Sampling,
-): void {
-  const batch = { rows: 0, promptTokens: 0, tokens: 0 }
-  for (const [index, { length }] of promptIds.entries()) {
-    const limit = Math.min(maxNewTokens(sampling), model.contextLength - length)
-    batch.rows += counts[index]!
-    batch.promptTokens += length
-    batch.tokens += length + counts[index]! * limit
+): Batch {
+  const batch = { model, rows: 0, promptTokens: 0, tokens: 0 }
+  const seen = new Map<Policy, Set<string>>()
+  for (const request of requests) {
+    const { policy, ids } = request
+    const count = countOf(request)
+    batch.rows += count
+    batch.tokens += count * Math.min(maxNewTokens(sampling), model.contextLength - ids.length)
+    const prompts = seen.get(policy) ?? new Set()
+    seen.set(policy, prompts)
+    const key = ids.join(',')
+    if (prompts.has(key)) continue
+    prompts.add(key)
+    batch.promptTokens += ids.length
+    batch.tokens += ids.length
   }
-  checkGeneration(model, batch)
+  return batch
 }
 
 function encodePrompt(model: Model, prompt: Prompt, number: number): Int32Array {
@@ -165,6 +184,12 @@ function encodePrompt(model: Model, prompt: Prompt, number: number): Int32Array 
 
 function promptIds(model: Model, prompt: Prompt): Int32Array {
   if (prompt instanceof Int32Array) return prompt
+  if (typeof prompt !== 'string' && !(Array.isArray(prompt) && prompt.every((message) => typeof message === 'object')))
+    throw new MagrpoError(
+      'ERR_ARGUMENT',
+      'Expected text, a list of chat messages or an Int32Array of token ids as a prompt but received ' +
+        `${Array.isArray(prompt) ? 'a list of something else' : typeof prompt}.`,
+    )
   if (model.tokenizer === null)
     throw new MagrpoError(
       'ERR_TOKENIZER_MISSING',
@@ -195,12 +220,16 @@ function maxNewTokens({ maxNewTokens = 256 }: Sampling): number {
 }
 
 function nativeSampling(model: Model, sampling: Sampling): NativeSampling {
-  const stop = sampling.stop ?? []
+  const { stop = [], stopIds: given } = sampling
+  if (!Array.isArray(stop) || stop.some((text) => typeof text !== 'string'))
+    throw new MagrpoError('ERR_ARGUMENT', `Expected a list of strings for stop but received ${JSON.stringify(stop)}.`)
+  if (given !== undefined && !Array.isArray(given))
+    throw new MagrpoError('ERR_ARGUMENT', `Expected a list of token ids for stopIds but received ${JSON.stringify(given)}.`)
   if (stop.length > 0 && model.tokenizer === null)
     throw new MagrpoError('ERR_TOKENIZER_MISSING', `Stop strings need a tokenizer, but "${model.source}" has none.`)
-  const stopIds = sampling.stopIds ?? model.endIds
+  const stopIds: readonly number[] = given ?? model.endIds
   const wrong = stopIds.find((id) => !Number.isInteger(id) || id < 0 || id >= model.config.vocabSize)
-  if (wrong !== undefined && sampling.stopIds !== undefined)
+  if (wrong !== undefined && given !== undefined)
     throw new MagrpoError(
       'ERR_TOKEN_RANGE',
       `Expected stopIds from 0 to ${model.config.vocabSize - 1} for "${model.source}" but received ${wrong}.`,

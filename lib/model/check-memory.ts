@@ -21,28 +21,63 @@ export function checkWeights(source: string, bytes: number, free: FreeMemory): v
   )
 }
 
-/** Batches below this are not worth asking the system for. */
+/** What is below this is not worth asking the system for. */
 const smallBytes = 64 * 2 ** 20
 
 /**
- * Refuses a batch of completions whose keys, values and logits do not fit.
+ * Refuses to make a policy whose own weights do not fit.
  *
- * @param tokens slots of the cache: of each prompt once, and of each completion at its full length
+ * @param what its weights, for the message
  * @throws OutOfMemoryError `ERR_OUT_OF_MEMORY`
  */
-export function checkGeneration(
-  { config, device, source }: Model,
-  batch: { rows: number; promptTokens: number; tokens: number },
-  free: (device: string) => FreeMemory = freeMemoryOf,
-): void {
-  const bytes = batch.tokens * cacheBytesPerToken(config) + generationBytes(config, batch)
+export function checkPolicy({ device, source }: Model, what: string, bytes: number): void {
   if (bytes < smallBytes) return
-  const { bytes: freeBytes, from } = free(device)
+  const { bytes: freeBytes, from } = freeMemoryOf(device)
   if (bytes <= freeBytes) return
   throw new OutOfMemoryError(
     'ERR_OUT_OF_MEMORY',
-    `Expected room for ${batch.rows} completions of "${source}" at once, up to ${formatBytes(bytes)}, but ${formatBytes(freeBytes)} ` +
-      `are free${limitOf(from)}. Ask for fewer completions at a time or lower maxNewTokens.`,
-    { details: { source, ...batch, bytes, freeBytes, from } },
+    `Expected room for ${what} of "${source}", ${formatBytes(bytes)}, but ${formatBytes(freeBytes)} are free${limitOf(from)}. ` +
+      'Lower the rank of the adapter or adapt fewer projections (team.adapter), or train adapters in place of all weights.',
+    { details: { source, bytes, freeBytes, from } },
   )
+}
+
+/** Completions of one model. */
+export interface Batch {
+  model: Model
+  rows: number
+  /** Of distinct prompts. */
+  promptTokens: number
+  /** Slots of the cache: of each distinct prompt once, and of each completion at its full length. */
+  tokens: number
+}
+
+/**
+ * Refuses completions whose keys, values and logits do not fit.
+ *
+ * @param atOnce whether all batches of a device are decoded at once; else one after the other
+ * @throws OutOfMemoryError `ERR_OUT_OF_MEMORY`
+ */
+export function checkGeneration(batches: readonly Batch[], { atOnce }: { atOnce: boolean }): void {
+  const bytesOf = ({ model: { config }, ...batch }: Batch) =>
+    batch.tokens * cacheBytesPerToken(config) + generationBytes(config, batch)
+  const together = new Map<string, Batch[]>()
+  for (const [index, batch] of batches.entries()) {
+    const key = atOnce ? batch.model.device : String(index)
+    together.set(key, [...(together.get(key) ?? []), batch])
+  }
+  for (const group of together.values()) {
+    const bytes = group.reduce((sum, batch) => sum + bytesOf(batch), 0)
+    if (bytes < smallBytes) continue
+    const { device, source } = group[0]!.model
+    const { bytes: freeBytes, from } = freeMemoryOf(device)
+    if (bytes <= freeBytes) continue
+    const rows = group.reduce((sum, batch) => sum + batch.rows, 0)
+    throw new OutOfMemoryError(
+      'ERR_OUT_OF_MEMORY',
+      `Expected room for ${rows} completions of "${source}" at once, up to ${formatBytes(bytes)}, but ${formatBytes(freeBytes)} ` +
+        `are free${limitOf(from)}. Ask for fewer completions at a time or lower maxNewTokens.`,
+      { details: { source, rows, bytes, freeBytes, from } },
+    )
+  }
 }

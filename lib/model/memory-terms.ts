@@ -1,5 +1,6 @@
 /** Bytes of what one model holds while it generates and while it is trained, from its shape alone. */
 import type { NativeModelConfig } from '../native/addon-types.ts'
+import { allProjections } from './adapter.ts'
 
 /** The shape of a model, as far as its memory goes. */
 export type MemoryShape = Pick<
@@ -96,10 +97,23 @@ export function generationBytes(
   return Math.max(prefill, step)
 }
 
-/** Trainable weights of an adapter on all seven projections. */
-export function adapterParameters(shape: MemoryShape, rank: number): number {
+/** Trainable weights of an adapter on some projections; default: on all seven. */
+export function adapterParameters(
+  shape: MemoryShape,
+  rank: number,
+  targets: readonly string[] = allProjections,
+): number {
   const { h, m, q, k } = widths(shape)
-  return shape.numLayers * rank * (2 * (h + q) + 2 * (h + k) + 3 * (h + m))
+  const outputs: Record<string, number> = {
+    q_proj: q,
+    k_proj: k,
+    v_proj: k,
+    o_proj: q,
+    gate_proj: m,
+    up_proj: m,
+    down_proj: m,
+  }
+  return shape.numLayers * rank * targets.reduce((sum, target) => sum + h + (outputs[target] ?? 0), 0)
 }
 
 /** Trainable weights of a value head of that hidden size. */

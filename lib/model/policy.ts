@@ -6,7 +6,9 @@ import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { type AdapterSettings, allProjections, readAdapter, writeAdapter } from './adapter.ts'
 import { accumulateBatch, type BatchOptions, generateBatch, scoreBatch, type TokenEvent } from './batch.ts'
+import { checkPolicy } from './check-memory.ts'
 import { findFolder } from './folder.ts'
+import { adapterParameters } from './memory-terms.ts'
 import type { Model } from './model.ts'
 import { readSafetensorsHeader, safetensorsHeader, toNativeSource } from './safetensors.ts'
 import { writeMergedFolder, writeModelFolder } from './save.ts'
@@ -81,6 +83,8 @@ export class Policy {
    * @throws MagrpoError `ERR_ARGUMENT` if the model has a full policy already; DisposedError
    */
   static async full(model: Model): Promise<Policy> {
+    // In float32 the model's own weights are trained.
+    if (model.dtype === 'bfloat16') checkPolicy(model, 'the float32 masters', 2 * model.weightBytes)
     return Policy.#over(model, await callNative(async () => model.native.createPolicy({ kind: 'full' })), null)
   }
 
@@ -287,9 +291,10 @@ export class Policy {
   }
 }
 
-function createAdapter(model: Model, settings: AdapterSettings, seed: number): Promise<NativePolicy> {
+async function createAdapter(model: Model, settings: AdapterSettings, seed: number): Promise<NativePolicy> {
   const { rank, targets } = settings
   const scale = scaleOf(settings)
+  checkPolicy(model, `an adapter of rank ${rank}`, 4 * adapterParameters(model.config, rank, targets))
   return callNative(async () => model.native.createPolicy({ kind: 'lora', rank, scale, targets, seed }))
 }
 

@@ -2,6 +2,7 @@
 import { MagrpoError } from '../errors.ts'
 import type { NativeAccumulateRequest, NativeScoreResult } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
+import { checkDeterministic } from './deterministic.ts'
 import { tokensOfPass } from './memory-terms.ts'
 import type { Model } from './model.ts'
 import { divide, runCalls } from './side-by-side.ts'
@@ -69,6 +70,7 @@ async function pass(
   let seconds = 0
   const { parts, oneThread } = divide(groups, 'passes')
   const calls = parts.map(({ model, numbers, policies, atOnce }) => {
+    if (deterministic) checkDeterministic(model)
     const plan = new Plan(model, loss !== undefined)
     for (const number of numbers) plan.add(groups[number]!, number)
     const run = async () => {
@@ -109,6 +111,13 @@ interface Place {
   value: number | undefined
 }
 
+/** What a completion has a number a token of. */
+const rowNames = ['weights', 'oldLogProbs', 'referenceLogProbs', 'penaltyWeights'] as const
+
+/** What decides the value term of a completion. */
+const valueNumbers = ({ of, completion: { valueTarget = 0, valueWeight = 0 } }: Place) =>
+  of.valueAt === undefined ? [] : [of.valueAt === 'completion' ? 1 : 0, valueTarget, valueWeight]
+
 /** The tree of one model's groups and the arrays that go with it. */
 class Plan {
   readonly #tree = new TreeBuilder()
@@ -127,11 +136,16 @@ class Plan {
   }
 
   add(of: ScoredGroup, group: number): void {
-    const { policy, promptIds, completions } = of
+    const { policy, promptIds, completions, valueAt } = of
+    if (valueAt !== undefined && valueAt !== 'prompt' && valueAt !== 'completion')
+      throw new MagrpoError(
+        'ERR_ARGUMENT',
+        `Expected 'prompt' or 'completion' for valueAt of group ${group} but received ${JSON.stringify(valueAt)}.`,
+      )
     checkPrompt(this.#model, promptIds, group)
     for (const [index, completion] of completions.entries()) {
       checkLength(this.#model, promptIds.length + completion.ids.length, group)
-      for (const name of ['weights', 'oldLogProbs', 'referenceLogProbs', 'penaltyWeights'] as const)
+      for (const name of rowNames)
         if (completion[name] !== undefined && completion[name].length !== completion.ids.length)
           throw new MagrpoError(
             'ERR_ARGUMENT',
@@ -149,7 +163,8 @@ class Plan {
       (a, b) =>
         compare(a.of.promptIds, b.of.promptIds) ||
         compare(a.completion.ids, b.completion.ids) ||
-        compare(a.completion.weights ?? [], b.completion.weights ?? []),
+        rowNames.reduce((order, name) => order || compare(a.completion[name] ?? [], b.completion[name] ?? []), 0) ||
+        compare(valueNumbers(a), valueNumbers(b)),
     )
   }
 
@@ -198,7 +213,7 @@ class Plan {
     }
   }
 
-  #perToken(name: 'weights' | 'oldLogProbs' | 'referenceLogProbs' | 'penaltyWeights', isNeeded = false): Float32Array {
+  #perToken(name: (typeof rowNames)[number], isNeeded = false): Float32Array {
     const values = new Float32Array(this.#tree.tokens)
     for (const { begin, completion, group } of this.#places) {
       if (isNeeded && completion[name] === undefined)

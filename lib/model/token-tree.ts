@@ -67,6 +67,14 @@ export function checkPrompt(model: Model, ids: Int32Array, number: number): void
     throw new MagrpoError('ERR_EMPTY_PROMPT', `Expected at least one token in prompt ${number} but it is empty.`, {
       details: { prompt: number },
     })
+  const wrong = ids.findIndex((id) => id < 0 || id >= model.config.vocabSize)
+  if (wrong >= 0)
+    throw new MagrpoError(
+      'ERR_TOKEN_RANGE',
+      `Expected token ids from 0 to ${model.config.vocabSize - 1} for "${model.source}" but received ${ids[wrong]} at position ` +
+        `${wrong} of prompt ${number}.`,
+      { details: { prompt: number, position: wrong } },
+    )
   if (ids.length >= model.contextLength)
     throw new MagrpoError(
       'ERR_PROMPT_TOO_LONG',

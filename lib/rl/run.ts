@@ -71,6 +71,15 @@ export class Run implements AsyncIterable<StepReport> {
   }
 
   /**
+   * Looks at the first prompts of all items that the run will train on or evaluate, as the run does when it begins.
+   *
+   * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TASK`, naming agent and item
+   */
+  checkPrompts(): Promise<void> {
+    return this.trainer.checkPrompts()
+  }
+
+  /**
    * Ends the run gracefully: what is under way up to the optimizer's move is dropped, the weights are those of the last
    * full step, the sinks' `onEnd` is called with `stopped`, and the loop ends without an error.
    */

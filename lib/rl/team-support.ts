@@ -11,9 +11,22 @@ const withHead = new WeakSet<Policy>()
 /** What the algorithm needs, the team was not given, and cannot be made over the models it has. */
 export function checkSupport(team: Team, algorithm: Algorithm): ConfigIssue[] {
   return [
+    ...checkKinds(team),
     ...(algorithm.kl === null ? [] : team.agents.flatMap((agent) => checkReference(agent, team))),
     ...(algorithm.critic?.placement === 'separate' ? checkCritics(team, algorithm) : []),
   ]
+}
+
+/** What trains all weights of a model has them to itself: texts of adapters over it would train them, too. */
+function checkKinds({ agents }: Team): ConfigIssue[] {
+  return agents.flatMap(({ name, policy }) => {
+    const whole = agents.find((other) => other.policy.kind === 'full' && other.policy.model === policy.model)
+    if (policy.kind !== 'lora' || whole === undefined) return []
+    const message =
+      `expected a model that nobody trains whole below the adapter of '${name}', but all weights of it are those of ` +
+      `'${whole.name}'; load the model twice`
+    return [{ path: 'team.members', message }]
+  })
 }
 
 function checkReference({ name, policy, reference }: Agent, team: Team): ConfigIssue[] {

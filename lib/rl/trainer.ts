@@ -40,6 +40,7 @@ export interface Drive {
   steps(): AsyncGenerator<StepReport, void, void>
   stop(): void
   plan(): MemoryPlan | null
+  checkPrompts(): Promise<void>
 }
 
 /** Drives one run; use it through `Run`. */
@@ -100,6 +101,12 @@ export class Trainer<Item> implements Drive {
     return this.parts.players.planMemory?.(this.parts.task as Task, this.options) ?? null
   }
 
+  /** See `Run.checkPrompts`. */
+  async checkPrompts(): Promise<void> {
+    const { players, task, order, signal } = this.context
+    await checkFirstPrompts(players, task, this.options, order, signal)
+  }
+
   /** The run, step by step. */
   async *steps(): AsyncGenerator<StepReport, void, void> {
     this.startedAt = performance.now()
@@ -108,8 +115,7 @@ export class Trainer<Item> implements Drive {
     try {
       // Before the sinks, so that a run which does not fit leaves nothing behind.
       const tight = checkMemory(this.plan())
-      const { players, task, order, signal } = this.context
-      await checkFirstPrompts(players, task, this.options, order, signal)
+      await this.checkPrompts()
       await this.tell((sink) => sink.onStart?.(this.options))
       if (tight !== null) await this.warn([{ code: 'memory', index: 0, message: tight }])
       await this.prepare()

@@ -54,6 +54,7 @@ export async function planRun(
       const run = train({ ...settings, team: loaded.team, task, algorithm, signal })
       for (const { message } of WarningWatch.of(run.options).start()) onWarning(`warning: ${message}`)
       const plan = run.plan()!
+      await run.checkPrompts()
       return { options: run.options, plan, judged: judgeMemory(plan, freeOf) }
     } finally {
       await loaded.dispose()

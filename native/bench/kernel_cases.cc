@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "core/parallel.h"
+#include "kernels/logit_rows.h"
 #include "kernels/low_rank.h"
 #include "kernels/tree_attention.h"
 #include "kernels/tree_attention_reference.h"
@@ -34,6 +35,7 @@
 #include "model/packed_batch.h"
 #include "model/rms_norm.h"
 #include "model/rotary.h"
+#include "model/rows.h"
 #include "model/swiglu.h"
 #include "rollout/sampler.h"
 #include "train/log_prob_head.h"
@@ -229,6 +231,37 @@ void add_decoding_attention(std::vector<KernelCase>& cases) {
                    })});
 }
 
+// Normalisation and entropy of each row; then the gradient of both, in the logits' place.
+void add_logit_rows(std::vector<KernelCase>& cases) {
+  constexpr int64_t rows = kGroup * kCompletion;
+  const at::Tensor logits = at::randn({rows, kVocab});
+  const std::string shape = "512 rows of 8192";
+  const auto read = [=] {
+    model::for_rows(rows, kVocab, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) kernels::logit_moments(logits.const_data_ptr<float>() + r * kVocab, kVocab);
+    });
+    return logits;
+  };
+  const auto plain = [=] {
+    const at::Tensor log_probs = at::log_softmax(logits, -1);
+    return (log_probs.exp() * log_probs).sum(-1);
+  };
+  cases.push_back({"logit_rows", shape, kFloat * logits.numel(), 13 * logits.numel(), without_gradient(read), without_gradient(plain)});
+  const auto gradient = [=] {
+    model::for_rows(rows, kVocab, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
+        kernels::logit_gradient(logits.mutable_data_ptr<float>() + r * kVocab, kVocab, {9.5f, 8.5f, -1e-3f, 1e-4f, r});
+    });
+    return logits;
+  };
+  const auto plain_gradient = [=] {
+    const at::Tensor log_probs = logits - 9.5, p = log_probs.exp();
+    return p * 1e-3 - p * (log_probs + 8.5) * 1e-4;
+  };
+  cases.push_back({"logit_rows gradient", shape, kFloat * 2 * logits.numel(), 15 * logits.numel(), without_gradient(gradient),
+                   without_gradient(plain_gradient)});
+}
+
 void add_head(std::vector<KernelCase>& cases) {
   constexpr int64_t rows = kGroup * kCompletion;
   const at::Tensor hidden = variable({rows, kWidth}), head = variable({kVocab, kWidth});
@@ -273,6 +306,7 @@ std::vector<KernelCase> kernel_cases() {
   add_gates(cases);
   add_decoding_attention(cases);
   add_training_attention(cases);
+  add_logit_rows(cases);
   add_head(cases);
   add_sampler(cases);
   return cases;

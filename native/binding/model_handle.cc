@@ -324,8 +324,11 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
   if (dtype != "float32" && dtype != "bfloat16")
     throw_error(env, "ERR_ARGUMENT", concat("Expected dtype float32 or bfloat16 but received \"", dtype, "\"."));
   const std::string device = string_field(object, "device");
-  guarded(env, [&] { return resolve_device(device); });
+  const bool is_cuda = guarded(env, [&] { return resolve_device(device); }).is_cuda();
   const model::Config config = guarded(env, [&] { return model_config(object_field(object, "config")); });
+  if (is_cuda && config.head_dim > kernels::kMaxHeadDimCuda)
+    throw_error(env, "ERR_MODEL_UNSUPPORTED", concat("Expected heads of up to ", kernels::kMaxHeadDimCuda, " numbers on a GPU but head_dim is ",
+                                                     config.head_dim, ". Use device \"cpu\"."));
   auto sources = std::make_shared<std::vector<model::TensorSource>>(
       guarded(env, [&] { return tensor_sources(object.Get("tensors")); }));
 

@@ -23,8 +23,8 @@ void parallel_for(int64_t size, int64_t grain, const Work& work) {
   if (size <= 0) return;
   const int threads = size > grain ? loop_threads() : 1;
   if (threads == 1) return work(int64_t{0}, size);
-  // Some parts a thread, so that one that is held up leaves most of its share to the others.
-  const int64_t parts = 1 * threads, part = (size + parts - 1) / parts;
+  // A part a thread: with more of them, one that is held up would leave its share to the others, but loops this short pay for it.
+  const int64_t part = (size + threads - 1) / threads;
   share_loop(size, part < grain ? grain : part, threads,
              [](const void* w, int64_t begin, int64_t end) { (*static_cast<const Work*>(w))(begin, end); }, &work);
 }

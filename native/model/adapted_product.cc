@@ -191,8 +191,12 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
 };
 
 at::Tensor delta(const at::Tensor& x, const Band& band, const LowRank& low_rank) {
-  const at::Tensor inner = at::linear(band.rows(x).to(at::kFloat), low_rank.a);
-  return at::linear(inner, low_rank.b).mul(band.scale).to(x.scalar_type());
+  const at::Tensor rows = band.rows(x).to(at::kFloat);
+  // Without a graph by the product of few rows where there are few, which gives a row the same bits whatever else is in the batch.
+  const auto times = [](const at::Tensor& from, const at::Tensor& weight) {
+    return at::GradMode::is_enabled() ? at::linear(from, weight) : project(from, weight, at::Tensor());
+  };
+  return times(times(rows, low_rank.a), low_rank.b).mul(band.scale).to(x.scalar_type());
 }
 
 // Adds scale · (x Aᵀ) Bᵀ to y's block by the kernels of few rows.

@@ -206,7 +206,7 @@ void Generation::choose(std::span<RunningRow> rows, const float* logits) {
   const int64_t vocab_size = decoder_.config().vocab_size;
   choices_.resize(first + rows.size());
   core::parallel_for(static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
-    SamplerScratch scratch;
+    thread_local SamplerScratch scratch;  // kept from step to step
     for (int64_t i = begin; i < end; ++i)
       choices_[first + i] = choose_token(logits + rows[i].logit_row * vocab_size, vocab_size, request_.sampling, rows[i].seen,
                                          uniform_of_next(rows[i]), scratch);

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
-#include <unordered_set>
 
 #include "core/errors.h"
 #include "kernels/logit_rows.h"
@@ -16,10 +14,9 @@ using Candidate = std::pair<float, int32_t>;  // (score, token)
 
 bool more_probable(const Candidate& a, const Candidate& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; }
 
-void penalise(std::vector<float>& logits, const std::vector<int32_t>& seen, double penalty) {
-  const std::unordered_set<int32_t> distinct(seen.begin(), seen.end());
-  for (const int32_t id : distinct)
-    logits[id] = static_cast<float>(logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty);
+// Ids that were seen several times are penalised once: `penalised` starts as the logits.
+void penalise(const float* logits, const std::vector<int32_t>& seen, double penalty, std::vector<float>& penalised) {
+  for (const int32_t id : seen) penalised[id] = static_cast<float>(logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty);
 }
 
 // The candidates that top-k, top-p and min-p leave, most probable first. Their scores are logits less the highest one, divided
@@ -115,7 +112,7 @@ Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sam
   const float* scores = logits;
   if (sampling.repetition_penalty != 1.0) {
     scratch.logits.assign(logits, logits + vocab_size);
-    penalise(scratch.logits, seen, sampling.repetition_penalty);
+    penalise(logits, seen, sampling.repetition_penalty, scratch.logits);
     scores = scratch.logits.data();
   }
   if (!sampling.filters() || sampling.temperature == 0.0) return choice(drawn(scores).token);
@@ -138,7 +135,7 @@ Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sam
 std::vector<double> distribution(const float* logits, int64_t vocab_size, const Sampling& sampling,
                                  const std::vector<int32_t>& seen) {
   std::vector<float> scores(logits, logits + vocab_size);
-  if (sampling.repetition_penalty != 1.0) penalise(scores, seen, sampling.repetition_penalty);
+  if (sampling.repetition_penalty != 1.0) penalise(logits, seen, sampling.repetition_penalty, scores);
   std::vector<double> result(static_cast<size_t>(vocab_size), 0.0);
   if (sampling.temperature == 0.0) {
     result[std::max_element(scores.begin(), scores.end()) - scores.begin()] = 1.0;

@@ -12,6 +12,10 @@
 namespace magrpo::kernels {
 namespace {
 
+using test::kVersions;
+using test::name_of;
+using test::Version;
+
 std::vector<float> row_of(int64_t n, double scale, uint64_t seed) {
   const at::Tensor values = test::random({n}, seed);
   std::vector<float> row(values.const_data_ptr<float>(), values.const_data_ptr<float>() + n);
@@ -46,47 +50,63 @@ TEST("logit rows: NaN and infinity show in the sum, wherever they stand") {
     }
 }
 
-TEST("logit rows: gradients agree with the reference, with and without an entropy term") {
-  for (const int64_t n : {1, 7, 513, 3000})
-    for (const float d_entropy : {0.0f, 0.4f}) {
-      auto row = row_of(n, 6.0, static_cast<uint64_t>(n) + 1);
-      if (n > 7) row[3] = -std::numeric_limits<float>::infinity();
-      const auto [highest, sum, weighted] = logit_moments_reference(row.data(), n, 1.0f);
-      const LogitGradient gradient{.log_sum = static_cast<float>(highest + std::log(sum)),
-                                   .entropy = static_cast<float>(std::log(sum) - weighted / sum),
-                                   .d_log_prob = -1.7f,
-                                   .d_entropy = d_entropy,
-                                   .target = n / 2};
-      auto expected = row;
-      logit_gradient(row.data(), n, gradient);
-      logit_gradient_reference(expected.data(), n, gradient);
-      for (int64_t i = 0; i < n; ++i) EXPECT_NEAR(row[i], expected[i], 3e-6, n, " at ", i);
-    }
+// Rows of logits, and what is asked of them: one entry a row each.
+struct Rows {
+  std::vector<float> logits;
+  int64_t rows, n;
+  std::vector<int64_t> targets;
+  std::vector<float> d_log_probs, d_entropies;  // the latter may be empty
+};
+
+struct Read {
+  std::vector<float> log_probs, log_sums, entropies;
+};
+
+// What a version reads in the rows; then their logits become gradients.
+Read run(Version version, Rows& work) {
+  const auto size = static_cast<size_t>(work.rows);
+  Read read{std::vector<float>(size), std::vector<float>(size), std::vector<float>(size)};
+  const bool has_entropy = !work.d_entropies.empty();
+  if (version == Version::kCudaOnCpu) {
+    read_logits_cuda(work.logits.data(), work.rows, work.n, work.targets.data(), read.log_probs.data(), read.log_sums.data(),
+                     read.entropies.data(), nullptr);
+    logit_gradients_cuda(work.logits.data(), work.rows, work.n, work.targets.data(), read.log_sums.data(), read.entropies.data(),
+                         work.d_log_probs.data(), has_entropy ? work.d_entropies.data() : nullptr, nullptr);
+    return read;
+  }
+  for (int64_t r = 0; r < work.rows; ++r) {
+    float* logits = work.logits.data() + r * work.n;
+    const auto [highest, sum, weighted] = logit_moments(logits, work.n);
+    read.log_sums[r] = static_cast<float>(highest + std::log(sum));
+    read.entropies[r] = static_cast<float>(std::log(sum) - weighted / sum);
+    read.log_probs[r] = static_cast<float>(logits[work.targets[r]] - highest - std::log(sum));
+    logit_gradient(logits, work.n,
+                   {read.log_sums[r], read.entropies[r], work.d_log_probs[r], has_entropy ? work.d_entropies[r] : 0.0f, work.targets[r]});
+  }
+  return read;
 }
 
-TEST("logit rows: the CUDA source agrees with the reference, gradients too") {
-  if (!test::kHasCudaOnCpu) return;
-  for (const int64_t n : {1, 7, 300, 1025})
-    for (const bool has_entropy : {false, true}) {
-      const int64_t rows = 3;
-      std::vector<float> logits = row_of(rows * n, 6.0, static_cast<uint64_t>(n));
-      if (n > 7) logits[3] = -std::numeric_limits<float>::infinity();
-      const std::vector<int64_t> targets{0, n / 2, n - 1};
-      const std::vector<float> d_log_probs{-1.7f, 0.0f, 2.0f}, d_entropies{0.4f, -0.3f, 0.0f};
-      std::vector<float> log_probs(rows), log_sums(rows), entropies(rows), expected = logits;
-      read_logits_cuda(logits.data(), rows, n, targets.data(), log_probs.data(), log_sums.data(), entropies.data(), nullptr);
-      for (int64_t r = 0; r < rows; ++r) {
-        const auto [highest, sum, weighted] = logit_moments_reference(logits.data() + r * n, n, 1.0f);
-        EXPECT_NEAR(log_sums[r], highest + std::log(sum), 1e-5, n);
-        EXPECT_NEAR(entropies[r], std::log(sum) - weighted / sum, 1e-5, n);
-        EXPECT_NEAR(log_probs[r], logits[r * n + targets[r]] - highest - std::log(sum), 1e-5, n);
-        logit_gradient_reference(expected.data() + r * n, n,
-                                 {log_sums[r], entropies[r], d_log_probs[r], has_entropy ? d_entropies[r] : 0.0f, targets[r]});
+TEST("logit rows: what every version reads, and its gradients, agree with the reference, with and without an entropy term") {
+  for (const int64_t n : {1, 7, 300, 513, 1025, 3000})
+    for (const bool has_entropy : {false, true})
+      for (const Version version : kVersions) {
+        Rows work{row_of(3 * n, 6.0, static_cast<uint64_t>(n)), 3, n, {0, n / 2, n - 1}, {-1.7f, 0.0f, 2.0f}, {}};
+        if (has_entropy) work.d_entropies = {0.4f, -0.3f, 0.0f};
+        if (n > 7) work.logits[3] = -std::numeric_limits<float>::infinity();
+        std::vector<float> expected = work.logits;
+        const std::vector<float> logits = work.logits;
+        const Read read = run(version, work);
+        for (int64_t r = 0; r < work.rows; ++r) {
+          const auto [highest, sum, weighted] = logit_moments_reference(logits.data() + r * n, n, 1.0f);
+          EXPECT_NEAR(read.log_sums[r], highest + std::log(sum), 1e-5, n, ", ", name_of(version));
+          EXPECT_NEAR(read.entropies[r], std::log(sum) - weighted / sum, 1e-5, n, ", ", name_of(version));
+          EXPECT_NEAR(read.log_probs[r], logits[r * n + work.targets[r]] - highest - std::log(sum), 1e-5, n, ", ", name_of(version));
+          logit_gradient_reference(expected.data() + r * n, n,
+                                   {read.log_sums[r], read.entropies[r], work.d_log_probs[r],
+                                    has_entropy ? work.d_entropies[r] : 0.0f, work.targets[r]});
+        }
+        for (int64_t i = 0; i < work.rows * n; ++i) EXPECT_NEAR(work.logits[i], expected[i], 3e-6, n, " at ", i, ", ", name_of(version));
       }
-      logit_gradients_cuda(logits.data(), rows, n, targets.data(), log_sums.data(), entropies.data(), d_log_probs.data(),
-                           has_entropy ? d_entropies.data() : nullptr, nullptr);
-      for (int64_t i = 0; i < rows * n; ++i) EXPECT_NEAR(logits[i], expected[i], 3e-6, n, " at ", i);
-    }
 }
 
 }  // namespace
