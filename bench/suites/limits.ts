@@ -16,7 +16,9 @@ export async function limitsRow(session: Session, spec: RowSpec, model: string):
   const row = await measuredRow(session, spec, model)
   // The peer wrote no other models; SmolLM2's numbers are held against transformers by the tests.
   if (models[model] === undefined) return row
-  const { why } = whyNot(await session.gate(model, { promptTokens: 128, adapters: spec.id === 'agents-4', trains: true }))
+  const { why } = whyNot(
+    await session.gate(model, { promptTokens: 128, adapters: spec.id === 'agents-4', trains: true }),
+  )
   return why === undefined ? row : { ...row, ratio: null, why }
 }
 

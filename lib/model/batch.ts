@@ -224,7 +224,10 @@ function nativeSampling(model: Model, sampling: Sampling): NativeSampling {
   if (!Array.isArray(stop) || stop.some((text) => typeof text !== 'string'))
     throw new MagrpoError('ERR_ARGUMENT', `Expected a list of strings for stop but received ${JSON.stringify(stop)}.`)
   if (given !== undefined && !Array.isArray(given))
-    throw new MagrpoError('ERR_ARGUMENT', `Expected a list of token ids for stopIds but received ${JSON.stringify(given)}.`)
+    throw new MagrpoError(
+      'ERR_ARGUMENT',
+      `Expected a list of token ids for stopIds but received ${JSON.stringify(given)}.`,
+    )
   if (stop.length > 0 && model.tokenizer === null)
     throw new MagrpoError('ERR_TOKENIZER_MISSING', `Stop strings need a tokenizer, but "${model.source}" has none.`)
   const stopIds: readonly number[] = given ?? model.endIds

@@ -1,6 +1,7 @@
-import { readdir, writeFile } from 'node:fs/promises'
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { modelFolder } from '../../lib/run/model-source.ts'
 import { runCli } from '../support/cli.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
@@ -79,6 +80,15 @@ test('a dry run finds what a start would find', async (t) => {
   )
   t.is(missing.code, 1)
   t.regex(missing.stderr, /code: ERR_MODEL_NOT_FOUND/)
+  // The context is shorter than any prompt.
+  const short = join(folder, 'short')
+  await cp(modelFolder('builtin:mini-code'), short, { recursive: true })
+  const config = join(short, 'config.json')
+  await writeFile(config, JSON.stringify({ ...JSON.parse(await readFile(config, 'utf8')), max_position_embeddings: 4 }))
+  const args = ['train', 'run.yaml', '--dry-run', '--set', 'promptsPerStep=1', '--set', `team.model=${short}`]
+  const long = await runCli(args, { cwd: folder })
+  t.is(long.code, 1)
+  t.regex(long.stderr, /code: ERR_PROMPT_TOO_LONG/)
 })
 
 test('too much memory: refused before the first step, with numbers and the setting; the dry run shows the plan first', async (t) => {

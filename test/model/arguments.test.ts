@@ -1,9 +1,12 @@
 /** What calls refuse, by code and by name; nothing is computed with arguments that make no sense. */
 import { inspect } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
-import type { MagrpoError } from '../../lib/errors.ts'
+import { type MagrpoError, OutOfMemoryError } from '../../lib/errors.ts'
+import { generateBatch } from '../../lib/model/batch.ts'
+import type { Model } from '../../lib/model/model.ts'
 import { Policy, type PolicyGroup } from '../../lib/model/policy.ts'
 import type { Sampling, StepOptions } from '../../lib/model/types.ts'
+import { loadAddon } from '../../lib/native/load-addon.ts'
 import { rejectsWith } from '../support/errors.ts'
 import { setEnvironment } from '../support/fake-hub.ts'
 import { goldenModel } from '../support/golden-models.ts'
@@ -115,6 +118,68 @@ test.serial('more completions than memory has room for are an error before anyth
   await rejectsWith(t, many, 'ERR_OUT_OF_MEMORY', '1000000000 completions', 'MAGRPO_MEMORY_LIMIT', 'maxNewTokens')
   const [few] = await policy.generate([ids(1)], { count: 2 })
   t.is(few!.samples.length, 2)
+})
+
+test.serial('adapters that decode side by side have to fit together; equal prompts count once', async (t) => {
+  const model = await openModel(t, tinyModel())
+  const policies = await Promise.all([1, 2].map((seed) => Policy.lora(model, { rank: 2, seed })))
+  const stream = { seed: 0, step: 0, agent: 0, prompt: 0, sample: 0 }
+  const request = (policy: Policy, count: number) => ({ policy, prompt: ids(1, 2, 3), count, stream })
+  const sampling = { maxNewTokens: 8, stopIds: [] }
+  const bytesOf = async (requests: ReturnType<typeof request>[]) => {
+    setEnvironment(t, { MAGRPO_MEMORY_LIMIT: '1' })
+    const error = await t.throwsAsync(generateBatch(requests, sampling), { instanceOf: OutOfMemoryError })
+    return error.details.bytes as number
+  }
+  const [first, second] = policies as [Policy, Policy]
+  const one = await bytesOf([request(first, 20_000)])
+  for (const threads of [1, 2]) {
+    loadAddon().setThreads(threads)
+    const both = await bytesOf([request(first, 20_000), request(second, 20_000)])
+    t.true(both > 1.9 * one && both < 2.1 * one, `${threads} threads: ${both} and ${one}`)
+  }
+  loadAddon().setThreads(1)
+  const many = Array.from({ length: 20_000 }, () => request(first, 1))
+  t.is(await bytesOf(many), one)
+})
+
+test.serial('an adapter, or masters, that do not fit are an error before they are made', async (t) => {
+  const [model, narrow] = [await openModel(t, tinyModel()), await openModel(t, tinyModel(), { dtype: 'bfloat16' })]
+  setEnvironment(t, { MAGRPO_MEMORY_LIMIT: '50MiB' })
+  await rejectsWith(t, () => Policy.lora(model, { rank: 1e6 }), 'ERR_OUT_OF_MEMORY', 'rank 1000000', 'Lower the rank')
+  t.is((await Policy.lora(model, { rank: 2 })).kind, 'lora')
+  // Small weights are made without a look at the memory; these stand for large ones.
+  const large = Object.defineProperty(Object.create(narrow), 'weightBytes', { value: 2 ** 30 }) as Model
+  await rejectsWith(t, () => Policy.full(large), 'ERR_OUT_OF_MEMORY', 'masters', '2.0 GiB')
+})
+
+for (const [what, prompt, code, says] of [
+  ['numbers in a plain list', [1, 2, 3], 'ERR_ARGUMENT', 'Int32Array'],
+  ['a number', 7, 'ERR_ARGUMENT', 'Int32Array'],
+  ['an id beyond the vocabulary', ids(1, 1e6), 'ERR_TOKEN_RANGE', 'position 1 of prompt 1'],
+] as const)
+  test(`a prompt of ${what}`, async (t) => {
+    const policy = await base(t)
+    await rejectsWith(t, () => policy.generate([ids(1), prompt as Int32Array]), code, says)
+  })
+
+for (const sampling of [{ stop: 'abc' }, { stop: [7] }, { stop: null }, { stopIds: 5 }])
+  test(`sampling with ${JSON.stringify(sampling)}`, async (t) => {
+    const policy = await base(t)
+    const name = Object.keys(sampling)[0]!
+    await rejectsWith(
+      t,
+      () => policy.generate([ids(1)], sampling as object),
+      'ERR_ARGUMENT',
+      `Expected a list of`,
+      name,
+    )
+  })
+
+test('values asked for at a place there is none', async (t) => {
+  const policy = await base(t)
+  const group = { promptIds: ids(1), completions: [], valueAt: 'nowhere' as 'prompt' }
+  await rejectsWith(t, () => policy.logProbs([group]), 'ERR_ARGUMENT', 'valueAt', 'nowhere')
 })
 
 test('nothing to do is done', async (t) => {

@@ -38,7 +38,11 @@ async function groupsOf(policy: Policy, agent = 0): Promise<ScoredGroup[]> {
   }))
 }
 
-async function gradientsOf(policy: Policy, groups: readonly ScoredGroup[], options: BatchOptions) {
+async function gradientsOf(
+  policy: Policy,
+  groups: readonly ScoredGroup[],
+  options: Parameters<typeof accumulateBatch>[1],
+) {
   await policy.zeroGrad()
   const { scores } = await accumulateBatch(groups, options)
   return { scores, gradients: await policyTensors(nativeOf(policy), 'gradients') }
@@ -55,11 +59,19 @@ function relativeDifference(a: Map<string, Float32Array>, b: Map<string, Float32
   return worst
 }
 
-for (const kind of ['full', 'lora'] as const) {
-  test(`${kind}: deterministic samples are the same bit for bit in any batch`, async (t) => {
-    const requests = requestsOf(await kinds[kind](t, 'qwen3-tied'))
+for (const { kind, dtype, ends } of [
+  { kind: 'full', dtype: 'float32', ends: {} },
+  { kind: 'lora', dtype: 'float32', ends: {} },
+  { kind: 'full', dtype: 'float32', ends: { stopIds: [...Array(12).keys()], topP: 0.95, repetitionPenalty: 1.1 } },
+  { kind: 'lora', dtype: 'bfloat16', ends: { stopIds: [...Array(12).keys()] } },
+] as const)
+  test(`${kind}, ${dtype}, ${JSON.stringify(ends).length > 2 ? 'rows that end early' : 'rows of one length'}: deterministic samples are the same bit for bit in any batch`, async (t) => {
+    const model = await openModel(t, goldenModel('qwen3-tied'), { dtype })
+    const policy = await (kind === 'full' ? Policy.full(model) : Policy.lora(model, { rank: 4, seed: 3 }))
+    await stir(policy, await groupsOf(policy))
+    const requests = requestsOf(policy)
     const of = async (chosen: GenerateRequest[]) =>
-      (await generateBatch(chosen, sampling, { deterministic: true })).generations
+      (await generateBatch(chosen, { ...sampling, ...ends }, { deterministic: true })).generations
     const together = await of(requests)
     t.deepEqual(reversed(await of(reversed(requests))), together)
     for (const [i, request] of requests.entries()) t.deepEqual(await of([request]), [together[i]!])
@@ -68,8 +80,11 @@ for (const kind of ['full', 'lora'] as const) {
       fewer,
       together.map((generation) => ({ ...generation, samples: generation.samples.slice(0, 2) })),
     )
+    const lengths = new Set(together.flatMap(({ samples }) => samples.map(({ ids }) => ids.length)))
+    t.is(lengths.size > 1, 'stopIds' in ends, 'rows leave one by one')
   })
 
+for (const kind of ['full', 'lora'] as const) {
   test(`${kind}: deterministic gradients are the same bit for bit in any order and micro-batch`, async (t) => {
     const policy = await kinds[kind](t, 'llama')
     const groups = await groupsOf(policy)
@@ -127,6 +142,46 @@ for (const threads of [1, 2])
     }
     t.deepEqual(await gradients(order.map((g) => groups[g]!)), await gradients(groups))
   })
+
+test('deterministic gradients of completions that differ in what they are trained with alone: any order', async (t) => {
+  const policy = await kinds.lora(t, 'llama')
+  await policy.attachValueHead({ hiddenSize: 8 })
+  const ids = Int32Array.of(7, 9)
+  const promptIds = prompts[0]!
+  const numbers = [0, 1, 2, 3, 4, 5, 6, 7]
+  /** Groups of equal texts; what else decides the sum is a function of the number. */
+  const groups = (order: readonly number[]): ScoredGroup[] => [
+    {
+      policy,
+      promptIds,
+      valueAt: 'prompt',
+      completions: order.map((i) => ({
+        ids: new Int32Array(0),
+        weights: new Float32Array(0),
+        oldLogProbs: new Float32Array(0),
+        referenceLogProbs: new Float32Array(0),
+        valueTarget: Math.sin(3.7 * i),
+        valueWeight: 0.125,
+      })),
+    },
+    {
+      policy,
+      promptIds,
+      completions: order.map((i) => ({
+        ids,
+        weights: Float32Array.of(0.1, -0.2),
+        oldLogProbs: Float32Array.of(-4 + Math.sin(i), -4 - Math.cos(2 * i)),
+        referenceLogProbs: Float32Array.of(-4.5, -4 + Math.sin(5 * i)),
+        penaltyWeights: Float32Array.of(0.1, 0.1),
+      })),
+    },
+  ]
+  const loss = { clip: { low: 0.2, high: 0.2 }, kl: { estimator: 'k3' as const, coefficient: 0.1 } }
+  const of = (order: readonly number[]) => gradientsOf(policy, groups(order), { deterministic: true, loss })
+  const { gradients } = await of(numbers)
+  for (const order of [reversed(numbers), [3, 1, 4, 0, 5, 2, 6, 7], [7, 5, 3, 1, 6, 4, 2, 0]])
+    t.deepEqual((await of(order)).gradients, gradients)
+})
 
 /** A step, so that the member's adapter adds something. */
 async function stir(member: Policy, groups: readonly ScoredGroup[]): Promise<void> {
