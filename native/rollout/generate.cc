@@ -113,9 +113,12 @@ void Generation::prefill_pass() {
         if (tree.length(s) > 0) row.ranges.push_back({tree.offset[s], tree.length(s), starts[s]});
       std::reverse(row.ranges.begin(), row.ranges.end());
       row.ranges.push_back({row.slot, 0, row.position});
-      if (request_.sampling.repetition_penalty != 1.0) row.seen = path_ids(tree, segment);
       RowResult& result = result_.rows[number];
       const auto limit = static_cast<size_t>(request_.rows[number].limit);
+      if (request_.sampling.repetition_penalty != 1.0) {
+        row.seen = path_ids(tree, segment);
+        row.seen.reserve(row.seen.size() + limit);
+      }
       result.ids.reserve(limit);
       result.log_probs.reserve(limit);
       result.entropies.reserve(limit);
