@@ -42,8 +42,8 @@ export interface SampleEvent {
  * (`finish: 'length'` for both). A sample depends on its stream and its prompt alone, not on what else is in the batch.
  *
  * @param options.deterministic make the log-probabilities of a sample the same bit for bit whatever else is in the batch; prompts
- *   are then read one by one
- * @param options.onTokens gets each token as it comes
+ *   are then read one by one; on the CPU only
+ * @param options.onTokens gets each token as it comes; what it (or `onSample`) throws is an uncaught exception of the process
  * @param options.onSample gets each sample as it ends, while others go on; the same objects are in the result
  * @returns one generation a request, in order
  * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKEN_RANGE`, `ERR_TOKENIZER_MISSING`, `ERR_ARGUMENT`;

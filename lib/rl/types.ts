@@ -36,9 +36,15 @@ export interface TrainOptions<Item = unknown> {
   epochs?: number
   /** Items a step. Defaults to `1`, as in the paper. */
   promptsPerStep?: number
-  /** Pieces the update of a step is computed in, cut between groups; the gradient is the same. Defaults to `1`. */
+  /**
+   * Pieces the update of a step is computed in, cut between groups in their order; the gradient is the same up to rounding. Defaults
+   * to `1`.
+   */
   minibatches?: number
-  /** Most tokens of one forward and backward pass. Defaults to 2,048, shared evenly by the policies of a model. */
+  /**
+   * Most tokens of one forward and backward pass; passes are cut between groups. Gradients of float32 weights are the same within 1e-6,
+   * those of bfloat16 weights within its rounding. Defaults to 2,048, shared evenly by the policies of a model.
+   */
   maxTokensPerMicroBatch?: number
   /**
    * Compute each layer again in the backward pass instead of keeping what it made: about a third more time for a fraction of
@@ -47,7 +53,8 @@ export interface TrainOptions<Item = unknown> {
   activationCheckpointing?: boolean
   /**
    * Samples and gradients that are the same bit for bit for any order of prompts in a batch and any size of micro-batches:
-   * prompts are read and trained on one by one, which is slower. Runs on one machine repeat without it. Defaults to `false`.
+   * prompts are read and trained on one by one, which is slower. On the CPU only. Runs on one machine repeat without it. Defaults to
+   * `false`.
    */
   deterministic?: boolean
   /** Everything random is a function of it. Integer from 0 to 2³²-1. Defaults to `0`. */

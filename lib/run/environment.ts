@@ -50,7 +50,7 @@ export async function describeEnvironment(): Promise<Environment> {
 
 /** What decides about the last bits of a number. */
 const decisive = ['cpu', 'magrpo'] as const
-const decisiveNative = ['libtorchVersion', 'variant', 'cpuCapability', 'threads'] as const
+const decisiveNative = ['libtorchVersion', 'variant', 'cpuCapability', 'threads', 'rowProductRows'] as const
 
 /** In what two environments differ so that equal work need not give equal bits; empty if in nothing. */
 export function differences(then: Environment, now: Environment): string[] {

@@ -11,6 +11,7 @@
 #include "core/block_allocator.h"
 #include "core/device.h"
 #include "core/errors.h"
+#include "kernels/row_product.h"
 
 #if TORCH_VERSION_MAJOR != 2 || TORCH_VERSION_MINOR < 11 || TORCH_VERSION_MINOR > 14
 #error "magrpo supports libtorch 2.11 to 2.14: run `npx magrpo setup`, or point MAGRPO_LIBTORCH at one of these."
@@ -30,6 +31,7 @@ Napi::Value info_of(const Napi::CallbackInfo& info) {
   result.Set("variant", build_variant());
   result.Set("cpuCapability", at::get_cpu_capability());
   result.Set("threads", intra_op_threads());
+  result.Set("rowProductRows", kernels::row_product_takes_all() ? env.Null() : Napi::Number::New(env, kernels::kRowProductRows).As<Napi::Value>());
   result.Set("cuda", cuda);
   return result;
 }
