@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'ava'
 import { runCli } from '../support/cli.ts'
-import { finishRun, type Instant, killRun, outcomeOfRun, writeConfig } from '../support/kill-runs.ts'
+import { finishRun, firstDifferences, type Instant, killRun, outcomeOfRun, writeConfig } from '../support/kill-runs.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const callsIn = async (folder: string) => (await readFile(join(folder, 'calls.txt'), 'utf8')).split('\n').length - 1
@@ -24,6 +24,7 @@ test('a run that is killed three times ends with the bytes of one that is not, a
   t.true(existsSync(join(folder, 'run/lock.json')))
   const resumed = await finishRun(folder, args, 'run')
   t.is(resumed.code, 0, resumed.stderr)
+  for (const text of firstDifferences(join(folder, 'run'), join(folder, 'whole'))) t.log(text)
   t.deepEqual(outcomeOfRun(join(folder, 'run')), outcomeOfRun(join(folder, 'whole')))
   // A call that was under way when the process was killed was never answered.
   const asked = await callsIn(folder)
@@ -57,6 +58,7 @@ test('Ctrl-C writes a checkpoint of the last step; resume goes on right there, f
   const first = resumed.json()[0] as { event: string; step: number }
   // A run that was stopped just before an evaluation has that first.
   t.is(first.step, first.event === 'eval' ? steps : steps + 1)
+  for (const text of firstDifferences(join(folder, 'run'), join(folder, 'whole'))) t.log(text)
   t.deepEqual(outcomeOfRun(join(folder, 'run')), outcomeOfRun(join(folder, 'whole')))
 })
 
@@ -72,6 +74,7 @@ test('Ctrl-C twice, while a checkpoint is written too, damages nothing', async (
     t.log(JSON.stringify(await killRun(folder, args, 'run', instant, 'Ctrl-C twice')))
   const resumed = await finishRun(folder, args, 'run')
   t.is(resumed.code, 0, resumed.stderr)
+  for (const text of firstDifferences(join(folder, 'run'), join(folder, 'whole'))) t.log(text)
   t.deepEqual(outcomeOfRun(join(folder, 'run')), outcomeOfRun(join(folder, 'whole')))
 })
 

@@ -150,6 +150,18 @@ function linesOf(path: string): number {
   return existsSync(file) ? readFileSync(file, 'utf8').split('\n').length - 1 : 0
 }
 
+/** The first line of metrics and samples in which two runs differ, of both; for the log of a test that is about to fail. */
+export function firstDifferences(path: string, other: string): string[] {
+  return ['metrics.jsonl', 'samples.jsonl'].flatMap((name) => {
+    const [lines, others] = [path, other].map((each) => readFileSync(join(each, name), 'utf8').split('\n')) as [
+      string[],
+      string[],
+    ]
+    const line = lines.findIndex((text, index) => text !== others[index])
+    return line < 0 ? [] : [`${name}, line ${line + 1}:`, `  ${lines[line]}`, `  ${others[line]}`]
+  })
+}
+
 /** Checksums of what a run must come to: all lines, the final weights and the best ones. */
 export function outcomeOfRun(path: string): Record<string, string> {
   const below = (name: string): string[] =>
