@@ -25,8 +25,8 @@ class DrawnTokens {
   // (N) int32 on the logits' device.
   at::Tensor tokens() const { return results_[0]; }
 
-  // Adds them to `choices`. Waits for them; with pinned memory (device_cuda.h) not for what was queued after them. Throws
-  // ERR_NON_FINITE as choose_token does.
+  // Adds them to `choices`. Waits for them; with pinned memory (device_cuda.h) not for what was queued after them. Log-probs
+  // are NaN where the logits are not finite: a row that has ended may come along, and nobody minds what it gets.
   void read(std::vector<Choice>& choices) const;
 
  private:

@@ -247,6 +247,7 @@ void Generation::append_tokens(std::vector<RunningRow>& rows) {
     RunningRow& row = rows[i];
     RowResult& result = result_.rows[row.number];
     const Choice& choice = choices_[i];
+    check_finite(choice.log_prob);
     result.ids.push_back(choice.token);
     result.log_probs.push_back(choice.log_prob);
     result.entropies.push_back(choice.entropy);
