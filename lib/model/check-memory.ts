@@ -37,7 +37,7 @@ export function checkPolicy({ device, source }: Model, what: string, bytes: numb
   throw new OutOfMemoryError(
     'ERR_OUT_OF_MEMORY',
     `Expected room for ${what} of "${source}", ${formatBytes(bytes)}, but ${formatBytes(freeBytes)} are free${limitOf(from)}. ` +
-      'Lower the rank of the adapter or adapt fewer projections (team.adapter), or train adapters in place of all weights.',
+      'Lower its size (the rank of an adapter, hiddenSize of a value head), or train adapters in place of all weights.',
     { details: { source, bytes, freeBytes, from } },
   )
 }

@@ -8,7 +8,7 @@ import { type AdapterSettings, allProjections, readAdapter, writeAdapter } from 
 import { accumulateBatch, type BatchOptions, generateBatch, scoreBatch, type TokenEvent } from './batch.ts'
 import { checkPolicy } from './check-memory.ts'
 import { findFolder } from './folder.ts'
-import { adapterParameters } from './memory-terms.ts'
+import { adapterParameters, valueHeadParameters } from './memory-terms.ts'
 import type { Model } from './model.ts'
 import { readSafetensorsHeader, safetensorsHeader, toNativeSource } from './safetensors.ts'
 import { writeMergedFolder, writeModelFolder } from './save.ts'
@@ -216,10 +216,11 @@ export class Policy {
    * 0.02, zero biases. It is trained by the policy's own {@link step}, replaces an earlier one, and is read where a group has
    * `valueAt`.
    *
-   * @throws MagrpoError `ERR_ARGUMENT` for the bare base
+   * @throws MagrpoError `ERR_ARGUMENT` for the bare base; OutOfMemoryError where it does not fit
    */
   async attachValueHead({ hiddenSize, seed = 0 }: { hiddenSize?: number; seed?: number } = {}): Promise<void> {
     const settings = { hiddenSize: hiddenSize ?? this.model.config.hiddenSize, seed }
+    checkPolicy(this.model, 'a value head', 4 * valueHeadParameters(this.model.config, settings.hiddenSize))
     await callNative(async () => this.#trainable('attachValueHead').attachValueHead(settings))
   }
 

@@ -49,7 +49,11 @@ export function checkMemory(plan: MemoryPlan | null, freeOf?: FreeOf): string | 
     `up to ${formatBytes(device.peakBytes)} (while ${device.peak === 'training' ? 'it trains' : 'it generates'}), and ` +
     `${formatBytes(freeBytes)} are free${limitOf(judged.from)}`
   const { part, knob } = largestOf(plan, device)
-  const advice = `The largest part is ${part.name}, ${formatBytes(part.bytes)}: ${knob}.`
+  const own = device.parts.find(({ name }) => name === 'process')?.bytes ?? 0
+  const advice =
+    own > freeBytes
+      ? `The process alone, before anything is trained, takes ${formatBytes(own)}: no setting of the run makes it fit.`
+      : `The largest part is ${part.name}, ${formatBytes(part.bytes)}: ${knob}.`
   if (judged.verdict === 'tight') return `The run may take ${numbers}. ${advice}`
   const parts = partsOf(device).map(({ name, bytes }) => `  ${name.padEnd(12)}${formatBytes(bytes)}`)
   throw new OutOfMemoryError(

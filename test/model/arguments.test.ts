@@ -146,8 +146,15 @@ test.serial('adapters that decode side by side have to fit together; equal promp
 test.serial('an adapter, or masters, that do not fit are an error before they are made', async (t) => {
   const [model, narrow] = [await openModel(t, tinyModel()), await openModel(t, tinyModel(), { dtype: 'bfloat16' })]
   setEnvironment(t, { MAGRPO_MEMORY_LIMIT: '50MiB' })
-  await rejectsWith(t, () => Policy.lora(model, { rank: 1e6 }), 'ERR_OUT_OF_MEMORY', 'rank 1000000', 'Lower the rank')
-  t.is((await Policy.lora(model, { rank: 2 })).kind, 'lora')
+  await rejectsWith(t, () => Policy.lora(model, { rank: 1e6 }), 'ERR_OUT_OF_MEMORY', 'rank 1000000', 'Lower its size')
+  const small = await Policy.lora(model, { rank: 2 })
+  await rejectsWith(
+    t,
+    () => small.attachValueHead({ hiddenSize: 1e7 }),
+    'ERR_OUT_OF_MEMORY',
+    'a value head',
+    'hiddenSize',
+  )
   // Small weights are made without a look at the memory; these stand for large ones.
   const large = Object.defineProperty(Object.create(narrow), 'weightBytes', { value: 2 ** 30 }) as Model
   await rejectsWith(t, () => Policy.full(large), 'ERR_OUT_OF_MEMORY', 'masters', '2.0 GiB')

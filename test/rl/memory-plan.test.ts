@@ -181,6 +181,11 @@ test('each device is judged by what is free there; the worst decides', (t) => {
   t.regex(error.message, /MAGRPO_CUDA_MEMORY_LIMIT=SIZE/)
 })
 
+test('where the process alone is too large, no setting is named', (t) => {
+  const error = t.throws(() => checkMemory(planMemory(work({ processBytes: 5000 })), limit(4999)))
+  t.regex(error!.message, /The process alone.* no setting of the run/)
+})
+
 const advice: [string, Partial<Workload>, RegExp][] = [
   ['weights', { models: [{ ...model, weightBytes: 1e9 }] }, /team\.adapter with a rank instead of full/],
   [
