@@ -1,14 +1,14 @@
 /** One repetition of each case, as users reach it: the library's own calls, all their cost included. */
-import { accumulateBatch, generateBatch, scoreBatch } from '../../lib/model/batch.ts'
+import { accumulateBatch, generateBatch, scoreBatch } from '../../lib/model/generate.ts'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
 import { TreeBuilder } from '../../lib/model/token-tree.ts'
 import type { LossOptions, ScoredGroup } from '../../lib/model/types.ts'
 import { callNative } from '../../lib/native/call.ts'
-import { magrpo } from '../../lib/rl/algorithms.ts'
-import { Team } from '../../lib/rl/team.ts'
+import { magrpo } from '../../lib/rl/algorithms/algorithms.ts'
+import { Team } from '../../lib/rl/team/team.ts'
 import { train } from '../../lib/rl/train.ts'
-import { defineTask } from '../../lib/tasks/define-task.ts'
+import { defineTask } from '../../lib/tasks/task/define-task.ts'
 import type { CaseRequest } from './request.ts'
 import { loadPolicies, modelFolderOf, requestsFor } from './team.ts'
 

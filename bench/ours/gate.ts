@@ -1,7 +1,7 @@
 /** What correctness is judged by, from our side: the same files as `bench/peers/gates.py` writes. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { accumulateBatch, generateBatch, scoreBatch } from '../../lib/model/batch.ts'
+import { accumulateBatch, generateBatch, scoreBatch } from '../../lib/model/generate.ts'
 import type { Policy } from '../../lib/model/policy.ts'
 import { safetensorsHeader } from '../../lib/model/safetensors.ts'
 import type { NativeSection } from '../../lib/native/addon-types.ts'

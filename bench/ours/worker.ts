@@ -1,6 +1,6 @@
 /** Our side of the benchmark: a child process that answers the same requests as `bench/peers/worker.py`, see there. */
 import readline from 'node:readline'
-import type { generateBatch } from '../../lib/model/batch.ts'
+import type { generateBatch } from '../../lib/model/generate.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
 import { openCase, openedModels, tieOf } from './cases.ts'
 import { writeGate } from './gate.ts'

@@ -1,4 +1,4 @@
-import { type ErrorCode, MagrpoError } from '../errors.ts'
+import { type ErrorCode, MagrpoError } from '../base/errors.ts'
 import type { InputLine } from './json-lines-input.ts'
 
 /**

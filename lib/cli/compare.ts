@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
+import { ConfigError } from '../base/errors.ts'
 import { parseSetting, type Setting } from '../config/set-paths.ts'
-import { ConfigError } from '../errors.ts'
 import { interruptible } from './interrupts.ts'
 import { collect, integerFrom } from './option-values.ts'
 import { note, printJson, printLine, UsageError } from './output.ts'
@@ -69,20 +69,20 @@ async function compareAndPrint(
   const comparison =
     from === undefined
       ? await run(file!, options, signal, say)
-      : await (await import('../compare/folder.ts')).readComparison(from)
+      : await (await import('../report/comparison/folder.ts')).readComparison(from)
   if (picture !== undefined) {
-    const { comparisonPicture } = await import('../compare/picture.ts')
-    const { cannotWrite } = await import('../run/cannot-write.ts')
+    const { comparisonPicture } = await import('../report/comparison/picture.ts')
+    const { cannotWrite } = await import('../base/cannot-write.ts')
     await writeFile(picture, comparisonPicture(comparison)).catch((cause: unknown) => {
       throw cannotWrite(picture, cause)
     })
   }
   if (json) return printJson(comparison)
   if (markdown) {
-    const { comparisonMarkdown } = await import('../compare/markdown.ts')
+    const { comparisonMarkdown } = await import('../report/comparison/markdown.ts')
     return printLine(comparisonMarkdown(comparison).trimEnd())
   }
-  const { comparisonLines } = await import('../compare/text.ts')
+  const { comparisonLines } = await import('../report/comparison/text.ts')
   for (const line of comparisonLines(comparison)) await printLine(line)
 }
 

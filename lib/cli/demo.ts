@@ -1,12 +1,12 @@
 import type { Command } from 'commander'
+import { formatDuration } from '../base/format.ts'
 import type { RunConfig } from '../config/load.ts'
-import type { EvalReport } from '../rl/types.ts'
-import type { LoadedTeam } from '../run/load-team.ts'
-import type { Task } from '../tasks/types.ts'
+import type { EvalReport } from '../rl/types/reports.ts'
+import type { LoadedTeam } from '../session/load-team.ts'
+import type { Task } from '../tasks/task/types.ts'
 import { conventionLine, conventionShares, conventionTable } from '../ui/convention-table.ts'
 import { contrastingSamples, demoSample } from '../ui/demo-samples.ts'
 import { DemoView } from '../ui/demo-view.ts'
-import { formatDuration } from '../ui/format.ts'
 import { painterFor } from '../ui/style.ts'
 import { viewMode } from '../ui/training-view.ts'
 import { interruptible } from './interrupts.ts'
@@ -57,8 +57,8 @@ Example:
 
 async function demo(options: DemoOptions, signal: AbortSignal): Promise<void> {
   const { resolveConfig } = await import('../config/load.ts')
-  const { loadTask } = await import('../run/load-task.ts')
-  const { loadTeam } = await import('../run/load-team.ts')
+  const { loadTask } = await import('../session/load-task.ts')
+  const { loadTeam } = await import('../session/load-team.ts')
   const config = resolveConfig({ ...settings, seed: options.seed, steps: options.steps })
   const task = await loadTask(config.task, { log: note })
   try {
@@ -81,7 +81,7 @@ async function trainAndTell(
   signal: AbortSignal,
 ): Promise<void> {
   const { train } = await import('../rl/train.ts')
-  const { magrpo } = await import('../rl/algorithms.ts')
+  const { magrpo } = await import('../rl/algorithms/algorithms.ts')
   const { evaluate } = await import('../rl/evaluate.ts')
   const { team, models } = loaded
   const say = options.quiet ? () => {} : note

@@ -1,7 +1,7 @@
 /** `magrpo doctor`: what this machine has of what magrpo needs. */
 import type { Command } from 'commander'
-import { type DoctorReport, diagnose } from '../native/doctor.ts'
-import { formatBytes } from '../ui/format.ts'
+import { formatBytes } from '../base/format.ts'
+import { type DoctorReport, diagnose } from '../doctor/doctor.ts'
 
 /** Adds `magrpo doctor [--json]` to the program; it prints to stdout and ends well whatever it finds. */
 export function addDoctorCommand(program: Command): void {

@@ -1,13 +1,13 @@
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
+import { MagrpoError } from '../base/errors.ts'
+import { formatMetric } from '../base/format.ts'
 import type { RunConfig } from '../config/load.ts'
 import { parseSetting } from '../config/set-paths.ts'
-import { MagrpoError } from '../errors.ts'
-import type { EvalReport } from '../rl/types.ts'
+import type { EvalReport } from '../rl/types/reports.ts'
 import { runFiles } from '../run/run-folder.ts'
 import { downloadLines } from '../ui/download-lines.ts'
-import { formatMetric } from '../ui/format.ts'
 import { interruptible } from './interrupts.ts'
 import { collect, integerFrom, maxSeed } from './option-values.ts'
 import { note, printJson, printLine, UsageError } from './output.ts'
@@ -62,8 +62,8 @@ Examples:
 
 async function evaluateAndPrint(run: string | undefined, options: EvalOptions, signal: AbortSignal): Promise<void> {
   const { config, weights } = await configOf(run, options)
-  const { loadTask } = await import('../run/load-task.ts')
-  const { loadTeam } = await import('../run/load-team.ts')
+  const { loadTask } = await import('../session/load-task.ts')
+  const { loadTeam } = await import('../session/load-team.ts')
   const { evaluate } = await import('../rl/evaluate.ts')
   const task = await loadTask(config.task, { log: note })
   const say = options.quiet ? () => {} : note

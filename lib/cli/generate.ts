@@ -64,7 +64,7 @@ Examples:
 async function generate(options: GenerateOptions, signal: AbortSignal): Promise<void> {
   if (options.prompt === undefined && process.stdin.isTTY)
     throw new UsageError('expected prompts on standard input, one JSON object a line, or --prompt TEXT')
-  const { generateBatch } = await import('../model/batch.ts')
+  const { generateBatch } = await import('../model/generate.ts')
   const { policy, dispose } = await openPolicy(options, signal)
   try {
     const compute = async (batch: InputLine[]) => {

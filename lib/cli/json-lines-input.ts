@@ -1,6 +1,6 @@
-import { nearest } from '../config/nearest.ts'
-import { MagrpoError } from '../errors.ts'
-import { shown } from '../shown.ts'
+import { MagrpoError } from '../base/errors.ts'
+import { shown } from '../base/inspect.ts'
+import { nearest } from '../base/nearest.ts'
 
 /** One line of the input: its number, counted from 1, and its object. */
 export interface InputLine {

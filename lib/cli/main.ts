@@ -1,6 +1,6 @@
 /** The command line: registers the commands, one a file, and turns errors into messages and exit codes. */
 import { Command, CommanderError } from 'commander'
-import { nearest } from '../config/nearest.ts'
+import { nearest } from '../base/nearest.ts'
 import { packageVersion } from '../run/environment.ts'
 import { addCompareCommand } from './compare.ts'
 import { addDemoCommand } from './demo.ts'

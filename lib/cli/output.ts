@@ -1,4 +1,4 @@
-import { MagrpoError } from '../errors.ts'
+import { MagrpoError } from '../base/errors.ts'
 
 /** A command line that cannot be understood: exit code 2. */
 export class UsageError extends Error {

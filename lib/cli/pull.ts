@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
+import { formatBytes } from '../base/format.ts'
 import { downloadLines } from '../ui/download-lines.ts'
-import { formatBytes } from '../ui/format.ts'
 import { interruptible } from './interrupts.ts'
 import { note, printJson, printLine } from './output.ts'
 
@@ -37,7 +37,7 @@ Examples:
 
 async function pull(name: string, options: PullCommandOptions, signal: AbortSignal): Promise<void> {
   const { revision, quiet = false, json = false } = options
-  const { pullModel } = await import('../hub/models.ts')
+  const { pullModel } = await import('../model/pull.ts')
   const onDownload = downloadLines({ say: note, sayProgress: quiet ? undefined : note })
   const { downloadedBytes, ...pulled } = await pullModel(name, { revision, signal, onDownload })
   if (json) return printJson({ ...pulled, downloaded_bytes: downloadedBytes })

@@ -1,6 +1,8 @@
 /** What `magrpo train` and `magrpo resume` share: a run is shown, interrupted in an orderly way, and reported. */
-import type { EvalReport, RunResult, RunSink } from '../rl/types.ts'
-import type { PreparedRun, PrepareRunOptions } from '../run/prepare-run.ts'
+
+import type { EvalReport } from '../rl/types/reports.ts'
+import type { RunResult, RunSink } from '../rl/types/sink.ts'
+import type { PreparedRun, PrepareRunOptions } from '../session/prepare-run.ts'
 import { painterFor } from '../ui/style.ts'
 import { TrainingView, viewMode } from '../ui/training-view.ts'
 import { InterruptedError, Interrupts } from './interrupts.ts'

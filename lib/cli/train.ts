@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
+import { ConfigError } from '../base/errors.ts'
 import type { RunConfig } from '../config/load.ts'
 import { parseSetting, type Setting } from '../config/set-paths.ts'
-import { ConfigError } from '../errors.ts'
-import { prepareRun } from '../run/prepare-run.ts'
+import { prepareRun } from '../session/prepare-run.ts'
 import { collect, integerFrom, maxSeed } from './option-values.ts'
 import { note, printJson, printLine, UsageError } from './output.ts'
 import { runAndReport } from './run-training.ts'
@@ -68,8 +68,8 @@ Examples:
  * @throws OutOfMemoryError after the plan if it is too much; what making the run ready throws
  */
 async function dryRun(config: RunConfig, { json = false, quiet = false }: TrainCommandOptions): Promise<void> {
-  const { planRun } = await import('../run/plan-run.ts')
-  const { checkMemory, worstOf } = await import('../rl/memory-check.ts')
+  const { planRun } = await import('../session/plan-run.ts')
+  const { checkMemory, worstOf } = await import('../rl/memory/fit.ts')
   const { memoryTable } = await import('../ui/memory-table.ts')
   const onProgress = quiet ? undefined : note
   const { plan, judged, options } = await planRun(config, { onProgress, onWarning: note })

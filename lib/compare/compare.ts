@@ -2,17 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { baselinesOf, checkBaseline } from '../baselines/baselines-of.ts'
-import { playersOf } from '../rl/policy-engine.ts'
-import { loadTask } from '../run/load-task.ts'
-import type { LoadedTeam } from '../run/load-team.ts'
-import type { Task } from '../tasks/types.ts'
-import { columnMeter } from './columns.ts'
-import type { CompareConfig, MethodConfig } from './config.ts'
-import { ComparisonFolder, comparisonFiles } from './folder.ts'
-import { findTeam, loadPlayers, type OpenTeamContext } from './open-team.ts'
-import { type PlayContext, playMethod, timeMethod } from './play-method.ts'
-import { summarize } from './summarize.ts'
+import { ComparisonFolder, comparisonFiles } from '../report/comparison/folder.ts'
+import { summarize } from '../report/comparison/summarize.ts'
 import {
   type Comparison,
   type ComparisonAbout,
@@ -20,7 +11,16 @@ import {
   type ComparisonTiming,
   cutName,
   type MethodAbout,
-} from './types.ts'
+} from '../report/comparison/types.ts'
+import { playersOf } from '../rl/team/policy-engine.ts'
+import { loadTask } from '../session/load-task.ts'
+import type { LoadedTeam } from '../session/load-team.ts'
+import { checkBaseline } from '../tasks/baselines/rounds.ts'
+import type { Task } from '../tasks/task/types.ts'
+import { columnMeter } from './columns.ts'
+import type { CompareConfig, MethodConfig } from './config.ts'
+import { findTeam, loadPlayers, type OpenTeamContext } from './open-team.ts'
+import { type PlayContext, playMethod, timeMethod } from './play-method.ts'
 
 /** What {@link compare} may be told. */
 export interface CompareOptions {
@@ -45,7 +45,7 @@ export async function compare(config: CompareConfig, options: CompareOptions = {
   const undo: (() => Promise<unknown> | undefined)[] = [() => task.dispose?.()]
   try {
     for (const { play } of config.methods) if (play !== 'team') checkBaseline(task, play)
-    const meter = columnMeter(config.task, task)
+    const meter = columnMeter(task)
     undo.push(() => meter.dispose())
     const heldOut = task.heldOut?.length ? task.heldOut : task.items
     const items = heldOut.slice(0, config.items)
@@ -121,7 +121,7 @@ async function playSeeds(
 }
 
 function cutAbout(method: MethodConfig, about: MethodAbout, task: Task): MethodAbout[] {
-  const hasCut = method.play === 'single' && baselinesOf(task).single?.cut !== undefined
+  const hasCut = method.play === 'single' && task.baselines?.single?.cut !== undefined
   return hasCut ? [{ ...about, name: cutName(method.name), scoringOf: method.name }] : []
 }
 

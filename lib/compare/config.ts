@@ -2,14 +2,14 @@
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { z } from 'zod'
-import { type BaselineName, baselineNames } from '../baselines/types.ts'
+import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
+import { checkRegularFile } from '../base/read-files.ts'
+import { choice, type Lines, located, noLines, readYaml, section, validate } from '../base/validate.ts'
 import { type RunConfig, resolveConfig, type TaskConfig } from '../config/load.ts'
 import { configSchema, type TeamConfig } from '../config/schema.ts'
 import { applySetting, type Setting } from '../config/set-paths.ts'
-import { choice, type Lines, located, noLines, readYaml, section, validate } from '../config/validate.ts'
-import { ConfigError, type ConfigIssue, MagrpoError } from '../errors.ts'
-import { checkRegularFile } from '../model/read-files.ts'
 import type { Sampling } from '../model/types.ts'
+import { type BaselineName, baselineNames } from '../tasks/task/baselines.ts'
 
 const count = z.int().min(1)
 const text = z.string().min(1)

@@ -1,12 +1,14 @@
 /** Plays one method with one seed: rows of all joint completions, and the timing of single items. */
-import { generateOnce, playWith } from '../baselines/play.ts'
+
+import { type ComparisonSample, type ComparisonTiming, cutName, type SaidText } from '../report/comparison/types.ts'
+import type { Players } from '../rl/backend/training-backend.ts'
 import { evaluatePlayers } from '../rl/evaluation.ts'
-import type { Players } from '../rl/players.ts'
-import type { SampleRow } from '../rl/types.ts'
-import type { Joint, Task } from '../tasks/types.ts'
-import type { ColumnMeter, Outcome } from './columns.ts'
+import type { SampleRow } from '../rl/types/reports.ts'
+import type { ColumnMeter, Outcome } from '../tasks/task/columns.ts'
+import type { Joint } from '../tasks/task/completion.ts'
+import type { Task } from '../tasks/task/types.ts'
 import type { CompareConfig, MethodConfig } from './config.ts'
-import { type ComparisonSample, type ComparisonTiming, cutName, type SaidText } from './types.ts'
+import { generateOnce, playWith } from './play-baseline.ts'
 
 /** What playing a method needs. */
 export interface PlayContext {

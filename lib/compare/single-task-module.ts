@@ -1,9 +1,9 @@
 /** The task module that trains a single model on a team's task: what a configuration's `task.module` names. */
 import { fileURLToPath } from 'node:url'
-import { type SingleTaskOptions, singleTask } from '../baselines/single-task.ts'
 import type { TaskConfig } from '../config/load.ts'
-import { loadTask } from '../run/load-task.ts'
-import type { Task } from '../tasks/types.ts'
+import { loadTask } from '../session/load-task.ts'
+import { type SingleTaskOptions, singleTask } from '../tasks/baselines/single-task.ts'
+import type { Task } from '../tasks/task/types.ts'
 
 /** Options of the module. */
 export interface SingleModuleOptions extends SingleTaskOptions {

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
-import { ConfigError, type ConfigIssue, MagrpoError } from '../errors.ts'
-import { checkRegularFile } from '../model/read-files.ts'
+import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
+import { suggestion } from '../base/nearest.ts'
+import { checkRegularFile } from '../base/read-files.ts'
+import { type Lines, located, noLines, readYaml, section, validate } from '../base/validate.ts'
 import { isTaskName, type TaskName, taskNames, taskRegistry } from '../tasks/registry.ts'
-import { suggestion } from './nearest.ts'
 import { configSchema, type RawConfig, type TaskModule } from './schema.ts'
 import { applySetting, type Setting } from './set-paths.ts'
-import { type Lines, located, noLines, readYaml, section, validate } from './validate.ts'
 
 /** Which task a run trains: a built-in one with its checked options, or a user's module. */
 export type TaskConfig = { name: TaskName; options: Record<string, unknown> } | TaskModule

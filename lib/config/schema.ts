@@ -3,6 +3,7 @@
  * so that a setting has one name everywhere.
  */
 import { z } from 'zod'
+import { choice, section } from '../base/validate.ts'
 import {
   algorithmNames,
   criticPlacements,
@@ -10,10 +11,9 @@ import {
   klEstimators,
   klPlaces,
   lengthNormalizations,
-} from '../rl/algorithm-options.ts'
-import { scheduleNames } from '../rl/schedule.ts'
+} from '../rl/options/algorithm.ts'
+import { scheduleNames } from '../rl/options/schedule.ts'
 import { trackerNames } from '../track/names.ts'
-import { choice, section } from './validate.ts'
 
 const count = z.int().min(1)
 const positive = z.number().positive()

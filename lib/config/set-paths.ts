@@ -1,5 +1,5 @@
 import { parse } from 'yaml'
-import { ConfigError } from '../errors.ts'
+import { ConfigError } from '../base/errors.ts'
 
 /** One `--set path.to.key=value`. */
 export interface Setting {

@@ -1,8 +1,8 @@
 /** How the hub is reached: what the environment says, in the words of all Hugging Face tools, and requests whose failures have a code. */
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { type ErrorCode, MagrpoError } from '../errors.ts'
-import { readFile } from '../model/read-files.ts'
+import { type ErrorCode, MagrpoError } from '../base/errors.ts'
+import { readFile } from '../base/read-files.ts'
 
 /** A repository of the hub. */
 export interface Repository {

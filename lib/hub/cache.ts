@@ -5,7 +5,7 @@
 import * as fs from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { promisify } from 'node:util'
-import { readFile } from '../model/read-files.ts'
+import { readFile } from '../base/read-files.ts'
 import { hubCacheFolder, type Repository } from './access.ts'
 
 // The functions with callbacks: see read-files.ts.

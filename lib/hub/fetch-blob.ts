@@ -5,8 +5,8 @@ import { dirname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { MagrpoError } from '../errors.ts'
-import { close, stat } from '../model/read-files.ts'
+import { MagrpoError } from '../base/errors.ts'
+import { close, stat } from '../base/read-files.ts'
 import { causeOf, type HubAccess, hubError } from './access.ts'
 
 const mkdir = promisify(fs.mkdir)

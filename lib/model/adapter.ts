@@ -4,13 +4,12 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { MagrpoError } from '../errors.ts'
+import { MagrpoError } from '../base/errors.ts'
+import { readJsonFile } from '../base/read-json.ts'
+import { replaceFile, writing } from '../base/write-file.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
-import type { Model } from './model.ts'
-import { readJsonFile } from './read-json.ts'
 import { safetensorsHeader } from './safetensors.ts'
-import { replaceFile, writing } from './write-file.ts'
 
 /** The projections of a layer that an adapter may sit on. */
 export const allProjections = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const
@@ -137,7 +136,7 @@ export async function writeAdapter(
   folder: string,
   native: NativePolicy,
   settings: AdapterSettings,
-  model: Model,
+  model: { source: string; hub: { name: string; commit: string } | null },
 ): Promise<void> {
   await writing(folder, () => mkdir(folder, { recursive: true }))
   const config = {

@@ -1,9 +1,9 @@
 /** Work that would take more memory than is free is refused: Linux would kill the process in the middle of it. */
-import { OutOfMemoryError } from '../errors.ts'
+import { OutOfMemoryError } from '../base/errors.ts'
+import { formatBytes } from '../base/format.ts'
+import type { NativeModelConfig } from '../native/addon-types.ts'
 import { type FreeMemory, freeMemoryOf, limitOf } from '../native/free-memory.ts'
-import { formatBytes } from '../ui/format.ts'
 import { cacheBytesPerToken, generationBytes } from './memory-terms.ts'
-import type { Model } from './model.ts'
 
 /**
  * Refuses to load weights that do not fit.
@@ -21,6 +21,13 @@ export function checkWeights(source: string, bytes: number, free: FreeMemory): v
   )
 }
 
+/** What the checks need of a model. */
+interface SizedModel {
+  source: string
+  device: string
+  config: NativeModelConfig
+}
+
 /** What is below this is not worth asking the system for. */
 const smallBytes = 64 * 2 ** 20
 
@@ -30,7 +37,11 @@ const smallBytes = 64 * 2 ** 20
  * @param what its weights, for the message
  * @throws OutOfMemoryError `ERR_OUT_OF_MEMORY`
  */
-export function checkPolicy({ device, source }: Model, what: string, bytes: number): void {
+export function checkPolicy(
+  { device, source }: Pick<SizedModel, 'device' | 'source'>,
+  what: string,
+  bytes: number,
+): void {
   if (bytes < smallBytes) return
   const { bytes: freeBytes, from } = freeMemoryOf(device)
   if (bytes <= freeBytes) return
@@ -44,7 +55,7 @@ export function checkPolicy({ device, source }: Model, what: string, bytes: numb
 
 /** Completions of one model. */
 export interface Batch {
-  model: Model
+  model: SizedModel
   rows: number
   /** Of distinct prompts. */
   promptTokens: number

@@ -2,9 +2,9 @@
  * Reads `config.json` of a Hugging Face model folder. Every field that changes what is computed is honoured or refused by
  * name; both spellings of the rope settings are understood.
  */
-import { ModelFormatError } from '../errors.ts'
+import { ModelFormatError } from '../base/errors.ts'
+import { shown } from '../base/inspect.ts'
 import type { NativeModelConfig, NativeRope } from '../native/addon-types.ts'
-import { shown } from '../shown.ts'
 
 /** Architectures that magrpo computes, by `model_type`. */
 export const supportedArchitectures = ['llama', 'mistral', 'qwen2', 'qwen3'] as const

@@ -1,5 +1,5 @@
 /** Where the same bits for any batch can be had. */
-import { MagrpoError } from '../errors.ts'
+import { MagrpoError } from '../base/errors.ts'
 import type { Model } from './model.ts'
 
 /**

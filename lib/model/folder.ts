@@ -1,10 +1,10 @@
 /** Finds the folder of a model or an adapter: a local path, a model of this package, or a name of the hub. */
 import { join, resolve } from 'node:path'
-import { MagrpoError } from '../errors.ts'
-import type { DownloadOptions } from '../hub/models.ts'
+import { MagrpoError } from '../base/errors.ts'
+import { stat } from '../base/read-files.ts'
 import { parseHubName } from '../hub/names.ts'
-import { modelFolder } from '../run/model-source.ts'
-import { stat } from './read-files.ts'
+import { modelFolder } from './names.ts'
+import type { DownloadOptions } from './pull.ts'
 
 /** Where something was found. */
 export interface FoundFolder {
@@ -31,7 +31,7 @@ export async function findFolder(
   // A folder that is there is meant, whatever it lacks.
   if (name !== null && !(await isFolder(local))) {
     try {
-      const { hubFolder } = await import('../hub/models.ts')
+      const { hubFolder } = await import('./pull.ts')
       const found = await hubFolder(name.name, kind, { ...options, revision: options.revision ?? name.revision })
       return { folder: found.folder, hub: { name: name.name, commit: found.commit } }
     } catch (cause) {

@@ -1,8 +1,8 @@
 /** LoRA weights added to those of their base, on files: a block of rows at a time, so that neither memory nor the event loop fill up. */
 import * as fs from 'node:fs'
 import { promisify } from 'node:util'
-import { ModelFormatError } from '../errors.ts'
-import { close, openToRead, readBytes } from './read-files.ts'
+import { ModelFormatError } from '../base/errors.ts'
+import { close, openToRead, readBytes } from '../base/read-files.ts'
 import { readSafetensorsHeader, type TensorEntry } from './safetensors.ts'
 
 const open = promisify(fs.open)

@@ -1,7 +1,7 @@
 /** A language model on a device: its weights, its shape and its tokenizer. */
 import { join } from 'node:path'
-import { DisposedError, MagrpoError, ModelFormatError } from '../errors.ts'
-import type { DownloadOptions } from '../hub/models.ts'
+import { DisposedError, MagrpoError, ModelFormatError } from '../base/errors.ts'
+import { readJsonFile } from '../base/read-json.ts'
 import type { NativeModel } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { freeMemoryOf } from '../native/free-memory.ts'
@@ -11,7 +11,7 @@ import { Tokenizer } from '../text/tokenizer.ts'
 import { checkWeights } from './check-memory.ts'
 import { endIdsOf, type ModelConfig, parseModelConfig } from './config.ts'
 import { findFolder } from './folder.ts'
-import { readJsonFile } from './read-json.ts'
+import type { DownloadOptions } from './pull.ts'
 import { readModelTensors, toNativeSource } from './safetensors.ts'
 
 /** Options of {@link Model.load}. */

@@ -1,5 +1,5 @@
 /** Everything of a policy that training changes, as files: what it goes on from, to the bit. */
-import { MagrpoError } from '../errors.ts'
+import { MagrpoError } from '../base/errors.ts'
 import type { NativePolicy, NativeSection } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import type { Policy } from './policy.ts'

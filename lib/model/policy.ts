@@ -1,15 +1,15 @@
 /** What is sampled and trained: a model's weights, an adapter over them, or the bare base. */
 import { join } from 'node:path'
-import { DisposedError, MagrpoError } from '../errors.ts'
-import type { DownloadOptions } from '../hub/models.ts'
+import { DisposedError, MagrpoError } from '../base/errors.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { type AdapterSettings, allProjections, readAdapter, writeAdapter } from './adapter.ts'
-import { accumulateBatch, type BatchOptions, generateBatch, scoreBatch, type TokenEvent } from './batch.ts'
 import { checkPolicy } from './check-memory.ts'
 import { findFolder } from './folder.ts'
+import { accumulateBatch, type BatchOptions, generateBatch, scoreBatch, type TokenEvent } from './generate.ts'
 import { adapterParameters, valueHeadParameters } from './memory-terms.ts'
 import type { Model } from './model.ts'
+import type { DownloadOptions } from './pull.ts'
 import { readSafetensorsHeader, safetensorsHeader, toNativeSource } from './safetensors.ts'
 import { writeMergedFolder, writeModelFolder } from './save.ts'
 import type {

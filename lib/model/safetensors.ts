@@ -3,9 +3,9 @@
  * mapped; the bytes themselves are read and written in C++.
  */
 import { basename, join } from 'node:path'
-import { MagrpoError, ModelFormatError } from '../errors.ts'
+import { MagrpoError, ModelFormatError } from '../base/errors.ts'
+import { close, fstat, openToRead, readBytes, readFile } from '../base/read-files.ts'
 import type { NativeTensorInfo, NativeTensorSource } from '../native/addon-types.ts'
-import { close, fstat, openToRead, readBytes, readFile } from './read-files.ts'
 
 const bytesPerElement: Record<string, number> = {
   F64: 8,

@@ -1,12 +1,12 @@
 /** Writes a model folder in Hugging Face layout. */
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { replaceFile, writing } from '../base/write-file.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { mergeAdapter } from './merge.ts'
 import type { Model } from './model.ts'
 import { safetensorsHeader } from './safetensors.ts'
-import { replaceFile, writing } from './write-file.ts'
 
 /**
  * Writes a model folder whose weights are the base with an adapter added to them; nothing of an adapter is left to load.

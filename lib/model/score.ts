@@ -1,5 +1,5 @@
 /** Log-probabilities, values and gradients over policies and models: one pass over a token tree for each model. */
-import { MagrpoError } from '../errors.ts'
+import { MagrpoError } from '../base/errors.ts'
 import type { NativeAccumulateRequest, NativeScoreResult } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { checkDeterministic } from './deterministic.ts'

@@ -1,8 +1,8 @@
 /** How the policies of one batch share the processor. */
 import { loadAddon } from '../native/load-addon.ts'
 import type { Model } from './model.ts'
-import type { Policy } from './policy.ts'
 import { throwFirst } from './token-tree.ts'
+import type { PolicyRef } from './types.ts'
 
 /** What a batch does: decode, token by token, or pass over whole texts. */
 export type Work = 'decoding' | 'passes'
@@ -41,7 +41,7 @@ export interface Division {
  *
  * It depends on the policies and the machine's settings alone, and so does what is computed.
  */
-export function divide(entries: readonly { policy: Policy }[], work: Work): Division {
+export function divide(entries: readonly { policy: PolicyRef }[], work: Work): Division {
   const byPolicy = grouped(entries.map(({ policy }) => policy))
   const policies = [...byPolicy.keys()]
   const numbers = [...byPolicy.values()]
@@ -80,7 +80,7 @@ function grouped<T>(values: readonly T[]): Map<T, number[]> {
 }
 
 /** How many models compute at the same time in passes over texts of all these policies, and how many parts of one model. */
-export function workAtOnce(policies: readonly Policy[]): { models: number; partsOf(model: Model): number } {
+export function workAtOnce(policies: readonly PolicyRef[]): { models: number; partsOf(model: Model): number } {
   const { parts, oneThread } = divide(
     policies.map((policy) => ({ policy })),
     'passes',

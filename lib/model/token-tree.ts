@@ -1,8 +1,8 @@
 /** Token trees for the core, built from prompts and completions; and what all batches have in common. */
-import { MagrpoError } from '../errors.ts'
+import { MagrpoError } from '../base/errors.ts'
 import type { NativePolicy, NativeTokenTree } from '../native/addon-types.ts'
 import type { Model } from './model.ts'
-import type { Policy } from './policy.ts'
+import type { PolicyRef } from './types.ts'
 
 /** Builds a token tree: equal prompts of one policy become one root. */
 export class TreeBuilder {
@@ -14,7 +14,7 @@ export class TreeBuilder {
   readonly #policy: number[] = []
   readonly #roots = new Map<string, number>()
 
-  root(policy: Policy, ids: Int32Array): number {
+  root(policy: PolicyRef, ids: Int32Array): number {
     const index = this.#indexOf(policy)
     const key = `${index}:${ids.join(',')}`
     const known = this.#roots.get(key)
@@ -53,7 +53,7 @@ export class TreeBuilder {
     return this.#parent.length - 1
   }
 
-  #indexOf(policy: Policy): number {
+  #indexOf(policy: PolicyRef): number {
     const { native } = policy
     if (native === null) return -1
     const index = this.policies.indexOf(native)

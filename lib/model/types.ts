@@ -1,8 +1,19 @@
 /**
  * What generation and training take and give, in terms of policies and token ids. No tensor, no native handle.
  */
-import type { ChatMessage } from '../tasks/types.ts'
-import type { Policy } from './policy.ts'
+
+import type { NativePolicy } from '../native/addon-types.ts'
+import type { ChatMessage } from '../text/messages.ts'
+import type { Model } from './model.ts'
+
+/** A policy as batches take it; every `Policy` is one. */
+export interface PolicyRef {
+  readonly model: Model
+  /** `base` is frozen, `full` trains the model's own weights, `lora` an adapter over them. */
+  readonly kind: 'base' | 'full' | 'lora'
+  /** Null for the bare base. */
+  readonly native: NativePolicy | null
+}
 
 /** How tokens are chosen. Unset fields take the defaults named here. */
 export interface Sampling {
@@ -42,7 +53,7 @@ export type Prompt = string | ChatMessage[] | Int32Array
 
 /** One prompt of one policy, to be continued `count` times. */
 export interface GenerateRequest {
-  policy: Policy
+  policy: PolicyRef
   prompt: Prompt
   count: number
   stream: RandomStream
@@ -94,7 +105,7 @@ export interface ScoredCompletion {
 
 /** A prompt with its completions, to be scored or trained; the prompt is computed once for all of them. */
 export interface ScoredGroup {
-  policy: Policy
+  policy: PolicyRef
   promptIds: Int32Array
   completions: ScoredCompletion[]
   /**

@@ -1,5 +1,12 @@
 /** One way to call the addon: abort signals become cancel flags, native failures become this package's errors. */
-import { DeviceError, type ErrorCode, errorCodes, MagrpoError, ModelFormatError, OutOfMemoryError } from '../errors.ts'
+import {
+  DeviceError,
+  type ErrorCode,
+  errorCodes,
+  MagrpoError,
+  ModelFormatError,
+  OutOfMemoryError,
+} from '../base/errors.ts'
 import type { NativeJobOptions } from './addon-types.ts'
 import { loadAddon } from './load-addon.ts'
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { freemem } from 'node:os'
 import { join } from 'node:path'
-import { MagrpoError } from '../errors.ts'
+import { MagrpoError } from '../base/errors.ts'
 import { toMagrpoError } from './call.ts'
 import { loadAddon } from './load-addon.ts'
 

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { NativeLoadError } from '../errors.ts'
+import { NativeLoadError } from '../base/errors.ts'
 import type { NativeAddon } from './addon-types.ts'
 import type { FoundLibtorch } from './setup-scripts.ts'
 

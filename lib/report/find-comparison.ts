@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { comparisonFiles, readComparison } from '../compare/folder.ts'
-import { comparisonPicture } from '../compare/picture.ts'
-import { notesOf, type TextTable, tablesOf } from '../compare/tables.ts'
+import { comparisonFiles, readComparison } from './comparison/folder.ts'
+import { comparisonPicture } from './comparison/picture.ts'
+import { notesOf, type TextTable, tablesOf } from './comparison/tables.ts'
 
 /** A comparison as a report shows it. */
 export interface ShownComparison {

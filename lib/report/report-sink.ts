@@ -1,4 +1,4 @@
-import type { RunEnd, RunSink } from '../rl/types.ts'
+import type { RunEnd, RunSink } from '../rl/types/sink.ts'
 import { writeReport } from './report.ts'
 
 /**

@@ -1,17 +1,18 @@
 /** Evaluation on held-out items: sampled, as in training, and greedy. */
-import { ConfigError, MagrpoError } from '../errors.ts'
+import { ConfigError, MagrpoError } from '../base/errors.ts'
+import { mean, standardError } from '../base/statistics.ts'
 import type { Sampling } from '../model/types.ts'
-import type { Task } from '../tasks/types.ts'
-import { completionMetrics, onlyFinite, rewardMetrics, withPrefix } from './metrics.ts'
-import { checkAgents, type Players } from './players.ts'
+import type { Task } from '../tasks/task/types.ts'
+import { checkAgents, type Players } from './backend/training-backend.ts'
+import { completionMetrics, onlyFinite, rewardMetrics, withPrefix } from './report/metrics.ts'
+import { sampleRows } from './report/sample-rows.ts'
 import { checkSampling, resolveSampling } from './resolve-options.ts'
-import { rewardTimeoutOf } from './reward-runner.ts'
-import { type RolloutPlan, rollOut } from './rollout.ts'
-import { jointOf, type RolloutNode } from './rollout-tree.ts'
-import type { RewardMemory } from './run-memory.ts'
-import { sampleRows } from './sample-rows.ts'
-import { mean, standardError } from './statistics.ts'
-import type { EvalReport, Metrics, SampleRow } from './types.ts'
+import { defaultMaxRows, itemsAtOnce, type RolloutPlan } from './rollout/plan.ts'
+import { rewardTimeoutOf } from './rollout/reward-queue.ts'
+import { rollOut } from './rollout/rollout.ts'
+import { jointOf, type RolloutNode } from './rollout/tree.ts'
+import type { EvalReport, Metrics, SampleRow } from './types/reports.ts'
+import type { RewardMemory } from './types/run-store.ts'
 
 /** What `evaluate` takes besides the team. */
 export interface EvaluateSettings<Item = unknown> {
@@ -123,13 +124,6 @@ function evaluationPlan<Item>(players: Players, settings: EvaluateSettings<Item>
     rewardTimeoutMs: rewardTimeoutOf(settings.rewardTimeoutMs, task.defaults),
     signal: settings.signal,
   }
-}
-
-const defaultMaxRows = 256
-
-/** Items that an evaluation generates in one batch. */
-export function itemsAtOnce(samples: number, agents: number, maxRows = defaultMaxRows): number {
-  return Math.max(1, Math.floor(maxRows / (samples * agents)))
 }
 
 /** Rolls out all items, so many at a time that a batch has at most `maxRows` completions. */

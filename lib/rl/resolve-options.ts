@@ -1,14 +1,15 @@
 /** Checks the options of a run and fills in their defaults, before anything is done. */
-import { ConfigError, type ConfigIssue, MagrpoError } from '../errors.ts'
+import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
 import type { Sampling } from '../model/types.ts'
-import type { Task } from '../tasks/types.ts'
-import type { Algorithm } from './algorithm-options.ts'
-import { magrpo } from './algorithms.ts'
-import { stepsOfEpochs } from './item-order.ts'
-import { checkAgents, trainedPolicies } from './players.ts'
-import { rewardTimeoutOf } from './reward-runner.ts'
-import { scheduleNames } from './schedule.ts'
-import type { AgentSummary, OptimizerOptions, ResolvedTrainOptions, TrainOptions } from './types.ts'
+import type { Task } from '../tasks/task/types.ts'
+import { magrpo } from './algorithms/algorithms.ts'
+import { checkAgents, trainedPolicies } from './backend/training-backend.ts'
+import type { Algorithm } from './options/algorithm.ts'
+import { scheduleNames } from './options/schedule.ts'
+import { stepsOfEpochs } from './rollout/item-order.ts'
+import { rewardTimeoutOf } from './rollout/reward-queue.ts'
+import type { TrainOptions } from './train-options.ts'
+import type { AgentSummary, OptimizerOptions, ResolvedTrainOptions } from './types/options.ts'
 
 type Expect = (path: string, value: unknown, isRight: boolean, expected: string) => void
 

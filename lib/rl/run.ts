@@ -1,11 +1,14 @@
 /** A run as its user holds it: it goes on as its reports are asked for. */
-import { ConfigError, MagrpoError } from '../errors.ts'
-import type { MemoryPlan } from './memory-plan.ts'
-import type { Players } from './players.ts'
+import { ConfigError, MagrpoError } from '../base/errors.ts'
+import type { Players } from './backend/training-backend.ts'
+import type { MemoryPlan } from './memory/plan.ts'
 import { resolveTrainOptions } from './resolve-options.ts'
-import type { RunMemory } from './run-memory.ts'
+import type { TrainOptions } from './train-options.ts'
 import { type Drive, Trainer } from './trainer.ts'
-import type { ResolvedTrainOptions, RunResult, StepReport, TrainOptions } from './types.ts'
+import type { ResolvedTrainOptions } from './types/options.ts'
+import type { StepReport } from './types/reports.ts'
+import type { RunMemory } from './types/run-store.ts'
+import type { RunResult } from './types/sink.ts'
 
 /**
  * Begins a run for players of any engine; see `train`.

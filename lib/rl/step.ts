@@ -1,9 +1,13 @@
 /** One training step: rollout, signals, update, report. Liu et al. (AAAI 2026), Algorithm 1, one episode of a batch. */
-import type { Task } from '../tasks/types.ts'
-import { criticInputs, scoreValues } from './critic.ts'
-import type { EngineScoreOptions } from './engine.ts'
-import type { ItemOrder } from './item-order.ts'
-import { scoreReferences } from './kl.ts'
+import type { Task } from '../tasks/task/types.ts'
+import type { Support } from './backend/auxiliary-models.ts'
+import type { EngineScoreOptions } from './backend/engine.ts'
+import { type Players, trainedPolicies } from './backend/training-backend.ts'
+import { criticInputs, scoreValues } from './credit/critic.ts'
+import { scoreReferences } from './credit/kl.ts'
+import { signalsOf } from './credit/signals.ts'
+import type { NodeSignal } from './credit/types.ts'
+import { learningRateAt } from './options/schedule.ts'
 import {
   completionMetrics,
   criticMetrics,
@@ -12,19 +16,17 @@ import {
   onlyFinite,
   rewardMetrics,
   signalMetrics,
-} from './metrics.ts'
-import { type Players, trainedPolicies } from './players.ts'
-import { type Rollout, rollOut } from './rollout.ts'
-import type { RolloutPipeline } from './rollout-pipeline.ts'
-import type { RolloutNode } from './rollout-tree.ts'
-import type { RewardMemory } from './run-memory.ts'
-import { sampleRows } from './sample-rows.ts'
-import { learningRateAt } from './schedule.ts'
-import { type NodeSignal, signalsOf } from './signals.ts'
-import type { Support } from './support.ts'
-import { criticGroups, trainGroups } from './train-groups.ts'
-import type { ResolvedTrainOptions, StepReport } from './types.ts'
-import { update } from './update.ts'
+} from './report/metrics.ts'
+import { sampleRows } from './report/sample-rows.ts'
+import type { ItemOrder } from './rollout/item-order.ts'
+import type { RolloutPipeline } from './rollout/pipeline.ts'
+import { type Rollout, rollOut } from './rollout/rollout.ts'
+import type { RolloutNode } from './rollout/tree.ts'
+import type { ResolvedTrainOptions } from './types/options.ts'
+import type { StepReport } from './types/reports.ts'
+import type { RewardMemory } from './types/run-store.ts'
+import { criticGroups, trainGroups } from './update/train-groups.ts'
+import { update } from './update/update.ts'
 
 /** What every step of a run shares. */
 export interface StepContext<Item> {

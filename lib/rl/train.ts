@@ -1,8 +1,9 @@
 /** Training of a team: the door to `run.ts`. */
-import { playersOf } from './policy-engine.ts'
+
 import { type Run, startRun } from './run.ts'
-import type { RunMemory } from './run-memory.ts'
-import type { TrainOptions } from './types.ts'
+import { playersOf } from './team/policy-engine.ts'
+import type { TrainOptions } from './train-options.ts'
+import type { RunMemory } from './types/run-store.ts'
 
 /**
  * Trains a team on a task.

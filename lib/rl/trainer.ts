@@ -1,26 +1,19 @@
 /** The loop of a run: steps, evaluations, warnings, sinks, and every way to end. */
-import type { Task } from '../tasks/types.ts'
+import type { Task } from '../tasks/task/types.ts'
+import { noSupport } from './backend/auxiliary-models.ts'
+import { type Players, trainedPolicies } from './backend/training-backend.ts'
 import { evaluatePlayers } from './evaluation.ts'
-import { checkFirstPrompts } from './first-prompts.ts'
-import { ItemOrder } from './item-order.ts'
-import { checkMemory } from './memory-check.ts'
-import type { MemoryPlan } from './memory-plan.ts'
-import { type Players, trainedPolicies } from './players.ts'
-import { RolloutPipeline } from './rollout-pipeline.ts'
-import type { RunMemory } from './run-memory.ts'
+import { checkMemory } from './memory/fit.ts'
+import type { MemoryPlan } from './memory/plan.ts'
+import { WarningWatch } from './report/warnings.ts'
+import { checkFirstPrompts } from './rollout/first-prompts.ts'
+import { ItemOrder } from './rollout/item-order.ts'
+import { RolloutPipeline } from './rollout/pipeline.ts'
 import { rollOutStep, runStep, type StepContext } from './step.ts'
-import { noSupport } from './support.ts'
-import type {
-  EvalReport,
-  ResolvedTrainOptions,
-  RunEnd,
-  RunResult,
-  RunSink,
-  RunWarning,
-  Snapshot,
-  StepReport,
-} from './types.ts'
-import { WarningWatch } from './warnings.ts'
+import type { ResolvedTrainOptions } from './types/options.ts'
+import type { EvalReport, RunWarning, StepReport } from './types/reports.ts'
+import type { RunMemory } from './types/run-store.ts'
+import type { RunEnd, RunResult, RunSink, Snapshot } from './types/sink.ts'
 
 /** What a {@link Trainer} is made of. */
 export interface TrainerParts<Item> {

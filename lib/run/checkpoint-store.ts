@@ -4,9 +4,10 @@
  */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { MagrpoError } from '../errors.ts'
-import type { ResolvedTrainOptions, RunState } from '../rl/types.ts'
-import { cannotWrite } from './cannot-write.ts'
+import { cannotWrite } from '../base/cannot-write.ts'
+import { MagrpoError } from '../base/errors.ts'
+import type { ResolvedTrainOptions } from '../rl/types/options.ts'
+import type { RunState } from '../rl/types/sink.ts'
 import { type FileSums, findDamage, sumFiles, syncPath } from './checksums.ts'
 import { runFormat } from './run-info.ts'
 

@@ -1,6 +1,7 @@
 /** Decides when a run is checkpointed, and writes checkpoints beside training. */
-import { ConfigError } from '../errors.ts'
-import type { ResolvedTrainOptions, RunState, Snapshot } from '../rl/types.ts'
+import { ConfigError } from '../base/errors.ts'
+import type { ResolvedTrainOptions } from '../rl/types/options.ts'
+import type { RunState, Snapshot } from '../rl/types/sink.ts'
 import type { CheckpointState, CheckpointStore, LineBytes } from './checkpoint-store.ts'
 
 /** How often, and how many are kept. */

@@ -1,9 +1,9 @@
 /** Where a run that was interrupted goes on: the newest checkpoint that is whole and fits what the run is resumed with. */
 import { isDeepStrictEqual } from 'node:util'
-import { MagrpoError } from '../errors.ts'
-import type { ResolvedTrainOptions } from '../rl/types.ts'
+import { MagrpoError } from '../base/errors.ts'
+import { checkJsonLines } from '../base/read-lines.ts'
+import type { ResolvedTrainOptions } from '../rl/types/options.ts'
 import type { Checkpoint, CheckpointState, CheckpointStore } from './checkpoint-store.ts'
-import { checkJsonLines } from './read-lines.ts'
 import type { RunFolder } from './run-folder.ts'
 
 /** What a run is resumed with. */

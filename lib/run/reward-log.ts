@@ -3,12 +3,11 @@
  * their rewards here instead of asking for them again.
  */
 import { createHash } from 'node:crypto'
-import type { RewardOutcome } from '../rl/reward-runner.ts'
-import type { RewardMemory } from '../rl/run-memory.ts'
-import type { Joint } from '../tasks/types.ts'
-import { cannotWrite } from './cannot-write.ts'
-import { JsonLinesWriter } from './json-lines.ts'
-import { wholeLines } from './read-lines.ts'
+import { cannotWrite } from '../base/cannot-write.ts'
+import { JsonLinesWriter } from '../base/json-lines.ts'
+import { wholeLines } from '../base/read-lines.ts'
+import type { RewardMemory, RewardOutcome } from '../rl/types/run-store.ts'
+import type { Joint } from '../tasks/task/completion.ts'
 
 /** One line of the log. */
 interface Line extends RewardOutcome {

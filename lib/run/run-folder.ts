@@ -1,10 +1,10 @@
 import { access, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { stringify } from 'yaml'
-import { MagrpoError } from '../errors.ts'
-import { cannotWrite } from './cannot-write.ts'
+import { cannotWrite } from '../base/cannot-write.ts'
+import { MagrpoError } from '../base/errors.ts'
+import { lockedError, lockOwner, RunLock } from '../base/file-lock.ts'
 import { syncPath } from './checksums.ts'
-import { lockedError, lockOwner, RunLock } from './lock.ts'
 import { type RunInfo, readRunInfo, runInfoFile } from './run-info.ts'
 
 /** What a run folder holds, by name. */

@@ -1,7 +1,7 @@
 /** `run.json`: what a run folder is, written first. Whoever opens a run folder looks here before anywhere else. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { MagrpoError } from '../errors.ts'
+import { MagrpoError } from '../base/errors.ts'
 
 /** Version of the layout of run folders and checkpoints. A change that older code cannot read raises it. */
 export const runFormat = 1

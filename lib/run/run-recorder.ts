@@ -1,21 +1,14 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { RunMemory, RunOrigin } from '../rl/run-memory.ts'
-import type {
-  EvalReport,
-  ResolvedTrainOptions,
-  RunEnd,
-  RunSink,
-  SampleRow,
-  SaveTeam,
-  Snapshot,
-  StepReport,
-} from '../rl/types.ts'
-import type { Task } from '../tasks/types.ts'
+import { JsonLinesWriter } from '../base/json-lines.ts'
+import type { ResolvedTrainOptions } from '../rl/types/options.ts'
+import type { EvalReport, SampleRow, StepReport } from '../rl/types/reports.ts'
+import type { RunMemory, RunOrigin } from '../rl/types/run-store.ts'
+import type { RunEnd, RunSink, SaveTeam, Snapshot } from '../rl/types/sink.ts'
+import type { Task } from '../tasks/task/types.ts'
 import { CheckpointStore, type LineBytes } from './checkpoint-store.ts'
 import { Checkpointer, type CheckpointOptions, checkpointDefaults } from './checkpointer.ts'
 import { dataChecksum } from './data-checksum.ts'
-import { JsonLinesWriter } from './json-lines.ts'
 import { findResumePoint } from './resume-point.ts'
 import { RewardLog } from './reward-log.ts'
 import { type RunFolder, runFiles } from './run-folder.ts'

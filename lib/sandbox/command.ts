@@ -4,7 +4,7 @@ import { constants } from 'node:fs'
 import { access, readFile } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
-import { SandboxError } from '../errors.ts'
+import { SandboxError } from '../base/errors.ts'
 
 const run = promisify(execFile)
 

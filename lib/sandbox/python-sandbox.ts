@@ -1,7 +1,7 @@
-import { DisposedError, MagrpoError, SandboxError } from '../errors.ts'
+import { DisposedError, MagrpoError, SandboxError } from '../base/errors.ts'
+import { onAbort } from '../base/on-abort.ts'
 import { bubblewrapCommand, findBubblewrap, findPython, processCommand, type WorkerCommand } from './command.ts'
 import type { CooperationProgram, CooperationReading, ExperimentReport, ExperimentRequest } from './cooperation.ts'
-import { onAbort } from './on-abort.ts'
 import type {
   CodeDiagnosis,
   CodeReport,

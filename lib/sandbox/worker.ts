@@ -1,7 +1,7 @@
 /** One worker: a child process that serves one request after the other, and the frames exchanged with it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
-import { SandboxError } from '../errors.ts'
+import { SandboxError } from '../base/errors.ts'
 import { explainFailure, nobody, unavailable, type WorkerCommand } from './command.ts'
 import type { SandboxResources } from './types.ts'
 

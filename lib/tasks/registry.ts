@@ -4,13 +4,14 @@
  */
 
 import { z } from 'zod'
-import { choice, section } from '../config/validate.ts'
-import { ConfigError } from '../errors.ts'
+import { ConfigError } from '../base/errors.ts'
+import { choice, section } from '../base/validate.ts'
 import { feedbackModes } from './code/feedback.ts'
 import type { CodeItem } from './code/item.ts'
 import { miniCodeFeedbacks } from './mini-code/feedback.ts'
-import { callStyles, type PythonRewardSettings } from './python-reward.ts'
-import type { Joint, RewardResult, Task, TaskContext } from './types.ts'
+import type { Joint } from './task/completion.ts'
+import { callStyles, type PythonRewardSettings } from './task/python-reward.ts'
+import type { RewardResult, Task, TaskContext } from './task/types.ts'
 
 /** A task's joint reward without its items, for scoring completions that come from elsewhere. */
 export interface Scorer {
@@ -83,7 +84,7 @@ async function forAgents<Item>(
   task: Task<Item>,
   { agents, missingDelimiter }: { agents: 1 | 2; missingDelimiter?: 'strict' | 'cut' },
 ): Promise<Task> {
-  if (agents === 1) return asTask((await import('../baselines/single-task.ts')).singleTask(task, { missingDelimiter }))
+  if (agents === 1) return asTask((await import('./baselines/single-task.ts')).singleTask(task, { missingDelimiter }))
   if (missingDelimiter === undefined) return asTask(task)
   const message = 'expected none for a team of 2: it is what the answer of a single model (agents: 1) is taken apart by'
   throw new ConfigError([{ path: 'task.missingDelimiter', message }], 'The configuration')
@@ -109,7 +110,7 @@ function entry<Shape extends z.ZodRawShape>(value: {
     async create({ reward, ...own }, context = {}) {
       const task = await value.create(own as z.infer<TaskSchema<Shape>>, context)
       if (reward === undefined) return task
-      const { withPythonReward } = await import('./python-reward.ts')
+      const { withPythonReward } = await import('./task/python-reward.ts')
       return withPythonReward(task, { ...(reward as PythonRewardSettings), log: context.log })
     },
   }

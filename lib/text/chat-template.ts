@@ -1,8 +1,8 @@
 /** Chat templates: Jinja programs that turn messages into the text a model was trained on. */
 
 import { Environment, Interpreter, Template } from '@huggingface/jinja'
-import { MagrpoError } from '../errors.ts'
-import type { ChatMessage } from '../tasks/types.ts'
+import { MagrpoError } from '../base/errors.ts'
+import type { ChatMessage } from './messages.ts'
 
 /** Options of `ChatTemplate.render`. */
 export interface ChatOptions {

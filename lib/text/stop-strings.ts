@@ -1,6 +1,6 @@
 /** Strings that end a completion. They are looked for in the text, so they may span tokens. */
 
-import { MagrpoError } from '../errors.ts'
+import { MagrpoError } from '../base/errors.ts'
 
 /** What {@link StopStringMatcher.push} found. */
 export interface StopResult {

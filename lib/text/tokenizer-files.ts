@@ -1,8 +1,8 @@
 /** Reading the files of a tokenizer from a model folder in the layout of Hugging Face. */
 
 import { join } from 'node:path'
-import { MagrpoError } from '../errors.ts'
-import { readFile } from '../model/read-files.ts'
+import { MagrpoError } from '../base/errors.ts'
+import { readFile } from '../base/read-files.ts'
 
 /** What a model folder says about its tokenizer. */
 export interface TokenizerFiles {

@@ -1,10 +1,10 @@
 /** A model's tokenizer: text to token ids and back, and chat messages to token ids. */
 
 import { Tokenizer as Library } from '@huggingface/tokenizers'
-import { MagrpoError } from '../errors.ts'
-import type { ChatMessage } from '../tasks/types.ts'
+import { MagrpoError } from '../base/errors.ts'
 import type { ChatOptions } from './chat-template.ts'
 import { ChatTemplate } from './chat-template.ts'
+import type { ChatMessage } from './messages.ts'
 import type { LibraryTokenizer } from './reference-behaviour.ts'
 import { useReferenceByteFallback, withReferencePatterns } from './reference-behaviour.ts'
 import type { SpecialTokenJson, TokenizerConfig, TokenizerFiles, TokenizerJson } from './tokenizer-files.ts'

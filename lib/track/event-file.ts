@@ -5,7 +5,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { cannotWrite } from '../run/cannot-write.ts'
+import { cannotWrite } from '../base/cannot-write.ts'
 import { maskedCrc32c } from './crc32c.ts'
 import { bytesField, doubleField, floatField, message, varintField } from './protobuf.ts'
 

@@ -1,5 +1,5 @@
-import { MagrpoError } from '../errors.ts'
-import { importModule } from '../run/import-module.ts'
+import { MagrpoError } from '../base/errors.ts'
+import { importModule } from '../base/import-module.ts'
 import type { TrackerConfig, TrackerName } from './names.ts'
 import { tensorBoard } from './tensorboard.ts'
 import type { Tracker } from './tracker.ts'

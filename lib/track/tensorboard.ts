@@ -1,6 +1,6 @@
 import { stringify } from 'yaml'
-import { MagrpoError } from '../errors.ts'
-import type { EvalReport, SampleRow, StepReport } from '../rl/types.ts'
+import { MagrpoError } from '../base/errors.ts'
+import type { EvalReport, SampleRow, StepReport } from '../rl/types/reports.ts'
 import { EventFile } from './event-file.ts'
 import type { TrackedRun, Tracker } from './tracker.ts'
 

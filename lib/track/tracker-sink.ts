@@ -1,4 +1,6 @@
-import type { EvalReport, ResolvedTrainOptions, RunEnd, RunSink, RunWarning, StepReport } from '../rl/types.ts'
+import type { ResolvedTrainOptions } from '../rl/types/options.ts'
+import type { EvalReport, RunWarning, StepReport } from '../rl/types/reports.ts'
+import type { RunEnd, RunSink } from '../rl/types/sink.ts'
 import type { TrackedRun, Tracker } from './tracker.ts'
 
 /** How long one call of a tracker may take, in milliseconds. One that takes longer is not called again. */

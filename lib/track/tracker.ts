@@ -1,5 +1,8 @@
 /** Where the numbers of a run go besides its folder. */
-import type { EvalReport, ResolvedTrainOptions, RunEnd, StepReport } from '../rl/types.ts'
+
+import type { ResolvedTrainOptions } from '../rl/types/options.ts'
+import type { EvalReport, StepReport } from '../rl/types/reports.ts'
+import type { RunEnd } from '../rl/types/sink.ts'
 
 /** The run a tracker is told about. */
 export interface TrackedRun {

@@ -1,4 +1,4 @@
-import type { Metrics } from '../rl/types.ts'
+import type { Metrics } from '../rl/types/reports.ts'
 import { conventions } from '../tasks/mini-code/solutions.ts'
 import { sparkline } from './sparkline.ts'
 import type { Paint } from './style.ts'

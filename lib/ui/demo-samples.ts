@@ -1,4 +1,4 @@
-import type { SampleRow } from '../rl/types.ts'
+import type { SampleRow } from '../rl/types/reports.ts'
 import { auxConvention, mainConvention } from '../tasks/mini-code/convention.ts'
 import type { Paint } from './style.ts'
 import { plain, truncate } from './width.ts'

@@ -1,5 +1,5 @@
+import { formatBytes } from '../base/format.ts'
 import type { DownloadEvent } from '../hub/download.ts'
-import { formatBytes } from './format.ts'
 
 /** Who hears of a download. */
 export interface DownloadListeners {

@@ -1,6 +1,6 @@
-import type { MemoryVerdict } from '../rl/memory-check.ts'
-import type { DeviceMemory, MemoryPart, MemoryPlan } from '../rl/memory-plan.ts'
-import { formatBytes } from './format.ts'
+import { formatBytes } from '../base/format.ts'
+import type { MemoryVerdict } from '../rl/memory/fit.ts'
+import type { DeviceMemory, MemoryPart, MemoryPlan } from '../rl/memory/plan.ts'
 
 const phases: Record<MemoryPart['during'], string> = {
   always: '',

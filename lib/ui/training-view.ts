@@ -1,12 +1,6 @@
-import type {
-  EvalReport,
-  EvalStart,
-  ResolvedTrainOptions,
-  RunEnd,
-  RunSink,
-  RunWarning,
-  StepReport,
-} from '../rl/types.ts'
+import type { ResolvedTrainOptions } from '../rl/types/options.ts'
+import type { EvalReport, EvalStart, RunWarning, StepReport } from '../rl/types/reports.ts'
+import type { RunEnd, RunSink } from '../rl/types/sink.ts'
 import { LiveBlock } from './live-block.ts'
 import type { OutputStream, Paint } from './style.ts'
 import {

@@ -1,7 +1,7 @@
 import { open, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'yaml'
-import type { SampleRow } from '../rl/types.ts'
+import type { SampleRow } from '../rl/types/reports.ts'
 import { runFiles } from '../run/run-folder.ts'
 import type { Series } from './downsample.ts'
 import { JsonLinesTail, type TailRead } from './json-lines-tail.ts'

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { lockOwner } from '../run/lock.ts'
+import { lockOwner } from '../base/file-lock.ts'
 import { runFiles } from '../run/run-folder.ts'
 
 /** How a run stands: it goes on, it ended in one of four ways, or it is gone without having ended. */

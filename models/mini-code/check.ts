@@ -1,9 +1,9 @@
 /** What the untrained model can do in every situation of mini-code, on validation problems. */
-import { playBaseline } from '../../lib/baselines/play.ts'
+import { playBaseline } from '../../lib/compare/play-baseline.ts'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
 import { evaluate } from '../../lib/rl/evaluate.ts'
-import { Team } from '../../lib/rl/team.ts'
+import { Team } from '../../lib/rl/team/team.ts'
 import { conventionEntropy } from '../../lib/tasks/mini-code/convention.ts'
 import { miniCodeFeedbacks } from '../../lib/tasks/mini-code/feedback.ts'
 import { createJudge } from '../../lib/tasks/mini-code/judge.ts'

@@ -17,10 +17,10 @@ import { Policy } from '../../lib/model/policy.ts'
 import { miniCodeProblems, problemOf } from '../../lib/tasks/mini-code/problems.ts'
 import { agentPrompt } from '../../lib/tasks/mini-code/prompts.ts'
 import { auxSolution, conventions, mainSolution } from '../../lib/tasks/mini-code/solutions.ts'
-import { supervisedSamples } from '../../lib/tasks/mini-code/supervised.ts'
 import { check } from './check.ts'
 import { writeInitialWeights } from './initial-weights.ts'
 import { type Prompted, SamplePrompts } from './sample-prompts.ts'
+import { supervisedSamples } from './supervised.ts'
 
 const folder = fileURLToPath(new URL('.', import.meta.url))
 const steps = 1500

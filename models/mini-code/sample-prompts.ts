@@ -1,7 +1,7 @@
 /** Prompts of the supervised mix: those after feedback need the programs to be run. */
 import { createJudge } from '../../lib/tasks/mini-code/judge.ts'
 import { revisionPrompt } from '../../lib/tasks/mini-code/prompts.ts'
-import type { RevisionSample, SupervisedSample } from '../../lib/tasks/mini-code/supervised.ts'
+import type { RevisionSample, SupervisedSample } from './supervised.ts'
 
 /** What is trained on. */
 export interface Prompted {

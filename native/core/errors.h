@@ -1,4 +1,4 @@
-// Errors with a stable code: the same codes as lib/errors.ts.
+// Errors with a stable code: the same codes as lib/base/errors.ts.
 #pragma once
 
 #include <sstream>
@@ -8,7 +8,7 @@
 
 namespace magrpo {
 
-// What the core throws on purpose. `code` is one of lib/errors.ts's codes; the message says what was expected and what came.
+// What the core throws on purpose. `code` is one of lib/base/errors.ts's codes; the message says what was expected and what came.
 class Error : public std::runtime_error {
  public:
   Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}

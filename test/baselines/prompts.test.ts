@@ -1,12 +1,12 @@
 import test from 'ava'
-import { baselinesOf } from '../../lib/baselines/baselines-of.ts'
-import { cutByRatio, splitAtDelimiter } from '../../lib/baselines/cut-text.ts'
-import { playWith } from '../../lib/baselines/play.ts'
-import { paragraphDelimiter } from '../../lib/baselines/writing.ts'
+import { playWith } from '../../lib/compare/play-baseline.ts'
+import { cutByRatio, splitAtDelimiter } from '../../lib/tasks/baselines/cut-text.ts'
 import { codeTask } from '../../lib/tasks/code/task.ts'
 import { miniCode } from '../../lib/tasks/mini-code/task.ts'
-import type { Completion, Task } from '../../lib/tasks/types.ts'
+import type { Completion } from '../../lib/tasks/task/completion.ts'
+import type { Task } from '../../lib/tasks/task/types.ts'
 import { arxiv } from '../../lib/tasks/writing/arxiv.ts'
+import { paragraphDelimiter } from '../../lib/tasks/writing/baselines.ts'
 import { story } from '../../lib/tasks/writing/story.ts'
 import { tldr } from '../../lib/tasks/writing/tldr.ts'
 import { TextEngine } from './support/text-engine.ts'
@@ -21,7 +21,7 @@ const problem = {
 }
 
 test('tldr: targets of the published baselines, the post without its end', async (t) => {
-  const { single, pipeline, discussion } = baselinesOf(await tldr({ train: [post] }))
+  const { single, pipeline, discussion } = (await tldr({ train: [post] })).baselines!
   const whole = single!.prompt(post) as string
   for (const part of ['My cat sleeps.', '2 to 3 times', '10 to 200', paragraphDelimiter])
     t.true(whole.includes(part), part)
@@ -36,7 +36,7 @@ test('tldr: targets of the published baselines, the post without its end', async
 })
 
 test('arxiv: equal paragraphs, 1.2 times the words, no background in the second', async (t) => {
-  const { single, pipeline, discussion } = baselinesOf(await arxiv({ train: [paper] }))
+  const { single, pipeline, discussion } = (await arxiv({ train: [paper] })).baselines!
   t.regex(single!.prompt(paper) as string, /We study cats\.[\s\S]*two paragraphs of the same length/)
   t.is(256 * single!.budget!, 512)
   const second = pipeline!(paper, 1, [completion('word '.repeat(100))]) as string
@@ -46,7 +46,7 @@ test('arxiv: equal paragraphs, 1.2 times the words, no background in the second'
 
 test('story: plain text to go on with', (t) => {
   const task = story({ train: 1, heldOut: 1 })
-  const { single, pipeline, discussion } = baselinesOf(task)
+  const { single, pipeline, discussion } = task.baselines!
   const item = { opening: 'One day' }
   t.is(single!.prompt(item), 'One day')
   t.is(pipeline!(item, 0, []), 'One day')
@@ -58,7 +58,7 @@ test('story: plain text to go on with', (t) => {
 
 test("code: the team's prompts with the other's code, the single model without aux", (t) => {
   const task = codeTask({ items: [problem] })
-  const { single, pipeline, discussion } = baselinesOf(task)
+  const { single, pipeline, discussion } = task.baselines!
   t.notRegex(single!.prompt(problem) as string, /aux/)
   t.deepEqual(single!.split('def solve(n): return 2 * n'), ['', 'def solve(n): return 2 * n'])
   t.is(pipeline!(problem, 0, []), task.observe(problem, 0, []))
@@ -69,13 +69,13 @@ test("code: the team's prompts with the other's code, the single model without a
   t.true(main.endsWith(task.observe(problem, 1, []) as string))
   const reply = discussion!(problem, 0, [completion('def solve(n):\n    return aux(n)')]) as string
   t.true(reply.includes('return aux(n)') && reply.endsWith(task.observe(problem, 0, []) as string))
-  const alone = baselinesOf(codeTask({ items: [problem], agents: 1 }))
+  const alone = codeTask({ items: [problem], agents: 1 }).baselines!
   t.deepEqual(alone.single!.split('x'), ['x'])
   t.is(alone.pipeline, undefined)
 })
 
 test('mini-code: code that is there, then what to write', (t) => {
-  const { single, pipeline, discussion } = baselinesOf(miniCode({ train: 1, heldOut: 1 }) as Task<{ prompt: string }>)
+  const { single, pipeline, discussion } = (miniCode({ train: 1, heldOut: 1 }) as Task<{ prompt: string }>).baselines!
   const item = { prompt: problem.prompt }
   t.is(
     pipeline!(item, 1, [completion('def aux(x): return x\n')]),

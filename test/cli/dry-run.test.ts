@@ -1,7 +1,7 @@
 import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { modelFolder } from '../../lib/run/model-source.ts'
+import { modelFolder } from '../../lib/model/names.ts'
 import { runCli } from '../support/cli.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 

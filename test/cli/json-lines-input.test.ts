@@ -1,7 +1,7 @@
 import test from 'ava'
+import { MagrpoError } from '../../lib/base/errors.ts'
 import { inBatches } from '../../lib/cli/batches.ts'
 import { type InputLine, idsField, readJsonLines } from '../../lib/cli/json-lines-input.ts'
-import { MagrpoError } from '../../lib/errors.ts'
 
 async function* chunks(...parts: (string | Uint8Array)[]) {
   for (const part of parts) yield part

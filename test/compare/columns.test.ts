@@ -1,8 +1,10 @@
 import test from 'ava'
-import { codeComponents, columnMeter, writingComponents } from '../../lib/compare/columns.ts'
+import { columnMeter } from '../../lib/compare/columns.ts'
+import { codeComponents } from '../../lib/tasks/code/columns.ts'
 import { scoreOf } from '../../lib/tasks/code/reward.ts'
 import { codeTask } from '../../lib/tasks/code/task.ts'
-import type { Task } from '../../lib/tasks/types.ts'
+import type { Task } from '../../lib/tasks/task/types.ts'
+import { writingComponents } from '../../lib/tasks/writing/columns.ts'
 import { scoreWriting, tldrThresholds } from '../../lib/tasks/writing/reward.ts'
 import { story } from '../../lib/tasks/writing/story.ts'
 
@@ -139,11 +141,8 @@ test('a single model of a code task has no cooperation and no return, and its st
   t.is(codeComponents(parts, true).structure, 0.6)
 })
 
-test('the meter of a task goes by its name, its items and its options', async (t) => {
-  const writing = columnMeter(
-    { name: 'story', options: { rules: 'strict' } },
-    story({ train: 1, heldOut: 1 }) as unknown as Task,
-  )
+test('the meter of a task is its own, else one of the parts of its reward', async (t) => {
+  const writing = columnMeter(story({ train: 1, heldOut: 1 }) as unknown as Task)
   t.is(writing.kind, 'writing')
   const measured = await writing.measure({}, [words(20), words(50)], { reward: 2.5, parts: {} }, false)
   t.is(measured.columns.return, 2.5 / 3)
@@ -154,7 +153,7 @@ test('the meter of a task goes by its name, its items and its options', async (t
     entry_point: 'f',
   }
   const code = codeTask({ items: [item] }) as unknown as Task
-  const meter = columnMeter({ module: 'x.ts' }, code)
+  const meter = columnMeter(code)
   t.is(meter.kind, 'code')
   const parts = {
     structure_aux: 0.4,
@@ -174,10 +173,7 @@ test('the meter of a task goes by its name, its items and its options', async (t
   })
   const alone = await meter.measure(item, ['', ''], { reward: 2, parts: { ...parts, tests_passed: 2, tests: 1 } }, true)
   t.deepEqual([alone.columns.return, alone.columns.cooperation, alone.passed], [null, null, true])
-  const own = columnMeter(
-    { module: 'x.ts' },
-    { name: 'own', agents: ['a'], items: [{}], observe: () => '', reward: () => 0 },
-  )
+  const own = columnMeter({ name: 'own', agents: ['a'], items: [{}], observe: () => '', reward: () => 0 })
   t.deepEqual([own.kind, own.columns], ['task', null])
   t.deepEqual((await own.measure({}, [''], { reward: 3, parts: { a: 2 } }, false)).columns, { a: 2, return: 3 })
 })

@@ -1,6 +1,6 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { estimate, passAtK, studentQuantile } from '../../lib/compare/statistics.ts'
+import { estimate, passAtK, studentQuantile } from '../../lib/report/comparison/statistics.ts'
 
 test('pass@k equals the share of all subsets of k that hold a passing program', (t) => {
   const subsets = (n: number, k: number): number[] =>

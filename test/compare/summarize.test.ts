@@ -1,10 +1,10 @@
 import test from 'ava'
-import { comparisonMarkdown } from '../../lib/compare/markdown.ts'
-import { comparisonPicture } from '../../lib/compare/picture.ts'
-import { summarize } from '../../lib/compare/summarize.ts'
-import { tablesOf } from '../../lib/compare/tables.ts'
-import { comparisonLines } from '../../lib/compare/text.ts'
-import type { ComparisonAbout, ComparisonSample, ComparisonTiming } from '../../lib/compare/types.ts'
+import { comparisonMarkdown } from '../../lib/report/comparison/markdown.ts'
+import { comparisonPicture } from '../../lib/report/comparison/picture.ts'
+import { summarize } from '../../lib/report/comparison/summarize.ts'
+import { tablesOf } from '../../lib/report/comparison/tables.ts'
+import { comparisonLines } from '../../lib/report/comparison/text.ts'
+import type { ComparisonAbout, ComparisonSample, ComparisonTiming } from '../../lib/report/comparison/types.ts'
 
 const about: ComparisonAbout = {
   name: 'toy',

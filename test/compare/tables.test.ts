@@ -1,6 +1,6 @@
 import test from 'ava'
-import { tablesOf } from '../../lib/compare/tables.ts'
-import type { Comparison, MethodSummary } from '../../lib/compare/types.ts'
+import { tablesOf } from '../../lib/report/comparison/tables.ts'
+import type { Comparison, MethodSummary } from '../../lib/report/comparison/types.ts'
 
 const estimate = (mean: number) => ({ mean, half: null, values: [mean] })
 

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
+import { ConfigError, MagrpoError } from '../../lib/base/errors.ts'
 import { loadConfig, resolveConfig } from '../../lib/config/load.ts'
 import { parseSetting } from '../../lib/config/set-paths.ts'
-import { ConfigError, MagrpoError } from '../../lib/errors.ts'
 
 const minimal = { team: { model: 'model' }, task: 'story', optimizer: { learningRate: 1e-4 }, steps: 10 }
 

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { editDistance, nearest, suggestion } from '../../lib/config/nearest.ts'
+import { editDistance, nearest, suggestion } from '../../lib/base/nearest.ts'
 
 test('edit distance counts insertions, deletions, replacements and swaps', (t) => {
   t.is(editDistance('', 'abc'), 3)

@@ -1,6 +1,6 @@
 import test from 'ava'
+import { ConfigError } from '../../lib/base/errors.ts'
 import { applySetting, parseSetting } from '../../lib/config/set-paths.ts'
-import { ConfigError } from '../../lib/errors.ts'
 
 const set = (config: unknown, text: string) => applySetting(config, parseSetting(text))
 

@@ -1,7 +1,7 @@
 /** References that go beyond the summaries of `golden.json`: every number of a gradient, and AdamW with the epsilon that ships. */
 import { join } from 'node:path'
 import test from 'ava'
-import { close, openToRead, readBytes } from '../../lib/model/read-files.ts'
+import { close, openToRead, readBytes } from '../../lib/base/read-files.ts'
 import { readSafetensorsHeader } from '../../lib/model/safetensors.ts'
 import { goldenDir, readGolden } from '../support/fixtures.ts'
 import { goldenModel } from '../support/golden-models.ts'

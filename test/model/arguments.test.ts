@@ -1,8 +1,8 @@
 /** What calls refuse, by code and by name; nothing is computed with arguments that make no sense. */
 import { inspect } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
-import { type MagrpoError, OutOfMemoryError } from '../../lib/errors.ts'
-import { generateBatch } from '../../lib/model/batch.ts'
+import { type MagrpoError, OutOfMemoryError } from '../../lib/base/errors.ts'
+import { generateBatch } from '../../lib/model/generate.ts'
 import type { Model } from '../../lib/model/model.ts'
 import { Policy, type PolicyGroup } from '../../lib/model/policy.ts'
 import type { Sampling, StepOptions } from '../../lib/model/types.ts'

@@ -1,6 +1,6 @@
 /** The settings that change how a batch is computed: `deterministic` and `activationCheckpointing`. */
 import test, { type ExecutionContext } from 'ava'
-import { accumulateBatch, generateBatch } from '../../lib/model/batch.ts'
+import { accumulateBatch, generateBatch } from '../../lib/model/generate.ts'
 import { Policy } from '../../lib/model/policy.ts'
 import type { GenerateRequest, ScoredGroup } from '../../lib/model/types.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'

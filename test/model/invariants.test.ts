@@ -1,7 +1,7 @@
 /** What must hold between sampling and scoring, whatever the weights: one computation in many arrangements. */
 import { join } from 'node:path'
 import test from 'ava'
-import { generateBatch, type SampleEvent, scoreBatch } from '../../lib/model/batch.ts'
+import { generateBatch, type SampleEvent, scoreBatch } from '../../lib/model/generate.ts'
 import { Policy } from '../../lib/model/policy.ts'
 import type { GenerateRequest, Sample } from '../../lib/model/types.ts'
 import { goldenDir, readGolden } from '../support/fixtures.ts'

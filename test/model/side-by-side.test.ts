@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava'
-import { accumulateBatch, generateBatch } from '../../lib/model/batch.ts'
+import { accumulateBatch, generateBatch } from '../../lib/model/generate.ts'
 import type { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
 import { divide, runCalls, type Work } from '../../lib/model/side-by-side.ts'

@@ -1,7 +1,7 @@
 /** What must hold of passes, steps and saved optimizer state. */
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { accumulateBatch } from '../../lib/model/batch.ts'
+import { accumulateBatch } from '../../lib/model/generate.ts'
 import type { Model } from '../../lib/model/model.ts'
 import { Policy, type PolicyGroup } from '../../lib/model/policy.ts'
 import { readSafetensorsHeader, safetensorsHeader, toNativeSource } from '../../lib/model/safetensors.ts'

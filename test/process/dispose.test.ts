@@ -1,6 +1,6 @@
 /** Who frees what, when, and what remains. */
 import test from 'ava'
-import { DisposedError } from '../../lib/errors.ts'
+import { DisposedError } from '../../lib/base/errors.ts'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'

@@ -1,6 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { type AdvantageMode, type AdvantageSettings, advantageModes, groupAdvantages } from '../../lib/rl/advantages.ts'
+import { type AdvantageSettings, groupAdvantages } from '../../lib/rl/credit/advantages.ts'
+import { type AdvantageMode, advantageModes } from '../../lib/rl/options/algorithm.ts'
 
 function settings(advantage: AdvantageMode, scaleByStd = false): AdvantageSettings {
   return { advantage, scaleByStd, equalRewardEps: 1e-6 }

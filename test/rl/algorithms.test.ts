@@ -1,8 +1,17 @@
 import test from 'ava'
+import { ConfigError } from '../../lib/base/errors.ts'
 import { resolveConfig } from '../../lib/config/load.ts'
-import { ConfigError } from '../../lib/errors.ts'
-import { algorithmNames } from '../../lib/rl/algorithm-options.ts'
-import { algorithmOf, grpo, iac, maac, magrpo, mareinforce, maremax, marloo } from '../../lib/rl/algorithms.ts'
+import {
+  algorithmOf,
+  grpo,
+  iac,
+  maac,
+  magrpo,
+  mareinforce,
+  maremax,
+  marloo,
+} from '../../lib/rl/algorithms/algorithms.ts'
+import { algorithmNames } from '../../lib/rl/options/algorithm.ts'
 
 test('the defaults are those of the paper', (t) => {
   t.deepEqual(magrpo(), {

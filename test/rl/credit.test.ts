@@ -1,5 +1,5 @@
 import test from 'ava'
-import { completionReturns, jointActions } from '../../lib/rl/credit.ts'
+import { completionReturns, jointActions } from '../../lib/rl/rollout/joint.ts'
 
 test('align: each completion gets the return of its own joint action', (t) => {
   const picks = jointActions('align', 3, 2)

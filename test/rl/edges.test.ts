@@ -3,12 +3,13 @@ import test, { type ExecutionContext } from 'ava'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
-import { magrpo, mareinforce } from '../../lib/rl/algorithms.ts'
-import { Team } from '../../lib/rl/team.ts'
+import { magrpo, mareinforce } from '../../lib/rl/algorithms/algorithms.ts'
+import { Team } from '../../lib/rl/team/team.ts'
 import { train } from '../../lib/rl/train.ts'
-import type { StepReport, TrainOptions } from '../../lib/rl/types.ts'
-import { defineTask } from '../../lib/tasks/define-task.ts'
-import type { Joint } from '../../lib/tasks/types.ts'
+import type { TrainOptions } from '../../lib/rl/train-options.ts'
+import type { StepReport } from '../../lib/rl/types/reports.ts'
+import type { Joint } from '../../lib/tasks/task/completion.ts'
+import { defineTask } from '../../lib/tasks/task/define-task.ts'
 import { policyTensors } from '../support/native-golden.ts'
 import { nativeOf } from '../support/open-model.ts'
 import { tinyModel } from '../support/tiny-model.ts'
@@ -134,7 +135,7 @@ test('adapters of different rank and targets in one batch are those of batches o
       weights: new Float32Array(ids.length).fill(i === 0 ? 0.5 : -0.25),
     })),
   })
-  const { accumulateBatch, generateBatch } = await import('../../lib/model/batch.ts')
+  const { accumulateBatch, generateBatch } = await import('../../lib/model/generate.ts')
   const [together, alone] = [await open(), await open()]
   // Two steps: B begins at zero, and with it the gradient of A.
   for (let step = 0; step < 2; step++) {

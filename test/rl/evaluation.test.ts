@@ -1,9 +1,9 @@
 import test from 'ava'
-import { ConfigError } from '../../lib/errors.ts'
-import type { EngineRequest } from '../../lib/rl/engine.ts'
+import { ConfigError } from '../../lib/base/errors.ts'
+import type { EngineRequest } from '../../lib/rl/backend/engine.ts'
 import { evaluatePlayers } from '../../lib/rl/evaluation.ts'
 import { startRun } from '../../lib/rl/run.ts'
-import type { EvalReport } from '../../lib/rl/types.ts'
+import type { EvalReport } from '../../lib/rl/types/reports.ts'
 import { TableEngine, tablePlayers } from './support/table-engine.ts'
 import { complementTask } from './support/toy-task.ts'
 

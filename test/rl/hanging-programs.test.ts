@@ -1,14 +1,14 @@
 import test from 'ava'
-import { magrpo } from '../../lib/rl/algorithms.ts'
+import { magrpo } from '../../lib/rl/algorithms/algorithms.ts'
 import { resolveTrainOptions } from '../../lib/rl/resolve-options.ts'
 import { startRun } from '../../lib/rl/run.ts'
-import type { TrainOptions } from '../../lib/rl/types.ts'
+import type { TrainOptions } from '../../lib/rl/train-options.ts'
 import { PythonSandbox } from '../../lib/sandbox/python-sandbox.ts'
 import type { CodeItem } from '../../lib/tasks/code/item.ts'
 import { codeTask } from '../../lib/tasks/code/task.ts'
-import { defineTask } from '../../lib/tasks/define-task.ts'
 import { miniCode } from '../../lib/tasks/mini-code/task.ts'
-import type { Task } from '../../lib/tasks/types.ts'
+import { defineTask } from '../../lib/tasks/task/define-task.ts'
+import type { Task } from '../../lib/tasks/task/types.ts'
 import { TableEngine, tablePlayers } from './support/table-engine.ts'
 
 const item: CodeItem = {

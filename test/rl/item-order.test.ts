@@ -1,5 +1,5 @@
 import test from 'ava'
-import { ItemOrder, type ItemOrderSettings, stepsOfEpochs } from '../../lib/rl/item-order.ts'
+import { ItemOrder, type ItemOrderSettings, stepsOfEpochs } from '../../lib/rl/rollout/item-order.ts'
 
 const base: ItemOrderSettings = { items: 5, promptsPerStep: 2, seed: 1, shuffle: true, epochs: null }
 const itemsOf = (order: ItemOrder, from: number, to: number) =>

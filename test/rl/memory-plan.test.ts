@@ -1,5 +1,5 @@
 import test from 'ava'
-import { OutOfMemoryError } from '../../lib/errors.ts'
+import { OutOfMemoryError } from '../../lib/base/errors.ts'
 import {
   activationBytesPerToken,
   adapterParameters,
@@ -7,8 +7,8 @@ import {
   logitBytes,
 } from '../../lib/model/memory-terms.ts'
 import { freeMemoryOf } from '../../lib/native/free-memory.ts'
-import { checkMemory, judgeMemory } from '../../lib/rl/memory-check.ts'
-import { type MemoryPartName, planMemory, type Workload } from '../../lib/rl/memory-plan.ts'
+import { checkMemory, judgeMemory } from '../../lib/rl/memory/fit.ts'
+import { type MemoryPartName, planMemory, type Workload } from '../../lib/rl/memory/plan.ts'
 
 const shape = {
   vocabSize: 100,

@@ -1,6 +1,6 @@
 import test from 'ava'
-import { gradientMetrics, rewardMetrics } from '../../lib/rl/metrics.ts'
-import type { JointAction, RolloutNode } from '../../lib/rl/rollout-tree.ts'
+import { gradientMetrics, rewardMetrics } from '../../lib/rl/report/metrics.ts'
+import type { JointAction, RolloutNode } from '../../lib/rl/rollout/tree.ts'
 
 const action = (reward: number, parts = {}, metrics = {}): JointAction => ({
   picks: [],

@@ -1,8 +1,8 @@
 import test from 'ava'
-import { ConfigError } from '../../lib/errors.ts'
-import { grpo, magrpo } from '../../lib/rl/algorithms.ts'
+import { ConfigError } from '../../lib/base/errors.ts'
+import { grpo, magrpo } from '../../lib/rl/algorithms/algorithms.ts'
 import { resolveSampling, resolveTrainOptions } from '../../lib/rl/resolve-options.ts'
-import type { TrainOptions } from '../../lib/rl/types.ts'
+import type { TrainOptions } from '../../lib/rl/train-options.ts'
 import { TableEngine, tablePlayers } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 

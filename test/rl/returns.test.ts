@@ -1,5 +1,5 @@
 import test from 'ava'
-import { type RewardedNode, treeReturns } from '../../lib/rl/returns.ts'
+import { type RewardedNode, treeReturns } from '../../lib/rl/credit/returns.ts'
 
 const leaf = (...rewards: number[]): RewardedNode => ({ joints: rewards.map((reward) => ({ reward, child: null })) })
 

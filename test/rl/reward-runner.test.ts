@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
-import { MagrpoError } from '../../lib/errors.ts'
-import { type RewardLimits, runRewards } from '../../lib/rl/reward-runner.ts'
-import type { Joint, RewardResult, TaskContext } from '../../lib/tasks/types.ts'
+import { MagrpoError } from '../../lib/base/errors.ts'
+import { type RewardLimits, runRewards } from '../../lib/rl/rollout/reward-queue.ts'
+import type { Joint } from '../../lib/tasks/task/completion.ts'
+import type { RewardResult, TaskContext } from '../../lib/tasks/task/types.ts'
 
 type Reward = (item: number, joint: Joint, context: TaskContext) => RewardResult | Promise<RewardResult>
 

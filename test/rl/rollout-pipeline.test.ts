@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
 import { startRun } from '../../lib/rl/run.ts'
-import type { TrainOptions } from '../../lib/rl/types.ts'
+import type { TrainOptions } from '../../lib/rl/train-options.ts'
 import { TableEngine, tablePlayers } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 

@@ -1,6 +1,7 @@
 import test from 'ava'
-import type { Engine, EngineRequest } from '../../lib/rl/engine.ts'
-import { type RolloutPlan, rollOut } from '../../lib/rl/rollout.ts'
+import type { Engine, EngineRequest } from '../../lib/rl/backend/engine.ts'
+import type { RolloutPlan } from '../../lib/rl/rollout/plan.ts'
+import { rollOut } from '../../lib/rl/rollout/rollout.ts'
 import { TableEngine } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 

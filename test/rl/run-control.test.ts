@@ -1,6 +1,7 @@
 import test from 'ava'
 import { startRun } from '../../lib/rl/run.ts'
-import type { RunEnd, RunSink, TrainOptions } from '../../lib/rl/types.ts'
+import type { TrainOptions } from '../../lib/rl/train-options.ts'
+import type { RunEnd, RunSink } from '../../lib/rl/types/sink.ts'
 import { TableEngine, type TableHooks, tablePlayers } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 

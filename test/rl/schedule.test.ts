@@ -1,5 +1,5 @@
 import test from 'ava'
-import { learningRateAt } from '../../lib/rl/schedule.ts'
+import { learningRateAt } from '../../lib/rl/options/schedule.ts'
 
 const rates = (name: 'constant' | 'linear' | 'cosine', warmupSteps: number, totalSteps: number) =>
   Array.from({ length: totalSteps }, (_, step) => learningRateAt({ name, peak: 1, warmupSteps, totalSteps }, step + 1))

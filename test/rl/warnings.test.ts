@@ -1,7 +1,8 @@
 import test from 'ava'
-import { magrpo, mareinforce, maremax, marloo } from '../../lib/rl/algorithms.ts'
+import { magrpo, mareinforce, maremax, marloo } from '../../lib/rl/algorithms/algorithms.ts'
 import { startRun } from '../../lib/rl/run.ts'
-import type { RunWarning, TrainOptions } from '../../lib/rl/types.ts'
+import type { TrainOptions } from '../../lib/rl/train-options.ts'
+import type { RunWarning } from '../../lib/rl/types/reports.ts'
 import { TableEngine, tablePlayers } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'ava'
-import { importModule } from '../../lib/run/import-module.ts'
+import { importModule } from '../../lib/base/import-module.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const failure = (message: string) => new Error(message)

@@ -1,9 +1,9 @@
 import test, { type ExecutionContext } from 'ava'
+import { ConfigError } from '../../lib/base/errors.ts'
 import { resolveConfig } from '../../lib/config/load.ts'
-import { ConfigError } from '../../lib/errors.ts'
-import { grpo, iac, maac, magrpo } from '../../lib/rl/algorithms.ts'
-import { playersOf } from '../../lib/rl/policy-engine.ts'
-import { type LoadedTeam, loadTeam } from '../../lib/run/load-team.ts'
+import { grpo, iac, maac, magrpo } from '../../lib/rl/algorithms/algorithms.ts'
+import { playersOf } from '../../lib/rl/team/policy-engine.ts'
+import { type LoadedTeam, loadTeam } from '../../lib/session/load-team.ts'
 import { skip, storiesModel } from '../support/fixtures.ts'
 
 const names = ['left', 'right']

@@ -4,8 +4,8 @@ import { readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { MagrpoError } from '../../lib/errors.ts'
-import { type LockOwner, lockOwner, RunLock } from '../../lib/run/lock.ts'
+import { MagrpoError } from '../../lib/base/errors.ts'
+import { type LockOwner, lockOwner, RunLock } from '../../lib/base/file-lock.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const lockIn = async (t: ExecutionContext) => join(await temporaryFolder(t), 'lock.json')
@@ -18,7 +18,7 @@ async function refused(t: ExecutionContext, path: string): Promise<MagrpoError> 
 
 /** A process that takes a lock and keeps it until it is killed. */
 async function holder(t: ExecutionContext, path: string): Promise<ChildProcess> {
-  const module = new URL('../../lib/run/lock.ts', import.meta.url)
+  const module = new URL('../../lib/base/file-lock.ts', import.meta.url)
   const code = `import { RunLock } from '${module}'; await RunLock.take('${path}'); console.log('held'); setInterval(() => {}, 1e6)`
   const tsx = import.meta.resolve('tsx')
   const child = spawn(process.execPath, [`--import=${tsx}`, '--input-type=module', '-e', code])

@@ -3,9 +3,9 @@ import { appendFile, readdir, readFile, rm, truncate, writeFile } from 'node:fs/
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
-import { MagrpoError } from '../../lib/errors.ts'
-import { magrpo } from '../../lib/rl/algorithms.ts'
-import type { RunSink } from '../../lib/rl/types.ts'
+import { MagrpoError } from '../../lib/base/errors.ts'
+import { magrpo } from '../../lib/rl/algorithms/algorithms.ts'
+import type { RunSink } from '../../lib/rl/types/sink.ts'
 import { complementTask, isComplement } from '../rl/support/toy-task.ts'
 import { CrashPictures, exhaust, memoryFolder, outcomeOf, tableRun } from './support/table-run.ts'
 

@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'ava'
-import { MagrpoError } from '../../lib/errors.ts'
-import { JsonLinesWriter } from '../../lib/run/json-lines.ts'
+import { MagrpoError } from '../../lib/base/errors.ts'
+import { JsonLinesWriter } from '../../lib/base/json-lines.ts'
 import { RunFolder } from '../../lib/run/run-folder.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 

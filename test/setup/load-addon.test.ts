@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import test from 'ava'
-import { NativeLoadError } from '../../lib/errors.ts'
+import { NativeLoadError } from '../../lib/base/errors.ts'
 import { addonPath, loadAddonFrom, loadError } from '../../lib/native/load-addon.ts'
 import { temporaryFolder } from './stand-ins.ts'
 

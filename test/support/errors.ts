@@ -1,5 +1,5 @@
 import type { ExecutionContext } from 'ava'
-import { MagrpoError } from '../../lib/errors.ts'
+import { MagrpoError } from '../../lib/base/errors.ts'
 
 /**
  * Asserts that `work` rejects with an error of this package.

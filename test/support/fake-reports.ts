@@ -1,5 +1,8 @@
 /** Reports of runs that never ran, for whoever records or shows them. */
-import type { EvalReport, ResolvedTrainOptions, RunEnd, SampleRow, StepReport } from '../../lib/rl/types.ts'
+
+import type { ResolvedTrainOptions } from '../../lib/rl/types/options.ts'
+import type { EvalReport, SampleRow, StepReport } from '../../lib/rl/types/reports.ts'
+import type { RunEnd } from '../../lib/rl/types/sink.ts'
 
 /** Options of a run, as far as recorders look at them. */
 export const fakeOptions = {

@@ -6,7 +6,8 @@ import { Expert } from '../../lib/tasks/code/expert.ts'
 import { lastJsonObject } from '../../lib/tasks/code/expert-json.ts'
 import type { CodeItem } from '../../lib/tasks/code/item.ts'
 import { codeTask } from '../../lib/tasks/code/task.ts'
-import type { Completion, TurnFeedback } from '../../lib/tasks/types.ts'
+import type { Completion } from '../../lib/tasks/task/completion.ts'
+import type { TurnFeedback } from '../../lib/tasks/task/types.ts'
 import { rejectsWith } from '../support/errors.ts'
 
 const item: CodeItem = {

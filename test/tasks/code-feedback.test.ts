@@ -5,7 +5,8 @@ import { sliced } from '../../lib/tasks/code/feedback-analysis.ts'
 import type { CodeItem } from '../../lib/tasks/code/item.ts'
 import { codeTask } from '../../lib/tasks/code/task.ts'
 import type { FeedbackOptions } from '../../lib/tasks/code/transition.ts'
-import type { Completion, Task, TurnHistory } from '../../lib/tasks/types.ts'
+import type { Completion } from '../../lib/tasks/task/completion.ts'
+import type { Task, TurnHistory } from '../../lib/tasks/task/types.ts'
 import { rejectsWith } from '../support/errors.ts'
 
 const item: CodeItem = {

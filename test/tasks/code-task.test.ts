@@ -2,7 +2,7 @@ import test from 'ava'
 import type { CodeItem } from '../../lib/tasks/code/item.ts'
 import { codePrompt, parametersOf } from '../../lib/tasks/code/prompts.ts'
 import { codeTask } from '../../lib/tasks/code/task.ts'
-import type { Completion } from '../../lib/tasks/types.ts'
+import type { Completion } from '../../lib/tasks/task/completion.ts'
 
 const item: CodeItem = {
   prompt: 'def add(a: int, b: int = 2) -> int:\n    """ Adds. """\n',

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { ExecutionContext } from 'ava'
 import test from 'ava'
-import { MagrpoError } from '../../lib/errors.ts'
-import type { LoadItemsOptions } from '../../lib/tasks/data.ts'
-import { loadItems } from '../../lib/tasks/data.ts'
+import { MagrpoError } from '../../lib/base/errors.ts'
+import type { LoadItemsOptions } from '../../lib/tasks/datasets/items.ts'
+import { loadItems } from '../../lib/tasks/datasets/items.ts'
 
 /** Writes a file into a folder of its own that goes when the test ends. */
 async function file(t: ExecutionContext, name: string, content: string | Uint8Array): Promise<string> {

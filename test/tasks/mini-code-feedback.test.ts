@@ -4,7 +4,8 @@ import { type MiniCodeFeedback, miniCodeFeedbacks, signalLines } from '../../lib
 import { type MiniCodeItem, miniCodeProblems, problemOf } from '../../lib/tasks/mini-code/problems.ts'
 import { auxSolution, mainSolution } from '../../lib/tasks/mini-code/solutions.ts'
 import { miniCode } from '../../lib/tasks/mini-code/task.ts'
-import type { Completion, Task } from '../../lib/tasks/types.ts'
+import type { Completion } from '../../lib/tasks/task/completion.ts'
+import type { Task } from '../../lib/tasks/task/types.ts'
 
 const context = { signal: new AbortController().signal }
 const written = (text: string): Completion => ({ text, ids: new Int32Array(), finish: 'stop', logProbSum: 0 })

@@ -9,7 +9,7 @@ import { miniCodeProblems, problemOf } from '../../lib/tasks/mini-code/problems.
 import { revisionPrompt } from '../../lib/tasks/mini-code/prompts.ts'
 import { auxSolution, conventions, mainSolution } from '../../lib/tasks/mini-code/solutions.ts'
 import { miniCode } from '../../lib/tasks/mini-code/task.ts'
-import type { Completion } from '../../lib/tasks/types.ts'
+import type { Completion } from '../../lib/tasks/task/completion.ts'
 
 const folder = fileURLToPath(new URL('../../models/mini-code/', import.meta.url))
 const { signal } = new AbortController()

@@ -9,13 +9,13 @@ import {
   conventions,
   mainSolution,
 } from '../../lib/tasks/mini-code/solutions.ts'
+import { miniCode } from '../../lib/tasks/mini-code/task.ts'
 import {
   type PromptedSample,
   type RevisionSample,
   type SupervisedSample,
   supervisedSamples,
-} from '../../lib/tasks/mini-code/supervised.ts'
-import { miniCode } from '../../lib/tasks/mini-code/task.ts'
+} from '../../models/mini-code/supervised.ts'
 
 const items = miniCodeProblems().train.slice(0, 50)
 const runLength = 38

@@ -4,7 +4,8 @@ import type { CodeReport } from '../../lib/sandbox/types.ts'
 import { miniCodeProblems, problemOf } from '../../lib/tasks/mini-code/problems.ts'
 import { auxSolution, conventions, mainSolution } from '../../lib/tasks/mini-code/solutions.ts'
 import { miniCode } from '../../lib/tasks/mini-code/task.ts'
-import type { Completion, RewardResult } from '../../lib/tasks/types.ts'
+import type { Completion } from '../../lib/tasks/task/completion.ts'
+import type { RewardResult } from '../../lib/tasks/task/types.ts'
 
 const context = { signal: new AbortController().signal }
 const written = (text: string): Completion => ({ text, ids: new Int32Array(), finish: 'stop', logProbSum: 0 })

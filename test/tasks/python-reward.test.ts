@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { defineTask } from '../../lib/tasks/define-task.ts'
-import { type PythonRewardSettings, pythonReward } from '../../lib/tasks/python-reward.ts'
-import type { Completion, RewardResult } from '../../lib/tasks/types.ts'
+import type { Completion } from '../../lib/tasks/task/completion.ts'
+import { defineTask } from '../../lib/tasks/task/define-task.ts'
+import { type PythonRewardSettings, pythonReward } from '../../lib/tasks/task/python-reward.ts'
+import type { RewardResult } from '../../lib/tasks/task/types.ts'
 import { rejectsWith } from '../support/errors.ts'
 import { repositoryDir } from '../support/fixtures.ts'
 

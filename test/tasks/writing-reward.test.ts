@@ -1,5 +1,5 @@
 import test from 'ava'
-import type { Joint } from '../../lib/tasks/types.ts'
+import type { Joint } from '../../lib/tasks/task/completion.ts'
 import type { WritingParts } from '../../lib/tasks/writing/reward.ts'
 import {
   arxivThresholds,

@@ -1,12 +1,14 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
-import { ConfigError, MagrpoError } from '../../lib/errors.ts'
-import type { ChatMessage, Completion, RewardResult, Task } from '../../lib/tasks/types.ts'
+import { ConfigError, MagrpoError } from '../../lib/base/errors.ts'
+import type { Completion } from '../../lib/tasks/task/completion.ts'
+import type { RewardResult, Task } from '../../lib/tasks/task/types.ts'
 import { arxiv } from '../../lib/tasks/writing/arxiv.ts'
 import { story } from '../../lib/tasks/writing/story.ts'
 import { storyOpening, storyOpeningCount } from '../../lib/tasks/writing/story-openings.ts'
 import { tldr } from '../../lib/tasks/writing/tldr.ts'
+import type { ChatMessage } from '../../lib/text/messages.ts'
 import { skipBecause } from '../support/skip.ts'
 
 const completion = (text: string): Completion => ({ text, ids: new Int32Array(), finish: 'stop', logProbSum: 0 })

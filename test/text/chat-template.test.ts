@@ -1,5 +1,5 @@
 import test from 'ava'
-import { MagrpoError } from '../../lib/errors.ts'
+import { MagrpoError } from '../../lib/base/errors.ts'
 import { ChatTemplate, formatTime } from '../../lib/text/chat-template.ts'
 import { golden, goldenTokenizer } from './golden.ts'
 

@@ -1,7 +1,7 @@
 /** The golden values of `test/golden/text/tokenizer_cases.json`, made with Hugging Face's own libraries. */
 
 import { readFileSync } from 'node:fs'
-import type { ChatMessage } from '../../lib/tasks/types.ts'
+import type { ChatMessage } from '../../lib/text/messages.ts'
 import { Tokenizer } from '../../lib/text/tokenizer.ts'
 import type { TokenizerConfig, TokenizerJson } from '../../lib/text/tokenizer-files.ts'
 

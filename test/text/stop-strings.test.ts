@@ -1,6 +1,6 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { MagrpoError } from '../../lib/errors.ts'
+import { MagrpoError } from '../../lib/base/errors.ts'
 import { cutAtStop, StopStringMatcher } from '../../lib/text/stop-strings.ts'
 
 test('text is cut before the first stop string, which may come in pieces', (t) => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 import test from 'ava'
-import { MagrpoError } from '../../lib/errors.ts'
+import { MagrpoError } from '../../lib/base/errors.ts'
 import { Tokenizer } from '../../lib/text/tokenizer.ts'
 import { golden } from './golden.ts'
 

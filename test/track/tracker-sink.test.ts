@@ -1,5 +1,5 @@
 import test from 'ava'
-import type { RunWarning, StepReport } from '../../lib/rl/types.ts'
+import type { RunWarning, StepReport } from '../../lib/rl/types/reports.ts'
 import type { Tracker } from '../../lib/track/tracker.ts'
 import { TrackerSink, type TrackerSinkOptions } from '../../lib/track/tracker-sink.ts'
 import { fakeEnd, fakeEval, fakeOptions, fakeStep } from '../support/fake-reports.ts'

@@ -1,5 +1,5 @@
 import test from 'ava'
-import type { SampleRow } from '../../lib/rl/types.ts'
+import type { SampleRow } from '../../lib/rl/types/reports.ts'
 import {
   type ConventionShares,
   conventionLine,

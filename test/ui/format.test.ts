@@ -1,5 +1,5 @@
 import test from 'ava'
-import { formatBytes, formatCount, formatDuration, formatMetric } from '../../lib/ui/format.ts'
+import { formatBytes, formatCount, formatDuration, formatMetric } from '../../lib/base/format.ts'
 import { sparkline } from '../../lib/ui/sparkline.ts'
 import { wantsColor } from '../../lib/ui/style.ts'
 

@@ -1,5 +1,7 @@
 import test from 'ava'
-import type { EvalReport, ResolvedTrainOptions, RunEnd, SampleRow, StepReport } from '../../lib/rl/types.ts'
+import type { ResolvedTrainOptions } from '../../lib/rl/types/options.ts'
+import type { EvalReport, SampleRow, StepReport } from '../../lib/rl/types/reports.ts'
+import type { RunEnd } from '../../lib/rl/types/sink.ts'
 import { paintAlways, paintNever } from '../../lib/ui/style.ts'
 import { sampleTable } from '../../lib/ui/training-lines.ts'
 import { TrainingView, viewMode } from '../../lib/ui/training-view.ts'

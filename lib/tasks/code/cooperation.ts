@@ -3,7 +3,7 @@
  * coding collaboration) the entry point uses the helper in, read off syntax trees, and confirmed by running the problem's
  * tests with another helper. `docs/cooperation.md` has the rules and how often they are right.
  */
-import { MagrpoError } from '../../errors.ts'
+import { MagrpoError } from '../../base/errors.ts'
 import type {
   AuxConstant,
   AuxVariant,

@@ -1,8 +1,8 @@
 /** The code tasks by name: published problems from a file or from the hub. */
 import { type DataSource, loadSource } from '../datasets/load.ts'
-import { withSignature } from '../datasets/mbpp.ts'
-import type { Task } from '../types.ts'
+import type { Task } from '../task/types.ts'
 import type { CodeItem } from './item.ts'
+import { withSignature } from './mbpp.ts'
 import { type CodeTaskOptions, codeTask } from './task.ts'
 
 /** Options of {@link humaneval} and {@link coophumaneval}. */

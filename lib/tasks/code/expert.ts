@@ -1,6 +1,6 @@
 /** An expert model behind an OpenAI-compatible chat endpoint, asked for edits between turns. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MagrpoError } from '../../errors.ts'
+import { MagrpoError } from '../../base/errors.ts'
 import { lastJsonObject } from './expert-json.ts'
 import type { CodeItem } from './item.ts'
 

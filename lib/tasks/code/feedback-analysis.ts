@@ -1,5 +1,5 @@
 /** What feedback is made of: the facts of the last turn's program and those test results that feedback may show. */
-import { MagrpoError } from '../../errors.ts'
+import { MagrpoError } from '../../base/errors.ts'
 import type { CodeDiagnosis, CodeReport, TestOutcome } from '../../sandbox/types.ts'
 import type { CodeItem } from './item.ts'
 import type { CodeReward } from './reward.ts'

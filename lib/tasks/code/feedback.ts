@@ -4,7 +4,9 @@
  *
  * Nobody is shown another agent's code, prompt or answer: diagnostics are of the joint program.
  */
-import type { Completion, TurnHistory } from '../types.ts'
+
+import type { Completion } from '../task/completion.ts'
+import type { TurnHistory } from '../task/types.ts'
 import type { TurnAnalysis } from './feedback-analysis.ts'
 import { compactSignals, detailedSignals, passedSignal } from './feedback-text.ts'
 import type { CodeItem } from './item.ts'

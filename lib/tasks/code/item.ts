@@ -1,4 +1,4 @@
-import { MagrpoError } from '../../errors.ts'
+import { MagrpoError } from '../../base/errors.ts'
 
 /** A problem of the HumanEval form. */
 export interface CodeItem {

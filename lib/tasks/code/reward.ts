@@ -1,4 +1,4 @@
-import { MagrpoError } from '../../errors.ts'
+import { MagrpoError } from '../../base/errors.ts'
 import { PythonSandbox } from '../../sandbox/python-sandbox.ts'
 import type { CodeDiagnosis, CodeReport, CodeRequest, SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
 import { type CodeItem, checkCodeItem } from './item.ts'

@@ -1,6 +1,9 @@
-import { MagrpoError } from '../../errors.ts'
-import { defineTask } from '../define-task.ts'
-import type { Joint, Task } from '../types.ts'
+import { MagrpoError } from '../../base/errors.ts'
+import type { Joint } from '../task/completion.ts'
+import { defineTask } from '../task/define-task.ts'
+import type { Task } from '../task/types.ts'
+import { codeBaselines } from './baselines.ts'
+import { codeMeter } from './columns.ts'
 import { CooperationMemory, cooperationReport, cooperationReportMetrics } from './cooperation-report.ts'
 import { type CodeItem, checkCodeItem } from './item.ts'
 import { codePrompt, noParametersPrompt, parametersOf } from './prompts.ts'
@@ -87,6 +90,8 @@ export function codeTask(options: CodeTaskOptions): Task<CodeItem> {
     },
     transition: codeTransition(reward, agents, options),
     ...(agents === 2 && { metrics, examine }),
+    baselines: codeBaselines(agents),
+    columns: (task) => codeMeter({ ...options, task }),
     maxReward: processed(reward.maxReward(agents)),
     minReward: processed(0),
     defaults: {

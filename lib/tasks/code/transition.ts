@@ -1,6 +1,6 @@
 /** What follows a turn of a code task: the agents' next prompts, by feedback mode. */
-import { MagrpoError } from '../../errors.ts'
-import type { Task } from '../types.ts'
+import { MagrpoError } from '../../base/errors.ts'
+import type { Task } from '../task/types.ts'
 import { Expert, type ExpertOptions } from './expert.ts'
 import { type FeedbackMode, type FeedbackTextOptions, feedbackModes, feedbackPrompt } from './feedback.ts'
 import { analyzeTurn, checkSandboxSlice, type SandboxSlice } from './feedback-analysis.ts'

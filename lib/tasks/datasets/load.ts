@@ -1,7 +1,8 @@
 /** The items of a task from wherever they are: a file, a data set of the hub, or the paper's part of either. */
-import { nearest } from '../../config/nearest.ts'
-import { MagrpoError } from '../../errors.ts'
-import { loadItems } from '../data.ts'
+
+import { MagrpoError } from '../../base/errors.ts'
+import { nearest } from '../../base/nearest.ts'
+import { loadItems } from './items.ts'
 import { type PublishedData, type PublishedName, publishedData } from './paper-splits.ts'
 import { parseSplit, type SplitSlice } from './slice.ts'
 

@@ -1,7 +1,7 @@
 /** Rows of Parquet files, in whatever compression data sets are published. */
 import { open } from 'node:fs/promises'
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
-import { checkRegularFile } from '../../model/read-files.ts'
+import { checkRegularFile } from '../../base/read-files.ts'
 
 /** One row, with the number it has in its file, from 0. */
 export interface ParquetRow {

@@ -1,4 +1,4 @@
-import { MagrpoError } from '../../errors.ts'
+import { MagrpoError } from '../../base/errors.ts'
 
 /** A split, or a part of one. `undefined` as a name: the source has no splits, or it does not matter. */
 export interface SplitSlice {

@@ -1,5 +1,5 @@
 /** What the baselines of mini-code read. */
-import type { TaskBaselines } from '../../baselines/types.ts'
+import type { TaskBaselines } from '../task/baselines.ts'
 import { agentPrompt, alonePrompt, shownPrompt } from './prompts.ts'
 
 /**

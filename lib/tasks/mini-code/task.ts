@@ -1,8 +1,9 @@
-import { ConfigError } from '../../errors.ts'
+import { ConfigError } from '../../base/errors.ts'
 import type { SandboxOptions } from '../../sandbox/types.ts'
+import { codeMeter } from '../code/columns.ts'
 import { cooperationReport, cooperationReportMetrics } from '../code/cooperation-report.ts'
-import { defineTask } from '../define-task.ts'
-import type { Task } from '../types.ts'
+import { defineTask } from '../task/define-task.ts'
+import type { Task } from '../task/types.ts'
 import { miniCodeBaselines } from './baselines.ts'
 import { conventionMetrics } from './convention.ts'
 import { type MiniCodeFeedback, miniCodeFeedbacks } from './feedback.ts'
@@ -96,6 +97,7 @@ export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
       return cooperationReportMetrics(await cooperationReport(samples, { sandbox, experiments, limits, signal }))
     },
     baselines: miniCodeBaselines,
+    columns: (task) => codeMeter({ task, sandboxOptions: options.sandboxOptions, limits }),
     maxReward: 1,
     minReward: 0,
     defaults: { maxNewTokens: 40, temperature: 1, terminationThreshold: finishedAbove, rewardTimeoutMs: null },

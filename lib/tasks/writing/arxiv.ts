@@ -1,8 +1,9 @@
 /** Expanding an abstract into the introduction of a paper: one agent each for its two halves. */
 
-import { ConfigError } from '../../errors.ts'
-import { defineTask } from '../define-task.ts'
-import type { Task } from '../types.ts'
+import { ConfigError } from '../../base/errors.ts'
+import { defineTask } from '../task/define-task.ts'
+import type { Task } from '../task/types.ts'
+import { arxivBaselines } from './baselines.ts'
 import { arxivThresholds } from './reward.ts'
 import type { WritingOptions } from './writing-task.ts'
 import { asPrompt, loadSplits, writingRewards } from './writing-task.ts'
@@ -49,6 +50,7 @@ export async function arxiv(options: ArxivOptions): Promise<Task<ArxivItem>> {
     ...splits,
     observe: (item, agent) => asPrompt(agent === 0 ? backgroundPrompt(item) : methodPrompt(item), chat),
     ...rewards,
+    baselines: arxivBaselines,
     defaults: { maxNewTokens: 256, temperature: 0.7, topP: 0.9 },
   })
 }

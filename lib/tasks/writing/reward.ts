@@ -4,8 +4,8 @@
  * the prompt scores as well as a summary of the same shape.
  */
 
-import { MagrpoError } from '../../errors.ts'
-import type { Joint } from '../types.ts'
+import { MagrpoError } from '../../base/errors.ts'
+import type { Joint } from '../task/completion.ts'
 import type { TransitionCategory } from './transition-words.ts'
 import { transitionsBySubstring, transitionsByWord } from './transitions.ts'
 import { countCharacters, jaccardIndex, splitWords, uniqueWords } from './words.ts'

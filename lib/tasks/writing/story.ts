@@ -1,9 +1,10 @@
 /** Going on with a story twice: one agent briefly, the other at about twice the length. */
 
-import { ConfigError } from '../../errors.ts'
-import { shown } from '../../shown.ts'
-import { defineTask } from '../define-task.ts'
-import type { Task } from '../types.ts'
+import { ConfigError } from '../../base/errors.ts'
+import { shown } from '../../base/inspect.ts'
+import { defineTask } from '../task/define-task.ts'
+import type { Task } from '../task/types.ts'
+import { storyBaselines } from './baselines.ts'
 import type { WritingRules } from './reward.ts'
 import { tldrThresholds } from './reward.ts'
 import { storyOpening, storyOpeningCount } from './story-openings.ts'
@@ -54,6 +55,7 @@ export function story(options: StoryOptions = {}): Task<StoryItem> {
     heldOut: openings(0, heldOut),
     observe: (item) => item.opening,
     ...writingRewards<StoryItem>('story', tldrThresholds, options.rules),
+    baselines: storyBaselines,
     defaults: { maxNewTokens: 400, temperature: 1 },
   })
 }

@@ -1,7 +1,8 @@
 /** Summarising a Reddit post twice: one agent briefly, the other at about twice the length. */
 
-import { defineTask } from '../define-task.ts'
-import type { Task } from '../types.ts'
+import { defineTask } from '../task/define-task.ts'
+import type { Task } from '../task/types.ts'
+import { tldrBaselines } from './baselines.ts'
 import { tldrThresholds } from './reward.ts'
 import type { WritingOptions } from './writing-task.ts'
 import { asPrompt, loadSplits, writingRewards } from './writing-task.ts'
@@ -33,6 +34,7 @@ export async function tldr(options: WritingOptions<TldrItem>): Promise<Task<Tldr
     ...splits,
     observe: (item, agent) => asPrompt(agent === 0 ? briefPrompt(item) : detailedPrompt(item), chat),
     ...rewards,
+    baselines: tldrBaselines,
     defaults: { maxNewTokens: 256, temperature: 0.7, topP: 0.9 },
   })
 }

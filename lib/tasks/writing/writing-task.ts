@@ -1,8 +1,9 @@
 /** What the writing tasks have in common: two agents, one turn, and a reward that reads only the texts. */
 
-import { ConfigError } from '../../errors.ts'
+import { ConfigError } from '../../base/errors.ts'
 import { type DataSource, loadSource } from '../datasets/load.ts'
-import type { Task } from '../types.ts'
+import type { Task } from '../task/types.ts'
+import { writingMeter } from './columns.ts'
 import type { WritingRules, WritingThresholds } from './reward.ts'
 import { maxWritingReward, scoreWriting, textPair, writingMetrics } from './reward.ts'
 
@@ -49,7 +50,7 @@ export function writingRewards<Item>(
   name: string,
   thresholds: WritingThresholds,
   rules: WritingRules = 'strict',
-): Pick<Task<Item>, 'reward' | 'metrics' | 'maxReward'> {
+): Pick<Task<Item>, 'reward' | 'metrics' | 'columns' | 'maxReward'> {
   if (rules !== 'paper' && rules !== 'strict')
     throw new ConfigError(
       [{ path: 'rules', message: `expected "paper" or "strict" but received ${JSON.stringify(rules)}` }],
@@ -58,6 +59,7 @@ export function writingRewards<Item>(
   return {
     reward: (_item, joint) => scoreWriting(...textPair(joint, name), thresholds, rules),
     metrics: (_item, joint) => writingMetrics(...textPair(joint, name), thresholds, rules),
+    columns: ({ agents }) => (agents.length === 2 ? writingMeter(thresholds, rules) : null),
     maxReward: maxWritingReward,
   }
 }

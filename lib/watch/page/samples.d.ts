@@ -1,5 +1,5 @@
 /** Types of `samples.js`, for Node. */
-import type { SampleRow } from '../../rl/types.ts'
+import type { SampleRow } from '../../rl/types/reports.ts'
 import type { Tree } from './chart.js'
 
 export declare function sampleTree(row: SampleRow): Tree

@@ -1,6 +1,6 @@
 /** An engine that answers prompts with texts of a function: a model that the test writes. */
 import type { Generation, Sample, Sampling } from '../../../lib/model/types.ts'
-import type { EngineRequest } from '../../../lib/rl/engine.ts'
+import type { EngineRequest } from '../../../lib/rl/backend/engine.ts'
 
 /** What the function is told. */
 export interface Question {

@@ -1,7 +1,8 @@
 /** Nodes of a rollout tree, written by hand. */
 import type { Sample } from '../../../lib/model/types.ts'
-import { type JointMode, jointActions } from '../../../lib/rl/credit.ts'
-import { completionOf, type RolloutNode } from '../../../lib/rl/rollout-tree.ts'
+import type { JointMode } from '../../../lib/rl/options/algorithm.ts'
+import { jointActions } from '../../../lib/rl/rollout/joint.ts'
+import { completionOf, type RolloutNode } from '../../../lib/rl/rollout/tree.ts'
 
 /** What a node is made of; completions are of one token, or of `lengths[agent][g]`. */
 export interface HandNode {

@@ -2,8 +2,8 @@
  * The algorithms once more, in the plainest words: loops over tokens, no weights, gradients by finite differences. What
  * the trainer does with tables must come out the same.
  */
-import type { Algorithm } from '../../../lib/rl/algorithm-options.ts'
-import type { RolloutNode } from '../../../lib/rl/rollout-tree.ts'
+import type { Algorithm } from '../../../lib/rl/options/algorithm.ts'
+import type { RolloutNode } from '../../../lib/rl/rollout/tree.ts'
 import type { TableEngine } from './table-engine.ts'
 
 const average = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length

@@ -6,11 +6,11 @@
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { uniform } from '../../../lib/base/random.ts'
 import type { GroupScores, LossOptions, Sample, Sampling, StepOptions, StepResult } from '../../../lib/model/types.ts'
-import type { Engine, EngineAccumulateOptions, EngineGroup, EngineRequest } from '../../../lib/rl/engine.ts'
-import type { Players } from '../../../lib/rl/players.ts'
-import { uniform } from '../../../lib/rl/random.ts'
-import { type CriticSeat, noSupport, type Support } from '../../../lib/rl/support.ts'
+import { type CriticSeat, noSupport, type Support } from '../../../lib/rl/backend/auxiliary-models.ts'
+import type { Engine, EngineAccumulateOptions, EngineGroup, EngineRequest } from '../../../lib/rl/backend/engine.ts'
+import type { Players } from '../../../lib/rl/backend/training-backend.ts'
 
 /** Size of a table. Token `tokens - 1` ends a completion; token t reads as the t-th letter. */
 export interface TableShape {

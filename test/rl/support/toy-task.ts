@@ -1,5 +1,7 @@
 /** Tasks for the table engine. */
-import type { Joint, Task } from '../../../lib/tasks/types.ts'
+
+import type { Joint } from '../../../lib/tasks/task/completion.ts'
+import type { Task } from '../../../lib/tasks/task/types.ts'
 
 /** An item of the toy tasks: the number of the prompt all agents see. */
 export interface ToyItem {

@@ -1,0 +1,242 @@
+/**
+ * Plays a baseline on items: round by round, all items, samples and agents of a round in one batch, then the task's reward on what
+ * the baseline counts as the joint completion.
+ */
+import { ConfigError } from '../base/errors.ts'
+import { uniform } from '../base/random.ts'
+import type { Sampling } from '../model/types.ts'
+import type { Engine, EngineRequest } from '../rl/backend/engine.ts'
+import { checkSampling, resolveSampling } from '../rl/resolve-options.ts'
+import { rewardTimeoutOf, runRewards } from '../rl/rollout/reward-queue.ts'
+import { completionOf } from '../rl/rollout/tree.ts'
+import { playersOf } from '../rl/team/policy-engine.ts'
+import type { Team } from '../rl/team/team.ts'
+import { type BaselinePlan, baselinePlan, undivided } from '../tasks/baselines/rounds.ts'
+import type { BaselineName, BaselinePrompt } from '../tasks/task/baselines.ts'
+import type { Completion, Joint } from '../tasks/task/completion.ts'
+import type { Task } from '../tasks/task/types.ts'
+
+/** What {@link playBaseline} takes besides the players. */
+export interface BaselineSettings<Item = unknown> {
+  task: Task<Item>
+  baseline: BaselineName
+  /** Defaults to `task.heldOut`, or to `task.items` where there are none. */
+  items?: readonly Item[]
+  /** Joint completions an item. Defaults to `1`. */
+  samples?: number
+  /** Fields left out come from `task.defaults`, then from {@link Sampling}; `maxNewTokens` is that of one agent of the team. */
+  sampling?: Sampling
+  /** Token limit of a single model's one call, instead of the task's multiple of `sampling.maxNewTokens`. */
+  singleMaxNewTokens?: number
+  /** Equal seeds give equal samples. Defaults to `0`. */
+  seed?: number
+  /** Most completions generated in one batch. Defaults to `256`. */
+  maxRows?: number
+  /** Defaults to `120000`. */
+  rewardTimeoutMs?: number
+  /** Defaults to `16`. */
+  rewardConcurrency?: number
+  /** Called after each batch with items done and items in all. */
+  onProgress?: (done: number, total: number) => void
+  signal?: AbortSignal
+}
+
+/** Who plays: an engine, and the number of each player's policy in it. */
+export interface BaselinePlayers {
+  engine: Pick<Engine, 'generate'>
+  agents: readonly { policy: number }[]
+}
+
+/** What one agent wrote in one round. */
+export interface Utterance {
+  /** Counted from 0. */
+  round: number
+  name: string
+  prompt: BaselinePrompt
+  completion: Completion
+}
+
+/** A joint completion and what the task said of it. */
+export interface ScoredJoint {
+  joint: Joint
+  reward: number
+  parts: Record<string, number>
+  /** Of `task.metrics`; empty without it. */
+  metrics: Record<string, number>
+}
+
+/** One play of a baseline on one item. */
+export interface BaselineSample extends ScoredJoint {
+  /** Index into the items played. */
+  item: number
+  /** Counted from 0. */
+  sample: number
+  /** Everything that was generated, in order. */
+  utterances: Utterance[]
+  /** Whether a single model's answer could be taken apart as it was asked for; true for all other baselines. */
+  isDivided: boolean
+  /** The score with an answer that could not be taken apart cut by the task's fallback; only where it has one. */
+  cut?: ScoredJoint
+}
+
+/**
+ * Plays a baseline with a team, trained or not.
+ *
+ * The team has the task's agents, in order; for `single` it has one agent, of any name. The random streams are those of an
+ * evaluation: `parallel` samples what `evaluate` samples with the same seed.
+ *
+ * @throws MagrpoError `ERR_TASK` if the task has no prompts for the baseline or the team is not the right size; ConfigError for
+ *   settings out of range; what the reward and generation throw
+ */
+export function playBaseline<Item>(settings: BaselineSettings<Item> & { team: Team }): Promise<BaselineSample[]> {
+  return playWith(playersOf(settings.team), settings)
+}
+
+/** {@link playBaseline} with players of any engine. */
+export async function playWith<Item>(
+  players: BaselinePlayers,
+  settings: BaselineSettings<Item>,
+): Promise<BaselineSample[]> {
+  const { task, samples = 1, maxRows = 256 } = settings
+  const plan = baselinePlan(task, settings.baseline)
+  const items = settings.items ?? (task.heldOut?.length ? task.heldOut : task.items)
+  const sampling = samplingOf(settings, plan)
+  checkSettings(players, plan, settings, sampling)
+  const size = Math.max(1, Math.floor(maxRows / (samples * plan.players.length)))
+  const played: BaselineSample[] = []
+  for (let begin = 0; begin < items.length; begin += size) {
+    settings.signal?.throwIfAborted()
+    const batch = items.slice(begin, begin + size)
+    played.push(...(await playBatch(players, settings, plan, sampling, batch, begin)))
+    settings.onProgress?.(Math.min(begin + size, items.length), items.length)
+  }
+  return played
+}
+
+/** Generation alone, all rounds of one item and one sample; for timing. */
+export async function generateOnce<Item>(
+  players: BaselinePlayers,
+  settings: BaselineSettings<Item>,
+  item: Item,
+  index: number,
+): Promise<void> {
+  const plan = baselinePlan(settings.task, settings.baseline)
+  const sampling = samplingOf(settings, plan)
+  checkSettings(players, plan, settings, sampling)
+  await speak(players, { ...settings, samples: 1 }, plan, sampling, [item], index)
+}
+
+function samplingOf<Item>(settings: BaselineSettings<Item>, { budget }: BaselinePlan<Item>) {
+  const { task, sampling, baseline, singleMaxNewTokens } = settings
+  const resolved = resolveSampling(sampling, task.defaults)
+  const own = baseline === 'single' ? singleMaxNewTokens : undefined
+  return { ...resolved, maxNewTokens: own ?? Math.round(resolved.maxNewTokens * budget) }
+}
+
+function checkSettings<Item>(
+  { agents }: BaselinePlayers,
+  plan: BaselinePlan<Item>,
+  { samples = 1, task, baseline }: BaselineSettings<Item>,
+  sampling: ReturnType<typeof resolveSampling>,
+): void {
+  const issues = checkSampling(sampling, false)
+  if (!Number.isInteger(samples) || samples < 1)
+    issues.push({ path: 'samples', message: `expected an integer from 1 up, received ${samples}` })
+  if (agents.length !== plan.players.length)
+    issues.push({
+      path: 'team',
+      message: `expected ${plan.players.length} for ${baseline} on task '${task.name}' (${plan.players.join(', ')}), received ${agents.length}`,
+    })
+  if (issues.length > 0) throw new ConfigError(issues, `The baseline ${baseline}`)
+}
+
+async function playBatch<Item>(
+  players: BaselinePlayers,
+  settings: BaselineSettings<Item>,
+  plan: BaselinePlan<Item>,
+  sampling: Sampling,
+  items: readonly Item[],
+  begin: number,
+): Promise<BaselineSample[]> {
+  const { samples = 1, seed = 0, task } = settings
+  const spoken = await speak(players, settings, plan, sampling, items, begin)
+  const places = spoken.map((_, play) => ({ item: Math.floor(play / samples), sample: play % samples }))
+  const strict = spoken.map(({ said }) => plan.joint(said))
+  const joints = strict.map((joint, play) => joint ?? undivided(task, spoken[play]!.said[0]![0]!))
+  const { cut } = plan
+  const cuts =
+    cut && spoken.map(({ said }, play) => cut(said, uniform(seed, begin + places[play]!.item, places[play]!.sample)))
+  const scored = await score(
+    settings,
+    [...joints, ...(cuts ?? [])],
+    (number) => places[number % places.length]!.item,
+    items,
+    begin,
+  )
+  return spoken.map(({ utterances }, play) => ({
+    item: begin + places[play]!.item,
+    sample: places[play]!.sample,
+    utterances,
+    isDivided: strict[play] !== null,
+    ...scored[play]!,
+    ...(cuts && { cut: scored[places.length + play]! }),
+  }))
+}
+
+/** One play: what was said by round and player, and the same in order with the prompts. */
+interface Spoken {
+  said: Completion[][]
+  utterances: Utterance[]
+}
+
+/** Lets everybody speak; plays in the order of items, then samples. */
+async function speak<Item>(
+  { engine, agents }: BaselinePlayers,
+  { samples = 1, seed = 0, signal }: BaselineSettings<Item>,
+  plan: BaselinePlan<Item>,
+  sampling: Sampling,
+  items: readonly Item[],
+  begin: number,
+): Promise<Spoken[]> {
+  const plays: Spoken[] = Array.from({ length: items.length * samples }, () => ({ said: [], utterances: [] }))
+  for (const [round, speakers] of plan.rounds.entries()) {
+    const places = plays.flatMap((_, play) => speakers.map((player) => ({ play, player })))
+    const requests = places.map(({ play, player }): EngineRequest => {
+      const item = Math.floor(play / samples)
+      return {
+        policy: agents[player]!.policy,
+        prompt: plan.prompt(items[item]!, round, player, plays[play]!.said),
+        count: 1,
+        stream: { seed, step: 0, agent: player, prompt: begin + item, sample: round * samples + (play % samples) },
+      }
+    })
+    const { generations } = await engine.generate(requests, sampling, { signal })
+    for (const play of plays) play.said.push([])
+    for (const [index, { play, player }] of places.entries()) {
+      const completion = completionOf(generations[index]!.samples[0]!)
+      const { prompt } = requests[index]! as { prompt: BaselinePrompt }
+      plays[play]!.said[round]![player] = completion
+      plays[play]!.utterances.push({ round, name: plan.players[player]!, prompt, completion })
+    }
+  }
+  return plays
+}
+
+async function score<Item>(
+  { task, rewardConcurrency = 16, rewardTimeoutMs, signal }: BaselineSettings<Item>,
+  joints: readonly Joint[],
+  itemOf: (number: number) => number,
+  items: readonly Item[],
+  begin: number,
+): Promise<ScoredJoint[]> {
+  const jobs = joints.map((joint, number) => ({ item: items[itemOf(number)]!, index: begin + itemOf(number), joint }))
+  const timeoutMs = rewardTimeoutOf(rewardTimeoutMs, task.defaults)
+  const limits = { concurrency: rewardConcurrency, timeoutMs, signal }
+  const outcomes = await runRewards(task, jobs, limits)
+  return outcomes.map(({ reward, parts }, number) => ({
+    joint: joints[number]!,
+    reward,
+    parts,
+    metrics: task.metrics?.(jobs[number]!.item, joints[number]!) ?? {},
+  }))
+}

@@ -1,0 +1,59 @@
+/**
+ * What training needs of a set of policies. The real one is {@link policyEngine} over `lib/model`; tests put a table of
+ * logits in its place, so that all of `lib/rl` runs without a model.
+ */
+import type { SampleEvent } from '../../model/generate.ts'
+import type {
+  GenerateRequest,
+  GenerateStats,
+  Generation,
+  GroupScores,
+  LossOptions,
+  Prompt,
+  Sampling,
+  ScoredGroup,
+  StepOptions,
+  StepResult,
+} from '../../model/types.ts'
+
+/** A {@link GenerateRequest} that names its policy by number. */
+export type EngineRequest = Omit<GenerateRequest, 'policy'> & { policy: number }
+
+/** A {@link ScoredGroup} that names its policy by number. */
+export type EngineGroup = Omit<ScoredGroup, 'policy'> & { policy: number }
+
+/** How a pass over groups is cut and stopped. */
+export interface EngineScoreOptions {
+  signal?: AbortSignal
+  /** Most tokens of one forward and backward pass; default: the core's. */
+  maxTokensPerMicroBatch?: number
+}
+
+/** How gradients are computed. */
+export interface EngineAccumulateOptions extends EngineScoreOptions {
+  /** Default: Σ wᵢ·log π(tokenᵢ) alone. */
+  loss?: LossOptions
+}
+
+/** Generation, gradients and steps of numbered policies. All calls reject with the signal's reason when aborted. */
+export interface Engine {
+  /**
+   * Samples for all requests in one batch; results in the order of the requests. An engine that can calls `onSample` with each
+   * sample as it ends, while others go on.
+   */
+  generate(
+    requests: readonly EngineRequest[],
+    sampling: Sampling,
+    options: { signal?: AbortSignal; onSample?(event: SampleEvent): void },
+  ): Promise<{ generations: Generation[]; stats: GenerateStats }>
+  /** Token ids of a prompt, as this policy's tokenizer makes them. */
+  encode(policy: number, prompt: Prompt): Int32Array
+  /** Log-probabilities, entropies and, where asked for, values; in the order of the groups. */
+  score(groups: readonly EngineGroup[], options: EngineScoreOptions): Promise<{ scores: GroupScores[] }>
+  /** Adds the gradient of the objective of {@link LossOptions} to the policies; scores in the order of the groups. */
+  accumulate(groups: readonly EngineGroup[], options: EngineAccumulateOptions): Promise<{ scores: GroupScores[] }>
+  /** Moves one policy up its accumulated gradient and drops the gradient. */
+  step(policy: number, options: StepOptions): Promise<StepResult>
+  /** Drops accumulated gradients. */
+  zeroGrad(policy: number): Promise<void>
+}

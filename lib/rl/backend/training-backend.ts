@@ -1,0 +1,60 @@
+/** A team as the trainer sees it: agents that name their policies by number, and an engine that knows these numbers. */
+import { MagrpoError } from '../../base/errors.ts'
+import type { Prompt } from '../../model/types.ts'
+import type { Task } from '../../tasks/task/types.ts'
+import type { MemoryPlan } from '../memory/plan.ts'
+import type { AgentSummary, ResolvedTrainOptions } from '../types/options.ts'
+import type { SaveTeam } from '../types/sink.ts'
+import type { SupportProvider } from './auxiliary-models.ts'
+import type { Engine } from './engine.ts'
+
+/** Who plays. */
+export interface Players {
+  engine: Engine
+  /** (n) */
+  agents: AgentSummary[]
+  support: SupportProvider
+  save: SaveTeam
+  weights: WeightFiles
+  /**
+   * Whether an agent can read a prompt, as far as that can be said quickly.
+   *
+   * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKENIZER_MISSING`
+   */
+  checkPrompt?(agent: number, prompt: Prompt): void
+  /** What a run of these players takes; none where there is no real model. */
+  planMemory?(task: Task, options: ResolvedTrainOptions): MemoryPlan
+}
+
+/** Weights and moments as files, for checkpoints. */
+export interface WeightFiles {
+  /**
+   * Writes those of the policies named into a folder that exists, as they are at the call; it is on the disk when the promise
+   * settles. A policy may be stepped before that.
+   */
+  write(directory: string, policies: readonly number[]): Promise<void>
+  /** Overwrites the policies with what {@link write} wrote. */
+  read(directory: string, policies: readonly number[]): Promise<void>
+}
+
+/** (n) number of each agent's policy, null for a frozen one. */
+export function trainedPolicies(agents: readonly AgentSummary[]): (number | null)[] {
+  return agents.map(({ kind, policy }) => (kind === 'base' ? null : policy))
+}
+
+/**
+ * @throws MagrpoError `ERR_TASK` unless the team's agents are those of the task, in its order
+ */
+export function checkAgents(
+  agents: readonly { name: string }[],
+  task: { name: string; agents: readonly string[] },
+): void {
+  const names = agents.map(({ name }) => name)
+  if (names.length === task.agents.length && names.every((name, agent) => name === task.agents[agent])) return
+  throw new MagrpoError(
+    'ERR_TASK',
+    `Expected a team of the agents of task '${task.name}', in order (${task.agents.join(', ')}), but received ` +
+      `${names.join(', ')}. Make it with the names of task.agents.`,
+    { details: { task: task.name, expected: [...task.agents], received: names } },
+  )
+}

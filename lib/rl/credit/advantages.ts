@@ -1,0 +1,62 @@
+/**
+ * Group-relative advantages: Liu et al. (AAAI 2026), equation 1, and the other baselines of the published family.
+ * A group is the G returns of one agent at one node; baselines never reach across nodes or items.
+ */
+
+import { largest, mean, populationStd, smallest, sum } from '../../base/statistics.ts'
+import type { AdvantageMode } from '../options/algorithm.ts'
+
+/** How advantages are made from returns. */
+export interface AdvantageSettings {
+  advantage: AdvantageMode
+  /** Centre and divide by the group's standard deviation; all modes are the same then, `raw` included. */
+  scaleByStd: boolean
+  /** Groups whose returns differ by less have no signal. */
+  equalRewardEps: number
+}
+
+/** A group's advantages. */
+export interface GroupAdvantages {
+  /** (G) */
+  advantages: number[]
+  /** The returns differ by less than `equalRewardEps`; advantages are then exactly 0, except in unscaled `raw` mode. */
+  isEqual: boolean
+}
+
+/** Smallest standard deviation divided by, as in the published code. */
+export const stdFloor = 1e-6
+
+/**
+ * Advantages of one group.
+ *
+ * Differences below `equalRewardEps` are treated as equal because scaling would blow rounding errors up to advantages
+ * of about 1.
+ *
+ * @param returns (G)
+ * @example groupAdvantages([1, 2, 3, 6], { advantage: 'mean', scaleByStd: false, equalRewardEps: 1e-6 }).advantages
+ * // [-2, -1, 0, 3]
+ */
+export function groupAdvantages(returns: readonly number[], settings: AdvantageSettings): GroupAdvantages {
+  const isEqual = largest(returns) - smallest(returns) < settings.equalRewardEps
+  if (isEqual && (settings.advantage !== 'raw' || settings.scaleByStd)) {
+    return { advantages: returns.map(() => 0), isEqual }
+  }
+  const advantages = subtractBaseline(returns, settings.advantage)
+  return { advantages: settings.scaleByStd ? standardize(advantages) : advantages, isEqual }
+}
+
+function subtractBaseline(returns: readonly number[], mode: AdvantageMode): number[] {
+  if (mode === 'raw') return [...returns]
+  if (mode === 'rloo') {
+    const total = sum(returns)
+    return returns.map((value) => value - (total - value) / (returns.length - 1))
+  }
+  const baseline = mode === 'mean' ? mean(returns) : largest(returns)
+  return returns.map((value) => value - baseline)
+}
+
+function standardize(advantages: readonly number[]): number[] {
+  const centre = mean(advantages)
+  const scale = Math.max(populationStd(advantages), stdFloor)
+  return advantages.map((value) => (value - centre) / scale)
+}

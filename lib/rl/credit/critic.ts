@@ -1,0 +1,126 @@
+/** What critics read and say: values of prompts (type `v`) or of prompts with completions (type `q`). */
+import type { ChatMessage } from '../../text/messages.ts'
+import type { CriticSeat, Support } from '../backend/auxiliary-models.ts'
+import type { Engine, EngineGroup, EngineScoreOptions } from '../backend/engine.ts'
+import type { Critic } from '../options/algorithm.ts'
+import type { RolloutNode } from '../rollout/tree.ts'
+
+/** (n, G) values of a node's completions, by the critic before its update; null for agents without one. */
+export type ValueScores = ReadonlyMap<RolloutNode, (number[] | null)[]>
+
+/** What one agent's critic reads at one node. */
+export interface CriticInput {
+  node: RolloutNode
+  /** The agents it speaks for: one, or all that are trained for a central critic. */
+  agents: number[]
+  /** One group for all samples (`v`, and `q` on token ids), or one a sample (`q` on text). */
+  groups: EngineGroup[]
+}
+
+/** How critics are laid out, see {@link criticInputs}. */
+export interface CriticLayout {
+  type: Critic['type']
+  /** One critic reads the prompts of all agents. */
+  isCentral: boolean
+}
+
+const nothing = new Int32Array(0)
+
+/**
+ * What the critics read at each node.
+ *
+ * A critic that takes token ids is read at the last token of the prompt (`v`) or of the completion (`q`). One that takes
+ * text gets the prompt, for `q` with the completion behind it, in its own tokenizer's ids, and is read at the last of
+ * them. The text of a central critic is that of {@link centralText}.
+ */
+export function criticInputs(
+  engine: Pick<Engine, 'encode'>,
+  nodes: readonly RolloutNode[],
+  critics: Support['critics'],
+  { type, isCentral }: CriticLayout,
+): CriticInput[] {
+  const seated = critics.flatMap((seat, agent) => (seat === null ? [] : [{ seat, agent }]))
+  const first = seated[0]
+  return nodes.flatMap((node): CriticInput[] => {
+    if (isCentral) {
+      if (first === undefined) return []
+      const texts = type === 'v' ? [centralText(node, null)] : node.joints.map((_, joint) => centralText(node, joint))
+      const { policy } = first.seat
+      return [{ node, agents: seated.map(({ agent }) => agent), groups: readTexts(engine, policy, texts) }]
+    }
+    return seated.map(({ seat, agent }) => ({
+      node,
+      agents: [agent],
+      groups: ownGroups(engine, node, agent, seat, type),
+    }))
+  })
+}
+
+function ownGroups(
+  engine: Pick<Engine, 'encode'>,
+  node: RolloutNode,
+  agent: number,
+  { policy, readsIds }: CriticSeat,
+  type: Critic['type'],
+): EngineGroup[] {
+  if (!readsIds) {
+    const prompt = textOf(node.prompts[agent]!)
+    const texts = type === 'v' ? [prompt] : node.completions[agent]!.map(({ text }) => prompt + text)
+    return readTexts(engine, policy, texts)
+  }
+  const completions = type === 'v' ? [{ ids: nothing }] : node.samples[agent]!.map(({ ids }) => ({ ids }))
+  return [{ policy, promptIds: node.promptIds[agent]!, completions, valueAt: type === 'v' ? 'prompt' : 'completion' }]
+}
+
+function readTexts(engine: Pick<Engine, 'encode'>, policy: number, texts: readonly string[]): EngineGroup[] {
+  return texts.map((text) => ({
+    policy,
+    promptIds: engine.encode(policy, text),
+    completions: [{ ids: nothing }],
+    valueAt: 'prompt',
+  }))
+}
+
+/**
+ * What a central critic reads: the prompts of all agents, each under its agent's number, separated by blank lines; with
+ * a joint action also what each agent answered.
+ *
+ * @param joint index into `node.joints`; null for the prompts alone
+ */
+export function centralText(
+  node: Pick<RolloutNode, 'prompts' | 'completions' | 'joints'>,
+  joint: number | null,
+): string {
+  const prompts = node.prompts.map((prompt, agent) => `[Agent ${agent + 1}]\n${textOf(prompt)}`)
+  if (joint === null) return prompts.join('\n\n')
+  const { picks } = node.joints[joint]!
+  const answers = picks.map((g, agent) => `[Answer of agent ${agent + 1}]\n${node.completions[agent]![g]!.text}`)
+  return [...prompts, '[Joint action]', ...answers].join('\n\n')
+}
+
+/** A prompt as plain text: the contents of messages, each behind its role. */
+function textOf(prompt: string | ChatMessage[]): string {
+  return typeof prompt === 'string' ? prompt : prompt.map(({ role, content }) => `${role}: ${content}`).join('\n')
+}
+
+/** The values of all nodes' completions, in one batch. */
+export async function scoreValues(
+  engine: Engine,
+  inputs: readonly CriticInput[],
+  agents: number,
+  options: EngineScoreOptions,
+): Promise<ValueScores> {
+  const { scores } = await engine.score(
+    inputs.flatMap(({ groups }) => groups),
+    options,
+  )
+  const values = new Map<RolloutNode, (number[] | null)[]>()
+  let next = 0
+  for (const { node, agents: own, groups } of inputs) {
+    const said = groups.flatMap(() => scores[next++]!.values!)
+    const byAgent = values.get(node) ?? new Array<number[] | null>(agents).fill(null)
+    for (const agent of own) byAgent[agent] = node.samples[agent]!.map((_, g) => said[said.length === 1 ? 0 : g]!)
+    values.set(node, byAgent)
+  }
+  return values
+}

@@ -1,0 +1,295 @@
+/** How much memory a run takes at its peak, before it begins: an upper estimate by device and by part. */
+import {
+  type ActivationSettings,
+  activationBytesPerToken,
+  cacheBytesPerToken,
+  generationBytes,
+  logitBytes,
+  type MemoryShape,
+  tokensOfPass,
+} from '../../model/memory-terms.ts'
+
+/** A loaded model, as far as its memory goes. */
+export interface PlannedModel {
+  shape: MemoryShape
+  dtype: ActivationSettings['dtype']
+  device: string
+  weightBytes: number
+  contextLength: number
+  /** Passes over this model that run at the same time, on a thread each. */
+  passesAtOnce: number
+}
+
+/** A policy that is trained, critics included. */
+export interface PlannedPolicy {
+  /** Index into `models`. */
+  model: number
+  kind: 'full' | 'lora'
+  /** Trainable weights, a value head's included. */
+  parameters: number
+  /** Of an adapter. */
+  rank: number
+}
+
+/** What a run computes, as far as its memory goes. */
+export interface Workload {
+  models: PlannedModel[]
+  policies: PlannedPolicy[]
+  /** One an agent: the model it plays with, whether it is trained, and the longest prompt of its first turn, in tokens. */
+  seats: { model: number; isTrained: boolean; promptTokens: number }[]
+  promptsPerStep: number
+  groupSize: number
+  /** Joint actions of a node: the nodes that each node of one turn has in the next. */
+  joints: number
+  turns: number
+  maxNewTokens: number
+  /** Null: the default. */
+  maxTokensPerMicroBatch: number | null
+  minibatches: number
+  checkpointing: boolean
+  /** Items and samples of one batch of an evaluation; items are 0 where there is none. */
+  evaluation: { items: number; samples: number }
+  /** Models that are trained side by side, a thread each: their activations exist together. */
+  sideBySide: number
+  /** What the process takes without weights: Node, libtorch, tokenizers, data. */
+  processBytes: number
+}
+
+/** What memory is taken by. */
+export type MemoryPartName =
+  | 'process'
+  | 'weights'
+  | 'masters'
+  | 'moments'
+  | 'gradients'
+  | 'cache'
+  | 'decoding'
+  | 'activations'
+  | 'logits'
+
+/** One part of a plan. */
+export interface MemoryPart {
+  name: MemoryPartName
+  bytes: number
+  /** When it exists: always, or while the run generates or trains. The peak is that of the larger of both phases. */
+  during: 'always' | 'generation' | 'training'
+}
+
+/** What one device holds. */
+export interface DeviceMemory {
+  device: string
+  parts: MemoryPart[]
+  /** Bytes of the larger phase. */
+  peakBytes: number
+  peak: 'generation' | 'training'
+}
+
+/** The memory of a run. */
+export interface MemoryPlan {
+  devices: DeviceMemory[]
+  /** Completions that one batch decodes, and tokens of one forward and backward pass, at most. */
+  rows: number
+  passTokens: number
+  /** Longest prompt in tokens, as the plan expects it in the last turn. */
+  promptTokens: number
+  /** What advice depends on, see `knobOf`. */
+  facts: {
+    /** Tokens of the largest prompt with its completions. */
+    groupTokens: number
+    /** The largest batch that is generated is one of an evaluation. */
+    isEvaluation: boolean
+    /** All weights of an agent are trained. */
+    isFull: boolean
+    promptsPerStep: number
+    /** Later turns have more nodes than the first. */
+    grows: boolean
+    checkpointing: boolean
+  }
+}
+
+const float = 4
+
+/** The part of one turn, or of one batch of an evaluation, that a model generates. */
+interface Batch {
+  rows: number
+  promptTokens: number
+  newTokens: number
+}
+
+/**
+ * Plans a run.
+ *
+ * - weights: as loaded. masters: float32 copies of trained bfloat16 weights.
+ * - moments: two floats a trained weight. gradients: one, and the last pass's own beside it where there are several passes; that of
+ *   a bfloat16 head once more in float32.
+ * - cache: a slot for each token of each prompt, and `maxNewTokens` for each completion, all of one turn or of one batch of an
+ *   evaluation; completions that end early leave theirs untouched.
+ * - decoding: one prefill pass, or one step with its logits.
+ * - activations: what one pass keeps for its backward pass, see `activationBytesPerToken`. A prompt with its completions is never
+ *   cut, so a group may be more than `maxTokensPerMicroBatch`.
+ * - logits: one chunk.
+ *
+ * Later turns are planned as if every branch went on, with prompts that hold all completions before them.
+ */
+export function planMemory(work: Workload): MemoryPlan {
+  const devices = [...new Set(work.models.map(({ device }) => device))].map((device) => planDevice(work, device))
+  const turns = turnsOf(work)
+  const last = turns.at(-1)!
+  const sum = (batch: (Batch | null)[]) => batch.reduce((total, entry) => total + (entry?.rows ?? 0), 0)
+  const evaluation = evaluationOf(work)
+  const slots = (batch: (Batch | null)[]) =>
+    batch.reduce((total, b) => total + (b ? b.promptTokens + b.newTokens : 0), 0)
+  return {
+    devices,
+    rows: Math.max(...turns.map((turn) => sum(turn.batches)), sum(evaluation)),
+    passTokens: Math.max(0, ...work.models.map((_, model) => passOf(work, model).tokens)),
+    promptTokens: last.longestPrompt,
+    facts: {
+      groupTokens: groupTokensOf(work),
+      isFull: work.policies.some(({ kind }) => kind === 'full'),
+      promptsPerStep: work.promptsPerStep,
+      grows: work.turns > 1 && work.joints > 1,
+      checkpointing: work.checkpointing,
+      isEvaluation: slots(evaluation) > Math.max(...turns.map((turn) => slots(turn.batches))),
+    },
+  }
+}
+
+function planDevice(work: Workload, device: string): DeviceMemory {
+  const here = work.models.flatMap((model, index) => (model.device === device ? [{ ...model, index }] : []))
+  const policies = work.policies.filter(({ model }) => work.models[model]!.device === device)
+  const trained = policies.reduce((sum, { parameters }) => sum + parameters, 0)
+  const isMastered = ({ kind, model }: PlannedPolicy) => kind === 'full' && work.models[model]!.dtype === 'bfloat16'
+  const masters = policies.filter(isMastered).reduce((sum, { parameters }) => sum + parameters, 0)
+  const passes = here.map(({ index }) => passOf(work, index))
+  // Models one after the other: the largest counts. Side by side: as many as there are threads for.
+  const together = (values: number[]) => sumOf(values.sort((a, b) => b - a).slice(0, work.sideBySide))
+  const generation = generationOf(
+    work,
+    here.map(({ index }) => index),
+  )
+  const parts: MemoryPart[] = [
+    { name: 'process', bytes: device === 'cpu' ? work.processBytes : 0, during: 'always' },
+    {
+      name: 'weights',
+      bytes: sumOf(here.map(({ weightBytes }) => weightBytes)) + adapterBytes(policies),
+      during: 'always',
+    },
+    { name: 'masters', bytes: float * masters, during: 'always' },
+    { name: 'moments', bytes: 2 * float * trained, during: 'always' },
+    { name: 'cache', bytes: generation.cache, during: 'generation' },
+    { name: 'decoding', bytes: generation.decoding, during: 'generation' },
+    { name: 'gradients', bytes: float * trained + together(passes.map(({ fresh }) => fresh)), during: 'training' },
+    { name: 'activations', bytes: together(passes.map(({ activations }) => activations)), during: 'training' },
+    { name: 'logits', bytes: together(passes.map(({ logits }) => logits)), during: 'training' },
+  ]
+  const during = (phase: MemoryPart['during']) =>
+    sumOf(parts.filter((part) => part.during === phase || part.during === 'always').map(({ bytes }) => bytes))
+  const [generating, training] = [during('generation'), during('training')]
+  return {
+    device,
+    parts: parts.filter(({ bytes }) => bytes > 0),
+    peakBytes: Math.max(generating, training),
+    peak: training >= generating ? 'training' : 'generation',
+  }
+}
+
+function adapterBytes(policies: readonly PlannedPolicy[]): number {
+  return sumOf(policies.filter(({ kind }) => kind === 'lora').map(({ parameters }) => float * parameters))
+}
+
+interface Turn {
+  /** One a model, null where it does not play. */
+  batches: (Batch | null)[]
+  longestPrompt: number
+}
+
+/** What each model generates in each turn of a step. */
+function turnsOf(work: Workload): Turn[] {
+  const { seats, models, maxNewTokens, groupSize } = work
+  return Array.from({ length: work.turns }, (_, turn) => {
+    const nodes = work.promptsPerStep * work.joints ** turn
+    const prompts = seats.map((seat) => promptOf(work, seat, turn))
+    const batches = models.map((_model, model): Batch | null => {
+      const own = seats.flatMap((seat, agent) => (seat.model === model ? [prompts[agent]!] : []))
+      if (own.length === 0) return null
+      const rows = nodes * own.length * groupSize
+      const limits = own.map((prompt) => Math.min(maxNewTokens, models[model]!.contextLength - prompt))
+      return { rows, promptTokens: nodes * sumOf(own), newTokens: nodes * groupSize * sumOf(limits) }
+    })
+    return { batches, longestPrompt: Math.max(...prompts) }
+  })
+}
+
+/** Later prompts hold what was said before. */
+function promptOf(work: Workload, { model, promptTokens }: Workload['seats'][number], turn: number): number {
+  const { contextLength } = work.models[model]!
+  return Math.max(1, Math.min(contextLength - 1, promptTokens + turn * work.seats.length * work.maxNewTokens))
+}
+
+/** What each model generates in one batch of an evaluation. */
+function evaluationOf(work: Workload): (Batch | null)[] {
+  const { items, samples } = work.evaluation
+  if (items === 0) return work.models.map(() => null)
+  const first = { ...work, promptsPerStep: items, groupSize: samples, joints: samples }
+  // After the first turn each branch has one answer: no more rows than in the first, but longer prompts.
+  const last = { ...first, promptsPerStep: items * samples, groupSize: 1, joints: 1 }
+  return work.turns === 1 ? turnsOf(first)[0]!.batches : turnsOf(last).at(-1)!.batches
+}
+
+function generationOf(work: Workload, models: readonly number[]): { cache: number; decoding: number } {
+  const batches = [...turnsOf(work).map((turn) => turn.batches), evaluationOf(work)]
+  const cost = batches.map((batch) => {
+    const own = models.flatMap((model) => (batch[model] ? [{ batch: batch[model], ...work.models[model]! }] : []))
+    return {
+      cache: sumOf(own.map((one) => (one.batch.promptTokens + one.batch.newTokens) * cacheBytesPerToken(one.shape))),
+      decoding: sumOf(own.map((one) => generationBytes(one.shape, one.batch))),
+    }
+  })
+  return cost.reduce((most, one) => (one.cache + one.decoding > most.cache + most.decoding ? one : most))
+}
+
+/** Tokens of the largest prompt with its completions. */
+function groupTokensOf(work: Workload): number {
+  const trained = work.seats.filter(({ isTrained }) => isTrained)
+  return Math.max(...trained.map((seat) => groupOf(work, seat, work.turns - 1)))
+}
+
+function groupOf(work: Workload, seat: Workload['seats'][number], turn: number): number {
+  const prompt = promptOf(work, seat, turn)
+  return prompt + work.groupSize * Math.min(work.maxNewTokens, work.models[seat.model]!.contextLength - prompt)
+}
+
+/** The largest pass of one model's update. */
+function passOf(work: Workload, model: number) {
+  const { shape, dtype, passesAtOnce: atOnce } = work.models[model]!
+  const policies = work.policies.filter((policy) => policy.model === model)
+  const seats = work.seats.filter((seat) => seat.model === model && seat.isTrained)
+  // Of a separate critic over a model that no agent plays with: the texts are those of the agents.
+  const readers = seats.length > 0 ? seats : work.seats.map((seat) => ({ ...seat, model }))
+  if (policies.length === 0) return { tokens: 0, activations: 0, logits: 0, fresh: 0 }
+  const turns = Array.from({ length: work.turns }, (_, turn) => turn)
+  const largest = Math.max(...readers.map((seat) => groupOf(work, seat, work.turns - 1)))
+  const nodes = (turn: number) => work.promptsPerStep * work.joints ** turn
+  const all = sumOf(turns.map((turn) => nodes(turn) * sumOf(readers.map((seat) => groupOf(work, seat, turn)))))
+  const most = tokensOfPass(work.maxTokensPerMicroBatch ?? undefined, { policies: policies.length, atOnce })
+  const tokens = Math.min(all, Math.max(most, largest) * atOnce)
+  const rank = Math.max(...policies.map((policy) => policy.rank))
+  const isCut = all > tokens || work.minibatches > 1
+  const perToken = activationBytesPerToken(shape, { dtype, rank, checkpointing: work.checkpointing })
+  const share = Math.min(1, (work.groupSize * work.maxNewTokens) / largest)
+  const parameters = sumOf(policies.map((policy) => policy.parameters))
+  const isFull = policies.some(({ kind }) => kind === 'full')
+  // The head's gradient is summed in float32 before it is one of bfloat16.
+  const wide = isFull && dtype === 'bfloat16' ? float * shape.vocabSize * shape.hiddenSize : 0
+  return {
+    tokens: Math.ceil(tokens / atOnce),
+    activations: tokens * perToken,
+    logits: atOnce * logitBytes(shape, Math.ceil((tokens * share) / atOnce)),
+    fresh: Math.max(isCut ? float * parameters : 0, wide),
+  }
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0)
+}

@@ -1,0 +1,175 @@
+/**
+ * Metrics of a rollout and of an update, by `area/name`. Means are over joint actions (rewards, task metrics),
+ * completions (lengths, finish) or tokens (entropy); `<agent>` variants restrict them to one agent.
+ */
+
+import { largest, mean, populationStd, smallest, sum } from '../../base/statistics.ts'
+import type { StepResult } from '../../model/types.ts'
+import type { NodeSignal } from '../credit/types.ts'
+import type { RolloutNode } from '../rollout/tree.ts'
+import type { Metrics } from '../types/reports.ts'
+
+/**
+ * `reward/mean`, `reward/std` (of all joint actions), `reward/group_std` (mean over nodes of the deviation within one),
+ * `reward/<part>`, `task/<metric>`; with several turns also `reward/turn_<t>/mean`, turns counted from 1.
+ */
+export function rewardMetrics(nodes: readonly RolloutNode[]): Metrics {
+  const joints = nodes.flatMap((node) => node.joints)
+  const metrics: Metrics = {
+    'reward/mean': mean(joints.map(({ reward }) => reward)),
+    'reward/std': populationStd(joints.map(({ reward }) => reward)),
+    'reward/group_std': mean(nodes.map((node) => populationStd(node.joints.map(({ reward }) => reward)))),
+  }
+  Object.assign(
+    metrics,
+    meansByName(
+      'reward/',
+      joints.map(({ parts }) => parts),
+    ),
+  )
+  Object.assign(
+    metrics,
+    meansByName(
+      'task/',
+      joints.map((action) => action.metrics),
+    ),
+  )
+  const turns = 1 + largest(nodes.map(({ turn }) => turn))
+  for (let turn = 0; turns > 1 && turn < turns; turn++) {
+    const rewards = nodes
+      .filter((node) => node.turn === turn)
+      .flatMap((node) => node.joints.map(({ reward }) => reward))
+    metrics[`reward/turn_${turn + 1}/mean`] = mean(rewards)
+  }
+  return metrics
+}
+
+/** `reward/zero_variance_share`: share of (node, agent) groups whose returns are equal. */
+export function signalMetrics(signals: readonly NodeSignal[]): Metrics {
+  const groups = signals.flatMap(({ agents }) => agents)
+  return { 'reward/zero_variance_share': mean(groups.map(({ isEqual }) => Number(isEqual))) }
+}
+
+/**
+ * `policy/entropy`; `completion/length_mean`, `_std`, `_min`, `_max` (tokens), `completion/truncated_share` (ended by the token
+ * limit), `completion/stopped_share` (by an end token or stop string); each also as `<name>/<agent>`.
+ */
+export function completionMetrics(nodes: readonly RolloutNode[], agents: readonly string[]): Metrics {
+  const byAgent = agents.map((_, agent) => nodes.flatMap((node) => node.samples[agent]!))
+  const metrics = describeSamples(byAgent.flat(), '')
+  for (const [agent, name] of agents.entries()) Object.assign(metrics, describeSamples(byAgent[agent]!, `/${name}`))
+  return metrics
+}
+
+function describeSamples(samples: readonly RolloutNode['samples'][number][number][], suffix: string): Metrics {
+  const lengths = samples.map(({ ids }) => ids.length)
+  const truncated = mean(samples.map(({ finish }) => Number(finish === 'length')))
+  return {
+    [`policy/entropy${suffix}`]: sum(samples.map(({ entropies }) => sum(entropies))) / sum(lengths),
+    [`completion/length_mean${suffix}`]: mean(lengths),
+    [`completion/length_std${suffix}`]: populationStd(lengths),
+    [`completion/length_min${suffix}`]: smallest(lengths),
+    [`completion/length_max${suffix}`]: largest(lengths),
+    [`completion/truncated_share${suffix}`]: truncated,
+    [`completion/stopped_share${suffix}`]: 1 - truncated,
+  }
+}
+
+/**
+ * `policy/kl`: mean over completions of the KL estimate's sum over tokens, at rollout time; also as `policy/kl/<agent>`.
+ * Nothing without a reference.
+ */
+export function klMetrics(signals: readonly NodeSignal[], agents: readonly string[]): Metrics {
+  const byAgent = agents.map((_, agent) => signals.flatMap((signal) => signal.agents[agent]!.kl?.sums ?? []))
+  return describeAll('policy/kl', byAgent, agents)
+}
+
+/**
+ * Of a critic, before the update: `critic/loss` (mean squared error, without its coefficient), `critic/value_mean`,
+ * `critic/target_mean`, each also as `<name>/<agent>`; `critic/grad_norm` over separate critics. Nothing without a critic.
+ */
+export function criticMetrics(
+  signals: readonly NodeSignal[],
+  agents: readonly string[],
+  results: ReadonlyMap<number, StepResult>,
+  policies: readonly (number | null)[],
+): Metrics {
+  const byAgent = agents.map((_, agent) => signals.flatMap((signal) => signal.agents[agent]!.critic ?? []))
+  if (byAgent.every((own) => own.length === 0)) return {}
+  const collect = (pick: (own: { values: number[]; targets: number[] }) => number[]) =>
+    byAgent.map((own) => own.flatMap(pick))
+  const separate = [...results].filter(([policy]) => !policies.includes(policy)).map(([, { gradNorm }]) => gradNorm)
+  return {
+    ...describeAll(
+      'critic/loss',
+      collect(({ values, targets }) => values.map((value, g) => (targets[g]! - value) ** 2)),
+      agents,
+    ),
+    ...describeAll(
+      'critic/value_mean',
+      collect(({ values }) => values),
+      agents,
+    ),
+    ...describeAll(
+      'critic/target_mean',
+      collect(({ targets }) => targets),
+      agents,
+    ),
+    ...(separate.length > 0 && { 'critic/grad_norm': Math.hypot(...separate) }),
+  }
+}
+
+/** The mean over all agents' values, and that of each agent that has any; nothing without values. */
+function describeAll(name: string, byAgent: readonly (readonly number[])[], agents: readonly string[]): Metrics {
+  if (byAgent.every((values) => values.length === 0)) return {}
+  const metrics: Metrics = { [name]: mean(byAgent.flat()) }
+  for (const [agent, values] of byAgent.entries()) {
+    if (values.length > 0) metrics[`${name}/${agents[agent]!}`] = mean(values)
+  }
+  return metrics
+}
+
+/**
+ * Of the last update: `train/grad_norm` (over the policies of all agents, before clipping) and `train/grad_norm/<agent>`. A policy whose gradient was not
+ * finite is left out; one without gradient counts as 0.
+ *
+ * @param policies (n) number of each agent's policy, null if it is not trained
+ */
+export function gradientMetrics(
+  results: ReadonlyMap<number, StepResult>,
+  agents: readonly string[],
+  policies: readonly (number | null)[],
+): Metrics {
+  const own = [...results].filter(([policy]) => policies.includes(policy)).map(([, result]) => result)
+  const finite = own.filter(({ gradNorm }) => Number.isFinite(gradNorm))
+  const metrics: Metrics = { 'train/grad_norm': Math.sqrt(sum(finite.map(({ gradNorm }) => gradNorm ** 2))) }
+  for (const [agent, name] of agents.entries()) {
+    const policy = policies[agent]!
+    if (policy !== null) metrics[`train/grad_norm/${name}`] = results.get(policy)?.gradNorm ?? 0
+  }
+  return onlyFinite(metrics)
+}
+
+/** The same metrics without those that are not finite, which JSON cannot hold. */
+export function onlyFinite(metrics: Metrics): Metrics {
+  return Object.fromEntries(Object.entries(metrics).filter(([, value]) => Number.isFinite(value)))
+}
+
+/** The same metrics under other names: `prefix` and the old name. */
+export function withPrefix(prefix: string, metrics: Metrics): Metrics {
+  return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [prefix + name, value]))
+}
+
+/** Mean of each name over the records that have a finite number for it. */
+function meansByName(prefix: string, records: readonly Record<string, number>[]): Metrics {
+  const values = new Map<string, number[]>()
+  for (const record of records) {
+    for (const [name, value] of Object.entries(record)) {
+      if (!Number.isFinite(value)) continue
+      const list = values.get(name)
+      if (list) list.push(value)
+      else values.set(name, [value])
+    }
+  }
+  return Object.fromEntries([...values].map(([name, list]) => [prefix + name, mean(list)]))
+}

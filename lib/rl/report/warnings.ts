@@ -1,0 +1,174 @@
+/** Watches a run for the ways in which training quietly goes nowhere, and for gradients that are not finite. */
+
+import { mean, smallest } from '../../base/statistics.ts'
+import type { NodeSignal } from '../credit/types.ts'
+import type { ResolvedTrainOptions } from '../types/options.ts'
+import type { RunWarning, WatchState, Window } from '../types/reports.ts'
+
+/** Shares above which a warning is raised. */
+export const warningShares = { lengthLimit: 0.5, equalRewards: 0.8 }
+
+/** A share is judged over as many steps as give at least so many groups: one odd group is no news. */
+const smallestWindow = 4
+
+const emptyWindow = (): Window => ({ groups: [], completions: [], firstTurns: [] })
+
+/** What a watch needs to know of its run. */
+export interface WatchSettings {
+  /** Bounds of the task's reward, where it has any. */
+  maxReward: number | null
+  minReward: number | null
+  maxNewTokens: number
+  algorithm: ResolvedTrainOptions['algorithm']
+}
+
+/** Raises each warning once a run. */
+export class WarningWatch {
+  private readonly raised = new Set<RunWarning['code']>()
+  private readonly maxReward: number | null
+  private readonly maxNewTokens: number
+  private readonly minReward: number | null
+  private readonly algorithm: ResolvedTrainOptions['algorithm']
+  private window = emptyWindow()
+
+  constructor(settings: WatchSettings) {
+    this.algorithm = settings.algorithm
+    this.minReward = settings.minReward
+    this.maxReward = settings.maxReward
+    this.maxNewTokens = settings.maxNewTokens
+  }
+
+  /** The watch of a run with these options. */
+  static of({ task, sampling, algorithm }: ResolvedTrainOptions): WarningWatch {
+    const { maxReward, minReward } = task
+    return new WarningWatch({ maxReward, minReward, maxNewTokens: sampling.maxNewTokens, algorithm })
+  }
+
+  /** A copy of what was seen so far, for a watch that goes on from here. */
+  get state(): WatchState {
+    return { raised: [...this.raised], window: structuredClone(this.window) }
+  }
+
+  /** Goes on where another watch stood. */
+  restore({ raised, window }: WatchState): void {
+    this.raised.clear()
+    for (const code of raised) this.raised.add(code)
+    this.window = structuredClone(window)
+  }
+
+  /** What the settings alone tell, before the first step. */
+  start(): RunWarning[] {
+    const { name, advantage, scaleByStd, critic, turns, terminationThreshold: threshold } = this.algorithm
+    const warnings: RunWarning[] = []
+    if (scaleByStd && advantage !== 'mean' && critic === null) {
+      warnings.push(
+        ...this.raise(
+          'cancelled_baseline',
+          0,
+          () =>
+            `${name} with scaleByStd equals magrpo with scaleByStd: centring and scaling the advantages of a group cancels ` +
+            `its baseline ('${advantage}'). Set algorithm.scaleByStd to false to train with this baseline.`,
+        ),
+      )
+    }
+    if (turns > 1 && threshold !== null && this.minReward !== null && this.minReward > threshold) {
+      warnings.push(
+        ...this.raise(
+          'early_termination',
+          0,
+          () =>
+            `Every episode will end at turn 1 of ${turns}: the task's rewards are at least ${this.minReward}, above ` +
+            `algorithm.terminationThreshold (${threshold}). Raise it, or set it to null.`,
+        ),
+      )
+    }
+    return warnings
+  }
+
+  /** Looks at one step; returns what is new. */
+  step(index: number, signals: readonly NodeSignal[]): RunWarning[] {
+    for (const { node, returns, agents } of signals) {
+      const isBest = this.maxReward !== null && returns.every((value) => value >= this.maxReward! - 1e-9)
+      for (const { isEqual } of agents) this.window.groups.push({ isEqual, isBest })
+      if (node.turn === 0) this.window.firstTurns.push(mean(node.joints.map(({ reward }) => reward)))
+      for (const { finish } of node.samples.flat()) this.window.completions.push({ isTruncated: finish === 'length' })
+    }
+    return this.window.groups.length < smallestWindow ? [] : this.judge(index)
+  }
+
+  /** Judges what is left of a run too short for a window. */
+  end(index: number): RunWarning[] {
+    return this.window.groups.length === 0 ? [] : this.judge(index)
+  }
+
+  /** Says that an update was skipped. */
+  nonFiniteGradient(index: number, agents: readonly string[]): RunWarning[] {
+    return this.raise(
+      'non_finite_gradient',
+      index,
+      () =>
+        `Step ${index}: the gradient of ${agents.join(', ')} was not finite; the update was skipped (counted in ` +
+        'train/skipped_steps). Lower the learning rate or use float32 if it goes on.',
+    )
+  }
+
+  private judge(index: number): RunWarning[] {
+    const { groups, completions, firstTurns } = this.window
+    this.window = emptyWindow()
+    const truncated = mean(completions.map(({ isTruncated }) => Number(isTruncated)))
+    const equal = groups.filter(({ isEqual }) => isEqual)
+    const best = equal.filter(({ isBest }) => isBest).length
+    const warnings = this.judgeThreshold(index, firstTurns)
+    if (truncated > warningShares.lengthLimit) {
+      warnings.push(
+        ...this.raise(
+          'length_limit',
+          index,
+          () =>
+            `Step ${index}: ${percent(truncated)} of the completions hit the limit of ${this.maxNewTokens} new tokens. ` +
+            'Raise sampling.maxNewTokens, add a stop string, or ask for shorter answers.',
+        ),
+      )
+    }
+    const share = equal.length / groups.length
+    if (share > warningShares.equalRewards) {
+      const remedy =
+        best > equal.length / 2
+          ? `Most of them (${best} of ${equal.length}) have the highest reward: there is little left to learn.`
+          : 'Raise the group size or the temperature, or give a reward that tells more completions apart.'
+      warnings.push(
+        ...this.raise(
+          'equal_rewards',
+          index,
+          () => `Step ${index}: ${percent(share)} of the groups have equal rewards and teach nothing. ${remedy}`,
+        ),
+      )
+    }
+    return warnings
+  }
+
+  /** Whether all episodes of the window ended at their first turn because of the threshold. */
+  private judgeThreshold(index: number, firstTurns: readonly number[]): RunWarning[] {
+    const { turns, terminationThreshold: threshold } = this.algorithm
+    if (turns === 1 || threshold === null || firstTurns.length === 0) return []
+    const lowest = smallest(firstTurns)
+    if (lowest <= threshold) return []
+    return this.raise(
+      'early_termination',
+      index,
+      () =>
+        `Step ${index}: all ${firstTurns.length} episodes ended at turn 1 of ${turns}, because their mean rewards (from ` +
+        `${lowest.toFixed(3)} up) are above algorithm.terminationThreshold (${threshold}). Raise it, or set it to null.`,
+    )
+  }
+
+  private raise(code: RunWarning['code'], index: number, message: () => string): RunWarning[] {
+    if (this.raised.has(code)) return []
+    this.raised.add(code)
+    return [{ code, index, message: message() }]
+  }
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`
+}

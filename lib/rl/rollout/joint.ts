@@ -1,0 +1,45 @@
+/** From joint returns to what each single completion is credited with. Liu et al. (AAAI 2026), Algorithm 1. */
+
+import type { CrossCredit, JointMode } from '../options/algorithm.ts'
+/**
+ * The joint actions of one node, as indices into each agent's samples.
+ *
+ * `align`: G tuples (j, .., j). `cross`: G^n tuples, the last agent's index running fastest.
+ *
+ * @returns (J, n)
+ */
+export function jointActions(mode: JointMode, agents: number, groupSize: number): number[][] {
+  if (mode === 'align') return Array.from({ length: groupSize }, (_, j) => new Array<number>(agents).fill(j))
+  let tuples: number[][] = [[]]
+  for (let agent = 0; agent < agents; agent++) {
+    tuples = tuples.flatMap((tuple) => Array.from({ length: groupSize }, (_, g) => [...tuple, g]))
+  }
+  return tuples
+}
+
+/**
+ * Returns of one agent's G completions at a node, from the returns of the node's joint actions.
+ *
+ * In `align` mode each completion is in one joint action and gets its return as it is. In `cross` mode it is in G^(n-1)
+ * of them: their mean is an estimate of the same quantity, on the same scale as `align`; the published code takes the sum.
+ *
+ * @param picks (J, n) as from {@link jointActions}
+ * @param returns (J)
+ * @returns (G)
+ */
+export function completionReturns(
+  picks: readonly (readonly number[])[],
+  returns: readonly number[],
+  agent: number,
+  groupSize: number,
+  credit: CrossCredit,
+): number[] {
+  const totals = new Array<number>(groupSize).fill(0)
+  const counts = new Array<number>(groupSize).fill(0)
+  picks.forEach((tuple, joint) => {
+    const g = tuple[agent]!
+    totals[g]! += returns[joint]!
+    counts[g]! += 1
+  })
+  return credit === 'sum' ? totals : totals.map((total, g) => total / counts[g]!)
+}

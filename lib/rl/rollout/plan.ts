@@ -1,0 +1,43 @@
+import type { Sampling } from '../../model/types.ts'
+import type { Task } from '../../tasks/task/types.ts'
+import type { Engine } from '../backend/engine.ts'
+import type { JointMode } from '../options/algorithm.ts'
+import type { RewardMemory } from '../types/run-store.ts'
+import type { StepItem } from './item-order.ts'
+/** What a rollout is made by. */
+export interface RolloutPlan<Item> {
+  engine: Engine
+  /** (n) number of each agent's policy. */
+  policies: readonly number[]
+  task: Task<Item>
+  /** The list that {@link StepItem.item} points into. */
+  items: readonly Item[]
+  chosen: readonly StepItem[]
+  sampling: Sampling
+  /** G of the first turn, and of the turns after it. */
+  groupSize: number
+  laterGroupSize: number
+  jointMode: JointMode
+  turns: number
+  terminationThreshold: number | null
+  /** With the agent, the slot and the sample they name each completion's random numbers. */
+  seed: number
+  step: number
+  rewardConcurrency: number
+  rewardTimeoutMs: number | null
+  signal?: AbortSignal
+  /** Called when the last token of a turn is there; rewards may still be under way. */
+  onGenerated?(): void
+  /**
+   * Where verdicts are remembered, and what part of the run this rollout is. With slot, turn, node and joint action it is the place
+   * of a joint completion: `PART/SLOT/TURN/NODE/JOINT`.
+   */
+  rewards?: { memory: RewardMemory; part: string }
+}
+
+export const defaultMaxRows = 256
+
+/** Items that an evaluation generates in one batch. */
+export function itemsAtOnce(samples: number, agents: number, maxRows = defaultMaxRows): number {
+  return Math.max(1, Math.floor(maxRows / (samples * agents)))
+}

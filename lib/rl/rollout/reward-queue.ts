@@ -1,0 +1,256 @@
+/** Calls a task's reward for many joint completions, concurrently, and turns whatever goes wrong into a coded error. */
+import { setImmediate } from 'node:timers/promises'
+import { type ErrorDetails, MagrpoError } from '../../base/errors.ts'
+import type { Joint } from '../../tasks/task/completion.ts'
+import type { RewardResult, Task } from '../../tasks/task/types.ts'
+import type { RewardMemory, RewardOutcome } from '../types/run-store.ts'
+
+/** One joint completion to be rewarded. */
+export interface RewardJob<Item> {
+  item: Item
+  /** Index of the item in its list, for messages. */
+  index: number
+  joint: Joint
+  /** Which joint completion of the run it is; needed for `RewardLimits.memory`. */
+  place?: string
+  /** What `task.metrics` says of it, once it is rewarded; kept with the verdict, since a reward may note things for it. */
+  metrics?(): Record<string, number>
+}
+
+/** Limits of {@link runRewards}. */
+export interface RewardLimits {
+  /** Calls under way at once. */
+  concurrency: number
+  /**
+   * Time limit of one call, milliseconds, from when it is made: what the reward waits for counts. `null`: the reward ends by
+   * itself. A function that never gives way to the event loop cannot be stopped.
+   */
+  timeoutMs: number | null
+  signal?: AbortSignal
+  /** Verdicts it knows are not asked for again; it is told the others as they come. */
+  memory?: RewardMemory
+}
+
+/** The time limit of reward calls: what is given, else what the task asks for, else two minutes. */
+export function rewardTimeoutOf(given: number | undefined, defaults: Task['defaults']): number | null {
+  if (given !== undefined) return given
+  return defaults?.rewardTimeoutMs === undefined ? 120_000 : defaults.rewardTimeoutMs
+}
+
+/** Names under `reward/` that parts cannot have. */
+export const reservedParts = ['mean', 'std', 'group_std', 'stderr', 'zero_variance_share']
+
+/** Rewards that do not wait may keep the event loop for so long. */
+const busyLimitMs = 8
+
+/**
+ * Rewards of all jobs, in their order. See {@link RewardQueue}.
+ *
+ * @throws MagrpoError `ERR_REWARD`; the signal's reason
+ */
+export function runRewards<Item>(
+  task: Pick<Task<Item>, 'name' | 'reward'>,
+  jobs: readonly RewardJob<Item>[],
+  limits: RewardLimits,
+): Promise<RewardOutcome[]> {
+  const queue = new RewardQueue(task, limits)
+  for (const job of jobs) queue.add(job)
+  return queue.outcomes()
+}
+
+/**
+ * Rewards joint completions that come one after the other, each as soon as a place is free.
+ *
+ * The first failure aborts the signals of all calls under way, and no more are made; so does the given signal, with its reason.
+ */
+export class RewardQueue<Item> {
+  readonly #task: Pick<Task<Item>, 'name' | 'reward'>
+  readonly #limits: RewardLimits
+  readonly #jobs: RewardJob<Item>[] = []
+  readonly #outcomes: RewardOutcome[] = []
+  readonly #underWay = new CallsUnderWay()
+  readonly #workers: Promise<void>[] = []
+  readonly #onFailure: (error: unknown) => void
+  #next = 0
+  #working = 0
+  #lastPause = performance.now()
+  #failure: { error: unknown } | undefined
+
+  /** @param onFailure called with the first failure, when it comes; {@link outcomes} rejects with it too */
+  constructor(
+    task: Pick<Task<Item>, 'name' | 'reward'>,
+    limits: RewardLimits,
+    onFailure: (error: unknown) => void = () => {},
+  ) {
+    this.#task = task
+    this.#limits = limits
+    this.#onFailure = onFailure
+    limits.signal?.addEventListener('abort', this.#onAbort, { once: true })
+    if (limits.signal?.aborted) this.end(limits.signal.reason)
+  }
+
+  add(job: RewardJob<Item>): void {
+    this.#jobs.push(job)
+    if (this.#failure !== undefined || this.#working >= this.#limits.concurrency) return
+    this.#workers.push(this.#work().catch((error: unknown) => this.end(error)))
+  }
+
+  /**
+   * What all jobs earned, in the order they were added, when the last is done. Call it once, after the last `add`.
+   *
+   * @throws MagrpoError `ERR_REWARD` for a reward that throws, does not settle in time, or is not a finite number or
+   *   `{ total, parts }` of finite numbers; `details` has `task`, `item` (index) and `part`; else what it was ended with
+   */
+  async outcomes(): Promise<RewardOutcome[]> {
+    await Promise.all(this.#workers)
+    this.#limits.signal?.removeEventListener('abort', this.#onAbort)
+    if (this.#failure !== undefined) throw this.#failure.error
+    return this.#outcomes
+  }
+
+  /** Ends the calls under way and makes no more; only the first reason counts. */
+  end(error: unknown): void {
+    if (this.#failure !== undefined) return
+    this.#failure = { error }
+    this.#limits.signal?.removeEventListener('abort', this.#onAbort)
+    this.#underWay.end(error)
+    this.#onFailure(error)
+  }
+
+  readonly #onAbort = (): void => this.end(this.#limits.signal?.reason)
+
+  async #work(): Promise<void> {
+    this.#working++
+    while (this.#next < this.#jobs.length && this.#failure === undefined) {
+      const current = this.#next++
+      this.#outcomes[current] = await verdictOn(this.#task, this.#jobs[current]!, this.#limits, this.#underWay)
+      if (performance.now() - this.#lastPause > busyLimitMs) {
+        await setImmediate()
+        this.#lastPause = performance.now()
+      }
+    }
+    this.#working--
+  }
+}
+
+/** The verdict on one joint completion: remembered, or asked for and remembered. */
+async function verdictOn<Item>(
+  task: Pick<Task<Item>, 'name' | 'reward'>,
+  job: RewardJob<Item>,
+  { timeoutMs, memory }: RewardLimits,
+  underWay: CallsUnderWay,
+): Promise<RewardOutcome> {
+  const { place, joint } = job
+  const withMetrics = (outcome: RewardOutcome): RewardOutcome =>
+    job.metrics === undefined || outcome.metrics !== undefined ? outcome : { ...outcome, metrics: job.metrics() }
+  const known = place === undefined ? undefined : memory?.recall(place, joint)
+  if (known) return withMetrics(known)
+  const outcome = withMetrics(checkOutcome(await callReward(task, job, timeoutMs, underWay), task.name, job.index))
+  if (place !== undefined) await memory?.keep(place, joint, outcome)
+  return outcome
+}
+
+/** The calls that an abort or a failure elsewhere has to end. */
+class CallsUnderWay {
+  private readonly enders = new Set<(reason: unknown) => void>()
+
+  /** @returns removes it again */
+  add(ender: (reason: unknown) => void): () => void {
+    this.enders.add(ender)
+    return () => this.enders.delete(ender)
+  }
+
+  end(reason: unknown): void {
+    for (const ender of [...this.enders]) ender(reason)
+  }
+}
+
+/** One call, which ends at the latest with its time limit or when `underWay` is ended, whatever the reward does. */
+function callReward<Item>(
+  task: Pick<Task<Item>, 'name' | 'reward'>,
+  job: RewardJob<Item>,
+  timeoutMs: number | null,
+  underWay: CallsUnderWay,
+): Promise<RewardResult> {
+  const own = new AbortController()
+  return new Promise<RewardResult>((resolve, reject) => {
+    const fail = (error: unknown) => {
+      leave()
+      reject(error)
+      own.abort(error)
+    }
+    const remove = underWay.add(fail)
+    const timer =
+      timeoutMs === null ? undefined : setTimeout(() => fail(timeoutError(task.name, job.index, timeoutMs)), timeoutMs)
+    const leave = () => {
+      clearTimeout(timer)
+      remove()
+    }
+    const call = async () => task.reward(job.item, job.joint, { signal: own.signal })
+    call().then(
+      (result) => {
+        leave()
+        resolve(result)
+      },
+      (error: unknown) => fail(thrownError(task.name, job.index, error)),
+    )
+  })
+}
+
+function timeoutError(task: string, item: number, timeoutMs: number): MagrpoError {
+  return rewardError(
+    `Expected the reward of task '${task}' to settle within ${timeoutMs} ms, but for item ${item} it did not. ` +
+      'Raise rewardTimeoutMs or make the reward stop at its signal.',
+    { task, item, timeoutMs },
+  )
+}
+
+function thrownError(task: string, item: number, cause: unknown): MagrpoError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return rewardError(`The reward of task '${task}' threw for item ${item}: ${why}`, { task, item }, cause)
+}
+
+function checkOutcome(result: RewardResult, task: string, item: number): RewardOutcome {
+  const isObject = typeof result === 'object' && result !== null
+  const reward: unknown = isObject ? result.total : result
+  const parts: Record<string, unknown> = isObject ? (result.parts ?? {}) : {}
+  const reason: unknown = isObject ? result.reason : undefined
+  if (typeof reward !== 'number' || !Number.isFinite(reward)) {
+    throw rewardError(
+      `Expected a finite number${isObject ? ' as total' : ' or { total, parts }'} from the reward of task '${task}' ` +
+        `but received ${describe(reward)} for item ${item}.`,
+      { task, item },
+    )
+  }
+  for (const [part, value] of Object.entries(parts)) {
+    if (typeof value !== 'number' || !Number.isFinite(value)) {
+      throw rewardError(
+        `Expected a finite number as part '${part}' of the reward of task '${task}' but received ${describe(value)} ` +
+          `for item ${item}.`,
+        { task, item, part },
+      )
+    }
+    if (reservedParts.includes(part)) {
+      throw rewardError(
+        `Expected another name than '${part}' for a part of the reward of task '${task}': reward/${part} is a metric ` +
+          'of its own. Rename the part.',
+        { task, item, part },
+      )
+    }
+  }
+  if (reason !== undefined && typeof reason !== 'string') {
+    throw rewardError(
+      `Expected a string as reason of the reward of task '${task}' but received ${describe(reason)} for item ${item}.`,
+      { task, item },
+    )
+  }
+  return { reward, parts: parts as Record<string, number>, ...(reason !== undefined && { reason }) }
+}
+
+function describe(value: unknown): string {
+  return typeof value === 'object' && value !== null ? 'an object' : `${String(value)} (${typeof value})`
+}
+
+function rewardError(message: string, details: ErrorDetails, cause?: unknown): MagrpoError {
+  return new MagrpoError('ERR_REWARD', message, { details, cause })
+}

@@ -1,0 +1,189 @@
+/**
+ * Rollouts: all agents answer all prompts of a turn in one batch, joint actions are rewarded, branches that go on get
+ * the next turn's prompts. Liu et al. (AAAI 2026), Algorithm 1, first half.
+ */
+
+import { MagrpoError } from '../../base/errors.ts'
+import { mean } from '../../base/statistics.ts'
+import type { SampleEvent } from '../../model/generate.ts'
+import type { TurnFeedback, TurnHistory } from '../../tasks/task/types.ts'
+import type { EngineRequest } from '../backend/engine.ts'
+import type { StepItem } from './item-order.ts'
+import { jointActions } from './joint.ts'
+import type { RolloutPlan } from './plan.ts'
+import { firstPrompt, isPrompt, taskError, withPlace } from './task-calls.ts'
+import { type JointAction, jointOf, type RolloutNode } from './tree.ts'
+import { TurnRewards } from './turn-rewards.ts'
+
+/** All nodes of a rollout and what it cost. */
+export interface Rollout {
+  /** Turn by turn; within a turn in the order of their parents. Roots first, in the order of `chosen`. */
+  nodes: RolloutNode[]
+  generateSeconds: number
+  /** What rewards took after the last token: those of early completions run while others are written. */
+  rewardSeconds: number
+  newTokens: number
+}
+
+/** A node before its agents have answered. */
+type OpenNode = Pick<RolloutNode, 'item' | 'slot' | 'turn' | 'number' | 'history' | 'prompts'> & {
+  /** The joint action it continues; null for a root. */
+  parent: JointAction | null
+}
+
+/**
+ * Rolls out one tree an item.
+ *
+ * Each turn is one `generate` call for all nodes and agents. A transition gets the branch's whole history, the turn just
+ * ended included as its last entry.
+ *
+ * @throws MagrpoError `ERR_REWARD` (see `runRewards`), `ERR_TASK` for a task function that throws or returns something
+ *   else than it should; the signal's reason
+ */
+export async function rollOut<Item>(plan: RolloutPlan<Item>): Promise<Rollout> {
+  const rollout: Rollout = { nodes: [], generateSeconds: 0, rewardSeconds: 0, newTokens: 0 }
+  let open = plan.chosen.map((entry) => rootOf(plan, entry))
+  for (let turn = 0; open.length > 0; turn++) {
+    const nodes = await playTurn(plan, open, rollout)
+    rollout.nodes.push(...nodes)
+    open = turn + 1 < plan.turns ? await nextTurn(plan, nodes) : []
+  }
+  return rollout
+}
+
+function rootOf<Item>({ task, items, policies }: RolloutPlan<Item>, { item, slot }: StepItem): OpenNode {
+  const prompts = policies.map((_, agent) => firstPrompt(task, items, item, agent))
+  return { parent: null, item, slot, turn: 0, number: 0, history: [], prompts }
+}
+
+/**
+ * Lets all agents answer at all nodes, in one batch. A joint action is rewarded as soon as each of its completions has ended, while
+ * longer ones are still being written; all rewards are in when it returns.
+ */
+async function playTurn<Item>(
+  plan: RolloutPlan<Item>,
+  open: readonly OpenNode[],
+  rollout: Rollout,
+): Promise<RolloutNode[]> {
+  const agents = plan.policies.length
+  const nodes = open.map((node) => emptyNode(plan, node))
+  const stop = new AbortController()
+  const rewards = new TurnRewards(plan, (error) => stop.abort(error))
+  const onSample = ({ request, sample, value }: SampleEvent) =>
+    rewards.take(nodes[Math.floor(request / agents)]!, request % agents, sample, value)
+  const start = performance.now()
+  let generatedAt = start
+  try {
+    const { generations, stats } = await plan.engine
+      .generate(requestsOf(plan, open), plan.sampling, { signal: stop.signal, onSample })
+      .catch((error: unknown) => {
+        throw withItem(error, plan, open)
+      })
+    generatedAt = performance.now()
+    plan.onGenerated?.()
+    rollout.generateSeconds += (generatedAt - start) / 1000
+    rollout.newTokens += stats.newTokens
+    for (const [request, { promptIds, samples }] of generations.entries()) {
+      nodes[Math.floor(request / agents)]!.promptIds.push(promptIds)
+      for (const [sample, value] of samples.entries()) onSample({ request, sample, value })
+    }
+  } catch (error) {
+    rewards.end(error)
+  }
+  await rewards.settle()
+  rollout.rewardSeconds += (performance.now() - generatedAt) / 1000
+  for (const [index, { parent }] of open.entries()) if (parent !== null) parent.child = nodes[index]!
+  return nodes
+}
+
+function requestsOf<Item>(plan: RolloutPlan<Item>, open: readonly OpenNode[]): EngineRequest[] {
+  const { policies, seed, step } = plan
+  return open.flatMap((node) =>
+    policies.map((policy, agent) => ({
+      policy,
+      prompt: node.prompts[agent]!,
+      count: groupSizeOf(plan, node.turn),
+      stream: { seed, step, agent, prompt: node.slot, sample: (node.number * plan.groupSize) >>> 0 },
+    })),
+  )
+}
+
+function emptyNode<Item>(plan: RolloutPlan<Item>, { parent: _, ...branch }: OpenNode): RolloutNode {
+  const { policies, jointMode } = plan
+  const picks = jointActions(jointMode, policies.length, groupSizeOf(plan, branch.turn))
+  return {
+    ...branch,
+    promptIds: [],
+    samples: policies.map(() => []),
+    completions: policies.map(() => []),
+    joints: picks.map((tuple) => ({ picks: tuple, reward: 0, parts: {}, metrics: {}, child: null })),
+  }
+}
+
+function groupSizeOf<Item>(plan: RolloutPlan<Item>, turn: number): number {
+  return turn === 0 ? plan.groupSize : plan.laterGroupSize
+}
+
+/** Asks the task for what follows each joint action; the threshold ends a node with all its branches. */
+async function nextTurn<Item>(plan: RolloutPlan<Item>, nodes: readonly RolloutNode[]): Promise<OpenNode[]> {
+  const { terminationThreshold } = plan
+  const going = nodes.filter(
+    (node) => terminationThreshold === null || mean(node.joints.map(({ reward }) => reward)) <= terminationThreshold,
+  )
+  const children = await Promise.all(
+    going.flatMap((node) => node.joints.map((_, joint) => continueBranch(plan, node, joint))),
+  )
+  plan.signal?.throwIfAborted()
+  return children.filter((child) => child !== null)
+}
+
+async function continueBranch<Item>(
+  plan: RolloutPlan<Item>,
+  node: RolloutNode,
+  joint: number,
+): Promise<OpenNode | null> {
+  const { task, items, policies } = plan
+  const action = node.joints[joint]!
+  const completions = jointOf(node, action)
+  const history: TurnHistory[] = [...node.history, { prompts: node.prompts, completions }]
+  const signal = plan.signal ?? new AbortController().signal
+  const call = async () => task.transition!(items[node.item]!, completions, history, { signal })
+  const feedback = await call().catch((error: unknown) => {
+    plan.signal?.throwIfAborted()
+    throw taskError(task.name, 'transition', node.item, error)
+  })
+  if (feedback === 'stop') return null
+  checkFeedback(feedback, task.name, node.item, policies.length)
+  if (feedback.metrics) action.metrics = { ...action.metrics, ...feedback.metrics }
+  const number = node.number * node.joints.length + joint + 1
+  const { item, slot, turn } = node
+  return { parent: action, item, slot, turn: turn + 1, number, history, prompts: feedback.prompts }
+}
+
+/** An error of one prompt of a batch, told of by its item and agent. */
+function withItem<Item>(error: unknown, { task }: RolloutPlan<Item>, open: readonly OpenNode[]): unknown {
+  if (!(error instanceof MagrpoError) || typeof error.details.prompt !== 'number') return error
+  const { agents } = task
+  const { prompt } = error.details
+  const node = open[Math.floor(prompt / agents.length)]
+  const agent = agents[prompt % agents.length]
+  if (node === undefined || agent === undefined) return error
+  return withPlace(error, { task: task.name, agent, item: node.item, turn: node.turn })
+}
+
+function checkFeedback(feedback: TurnFeedback, task: string, item: number, agents: number): void {
+  const prompts: unknown = feedback?.prompts
+  const wrong = Array.isArray(prompts) ? prompts.findIndex((prompt) => !isPrompt(prompt)) : -1
+  if (Array.isArray(prompts) && prompts.length === agents && wrong < 0) return
+  const received = !Array.isArray(prompts)
+    ? 'no prompts'
+    : prompts.length === agents
+      ? `${typeof prompts[wrong]} as prompt ${wrong}`
+      : `${prompts.length} prompts`
+  throw new MagrpoError(
+    'ERR_TASK',
+    `Expected 'stop' or ${agents} prompts, one an agent, from the transition of task '${task}' but received ${received} ` +
+      `for item ${item}.`,
+    { details: { task, item } },
+  )
+}

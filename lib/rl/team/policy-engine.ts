@@ -1,0 +1,97 @@
+/** The {@link Engine} over real policies, and the players of a real team. */
+import { join } from 'node:path'
+import { MagrpoError } from '../../base/errors.ts'
+import { accumulateBatch, generateBatch, scoreBatch } from '../../model/generate.ts'
+import type { Policy } from '../../model/policy.ts'
+import { readPolicyState, writePolicyState } from '../../model/policy-state.ts'
+import { checkPrompt, throwFirst } from '../../model/token-tree.ts'
+import type { Prompt } from '../../model/types.ts'
+import type { Engine } from '../backend/engine.ts'
+import type { Players } from '../backend/training-backend.ts'
+import { checkSupport, prepareSupport } from './auxiliary-models.ts'
+import type { Team } from './team.ts'
+import { planTeamMemory } from './workload.ts'
+
+/** How the engine computes; see `TrainOptions`. */
+export interface EngineSettings {
+  deterministic?: boolean
+  activationCheckpointing?: boolean
+}
+
+/**
+ * An engine over distinct policies; number i is `policies[i]`, also of those that are added later.
+ *
+ * It adds nothing to `lib/model` but the numbers: batching over policies and models is done there.
+ */
+export function policyEngine(policies: readonly Policy[], settings: EngineSettings = {}): Engine {
+  const { deterministic } = settings
+  const withPolicy = <T extends { policy: number }>(entry: T) => ({ ...entry, policy: policies[entry.policy]! })
+  return {
+    generate: (requests, sampling, options) =>
+      generateBatch(requests.map(withPolicy), sampling, { ...options, deterministic }),
+    encode: (policy, prompt) => {
+      if (prompt instanceof Int32Array) return prompt
+      const { tokenizer, source } = policies[policy]!.model
+      if (tokenizer === null) {
+        throw new MagrpoError(
+          'ERR_TOKENIZER_MISSING',
+          `Expected a model with a tokenizer to read text but received "${source}", which has no tokenizer.json.`,
+        )
+      }
+      return typeof prompt === 'string' ? tokenizer.encode(prompt) : tokenizer.encodeChat(prompt)
+    },
+    score: (groups, options) => scoreBatch(groups.map(withPolicy), { ...options, ...settings }),
+    accumulate: (groups, options) => accumulateBatch(groups.map(withPolicy), { ...options, ...settings }),
+    step: (policy, options) => policies[policy]!.step(options),
+    zeroGrad: (policy) => policies[policy]!.zeroGrad(),
+  }
+}
+
+/** The players of a real team. */
+export function playersOf(team: Team, settings: EngineSettings = {}): Players {
+  const policies = team.policies
+  const engine = policyEngine(policies, settings)
+  return {
+    engine,
+    agents: team.agents.map(({ name, policy }) => ({
+      name,
+      policy: policies.indexOf(policy),
+      kind: policy.kind,
+      parameterCount: policy.parameterCount,
+      source: policy.model.source,
+    })),
+    support: {
+      check: (algorithm) => checkSupport(team, algorithm),
+      prepare: (algorithm) => prepareSupport(team, algorithm, policies),
+    },
+    checkPrompt: (agent, prompt) => {
+      const { policy } = team.agents[agent]!
+      if (!fitsForSure(prompt, policy.model.contextLength))
+        checkPrompt(policy.model, engine.encode(policies.indexOf(policy), prompt), agent)
+    },
+    planMemory: (task, options) => planTeamMemory(team, task, options),
+    save: (directory) => team.save(directory),
+    weights: {
+      write: async (directory, numbers) => {
+        const writes = numbers.map((number) => writePolicyState(policies[number]!, prefixOf(directory, number)))
+        throwFirst(await Promise.allSettled(writes))
+      },
+      read: async (directory, numbers) => {
+        for (const number of numbers) await readPolicyState(policies[number]!, prefixOf(directory, number))
+      },
+    },
+  }
+}
+
+/** Tokens that a tokenizer or chat template adds to a message, at most. */
+const addedTokens = 64
+
+/** Whether text need not be encoded to know that it has tokens and leaves room: a token stands for one byte or more. */
+function fitsForSure(prompt: Prompt, contextLength: number): boolean {
+  if (prompt instanceof Int32Array) return false
+  const texts = typeof prompt === 'string' ? [prompt] : prompt.map(({ content }) => content)
+  const most = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + addedTokens, addedTokens)
+  return most < contextLength && texts.some((text) => text.trim() !== '')
+}
+
+const prefixOf = (directory: string, policy: number) => join(directory, `policy-${policy}`)

@@ -1,0 +1,222 @@
+/** A team: named agents, each with a policy. */
+import { join } from 'node:path'
+import { type ErrorDetails, MagrpoError } from '../../base/errors.ts'
+import type { Model } from '../../model/model.ts'
+import { type LoraOptions, Policy } from '../../model/policy.ts'
+
+/** One member of a team. */
+export interface Agent {
+  readonly name: string
+  readonly policy: Policy
+  /** Frozen policy that KL is measured against; null for the default, the bare base of an adapter's model. */
+  readonly reference: Policy | null
+}
+
+/** Settings of the adapters of {@link Team.adapters}; agent i's is drawn from `seed + i`. */
+export type AdapterOptions = LoraOptions
+
+/**
+ * A member as {@link Team.of} takes it: a model, of which all weights are trained, or a policy of any kind.
+ *
+ * `reference` is a frozen policy over the same vocabulary, for algorithms with a KL penalty. An adapter has one without
+ * it: the bare base of its model. A member whose weights are all trained needs one: `Policy.base` of a second `Model`.
+ */
+export type Member = ({ name: string; model: Model } | { name: string; policy: Policy }) & { reference?: Policy }
+
+/** What a team may be given besides its members. */
+export interface TeamOptions {
+  /**
+   * Policies for separate critics (`iac`: one an agent, in order; `maac`: one), over models of their own or adapters; value
+   * heads are put on them when a run begins. Default: a team of adapters makes further adapters.
+   */
+  critics?: readonly Policy[]
+}
+
+/**
+ * Agents that are trained, evaluated and saved together. A policy that two agents name is shared by them.
+ *
+ * The team disposes the policies it made (those of {@link Team.adapters}, and of members given as models), never a model
+ * or a policy that was given.
+ */
+export class Team {
+  /** In the order of `task.agents`. */
+  readonly agents: readonly Agent[]
+  private readonly owned: Policy[]
+  private ownCritics: readonly Policy[]
+
+  private constructor(agents: readonly Agent[], owned: readonly Policy[], critics: readonly Policy[]) {
+    this.agents = agents
+    this.owned = [...owned]
+    this.ownCritics = critics
+  }
+
+  /**
+   * A team whose agents are LoRA adapters over one frozen base: its weights are held once, and all agents generate and
+   * train in one batch.
+   *
+   * @throws MagrpoError `ERR_ARGUMENT` for a name that cannot be a folder's or comes twice; what `Policy.lora` throws
+   */
+  static async adapters(base: Model, names: readonly string[], options: AdapterOptions = {}): Promise<Team> {
+    checkNames(names)
+    const { seed = 0, ...settings } = options
+    return Team.build(names, (agent) => Policy.lora(base, { ...settings, seed: (seed + agent) >>> 0 }))
+  }
+
+  /**
+   * A team whose agents are one adapter over one base: each role has its own prompt, all learn the same weights.
+   *
+   * @throws as {@link Team.adapters}
+   */
+  static async shared(base: Model, names: readonly string[], options: AdapterOptions = {}): Promise<Team> {
+    checkNames(names)
+    const policy = await Policy.lora(base, options)
+    return new Team(
+      names.map((name) => ({ name, policy, reference: null })),
+      [policy],
+      [],
+    )
+  }
+
+  /**
+   * A team of given members, of different models if wanted. Two members may share a policy by naming the same one; the
+   * same model twice is refused, because its weights could not belong to both.
+   *
+   * @throws MagrpoError `ERR_ARGUMENT` for bad names or a model that comes twice
+   */
+  static async of(members: readonly Member[], options: TeamOptions = {}): Promise<Team> {
+    checkNames(members.map(({ name }) => name))
+    const models = new Map<Model, string>()
+    for (const member of members) {
+      if (!('model' in member)) continue
+      const other = models.get(member.model)
+      if (other !== undefined) {
+        throw argumentError(
+          `Expected a model of its own for each member but received the same for '${other}' and '${member.name}'. ` +
+            'Load it twice, give both the same policy to share its weights, or use Team.adapters.',
+          { agents: [other, member.name] },
+        )
+      }
+      models.set(member.model, member.name)
+    }
+    const names = members.map(({ name }) => name)
+    return Team.build(
+      names,
+      (agent) => {
+        const member = members[agent]!
+        return 'policy' in member ? member.policy : Policy.full(member.model)
+      },
+      {
+        isOwned: (agent) => 'model' in members[agent]!,
+        references: members.map(({ reference = null }) => reference),
+        critics: options.critics,
+      },
+    )
+  }
+
+  /** Makes the policies one after the other; when one fails, those made before it are freed. */
+  private static async build(
+    names: readonly string[],
+    make: (agent: number) => Policy | Promise<Policy>,
+    given: { isOwned?: (agent: number) => boolean; references?: (Policy | null)[]; critics?: readonly Policy[] } = {},
+  ): Promise<Team> {
+    const { isOwned = () => true, references = [], critics = [] } = given
+    const agents: Agent[] = []
+    const owned: Policy[] = []
+    try {
+      for (const [agent, name] of names.entries()) {
+        const policy = await make(agent)
+        if (isOwned(agent)) owned.push(policy)
+        agents.push({ name, policy, reference: references[agent] ?? null })
+      }
+    } catch (error) {
+      await Promise.all(owned.map((policy) => policy.dispose()))
+      throw error
+    }
+    return new Team(agents, owned, critics)
+  }
+
+  /** Names of the agents, in order. */
+  get names(): string[] {
+    return this.agents.map(({ name }) => name)
+  }
+
+  /** The distinct policies, in order of first use. */
+  get policies(): Policy[] {
+    return [...new Set(this.agents.map(({ policy }) => policy))]
+  }
+
+  /** Separate critics, if the team has any: given, or made by a run of `iac` or `maac`. One alone is a central critic. */
+  get critics(): readonly Policy[] {
+    return this.ownCritics
+  }
+
+  /**
+   * What the team owns.
+   *
+   * @internal
+   */
+  get extras(): readonly Policy[] {
+    return this.owned
+  }
+
+  /**
+   * Lets the team dispose a policy.
+   *
+   * @internal
+   */
+  adopt(policy: Policy): Policy {
+    this.owned.push(policy)
+    return policy
+  }
+
+  /**
+   * Sets the critics of a team that had none.
+   *
+   * @internal
+   */
+  setCritics(critics: readonly Policy[]): void {
+    this.ownCritics = critics
+  }
+
+  /**
+   * Writes each agent's weights to `directory/<name>`, in the layout of Hugging Face or PEFT, separate critics to
+   * `directory/<name>/critic`, and a central one to `directory/critic`.
+   */
+  async save(directory: string): Promise<void> {
+    for (const [agent, { name, policy }] of this.agents.entries()) {
+      const folder = join(directory, name)
+      await policy.save(folder)
+      if (this.critics.length === this.agents.length) await this.critics[agent]!.save(join(folder, 'critic'))
+    }
+    if (this.critics.length === 1 && this.agents.length > 1) await this.critics[0]!.save(join(directory, 'critic'))
+  }
+
+  /** Frees the policies the team made; idempotent. */
+  async dispose(): Promise<void> {
+    await Promise.all(this.owned.map((policy) => policy.dispose()))
+  }
+
+  /** What `await using` calls: `dispose()`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose()
+  }
+}
+
+function checkNames(names: readonly string[]): void {
+  if (names.length === 0) throw argumentError('Expected at least one agent but received none.', {})
+  for (const [index, name] of names.entries()) {
+    if (!/^[\p{L}\p{N}_][\p{L}\p{N}_. -]*$/u.test(name)) {
+      throw argumentError(
+        `Expected an agent's name of letters, digits, _, -, . and spaces (it names a folder) but received '${name}'.`,
+        { agent: index },
+      )
+    }
+    if (names.indexOf(name) !== index) {
+      throw argumentError(`Expected distinct names of agents but received '${name}' twice.`, { agent: index })
+    }
+  }
+}
+
+function argumentError(message: string, details: ErrorDetails): MagrpoError {
+  return new MagrpoError('ERR_ARGUMENT', message, { details })
+}

@@ -1,0 +1,133 @@
+/** The memory plan of a real team. */
+
+import { adapterParameters, valueHeadParameters } from '../../model/memory-terms.ts'
+import type { Model } from '../../model/model.ts'
+import type { Policy } from '../../model/policy.ts'
+import { workAtOnce } from '../../model/side-by-side.ts'
+import type { Task } from '../../tasks/task/types.ts'
+import { type MemoryPlan, type PlannedPolicy, planMemory } from '../memory/plan.ts'
+import { itemsAtOnce } from '../rollout/plan.ts'
+import type { ResolvedTrainOptions } from '../types/options.ts'
+import type { Team } from './team.ts'
+
+/** Node’s own heap, libtorch’s caches and freed blocks of tensors (64 MiB) grow by about this much once a run goes. */
+const growthBytes = 96 * 2 ** 20
+
+/** Items whose prompts are looked at, and those of them that are counted in tokens: the longest in characters. */
+const looked = { items: 4096, counted: 8 }
+
+/** Rank of the adapters that are made for critics, see `Policy.lora`. */
+const criticRank = 16
+
+/** Plans the memory of a run; the team's models are loaded already. */
+export function planTeamMemory<Item>(team: Team, task: Task<Item>, options: ResolvedTrainOptions): MemoryPlan {
+  const references = options.algorithm.kl ? team.agents.flatMap(({ reference }) => reference ?? []) : []
+  const models = [...new Set([...team.policies, ...references, ...team.critics].map(({ model }) => model))]
+  const atOnce = workAtOnce(team.policies)
+  const planned = models.map((model) => ({
+    shape: model.config,
+    dtype: model.dtype,
+    device: model.device,
+    weightBytes: model.weightBytes,
+    contextLength: model.contextLength,
+    passesAtOnce: atOnce.partsOf(model),
+  }))
+  const loadedOnHost = models
+    .filter(({ device }) => device === 'cpu')
+    .reduce((sum, model) => sum + model.weightBytes, 0)
+  const { algorithm, evalEvery, evalItems } = options
+  // The pass with fewer samples an item has more prompts in a batch of as many rows.
+  const evalSamples = options.evalGreedy ? 1 : options.evalSamples
+  const { groupSize, jointMode, turns } = algorithm
+  const items = Math.min(evalItems, itemsAtOnce(evalSamples, team.agents.length))
+  const policies = policiesOf(team, models, options)
+  // Masters are made with the policy, before the run.
+  const masters = policies.filter(({ kind, model }) => kind === 'full' && models[model]!.dtype === 'bfloat16')
+  const held = loadedOnHost + masters.reduce((sum, { parameters }) => sum + 4 * parameters, 0)
+  return planMemory({
+    models: planned,
+    policies,
+    seats: team.agents.map(({ policy }, agent) => ({
+      model: models.indexOf(policy.model),
+      isTrained: policy.kind !== 'base',
+      promptTokens: longestPrompt(task, agent, policy.model),
+    })),
+    promptsPerStep: Math.min(options.promptsPerStep, task.items.length),
+    groupSize,
+    joints: jointMode === 'cross' ? groupSize ** team.agents.length : groupSize,
+    turns,
+    maxNewTokens: options.sampling.maxNewTokens,
+    maxTokensPerMicroBatch: options.deterministic ? 1 : options.maxTokensPerMicroBatch,
+    minibatches: options.minibatches,
+    checkpointing: options.activationCheckpointing,
+    evaluation: { items: evalEvery > 0 ? items : 0, samples: evalSamples },
+    sideBySide: atOnce.models,
+    processBytes: Math.max(0, process.memoryUsage.rss() - held) + growthBytes,
+  })
+}
+
+/** What is trained: the agents' policies, with value heads where critics share them, and separate critics. */
+function policiesOf(team: Team, models: readonly Model[], { algorithm }: ResolvedTrainOptions): PlannedPolicy[] {
+  const { critic } = algorithm
+  const head = (model: Model) =>
+    critic === null ? 0 : valueHeadParameters(model.config, critic.hiddenSize ?? model.config.hiddenSize)
+  const planned = (policy: Policy, withHead: boolean): PlannedPolicy => ({
+    model: models.indexOf(policy.model),
+    kind: policy.kind === 'lora' ? 'lora' : 'full',
+    parameters: policy.parameterCount + (withHead ? head(policy.model) : 0),
+    rank: policy.kind === 'lora' ? rankOf(policy) : 0,
+  })
+  const trained = team.policies.filter(({ kind }) => kind !== 'base')
+  const agents = trained.map((policy) => planned(policy, critic?.placement === 'shared'))
+  if (critic?.placement !== 'separate') return agents
+  if (team.critics.length > 0) return [...agents, ...team.critics.map((policy) => planned(policy, true))]
+  const made = algorithm.name === 'maac' ? trained.slice(0, 1) : team.agents.map(({ policy }) => policy)
+  const critics = made.map(
+    ({ model }): PlannedPolicy => ({
+      model: models.indexOf(model),
+      kind: 'lora',
+      parameters: adapterParameters(model.config, criticRank) + head(model),
+      rank: criticRank,
+    }),
+  )
+  return [...agents, ...critics]
+}
+
+/** The rank that an adapter on all projections would have with so many weights: exact for those, less for others. */
+function rankOf({ parameterCount, model }: Policy): number {
+  return Math.ceil(parameterCount / adapterParameters(model.config, 1))
+}
+
+/**
+ * Tokens of an agent's longest prompt in the first turn. Items that a task or tokenizer fails on are left out: the step that draws
+ * them says what is wrong.
+ */
+function longestPrompt<Item>(task: Task<Item>, agent: number, model: Model): number {
+  const every = Math.max(1, Math.ceil(task.items.length / looked.items))
+  const prompts = task.items.flatMap((item, index) => {
+    if (index % every !== 0) return []
+    try {
+      const prompt = task.observe(item, agent, [])
+      const length = typeof prompt === 'string' ? prompt.length : sumOf(prompt.map(({ content }) => content.length))
+      return [{ prompt, length }]
+    } catch {
+      return []
+    }
+  })
+  const longest = prompts.sort((a, b) => b.length - a.length).slice(0, looked.counted)
+  const tokens = longest.map(({ prompt }) => {
+    try {
+      return typeof prompt === 'string'
+        ? model.tokenizer?.encode(prompt).length
+        : model.tokenizer?.encodeChat(prompt).length
+    } catch {
+      return undefined
+    }
+  })
+  const counted = tokens.filter((count) => count !== undefined)
+  return Math.min(model.contextLength - 1, Math.max(1, ...counted))
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0)
+}

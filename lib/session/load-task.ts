@@ -1,0 +1,30 @@
+import { MagrpoError } from '../base/errors.ts'
+import { importModule } from '../base/import-module.ts'
+import type { TaskConfig } from '../config/load.ts'
+import { type CreateContext, type TaskEntry, taskRegistry } from '../tasks/registry.ts'
+import { defineTask } from '../tasks/task/define-task.ts'
+import type { Task } from '../tasks/task/types.ts'
+
+/**
+ * Makes the task of a configuration.
+ *
+ * A module exports its task, or a function of the options that gives one (a promise of one too), as `default` or as `task`.
+ *
+ * @throws MagrpoError `ERR_TASK` if a module cannot be loaded or exports no task; what the task itself throws
+ */
+export async function loadTask(config: TaskConfig, context: CreateContext = {}): Promise<Task> {
+  if (!('module' in config)) {
+    const entry = taskRegistry[config.name] as TaskEntry<Record<string, unknown>>
+    return entry.create(config.options, context)
+  }
+  const exported = await importModule(config.module, (message, cause) => taskError(config.module, message, cause))
+  const found = exported.default ?? exported.task
+  const task: unknown = typeof found === 'function' ? await found(config.options ?? {}) : found
+  if (typeof task !== 'object' || task === null)
+    throw taskError(config.module, 'expected a task, or a function that makes one, as its default export or as "task"')
+  return defineTask(task as Task)
+}
+
+function taskError(module: string, message: string, cause?: unknown): MagrpoError {
+  return new MagrpoError('ERR_TASK', `The task module ${module}: ${message}.`, { details: { module }, cause })
+}

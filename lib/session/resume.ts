@@ -1,0 +1,61 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Run } from '../rl/run.ts'
+import type { Team } from '../rl/team/team.ts'
+import type { RunEnd } from '../rl/types/sink.ts'
+import { runFiles } from '../run/run-folder.ts'
+import { readRunInfo } from '../run/run-info.ts'
+import type { Task } from '../tasks/task/types.ts'
+import { type PrepareResumeOptions, prepareResume } from './prepare-run.ts'
+
+/** Settings of {@link resume}. */
+export type ResumeOptions = PrepareResumeOptions
+
+/** A run that goes on. */
+export interface ResumedRun {
+  /** Begins after the last step of its newest checkpoint; of a finished run no step is left. */
+  run: Run
+  team: Team
+  task: Task
+  /** Frees task, team, models and the run folder; to be called when the run has ended. */
+  dispose(): Promise<void>
+  /** What `await using` calls: `dispose()`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * Goes on with a run of `magrpo train`, from the newest checkpoint in its folder that is whole, or from the beginning where there is
+ * none. Its weights, `metrics.jsonl` and `samples.jsonl` become, byte for byte, those of a run that was never interrupted.
+ *
+ * A run that a program began with `train()` is resumed by the same call with `resume: true`.
+ *
+ * ```ts
+ * await using resumed = await resume('runs/story')
+ * for await (const step of resumed.run) console.log(step.index, step.metrics['reward/mean'])
+ * ```
+ *
+ * @throws MagrpoError `ERR_RUN` if there is no such run, `ERR_RUN_VERSION`, `ERR_RUN_LOCKED`; what making the task and loading the
+ *   models throws. The iteration rejects with `ERR_CHECKPOINT` or `ERR_DATA` if what the folder holds cannot be gone on from.
+ */
+export async function resume(runDir: string, options: ResumeOptions = {}): Promise<ResumedRun> {
+  const { run, task, loaded, dispose } = await prepareResume(runDir, options)
+  return { run, task, team: loaded.team, dispose, [Symbol.asyncDispose]: dispose }
+}
+
+/** How a run ended, as `result.json` has it. */
+export type RecordedResult = Pick<RunEnd, 'reason' | 'steps' | 'seconds'>
+
+/**
+ * The result of a run that is over, or undefined for one that has steps left.
+ *
+ * @throws MagrpoError as `readRunInfo`
+ */
+export async function finishedResult(runDir: string): Promise<RecordedResult | undefined> {
+  await readRunInfo(runDir)
+  try {
+    const result = JSON.parse(await readFile(join(runDir, runFiles.result), 'utf8')) as RecordedResult
+    return result.reason === 'finished' ? result : undefined
+  } catch {
+    return undefined
+  }
+}

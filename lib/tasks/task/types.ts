@@ -1,0 +1,103 @@
+/**
+ * What a task is: the plain object a user writes, and what its functions receive. Nothing here knows of tensors.
+ */
+
+import type { ChatMessage } from '../../text/messages.ts'
+import type { TaskBaselines } from './baselines.ts'
+import type { ColumnMeter } from './columns.ts'
+import type { Completion, Joint } from './completion.ts'
+
+/**
+ * What a reward returns: a number, or a total with the parts it is made of (each part is logged), and if it likes a word on why
+ * there is no more, which is written to the samples of a run.
+ */
+export type RewardResult = number | { total: number; parts: Record<string, number>; reason?: string }
+
+/** One earlier turn, as agent i saw it: its own prompt and its own completion. Empty in the first turn. */
+export interface TurnHistory {
+  prompts: (string | ChatMessage[])[]
+  completions: Completion[]
+}
+
+/** What every task function gets besides its arguments. */
+export interface TaskContext {
+  signal: AbortSignal
+}
+
+/** A joint completion of an evaluation: with several turns, the last of its branch. */
+export interface EvaluatedJoint<Item> {
+  item: Item
+  joint: Joint
+  reward: number
+}
+
+/** What a transition returns to go on: one next prompt an agent. */
+export interface TurnFeedback {
+  prompts: (string | ChatMessage[])[]
+  /** Further numbers to log for the joint completion that was answered, as those of `Task.metrics`. */
+  metrics?: Record<string, number>
+}
+
+/** Everything of a task but its reward; see {@link Task}. */
+export interface TaskParts<Item = unknown> {
+  /** Name used in run folders and metrics. */
+  name: string
+  /** One name an agent, in order; `joint[i]` belongs to `agents[i]`. */
+  agents: string[]
+  /** The problems trained on. */
+  items: readonly Item[]
+  /** Held-out problems for evaluation; never trained on. */
+  heldOut?: readonly Item[]
+  /** The prompt of agent number `agent`. A string goes to the tokenizer as it is; messages go through the chat template. */
+  observe(item: Item, agent: number, history: TurnHistory[]): string | ChatMessage[]
+  /** Multi-turn tasks: the next turn's prompts, or `stop`. `history` ends with the turn that `joint` is of. */
+  transition?(
+    item: Item,
+    joint: Joint,
+    history: TurnHistory[],
+    context: TaskContext,
+  ): 'stop' | TurnFeedback | Promise<'stop' | TurnFeedback>
+  /** Further numbers to log for a joint completion. */
+  metrics?(item: Item, joint: Joint): Record<string, number>
+  /**
+   * Looks at all that an evaluation has sampled, for what costs too much to be asked of every sample in training. Its
+   * numbers are reported as those of `metrics` are.
+   */
+  examine?(evaluated: readonly EvaluatedJoint<Item>[], context: TaskContext): Promise<Record<string, number>>
+  /** Upper bound of `reward`, where there is one (for reports). */
+  maxReward?: number
+  /** Lower bound of `reward`, where there is one (to see settings that cannot work). */
+  minReward?: number
+  /**
+   * What the task asks for unless the configuration says otherwise: sampling (for example its own token limit), the mean
+   * reward above which a turn needs no further one, and the time limit of a reward call. `rewardTimeoutMs: null` is for rewards
+   * that end by themselves, such as those of programs with limits of their own: waiting for a turn must not count against them.
+   */
+  defaults?: {
+    maxNewTokens?: number
+    temperature?: number
+    topP?: number
+    stop?: string[]
+    terminationThreshold?: number
+    rewardTimeoutMs?: number | null
+  }
+  /** Prompts of the baselines it can be compared with. */
+  baselines?: TaskBaselines<Item>
+  /**
+   * Score columns of a comparison's table for the task that was played: this one, or one of a single model made from it. Null or
+   * unset: the parts of the reward.
+   */
+  columns?(played: { agents: readonly string[]; maxReward?: number }): ColumnMeter | null
+  /** Frees what the task holds (a sandbox, say); called when the run ends. */
+  dispose?(): Promise<void>
+}
+
+/**
+ * A task: items, what each agent sees of an item, and one joint reward.
+ *
+ * @typeParam Item one problem: a plain, JSON-serialisable object
+ */
+export interface Task<Item = unknown> extends TaskParts<Item> {
+  /** The joint reward; may be asynchronous. Higher is better. Must be finite. */
+  reward(item: Item, joint: Joint, context: TaskContext): RewardResult | Promise<RewardResult>
+}
