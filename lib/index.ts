@@ -64,9 +64,7 @@ export { type RecordedTrainOptions, train } from './run/train.ts'
 export type {
   AuxConstant,
   AuxVariant,
-  CooperationFeatures,
   CooperationProgram,
-  CooperationReading,
   ExperimentReport,
   ExperimentRequest,
 } from './sandbox/cooperation.ts'
@@ -76,6 +74,8 @@ export type {
   CodeDiagnosis,
   CodeReport,
   CodeRequest,
+  CooperationFeatures,
+  CooperationReading,
   DefinitionReport,
   FailureReason,
   ProgramFacts,
