@@ -1,6 +1,7 @@
 """Runs test code and keeps count of every assert statement in it, going on after one that fails."""
 import ast
 import builtins
+import re
 
 CHECK = "__magrpo_assert__"
 
@@ -205,13 +206,22 @@ def run_module(tree, space, candidate, board):
 
 
 def run_lines(lines, space, board):
-    """Runs single-line asserts as the published reward does, the sides of a plain equality first by themselves."""
-    import published
-
+    """Runs single-line asserts as the published reward does."""
     for number, line in lines:
         try:
             with _Guard(board, number):
-                published.run_test(line, space)
+                _run_line(line, space)
         except BaseException as error:
             board.abort(error)
             return
+
+
+def _run_line(line, space):
+    """Runs one assert; the sides of `assert f(...) == ...` are evaluated, and turned into text, beforehand."""
+    sides = re.search(r"assert\s+(\w+)\(([^)]*)\)\s*==\s*(.+)", line)
+    if sides:
+        actual = eval(f"{sides.group(1)}({sides.group(2)})", space)
+        expected = eval(sides.group(3), space)
+        f"{expected}"
+        f"{actual}"
+    exec(line, space)

@@ -26,7 +26,7 @@ def boot():
         module = types.ModuleType(name)
         sys.modules[name] = module
         exec(compile(source, f"<magrpo>/{name}.py", "exec"), module.__dict__)
-    sys.modules["server"].serve(start["config"])
+    sys.modules["worker"].main(start["config"])
 
 
 boot()

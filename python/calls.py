@@ -2,6 +2,7 @@
 import ast
 
 import scopes
+from guards import Atom
 from scopes import Frame
 from values import AUX, CONSTANT, NONE, OWN, PART, UNKNOWN, Value, constant, is_independent, is_trivial, join, mix, part_of
 
@@ -309,8 +310,6 @@ class Calls:
         return mix([value._replace(functions=()) for value in values], result.calls)
 
     def filtered(self, node, calls, form, others):
-        from guards import Atom
-
         guard = self.guard(node, "filter", [Atom(form, calls, ("else",))])
         kept = mix([part_of(value) for value in others])
         if is_independent(kept):

@@ -32,6 +32,11 @@ def detect(aux_text, main_text, entry_point):
         return {"primary": "other", "labels": ["other"], "features": None}
 
 
+def answer(request, _runner):
+    """Answers a request for the readings of several joint completions; nothing is run."""
+    return [detect(each["aux"], each["main"], each["entryPoint"]) for each in request["programs"]]
+
+
 class Features:
     """What the rules are made of, see docs/cooperation.md for each."""
 

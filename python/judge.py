@@ -15,11 +15,11 @@ import sys
 import time
 import traceback
 
-import asserts
 import isolation
 import runner as runner_module
 import wire
 from asserts import CallFailed, NeedsOneProcess, Stop
+from proxies import Function, Iterator, handed_back
 
 JUDGE_EXTRA_BYTES = 512 << 20
 REQUESTS_A_JUDGE = 1000  # then a fresh one takes over, so that nothing piles up in it
@@ -348,42 +348,11 @@ class Nap:
             self.runner.die("timeout", _WAITS)
 
 
-class Function:
-    """A function of the program; calling it asks the runner."""
+def main(config, control, actions, is_first):
+    """Serves requests from standard input and ends the process, see the letters in server.py. Never returns.
 
-    def __init__(self, runner, target, handle=None):
-        self._runner = runner
-        self._target = target
-        self.handle = handle
-        self.__name__ = target.get("name", "function")
-
-    def __call__(self, *arguments, **keywords):
-        return self._runner.call(self._target, arguments, keywords)
-
-
-class Iterator:
-    """An iterator or generator of the program; each element is asked for."""
-
-    def __init__(self, runner, handle):
-        self._runner = runner
-        self.handle = handle
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        return self._runner.call({"handle": self.handle}, (), {}, "next")
-
-
-def handed_back(value, _refer):
-    """What the program has given away before, when it is given back."""
-    if isinstance(value, Function) and value.handle is None:
-        return ["global", value.__name__]
-    return ["handle", value.handle] if isinstance(value, (Function, Iterator, wire.Opaque)) else None
-
-
-def main(config, control, is_first):
-    """Serves requests from standard input and ends the process, see the letters in server.py. Never returns."""
+    `actions` are what a request may ask for, by name: functions of the request and its runner.
+    """
     try:
         isolation.hide_memory()
         isolation.limit_judge(config["memoryBytes"] + JUDGE_EXTRA_BYTES)
@@ -410,7 +379,7 @@ def main(config, control, is_first):
             # Unhandled, this ends the process whatever it is doing; the server then reports a timeout.
             signal.setitimer(signal.ITIMER_REAL, request["limits"]["wallSeconds"])
             random.seed(0)
-            reply = answer(request, runner)
+            reply = answer(request, runner, actions)
             signal.setitimer(signal.ITIMER_REAL, 0)
             control.send(b"W")
             wire.write_frame(1, reply)
@@ -440,13 +409,11 @@ def prepared(config, control, attempts):
             time.sleep(0.02 * attempt)
 
 
-def answer(request, runner):
+def answer(request, runner, actions):
     """The reply to one request; what goes wrong here because of the program's text is a reason, anything else a bug."""
-    import actions
-
     try:
         runner.begin(request["limits"])
-        return {"reply": actions.by_name[request["action"]](request, runner)}
+        return {"reply": actions[request["action"]](request, runner)}
     except MemoryError:
         return {"died": "memory"}
     except RecursionError:

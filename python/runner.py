@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 
+import asserts
 import isolation
 import wire
 
@@ -114,7 +115,6 @@ class Program:
 
     def tests(self, message):
         """Runs tests here, beside the program: needed where their values are no plain data. The outcome can be forged."""
-        asserts = sys.modules["asserts"]
         renew = lambda: signal.setitimer(signal.ITIMER_PROF, message["seconds"])
         board = asserts.Board(message["count"], message["maxTimeouts"], renew, (SoftTimeout, CatchableTimeout))
         space = self.space

@@ -17,6 +17,8 @@ import signal
 import socket
 
 import isolation
+import judge
+import runner
 import syscalls
 import wire
 
@@ -24,11 +26,8 @@ import wire
 WARM = "ast bisect collections copy functools heapq itertools json math operator re string typing".split()
 
 
-def serve(config):
-    """Serves until standard input ends. Never returns."""
-    import judge
-    import runner
-
+def serve(config, actions):
+    """Serves until standard input ends. Never returns. `actions`: what a request may ask for, see `judge.main`."""
     for name in WARM:
         __import__(name)
     os.environ.clear()
@@ -52,7 +51,7 @@ def serve(config):
         pid = os.fork()
         if pid == 0:
             ours.close()
-            judge.main(config, theirs, is_first)
+            judge.main(config, theirs, actions, is_first)
         is_first = False
         theirs.close()
         steps = Attendant(config, ours).attend()
@@ -107,8 +106,6 @@ class Attendant:
         except OSError as error:
             return b"e" + str(error).encode()[:200]
         if pid == 0:
-            import runner
-
             runner.main(channel, output, self.config)
         self.alive.add(pid)
         return b"p%d" % pid

@@ -1,0 +1,22 @@
+"""A sandbox worker put together: the fork server, and what the judges behind it can be asked for."""
+from functools import partial
+
+import cooperation
+import experiments
+import scoring
+import server
+import testing
+
+# By the word a request has under `action`.
+ACTIONS = {
+    "tests": testing.answer,
+    "code": partial(scoring.score, detect=cooperation.detect),
+    "diagnose": scoring.diagnose,
+    "cooperation": cooperation.answer,
+    "experiment": experiments.experiment,
+}
+
+
+def main(config):
+    """Serves requests until standard input ends. Never returns."""
+    server.serve(config, ACTIONS)
