@@ -1,11 +1,9 @@
 """A sandbox worker put together: the fork server, and what the judges behind it can be asked for."""
 from functools import partial
 
-import cooperation
-import experiments
-import scoring
-import server
-import testing
+from code_task import scoring
+from cooperation import cooperation, experiments
+from sandbox import server, testing
 
 # By the word a request has under `action`.
 ACTIONS = {

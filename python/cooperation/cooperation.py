@@ -5,10 +5,9 @@ coordinator, strategy filter; besides them wrapper, ignored, no_call and other. 
 """
 import ast
 
-import flow
-import guards
-import programs
-from values import is_bare_parameter, is_independent, is_trivial
+from code_task import programs
+from cooperation import flow, guards
+from cooperation.values import is_bare_parameter, is_independent, is_trivial
 
 LABELS = ("no_call", "ignored", "wrapper", "fallback", "strategy_filter", "coordinator", "decorator", "other")
 _RESULTS = ("return", "yield", "mutate")

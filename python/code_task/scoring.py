@@ -1,14 +1,11 @@
 """Scores a joint completion of a coding task: facts about its text by either set of rules, and its test results."""
 import math
 
-import asserts
-import diagnosis
-import programs
-import published
-import syntax
-from asserts import Board, Stop
-from proxies import Function
-from testing import merge, run_tests, summary
+from code_task import diagnosis, programs, published
+from sandbox import asserts, syntax
+from sandbox.asserts import Board, Stop
+from sandbox.proxies import Function
+from sandbox.testing import merge, run_tests, summary
 
 
 def facts_of(request):

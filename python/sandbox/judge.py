@@ -15,11 +15,9 @@ import sys
 import time
 import traceback
 
-import isolation
-import runner as runner_module
-import wire
-from asserts import CallFailed, NeedsOneProcess, Stop
-from proxies import Function, Iterator, handed_back
+from sandbox import isolation, runner as runner_module, wire
+from sandbox.asserts import CallFailed, NeedsOneProcess, Stop
+from sandbox.proxies import Function, Iterator, handed_back
 
 JUDGE_EXTRA_BYTES = 512 << 20
 REQUESTS_A_JUDGE = 1000  # then a fresh one takes over, so that nothing piles up in it

@@ -1,10 +1,10 @@
 """Expressions of a program that is being read: what each may be, and above all the calls of aux."""
 import ast
 
-import scopes
-from guards import Atom
-from scopes import Frame
-from values import AUX, CONSTANT, NONE, OWN, PART, UNKNOWN, Value, constant, is_independent, is_trivial, join, mix, part_of
+from cooperation import scopes
+from cooperation.guards import Atom
+from cooperation.scopes import Frame
+from cooperation.values import AUX, CONSTANT, NONE, OWN, PART, UNKNOWN, Value, constant, is_independent, is_trivial, join, mix, part_of
 
 # Functions that keep the elements for which the first argument is true (or false).
 FILTERS = {"filter", "filterfalse", "takewhile", "dropwhile"}

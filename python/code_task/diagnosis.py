@@ -6,9 +6,8 @@ import ast
 import warnings
 import re
 
-import programs
-import published
-import syntax
+from code_task import programs, published
+from sandbox import syntax
 
 MAX_REASONS = 2
 

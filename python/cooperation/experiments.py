@@ -5,9 +5,9 @@ aliases and defaults made while the program loads hold the new one too, and noth
 """
 import ast
 
-import programs
-import syntax
-from testing import run_tests
+from code_task import programs
+from sandbox import syntax
+from sandbox.testing import run_tests
 
 _COUNTING = '''
 def __magrpo_counting__(function):

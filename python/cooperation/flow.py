@@ -7,12 +7,9 @@ functions that nobody calls are therefore never seen, and a name that is set ane
 import ast
 from collections import namedtuple
 
-import calls
-import guards
-import names
-import scopes
-from scopes import Frame
-from values import AUX, NONE, UNKNOWN, Value, is_independent, join, mix, parameter, part_of
+from cooperation import calls, guards, names, scopes
+from cooperation.scopes import Frame
+from cooperation.values import AUX, NONE, UNKNOWN, Value, is_independent, join, mix, parameter, part_of
 
 MAX_STEPS = 40_000  # expressions and statements read; a completion has a few hundred
 _NEW_SCOPE = {"ListComp": "elt", "SetComp": "elt", "GeneratorExp": "elt", "DictComp": "value"}

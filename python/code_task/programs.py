@@ -6,7 +6,7 @@ import ast
 import re
 import textwrap
 
-import syntax
+from sandbox import syntax
 
 _FENCE = re.compile(r"^[ \t]*(```|~~~)[ \t]*([^\n`]*)\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -1,10 +1,9 @@
 """Runs a test module against a program: the asserts on the trusted side, as far as their values are plain data."""
 import importlib
 
-import asserts
-import syntax
-from asserts import Board, Stop
-from proxies import Function
+from sandbox import asserts, syntax
+from sandbox.asserts import Board, Stop
+from sandbox.proxies import Function
 
 # Modules that tests may use because the program has imported them.
 HARMLESS = {

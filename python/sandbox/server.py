@@ -16,11 +16,7 @@ import os
 import signal
 import socket
 
-import isolation
-import judge
-import runner
-import syscalls
-import wire
+from sandbox import isolation, judge, runner, syscalls, wire
 
 # What programs import most; loaded once, before any fork. Not `random`, which seeds itself anew in every fork.
 WARM = "ast bisect collections copy functools heapq itertools json math operator re string typing".split()

@@ -1,8 +1,8 @@
 """Names and containers of a program that is being read: what is put into them."""
 import ast
 
-import scopes
-from values import UNKNOWN, is_independent, join, mix, part_of
+from cooperation import scopes
+from cooperation.values import UNKNOWN, is_independent, join, mix, part_of
 
 
 class Names:

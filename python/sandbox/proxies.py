@@ -1,5 +1,5 @@
 """What stands in the judge for the functions and iterators of the program: using one asks the runner."""
-import wire
+from sandbox import wire
 
 
 class Function:

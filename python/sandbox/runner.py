@@ -10,9 +10,7 @@ import os
 import signal
 import sys
 
-import asserts
-import isolation
-import wire
+from sandbox import asserts, isolation, wire
 
 LOST, OUT_OF_MEMORY, ENDED, BROKEN = 77, 78, 79, 80  # exit codes
 
