@@ -84,6 +84,7 @@ class Source:
         return found[-1] if found else None
 
     def defines(self, name):
+        """Whether the completion defines the function, be it in broken text."""
         return self.function(name) is not None or name in self.broken
 
     def returns(self, name):
@@ -162,6 +163,7 @@ def join(*groups):
 
 
 def is_aux_call(node):
+    """Whether a node is a call of `aux` by its name."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "aux"
 
 
@@ -180,6 +182,7 @@ def uses_aux(function):
 
 
 def shadows_aux(function):
+    """Whether the function gives the name `aux` a meaning of its own."""
     for node in ast.walk(function):
         if isinstance(node, ast.Name) and node.id == "aux" and not isinstance(node.ctx, ast.Load):
             return True

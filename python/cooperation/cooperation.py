@@ -62,6 +62,7 @@ class Features:
         self.find_processing()
 
     def is_repeated(self, site):
+        """Whether the call happens several times: in a loop or by recursion."""
         return site.loop or bool(site.units & self.reader.recursive)
 
     def find_arguments(self):
@@ -105,11 +106,13 @@ class Features:
         )
 
     def is_validity(self, atom, used):
+        """Whether a test asks if a value that is part of the result is any good."""
         if atom.form not in guards.VALIDITY_FORMS or not atom.calls & used:
             return False
         return not (atom.form == "truth" and self.helper_kind == "boolean")
 
     def has_handler(self, key):
+        """Whether anything else than an exception comes of a handler."""
         found = (event for event in self.reader.events if event.kind not in ("raise", "break"))
         return any((key, "handler") in flow.sides_of(event.context) for event in found)
 
@@ -199,12 +202,14 @@ class Features:
         return found or ["other"]
 
     def is_wrapper(self):
+        """Whether the entry point does nothing but hand on aux's value."""
         is_plain = all(event.value.calls and not event.value.changed and not event.value.natures for event in self.outputs)
         effects = any(event.context for event in self.reader.events if event.kind not in ("raise", "return"))
         same = self.passthrough and not self.in_loop and len(self.texts) == 1
         return same and is_plain and not effects and not self.pre and not self.post
 
     def as_dict(self):
+        """The features as they leave the sandbox, by the names of `CooperationFeatures` in lib/sandbox/types.ts."""
         returns = [event for event in self.outputs if event.kind == "return"]
         dependent = sum(bool(event.value.calls) for event in returns)
         return {

@@ -38,6 +38,7 @@ class Outcome:
         self.forgeable = False
 
     def as_list(self):
+        """What crosses from the process of a program to the judge."""
         return [self.runs, self.reason, self.message[:300], self.forgeable]
 
 
@@ -55,11 +56,13 @@ class Board:
         self.depth = 0
 
     def enter(self):
+        """An assert begins; the outermost one starts a new CPU budget."""
         if self.depth == 0:
             self.renew()
         self.depth += 1
 
     def leave(self):
+        """An assert has ended; what follows the outermost one has a CPU budget of its own."""
         self.depth -= 1
         if self.depth == 0:
             self.renew()
@@ -99,6 +102,7 @@ class Board:
                 self.timeouts += 1  # a program that was killed for it has timed out as well
 
     def report(self):
+        """All outcomes as plain data."""
         return {
             "outcomes": [outcome.as_list() for outcome in self.outcomes],
             "timeouts": self.timeouts,
@@ -154,6 +158,7 @@ class _Numbering(ast.NodeTransformer):
         self.count = 0
 
     def visit_Assert(self, node):
+        """Puts the assert into a `with` that knows its number."""
         call = ast.Call(ast.Name(CHECK, ast.Load()), [ast.Constant(self.count)], [])
         self.count += 1
         guarded = ast.With([ast.withitem(call, None)], [node])

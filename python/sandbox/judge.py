@@ -98,6 +98,7 @@ class Runner:
             raise OSError(hello[2] if hello else "the program's process ended before it was ready")
 
     def cpu(self):
+        """CPU seconds the runner has used; 0 once it is gone."""
         try:
             return time.clock_gettime(self.clock)
         except OSError:
@@ -233,6 +234,7 @@ class Runner:
     # What the judge asks for.
 
     def begin(self, limits):
+        """Takes over the limits of a request."""
         self.limits = limits
 
     def renew(self):
@@ -288,6 +290,7 @@ class Runner:
         self.die("protocol", "a result that is not a value")
 
     def foreign(self, kind, items):
+        """What stands here for an object of the program that is no plain data."""
         if kind == "function":
             return Function(self, {"handle": int(items[0])}, int(items[0]))
         if kind == "iterator":
@@ -330,6 +333,7 @@ class Nap:
         self.used = runner.cpu()
 
     def look(self):
+        """Counts the time since the last look if the program was asleep; ends it when it has waited too long."""
         now, used = time.monotonic(), self.runner.cpu()
         # A judge that had no CPU itself has not seen what the program did meanwhile.
         passed = min(now - self.seen, 5 * _POLL_MS / 1000)

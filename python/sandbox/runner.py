@@ -72,6 +72,7 @@ class Program:
     # What the judge may ask for. Each method returns a status and a value.
 
     def load(self, message):
+        """Runs the top level of the program; its value is the kind of each global name."""
         self.timeout = CatchableTimeout if message["catchable"] else SoftTimeout
         signal.signal(signal.SIGPROF, self._expired)
         if message["totalSeconds"]:
@@ -88,6 +89,7 @@ class Program:
         return "ok", {name: kind_of(thing) for name, thing in self.space.items() if type(name) is str}
 
     def call(self, message):
+        """Calls a function or takes the next element of an iterator; changed arguments go back with the result."""
         (arguments, keywords), table = wire.decode(message["graph"], (), self.own)
         target = self.space[message["name"]] if "name" in message else self.handles[message["handle"]]
         if message["what"] == "next":

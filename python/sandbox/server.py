@@ -97,6 +97,7 @@ class Attendant:
         return steps
 
     def start(self, channel, output):
+        """Forks a runner; returns what to tell the judge."""
         try:
             pid = isolation.fork(self.config["mode"] == "bubblewrap")
         except OSError as error:
@@ -107,6 +108,7 @@ class Attendant:
         return b"p%d" % pid
 
     def kill(self, pid):
+        """Kills a runner with all of its group; returns how it ended, for the judge."""
         self.alive.discard(pid)
         for kill, target in ((os.killpg, pid), (os.kill, pid)):
             try:
