@@ -61,9 +61,7 @@ export { type ExportedWeights, type ExportOptions, exportWeights } from './run/e
 export type {
   AuxConstant,
   AuxVariant,
-  CooperationFeatures,
   CooperationProgram,
-  CooperationReading,
   ExperimentReport,
   ExperimentRequest,
 } from './sandbox/cooperation.ts'
@@ -73,6 +71,8 @@ export type {
   CodeDiagnosis,
   CodeReport,
   CodeRequest,
+  CooperationFeatures,
+  CooperationReading,
   DefinitionReport,
   FailureReason,
   ProgramFacts,

@@ -1,11 +1,12 @@
 import { DisposedError, MagrpoError, SandboxError } from '../base/errors.ts'
 import { onAbort } from '../base/on-abort.ts'
 import { bubblewrapCommand, findBubblewrap, findPython, processCommand, type WorkerCommand } from './command.ts'
-import type { CooperationProgram, CooperationReading, ExperimentReport, ExperimentRequest } from './cooperation.ts'
+import type { CooperationProgram, ExperimentReport, ExperimentRequest } from './cooperation.ts'
 import type {
   CodeDiagnosis,
   CodeReport,
   CodeRequest,
+  CooperationReading,
   DefinitionReport,
   ProgramFacts,
   SandboxLimits,

@@ -1,5 +1,3 @@
-import type { CooperationReading } from './cooperation.ts'
-
 /** Limits of one program. All are per program unless they say otherwise. */
 export interface SandboxLimits {
   /**
@@ -111,6 +109,69 @@ export interface TestRequest {
   /** Limits of this request. */
   limits?: Partial<SandboxLimits>
   signal?: AbortSignal
+}
+
+/** Cooperation schemes, and what is none, in the order in which the rules are tried; `docs/cooperation.md` explains each. */
+export const cooperationLabels = [
+  'no_call',
+  'ignored',
+  'wrapper',
+  'fallback',
+  'strategy_filter',
+  'coordinator',
+  'decorator',
+  'other',
+] as const
+
+/** One of {@link cooperationLabels}. */
+export type CooperationLabel = (typeof cooperationLabels)[number]
+
+/** What the rules are made of, read off the syntax trees of both completions. */
+export interface CooperationFeatures {
+  /** Places that call aux or hand it to another function, in code that can be reached. */
+  calls: number
+  /** Those of them that hand it over: `map(aux, xs)`, `sorted(xs, key=aux)`. */
+  handedOver: number
+  /** A call is repeated: by a loop, a comprehension, the function it is handed to, or recursion. */
+  inLoop: boolean
+  /** A call is tried, and its handler gives something else. */
+  inTry: boolean
+  /** The entry point calls itself. */
+  recursive: boolean
+  /** Share of the entry point's `return` statements whose value comes from aux. */
+  returnShare: number
+  /** A test asks whether aux's value, which is part of the result, is any good. */
+  validityGuard: boolean
+  /** A test of aux's value decides which way to go. */
+  selectorGuard: boolean
+  /** Where aux's value is missing or no good, the entry point has a result of its own. */
+  independentReturn: boolean
+  /** All arguments are parameters of the entry point, unchanged, each once. */
+  argPassthrough: boolean
+  /** Arguments are parts of the problem: elements, slices, other values, other parameters. */
+  derivedArgs: boolean
+  /** Values of several calls come together. */
+  aggregate: boolean
+  /** Something happens before aux: an early return, a check, a changed argument. */
+  pre: boolean
+  /** Something happens to aux's value. */
+  post: boolean
+  /** What the helper returns by its form; `none`: agent 1 wrote no helper. */
+  helper: 'none' | 'boolean' | 'constant' | 'value'
+  /** Statements of the entry point, without docstring and bare calls of aux. */
+  mainStatements: number
+  /** Statements of the helper, likewise. */
+  helperStatements: number
+}
+
+/** How a joint completion cooperates, by its syntax trees alone. */
+export interface CooperationReading {
+  /** The first label that fits; `null` if the entry point is missing or is not Python. */
+  primary: CooperationLabel | null
+  /** All labels that fit, the primary one first. */
+  labels: CooperationLabel[]
+  /** `null` if there is nothing to look at or the program is too large to be read. */
+  features: CooperationFeatures | null
 }
 
 /** What both rule sets of the code reward need to know of a joint completion. */

@@ -1,49 +1,34 @@
 /** One worker: a child process that serves one request after the other, and the frames exchanged with it. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { SandboxError } from '../base/errors.ts'
 import { explainFailure, nobody, unavailable, type WorkerCommand } from './command.ts'
 import type { SandboxResources } from './types.ts'
 
-/** The Python modules of a worker, each after those it imports at its top. */
-const moduleNames = [
-  'wire',
-  'isolation',
-  'syscalls',
-  'asserts',
-  'published',
-  'programs',
-  'diagnosis',
-  'values',
-  'scopes',
-  'guards',
-  'calls',
-  'names',
-  'flow',
-  'cooperation',
-  'experiments',
-  'runner',
-  'judge',
-  'actions',
-  'server',
-]
-
 /** How long a worker may take to start; it takes a fraction of a second on a machine that is not busy. */
 const startMs = 120_000
 
-/** The first code of a worker and the modules it is then sent. */
+/** The package's folder of Python sources. */
+const pythonDir = new URL('../../python/', import.meta.url)
+
+/** The folders in it that a worker needs; `worker.py` beside them puts what they hold together. */
+const workerFolders = ['sandbox', 'code_task', 'cooperation']
+
+/** The first code of a worker, and the modules it is then sent: their sources by path, `sandbox/wire.py`. */
 export interface WorkerSources {
   boot: string
-  modules: [name: string, source: string][]
+  modules: Record<string, string>
 }
 
-/** Reads the Python sources, which lie in the package's folder `python`. */
+/** Reads the Python sources of a worker. */
 export async function readSources(): Promise<WorkerSources> {
-  const read = (name: string) => readFile(new URL(`../../python/${name}.py`, import.meta.url), 'utf8')
-  const modules = await Promise.all(
-    moduleNames.map(async (name): Promise<[string, string]> => [name, await read(name)]),
+  const inFolders = await Promise.all(
+    workerFolders.map(async (folder) => (await readdir(new URL(folder, pythonDir))).map((name) => `${folder}/${name}`)),
   )
-  return { boot: await read('boot'), modules }
+  const paths = ['worker.py', ...inFolders.flat().filter((path) => path.endsWith('.py'))]
+  const read = async (path: string) => [path, await readFile(new URL(path, pythonDir), 'utf8')] as const
+  const { 'sandbox/boot.py': boot, ...modules } = Object.fromEntries(await Promise.all(paths.map(read)))
+  return { boot: boot!, modules }
 }
 
 /** What a worker has to know when it starts. */
@@ -119,7 +104,7 @@ export class Worker {
       worker.kill()
     }, startMs)
     try {
-      const hello = await worker.#ask({ modules: sources.modules, config })
+      const hello = await worker.#ask({ modules: sources.modules, main: 'worker', config })
       if (typeof hello.unavailable === 'string') throw new Error(hello.unavailable)
       worker.#quiet()
       return worker

@@ -1,5 +1,5 @@
 /** The tables of a comparison as cells, for every way of showing them. */
-import { cooperationLabels } from '../../sandbox/cooperation.ts'
+import { cooperationLabels } from '../../sandbox/types.ts'
 import type { Column } from '../../tasks/task/columns.ts'
 import type { Estimate } from './statistics.ts'
 import { type Comparison, cutName, type MethodSummary } from './types.ts'

@@ -1,5 +1,5 @@
 /** Cooperation schemes in runs: shares of labels for metrics, and the section of an evaluation. */
-import { type CooperationLabel, type CooperationReading, cooperationLabels } from '../../sandbox/cooperation.ts'
+import { type CooperationLabel, type CooperationReading, cooperationLabels } from '../../sandbox/types.ts'
 import {
   type Cooperation,
   type CooperationExperiment,

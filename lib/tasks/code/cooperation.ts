@@ -4,15 +4,9 @@
  * tests with another helper. `docs/cooperation.md` has the rules and how often they are right.
  */
 import { MagrpoError } from '../../base/errors.ts'
-import type {
-  AuxConstant,
-  AuxVariant,
-  CooperationLabel,
-  CooperationProgram,
-  CooperationReading,
-} from '../../sandbox/cooperation.ts'
+import type { AuxConstant, AuxVariant, CooperationProgram } from '../../sandbox/cooperation.ts'
 import type { PythonSandbox } from '../../sandbox/python-sandbox.ts'
-import type { SandboxLimits, TestReport } from '../../sandbox/types.ts'
+import type { CooperationLabel, CooperationReading, SandboxLimits, TestReport } from '../../sandbox/types.ts'
 import { type CodeItem, checkCodeItem } from './item.ts'
 
 export {
@@ -20,7 +14,7 @@ export {
   type CooperationLabel,
   type CooperationReading,
   cooperationLabels,
-} from '../../sandbox/cooperation.ts'
+} from '../../sandbox/types.ts'
 
 /** What running a program with other helpers shows. Pass rates are shares of the problem's asserts, from 0 to 1. */
 export interface CooperationExperiment {

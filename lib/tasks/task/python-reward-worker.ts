@@ -46,7 +46,7 @@ const graceMs = 2000
 /** Loading a file may mean loading a model: it gets at least so long. */
 const loadMs = 300_000
 
-const host = fileURLToPath(new URL('../../../python/reward_host.py', import.meta.url))
+const host = fileURLToPath(new URL('../../../python/reward/host.py', import.meta.url))
 
 /** Serves one call at a time. A call that is late or aborted ends the process, since nothing else would stop it. */
 export class PythonRewardWorker {

@@ -1,7 +1,7 @@
 /** The hand-written programs of this folder, one file a label, with what the detector should say of each. */
 import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
-import { type CooperationLabel, cooperationLabels } from '../../../lib/sandbox/cooperation.ts'
+import { type CooperationLabel, cooperationLabels } from '../../../lib/sandbox/types.ts'
 import type { CodeItem } from '../../../lib/tasks/code/item.ts'
 
 /** One hand-written joint completion. */

@@ -10,8 +10,7 @@ import os
 import signal
 import sys
 
-import isolation
-import wire
+from sandbox import asserts, isolation, wire
 
 LOST, OUT_OF_MEMORY, ENDED, BROKEN = 77, 78, 79, 80  # exit codes
 
@@ -73,6 +72,7 @@ class Program:
     # What the judge may ask for. Each method returns a status and a value.
 
     def load(self, message):
+        """Runs the top level of the program; its value is the kind of each global name."""
         self.timeout = CatchableTimeout if message["catchable"] else SoftTimeout
         signal.signal(signal.SIGPROF, self._expired)
         if message["totalSeconds"]:
@@ -89,6 +89,7 @@ class Program:
         return "ok", {name: kind_of(thing) for name, thing in self.space.items() if type(name) is str}
 
     def call(self, message):
+        """Calls a function or takes the next element of an iterator; changed arguments go back with the result."""
         (arguments, keywords), table = wire.decode(message["graph"], (), self.own)
         target = self.space[message["name"]] if "name" in message else self.handles[message["handle"]]
         if message["what"] == "next":
@@ -114,7 +115,6 @@ class Program:
 
     def tests(self, message):
         """Runs tests here, beside the program: needed where their values are no plain data. The outcome can be forged."""
-        asserts = sys.modules["asserts"]
         renew = lambda: signal.setitimer(signal.ITIMER_PROF, message["seconds"])
         board = asserts.Board(message["count"], message["maxTimeouts"], renew, (SoftTimeout, CatchableTimeout))
         space = self.space

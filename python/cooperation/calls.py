@@ -1,9 +1,10 @@
 """Expressions of a program that is being read: what each may be, and above all the calls of aux."""
 import ast
 
-import scopes
-from scopes import Frame
-from values import AUX, CONSTANT, NONE, OWN, PART, UNKNOWN, Value, constant, is_independent, is_trivial, join, mix, part_of
+from cooperation import scopes
+from cooperation.guards import Atom
+from cooperation.scopes import Frame
+from cooperation.values import AUX, CONSTANT, NONE, OWN, PART, UNKNOWN, Value, constant, is_independent, is_trivial, join, mix, part_of
 
 # Functions that keep the elements for which the first argument is true (or false).
 FILTERS = {"filter", "filterfalse", "takewhile", "dropwhile"}
@@ -39,6 +40,7 @@ class Calls:
     """The part of `flow.Reader` that reads expressions."""
 
     def eval(self, node):
+        """The value of an expression; one of no kind known here is an operation on its parts."""
         self.tick()
         method = getattr(self, "eval_" + type(node).__name__, None)
         if method is not None:
@@ -82,6 +84,7 @@ class Calls:
         return mix([base, index])._replace(functions=base.functions, is_aux=base.is_aux)
 
     def display(self, parts):
+        """The value of a list, tuple, set or dict that is written out."""
         value = self.meet(parts) if parts else NONE
         functions = tuple(each for part in parts for each in part.functions)[:8]
         is_aux = any(part.is_aux for part in parts)
@@ -156,6 +159,7 @@ class Calls:
     # Comprehensions.
 
     def comprehension(self, node):
+        """The value of a comprehension of any kind; its element is read once."""
         inner = Frame(set(), self.frame, None, self.frame.base)
         for generator in node.generators:
             inner.names |= {part.id for part in ast.walk(generator.target) if isinstance(part, ast.Name)}
@@ -214,6 +218,7 @@ class Calls:
         return self.called_elsewhere(node, callee, positional, named)
 
     def site(self, node, direct):
+        """Registers a call of aux, or a place where it is handed over, in the state it is met in."""
         site = self.sites.setdefault(id(node), Site(node, direct))
         site.loop |= self.loops > 0
         site.units.update(self.stack)
@@ -228,6 +233,7 @@ class Calls:
         return Value(frozenset({id(node)}))
 
     def called_functions(self, node, callee, positional, named, is_spread):
+        """A call of functions of the program: it may be any of them."""
         result = None
         for function, frame, bound in callee.functions:
             given = positional
@@ -309,8 +315,7 @@ class Calls:
         return mix([value._replace(functions=()) for value in values], result.calls)
 
     def filtered(self, node, calls, form, others):
-        from guards import Atom
-
+        """Elements kept or dropped by what aux says of them."""
         guard = self.guard(node, "filter", [Atom(form, calls, ("else",))])
         kept = mix([part_of(value) for value in others])
         if is_independent(kept):

@@ -78,4 +78,5 @@ def is_trivial(value):
 
 
 def is_bare_parameter(value):
+    """Whether it is exactly one parameter as it came."""
     return value.natures == {PARAMETER} and len(value.parameters) == 1 and not value.calls and not value.is_aux

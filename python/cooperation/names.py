@@ -1,14 +1,15 @@
 """Names and containers of a program that is being read: what is put into them."""
 import ast
 
-import scopes
-from values import UNKNOWN, is_independent, join, mix, part_of
+from cooperation import scopes
+from cooperation.values import UNKNOWN, is_independent, join, mix, part_of
 
 
 class Names:
     """The part of `flow.Reader` that binds names and changes containers."""
 
     def bind(self, name, value):
+        """Gives a name a value, in the frame it belongs to."""
         owner = self.frame.owner_of(name)
         if owner is None or (owner is not self.frame and self.frame.node is not None):
             owner = owner or self.module  # `global` and `nonlocal`: who runs when is not known
@@ -16,6 +17,7 @@ class Names:
         owner.values[name] = value
 
     def assign(self, target, value, source=None, quiet=False):
+        """Assigns to a target of any form. `source` is the expression of the value, if its parts can be told apart."""
         decided = frozenset().union(*self.control)
         if decided and not value.is_aux:
             value = value._replace(calls=value.calls | decided, changed=True)

@@ -5,7 +5,8 @@ Nothing here runs the text it looks at.
 import ast
 import re
 import textwrap
-import warnings
+
+from sandbox import syntax
 
 _FENCE = re.compile(r"^[ \t]*(```|~~~)[ \t]*([^\n`]*)\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -26,7 +27,7 @@ class Source:
         self.broken = {}
         fenced = code_of(text)
         self.code = _tidy(text if fenced is None else fenced)
-        tree = compiled(self.code)
+        tree = syntax.compiled(self.code)
         self.is_broken = tree is None
         if tree is not None:
             self._keep(tree, self.code)
@@ -59,7 +60,7 @@ class Source:
             found = None
             for last in range(position, min(position + 40, len(starts))):
                 text = "\n".join(lines[starts[position] : ends[last]])
-                tree = parse(text)
+                tree = syntax.parse(text)
                 attempts += 1
                 if tree is not None:
                     found = (last, text, tree)
@@ -70,7 +71,7 @@ class Source:
             last, text, tree = found
             while last + 1 < len(starts) and re.match(r"(else|elif|except|finally)\b", lines[starts[last + 1]]):
                 longer = "\n".join(lines[starts[position] : ends[last + 1]])
-                tree_longer = parse(longer)
+                tree_longer = syntax.parse(longer)
                 last += 1
                 if tree_longer is not None:
                     text, tree = longer, tree_longer
@@ -83,6 +84,7 @@ class Source:
         return found[-1] if found else None
 
     def defines(self, name):
+        """Whether the completion defines the function, be it in broken text."""
         return self.function(name) is not None or name in self.broken
 
     def returns(self, name):
@@ -114,25 +116,6 @@ def _blocks(text):
         else:
             blocks.append([line])
     return ["\n".join(block) for block in blocks]
-
-
-def parse(text):
-    """The syntax tree, or None if the text is no Python."""
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def compiled(text):
-    """The syntax tree, or None if the text is no Python, what only the compiler refuses included (a `return` outside a function)."""
-    tree = parse(text)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return tree and compile(tree, "<program>", "exec", dont_inherit=True) and tree
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def own_nodes(function):
@@ -180,6 +163,7 @@ def join(*groups):
 
 
 def is_aux_call(node):
+    """Whether a node is a call of `aux` by its name."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "aux"
 
 
@@ -198,6 +182,7 @@ def uses_aux(function):
 
 
 def shadows_aux(function):
+    """Whether the function gives the name `aux` a meaning of its own."""
     for node in ast.walk(function):
         if isinstance(node, ast.Name) and node.id == "aux" and not isinstance(node.ctx, ast.Load):
             return True

@@ -6,8 +6,8 @@ import ast
 import warnings
 import re
 
-import programs
-import published
+from code_task import programs, published
+from sandbox import syntax
 
 MAX_REASONS = 2
 
@@ -54,7 +54,7 @@ def _is_function(node):
 
 
 def _function_in(block, name):
-    tree = programs.parse(block)
+    tree = syntax.parse(block)
     found = [node for node in ast.walk(tree) if _is_function(node) and node.name == name] if tree else []
     return found[0] if found else None
 
@@ -99,7 +99,7 @@ def _asserts(test, entry_point, strict):
         return []
     if not strict:
         return published.tests_of(test, entry_point)
-    tree = programs.parse(test)
+    tree = syntax.parse(test)
     if tree is None:
         return []
     sources = [None] * sum(isinstance(node, ast.Assert) for node in ast.walk(tree))

@@ -67,6 +67,7 @@ def style_of(function, asked):
 
 
 def accepts(function, name):
+    """Whether a function can be given a keyword argument of this name."""
     parameters = inspect.signature(function).parameters.values()
     return any(one.kind is one.VAR_KEYWORD or (one.name == name and one.kind is not one.POSITIONAL_ONLY) for one in parameters)
 
@@ -100,6 +101,7 @@ async def _wait(awaitable):
 
 
 def describe(value):
+    """A value in an error message: its text, cut short, and its class."""
     text = repr(value)
     return f"{text[:80]} ({type(value).__name__})"
 
@@ -136,6 +138,7 @@ def failure(error):
 
 
 def main(path, name, asked):
+    """Loads the function and answers requests until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process in its own time
     requests = os.fdopen(os.dup(0), "r", encoding="utf-8", newline="\n")
     answers = os.fdopen(ANSWERS, "w", encoding="utf-8", newline="\n")

@@ -5,10 +5,9 @@ coordinator, strategy filter; besides them wrapper, ignored, no_call and other. 
 """
 import ast
 
-import flow
-import guards
-import programs
-from values import is_bare_parameter, is_independent, is_trivial
+from code_task import programs
+from cooperation import flow, guards
+from cooperation.values import is_bare_parameter, is_independent, is_trivial
 
 LABELS = ("no_call", "ignored", "wrapper", "fallback", "strategy_filter", "coordinator", "decorator", "other")
 _RESULTS = ("return", "yield", "mutate")
@@ -30,6 +29,11 @@ def detect(aux_text, main_text, entry_point):
         return {"primary": labels[0], "labels": labels, "features": features.as_dict()}
     except (flow.TooComplex, RecursionError):
         return {"primary": "other", "labels": ["other"], "features": None}
+
+
+def answer(request, _runner):
+    """Answers a request for the readings of several joint completions; nothing is run."""
+    return [detect(each["aux"], each["main"], each["entryPoint"]) for each in request["programs"]]
 
 
 class Features:
@@ -58,6 +62,7 @@ class Features:
         self.find_processing()
 
     def is_repeated(self, site):
+        """Whether the call happens several times: in a loop or by recursion."""
         return site.loop or bool(site.units & self.reader.recursive)
 
     def find_arguments(self):
@@ -101,11 +106,13 @@ class Features:
         )
 
     def is_validity(self, atom, used):
+        """Whether a test asks if a value that is part of the result is any good."""
         if atom.form not in guards.VALIDITY_FORMS or not atom.calls & used:
             return False
         return not (atom.form == "truth" and self.helper_kind == "boolean")
 
     def has_handler(self, key):
+        """Whether anything else than an exception comes of a handler."""
         found = (event for event in self.reader.events if event.kind not in ("raise", "break"))
         return any((key, "handler") in flow.sides_of(event.context) for event in found)
 
@@ -195,12 +202,14 @@ class Features:
         return found or ["other"]
 
     def is_wrapper(self):
+        """Whether the entry point does nothing but hand on aux's value."""
         is_plain = all(event.value.calls and not event.value.changed and not event.value.natures for event in self.outputs)
         effects = any(event.context for event in self.reader.events if event.kind not in ("raise", "return"))
         same = self.passthrough and not self.in_loop and len(self.texts) == 1
         return same and is_plain and not effects and not self.pre and not self.post
 
     def as_dict(self):
+        """The features as they leave the sandbox, by the names of `CooperationFeatures` in lib/sandbox/types.ts."""
         returns = [event for event in self.outputs if event.kind == "return"]
         dependent = sum(bool(event.value.calls) for event in returns)
         return {

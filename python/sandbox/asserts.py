@@ -1,6 +1,7 @@
 """Runs test code and keeps count of every assert statement in it, going on after one that fails."""
 import ast
 import builtins
+import re
 
 CHECK = "__magrpo_assert__"
 
@@ -37,6 +38,7 @@ class Outcome:
         self.forgeable = False
 
     def as_list(self):
+        """What crosses from the process of a program to the judge."""
         return [self.runs, self.reason, self.message[:300], self.forgeable]
 
 
@@ -54,11 +56,13 @@ class Board:
         self.depth = 0
 
     def enter(self):
+        """An assert begins; the outermost one starts a new CPU budget."""
         if self.depth == 0:
             self.renew()
         self.depth += 1
 
     def leave(self):
+        """An assert has ended; what follows the outermost one has a CPU budget of its own."""
         self.depth -= 1
         if self.depth == 0:
             self.renew()
@@ -98,6 +102,7 @@ class Board:
                 self.timeouts += 1  # a program that was killed for it has timed out as well
 
     def report(self):
+        """All outcomes as plain data."""
         return {
             "outcomes": [outcome.as_list() for outcome in self.outcomes],
             "timeouts": self.timeouts,
@@ -153,6 +158,7 @@ class _Numbering(ast.NodeTransformer):
         self.count = 0
 
     def visit_Assert(self, node):
+        """Puts the assert into a `with` that knows its number."""
         call = ast.Call(ast.Name(CHECK, ast.Load()), [ast.Constant(self.count)], [])
         self.count += 1
         guarded = ast.With([ast.withitem(call, None)], [node])
@@ -205,13 +211,22 @@ def run_module(tree, space, candidate, board):
 
 
 def run_lines(lines, space, board):
-    """Runs single-line asserts as the published reward does, the sides of a plain equality first by themselves."""
-    import published
-
+    """Runs single-line asserts as the published reward does."""
     for number, line in lines:
         try:
             with _Guard(board, number):
-                published.run_test(line, space)
+                _run_line(line, space)
         except BaseException as error:
             board.abort(error)
             return
+
+
+def _run_line(line, space):
+    """Runs one assert; the sides of `assert f(...) == ...` are evaluated, and turned into text, beforehand."""
+    sides = re.search(r"assert\s+(\w+)\(([^)]*)\)\s*==\s*(.+)", line)
+    if sides:
+        actual = eval(f"{sides.group(1)}({sides.group(2)})", space)
+        expected = eval(sides.group(3), space)
+        f"{expected}"
+        f"{actual}"
+    exec(line, space)

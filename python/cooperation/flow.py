@@ -7,12 +7,9 @@ functions that nobody calls are therefore never seen, and a name that is set ane
 import ast
 from collections import namedtuple
 
-import calls
-import guards
-import names
-import scopes
-from scopes import Frame
-from values import AUX, NONE, UNKNOWN, Value, is_independent, join, mix, parameter, part_of
+from cooperation import calls, guards, names, scopes
+from cooperation.scopes import Frame
+from cooperation.values import AUX, NONE, UNKNOWN, Value, is_independent, join, mix, parameter, part_of
 
 MAX_STEPS = 40_000  # expressions and statements read; a completion has a few hundred
 _NEW_SCOPE = {"ListComp": "elt", "SetComp": "elt", "GeneratorExp": "elt", "DictComp": "value"}
@@ -53,6 +50,7 @@ class Reader(names.Names, calls.Calls):
                 break
 
     def start(self, tree, has_aux):
+        """Reads the whole program, then the entry point with its arguments."""
         self.steps = 0
         self.sites = {}  # calls of aux, and places where it is handed over, by key
         self.guards = {}
@@ -90,14 +88,17 @@ class Reader(names.Names, calls.Calls):
     # Bookkeeping.
 
     def tick(self):
+        """Counts a step. Raises `TooComplex` after too many."""
         self.steps += 1
         if self.steps > MAX_STEPS:
             raise TooComplex
 
     def record(self, kind, value):
+        """Takes down an event under the guards it happens behind."""
         self.events.append(Event(kind, value, tuple(self.context[self.frame_base() if kind == "return" else 0 :]), self.unit))
 
     def frame_base(self):
+        """Where the context of the function being read begins."""
         frame = self.frame
         while frame.outer is not None and frame.node is None:
             frame = frame.outer
@@ -149,6 +150,7 @@ class Reader(names.Names, calls.Calls):
     # Statements. Each method returns whether the next one can be reached.
 
     def block(self, statements):
+        """Reads statements in order, up to one that the next cannot be reached from."""
         depth = len(self.context)
         alive = True
         for statement in statements:
@@ -353,6 +355,7 @@ class Reader(names.Names, calls.Calls):
         (frame.yields if kind == "yield" else frame.returns).append(value)
 
     def entry_node(self):
+        """The function at the bottom of the stack: the entry point while it is read, else whatever runs at the top level."""
         return self.stack[0] if self.stack else None
 
     def do_Raise(self, node):
@@ -424,6 +427,7 @@ class Reader(names.Names, calls.Calls):
         return True
 
     def keep_defaults(self, node):
+        """Reads the defaults of a function where it is defined."""
         positional, keyword_only, _, _ = scopes.parameters_of(node)
         given = node.args.defaults
         pairs = [*zip(positional[len(positional) - len(given) :], given), *zip(keyword_only, node.args.kw_defaults)]

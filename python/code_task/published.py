@@ -126,14 +126,3 @@ def is_wrapper(block):
 def ignores_aux(block):
     """The published penalty's pattern: one blank before the parenthesis and one character inside, alone on a line."""
     return any(re.fullmatch(r"aux\s\([^)]\)", line.strip()) for line in block.split("\n"))
-
-
-def run_test(line, space):
-    """Runs one assert; the sides of `assert f(...) == ...` are evaluated, and turned into text, beforehand."""
-    sides = re.search(r"assert\s+(\w+)\(([^)]*)\)\s*==\s*(.+)", line)
-    if sides:
-        actual = eval(f"{sides.group(1)}({sides.group(2)})", space)
-        expected = eval(sides.group(3), space)
-        f"{expected}"
-        f"{actual}"
-    exec(line, space)

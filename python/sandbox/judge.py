@@ -15,11 +15,9 @@ import sys
 import time
 import traceback
 
-import asserts
-import isolation
-import runner as runner_module
-import wire
-from asserts import CallFailed, NeedsOneProcess, Stop
+from sandbox import isolation, runner as runner_module, wire
+from sandbox.asserts import CallFailed, NeedsOneProcess, Stop
+from sandbox.proxies import Function, Iterator, handed_back
 
 JUDGE_EXTRA_BYTES = 512 << 20
 REQUESTS_A_JUDGE = 1000  # then a fresh one takes over, so that nothing piles up in it
@@ -100,6 +98,7 @@ class Runner:
             raise OSError(hello[2] if hello else "the program's process ended before it was ready")
 
     def cpu(self):
+        """CPU seconds the runner has used; 0 once it is gone."""
         try:
             return time.clock_gettime(self.clock)
         except OSError:
@@ -235,6 +234,7 @@ class Runner:
     # What the judge asks for.
 
     def begin(self, limits):
+        """Takes over the limits of a request."""
         self.limits = limits
 
     def renew(self):
@@ -290,6 +290,7 @@ class Runner:
         self.die("protocol", "a result that is not a value")
 
     def foreign(self, kind, items):
+        """What stands here for an object of the program that is no plain data."""
         if kind == "function":
             return Function(self, {"handle": int(items[0])}, int(items[0]))
         if kind == "iterator":
@@ -332,6 +333,7 @@ class Nap:
         self.used = runner.cpu()
 
     def look(self):
+        """Counts the time since the last look if the program was asleep; ends it when it has waited too long."""
         now, used = time.monotonic(), self.runner.cpu()
         # A judge that had no CPU itself has not seen what the program did meanwhile.
         passed = min(now - self.seen, 5 * _POLL_MS / 1000)
@@ -348,42 +350,11 @@ class Nap:
             self.runner.die("timeout", _WAITS)
 
 
-class Function:
-    """A function of the program; calling it asks the runner."""
+def main(config, control, actions, is_first):
+    """Serves requests from standard input and ends the process, see the letters in server.py. Never returns.
 
-    def __init__(self, runner, target, handle=None):
-        self._runner = runner
-        self._target = target
-        self.handle = handle
-        self.__name__ = target.get("name", "function")
-
-    def __call__(self, *arguments, **keywords):
-        return self._runner.call(self._target, arguments, keywords)
-
-
-class Iterator:
-    """An iterator or generator of the program; each element is asked for."""
-
-    def __init__(self, runner, handle):
-        self._runner = runner
-        self.handle = handle
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        return self._runner.call({"handle": self.handle}, (), {}, "next")
-
-
-def handed_back(value, _refer):
-    """What the program has given away before, when it is given back."""
-    if isinstance(value, Function) and value.handle is None:
-        return ["global", value.__name__]
-    return ["handle", value.handle] if isinstance(value, (Function, Iterator, wire.Opaque)) else None
-
-
-def main(config, control, is_first):
-    """Serves requests from standard input and ends the process, see the letters in server.py. Never returns."""
+    `actions` are what a request may ask for, by name: functions of the request and its runner.
+    """
     try:
         isolation.hide_memory()
         isolation.limit_judge(config["memoryBytes"] + JUDGE_EXTRA_BYTES)
@@ -410,7 +381,7 @@ def main(config, control, is_first):
             # Unhandled, this ends the process whatever it is doing; the server then reports a timeout.
             signal.setitimer(signal.ITIMER_REAL, request["limits"]["wallSeconds"])
             random.seed(0)
-            reply = answer(request, runner)
+            reply = answer(request, runner, actions)
             signal.setitimer(signal.ITIMER_REAL, 0)
             control.send(b"W")
             wire.write_frame(1, reply)
@@ -440,13 +411,11 @@ def prepared(config, control, attempts):
             time.sleep(0.02 * attempt)
 
 
-def answer(request, runner):
+def answer(request, runner, actions):
     """The reply to one request; what goes wrong here because of the program's text is a reason, anything else a bug."""
-    import actions
-
     try:
         runner.begin(request["limits"])
-        return {"reply": actions.by_name[request["action"]](request, runner)}
+        return {"reply": actions[request["action"]](request, runner)}
     except MemoryError:
         return {"died": "memory"}
     except RecursionError:

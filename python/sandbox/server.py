@@ -16,19 +16,14 @@ import os
 import signal
 import socket
 
-import isolation
-import syscalls
-import wire
+from sandbox import isolation, judge, runner, syscalls, wire
 
 # What programs import most; loaded once, before any fork. Not `random`, which seeds itself anew in every fork.
 WARM = "ast bisect collections copy functools heapq itertools json math operator re string typing".split()
 
 
-def serve(config):
-    """Serves until standard input ends. Never returns."""
-    import judge
-    import runner
-
+def serve(config, actions):
+    """Serves until standard input ends. Never returns. `actions`: what a request may ask for, see `judge.main`."""
     for name in WARM:
         __import__(name)
     os.environ.clear()
@@ -52,7 +47,7 @@ def serve(config):
         pid = os.fork()
         if pid == 0:
             ours.close()
-            judge.main(config, theirs, is_first)
+            judge.main(config, theirs, actions, is_first)
         is_first = False
         theirs.close()
         steps = Attendant(config, ours).attend()
@@ -102,18 +97,18 @@ class Attendant:
         return steps
 
     def start(self, channel, output):
+        """Forks a runner; returns what to tell the judge."""
         try:
             pid = isolation.fork(self.config["mode"] == "bubblewrap")
         except OSError as error:
             return b"e" + str(error).encode()[:200]
         if pid == 0:
-            import runner
-
             runner.main(channel, output, self.config)
         self.alive.add(pid)
         return b"p%d" % pid
 
     def kill(self, pid):
+        """Kills a runner with all of its group; returns how it ended, for the judge."""
         self.alive.discard(pid)
         for kill, target in ((os.killpg, pid), (os.kill, pid)):
             try:

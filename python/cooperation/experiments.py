@@ -5,7 +5,9 @@ aliases and defaults made while the program loads hold the new one too, and noth
 """
 import ast
 
-import programs
+from code_task import programs
+from sandbox import syntax
+from sandbox.testing import run_tests
 
 _COUNTING = '''
 def __magrpo_counting__(function):
@@ -102,15 +104,15 @@ def program_of(request, variant):
     elif variant["kind"] == "constant":
         changes = _statements(_CONSTANT % (variant["value"],))
     program = programs.join(prelude, aux.statements, changes, own, late)
-    return None if programs.parse(program) is None else (program, programs.join(prelude))
+    return None if syntax.parse(program) is None else (program, programs.join(prelude))
 
 
 def _statements(text):
     return [(node, ast.get_source_segment(text, node)) for node in ast.parse(text).body]
 
 
-def experiment(request, runner, run_tests):
-    """Test results of one variant and, of the variant `counting`, how often aux was called."""
+def experiment(request, runner):
+    """Answers a request for the test results of one variant and, of the variant `counting`, how often aux was called."""
     variant = request["variant"]
     made = program_of(request, variant)
     if made is None:

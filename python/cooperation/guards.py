@@ -6,7 +6,7 @@ the tested value is part of the result.
 import ast
 from collections import namedtuple
 
-import values
+from cooperation import values
 
 # form: see FORMS.  calls: the calls of aux it depends on.  fails: the sides taken when the value is no good.
 Atom = namedtuple("Atom", "form calls fails")
