@@ -1,5 +1,7 @@
 /** The report as one HTML page. */
+
 import { createHash } from 'node:crypto'
+import type { SampleRow } from '../rl/types/reports.ts'
 import {
   type ChartSpec,
   drawChart,
@@ -13,7 +15,7 @@ import { factsTree, table } from '../watch/page/details.js'
 import { chartOf, namesOf, type Panel, panelsOf } from '../watch/page/panels.js'
 import { sampleTree } from '../watch/page/samples.js'
 import type { RunReader } from '../watch/run-reader.ts'
-import type { ReportContent } from './report.ts'
+import type { findComparison } from './find-comparison.ts'
 
 /** Markup that is finished; everything else is escaped when it is put in. */
 type Markup = { markup: string }
@@ -238,3 +240,14 @@ const jsonText = (value: unknown) => JSON.stringify(value).replaceAll('<', '\\u0
 
 const styleOf = (svg: string) => /<style>([\s\S]*?)<\/style>/.exec(svg)?.[1] ?? ''
 const hash = (text: string) => `sha256-${createHash('sha256').update(text).digest('base64')}`
+
+/** What a report is made of. */
+export interface ReportContent {
+  reader: RunReader
+  /** Samples by heading, in order. */
+  samples: { title: string; rows: SampleRow[] }[]
+  comparison: Awaited<ReturnType<typeof findComparison>>
+  points: number
+  styles: string
+  scripts: string
+}

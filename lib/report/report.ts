@@ -2,11 +2,10 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cannotWrite } from '../base/cannot-write.ts'
 import { MagrpoError } from '../base/errors.ts'
-import type { SampleRow } from '../rl/types/reports.ts'
 import { refuseNewerRun } from '../run/run-info.ts'
 import { RunReader, type SampleGroup } from '../watch/run-reader.ts'
 import { findComparison } from './find-comparison.ts'
-import { reportPage } from './page.ts'
+import { type ReportContent, reportPage } from './page.ts'
 
 /** What {@link writeReport} may be told. */
 export interface ReportOptions {
@@ -20,17 +19,6 @@ export interface ReportOptions {
 const points = 400
 /** Samples of each kind. */
 const mostSamples = 4
-
-/** What a report is made of. */
-export interface ReportContent {
-  reader: RunReader
-  /** Samples by heading, in order. */
-  samples: { title: string; rows: SampleRow[] }[]
-  comparison: Awaited<ReturnType<typeof findComparison>>
-  points: number
-  styles: string
-  scripts: string
-}
 
 /**
  * Writes the report of a run: one HTML file that needs no other and no network.

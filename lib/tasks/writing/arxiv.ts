@@ -4,15 +4,10 @@ import { ConfigError } from '../../base/errors.ts'
 import { defineTask } from '../task/define-task.ts'
 import type { Task } from '../task/types.ts'
 import { arxivBaselines } from './baselines.ts'
+import type { ArxivItem } from './items.ts'
 import { arxivThresholds } from './reward.ts'
 import type { WritingOptions } from './writing-task.ts'
 import { asPrompt, loadSplits, writingRewards } from './writing-task.ts'
-
-/** One paper. */
-export interface ArxivItem {
-  /** The abstract, 100 to 300 words in the data of the paper. */
-  abstract_text: string
-}
 
 /** Options of {@link arxiv}. */
 export interface ArxivOptions extends WritingOptions<ArxivItem> {

@@ -5,9 +5,7 @@
 
 import { cutByRatio, splitAtDelimiter } from '../baselines/cut-text.ts'
 import type { TaskBaselines } from '../task/baselines.ts'
-import type { ArxivItem } from './arxiv.ts'
-import type { StoryItem } from './story.ts'
-import type { TldrItem } from './tldr.ts'
+import type { ArxivItem, StoryItem, TldrItem } from './items.ts'
 import { splitWords } from './words.ts'
 
 /** The line that the single model is asked to put between its two paragraphs. */

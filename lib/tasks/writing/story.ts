@@ -5,15 +5,11 @@ import { shown } from '../../base/inspect.ts'
 import { defineTask } from '../task/define-task.ts'
 import type { Task } from '../task/types.ts'
 import { storyBaselines } from './baselines.ts'
+import type { StoryItem } from './items.ts'
 import type { WritingRules } from './reward.ts'
 import { tldrThresholds } from './reward.ts'
 import { storyOpening, storyOpeningCount } from './story-openings.ts'
 import { writingRewards } from './writing-task.ts'
-
-/** The beginning of a story. */
-export interface StoryItem {
-  opening: string
-}
 
 /** Options of {@link story}. */
 export interface StoryOptions {

@@ -3,15 +3,10 @@
 import { defineTask } from '../task/define-task.ts'
 import type { Task } from '../task/types.ts'
 import { tldrBaselines } from './baselines.ts'
+import type { TldrItem } from './items.ts'
 import { tldrThresholds } from './reward.ts'
 import type { WritingOptions } from './writing-task.ts'
 import { asPrompt, loadSplits, writingRewards } from './writing-task.ts'
-
-/** One post, in the form of the data set `trl-lib/tldr`. */
-export interface TldrItem {
-  /** The post: subreddit, title and text. A `TL;DR:` at its end is left out of the prompts. */
-  prompt: string
-}
 
 /**
  * The TLDR task of MAGRPO: agent `summarizer` writes a brief summary of a post, agent `elaborator` a detailed one,
