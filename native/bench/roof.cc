@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "bench/timing.h"
-#include "kernels/simd.h"
+#include "kernels/simd/simd.h"
 
 namespace magrpo::bench {
 namespace {

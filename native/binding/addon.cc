@@ -11,7 +11,7 @@
 #include "core/block_allocator.h"
 #include "core/device.h"
 #include "core/errors.h"
-#include "kernels/row_product.h"
+#include "kernels/row_product/row_product.h"
 
 #if TORCH_VERSION_MAJOR != 2 || TORCH_VERSION_MINOR < 11 || TORCH_VERSION_MINOR > 14
 #error "magrpo supports libtorch 2.11 to 2.14: run `npx magrpo setup`, or point MAGRPO_LIBTORCH at one of these."

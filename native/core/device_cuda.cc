@@ -40,7 +40,7 @@ Memory memory_of(const c10::Device& device) {
   return {static_cast<int64_t>(free), stats.reserved_bytes[all].current, stats.allocated_bytes[all].current};
 }
 
-kernels::CudaStream current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
+core::CudaStream current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
 
 std::shared_ptr<const c10::Stream> make_model_stream(const c10::Device& device) {
   if (!device.is_cuda() || !is_on("MAGRPO_CUDA_STREAMS")) return nullptr;

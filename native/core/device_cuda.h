@@ -1,4 +1,4 @@
-// All that is said to the CUDA runtime, besides the launches of kernels/*_cuda.cu. Only in CUDA builds (MAGRPO_CUDA=1).
+// Every call of the CUDA runtime but kernel launches. Only in CUDA builds (MAGRPO_CUDA=1).
 #pragma once
 
 #include <c10/core/Device.h>
@@ -9,7 +9,7 @@
 #include <memory>
 #include <string>
 
-#include "kernels/cuda.h"
+#include "core/cuda_stream.h"
 
 namespace magrpo::cuda {
 
@@ -32,7 +32,7 @@ struct Memory {
 Memory memory_of(const c10::Device& device);
 
 // The stream that libtorch's operations of this thread are queued on.
-kernels::CudaStream current_stream();
+core::CudaStream current_stream();
 
 // A stream of `device` for one model, or null: off by default, on with MAGRPO_CUDA_STREAMS=1. Has never run on a GPU.
 std::shared_ptr<const c10::Stream> make_model_stream(const c10::Device& device);

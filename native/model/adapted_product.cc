@@ -14,8 +14,8 @@
 #include <utility>
 
 #include "core/device_cuda.h"
-#include "kernels/low_rank.h"
-#include "kernels/row_product.h"
+#include "kernels/low_rank/low_rank.h"
+#include "kernels/row_product/row_product.h"
 #include "model/linear.h"
 #include "model/rms_norm.h"
 #include "model/rows.h"

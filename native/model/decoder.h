@@ -8,9 +8,9 @@
 
 #include "core/device.h"
 #include "core/live_objects.h"
+#include "model/adapted_product.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
-#include "model/adapted_product.h"
 #include "model/packed_batch.h"
 #include "model/rotary.h"
 #include "model/weights.h"

@@ -10,7 +10,7 @@
 
 #include <algorithm>
 
-#include "kernels/row_product.h"
+#include "kernels/row_product/row_product.h"
 
 namespace magrpo::model {
 namespace {

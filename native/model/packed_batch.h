@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/token_tree.h"
-#include "kernels/tree_attention_plan.h"
+#include "kernels/tree_attention/plan.h"
 
 namespace magrpo::model {
 

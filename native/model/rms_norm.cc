@@ -11,7 +11,7 @@
 #include <algorithm>
 
 #include "core/device_cuda.h"
-#include "kernels/rms_norm.h"
+#include "kernels/rms_norm/rms_norm.h"
 #include "model/rows.h"
 
 namespace magrpo::model {

@@ -12,7 +12,7 @@
 #include <numbers>
 
 #include "core/device_cuda.h"
-#include "kernels/rotary.h"
+#include "kernels/rotary/rotary.h"
 #include "model/rows.h"
 
 namespace magrpo::model {

@@ -10,12 +10,12 @@
 #include <cmath>
 
 #include "core/parallel.h"
-#include "kernels/low_rank.h"
-#include "kernels/rms_norm.h"
-#include "kernels/rotary.h"
-#include "kernels/row_product.h"
-#include "kernels/swiglu.h"
-#include "kernels/tree_attention.h"
+#include "kernels/low_rank/low_rank.h"
+#include "kernels/rms_norm/rms_norm.h"
+#include "kernels/rotary/rotary.h"
+#include "kernels/row_product/row_product.h"
+#include "kernels/swiglu/swiglu.h"
+#include "kernels/tree_attention/tree_attention.h"
 #include "model/rows.h"
 
 namespace magrpo::model {

@@ -7,7 +7,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/device_cuda.h"
-#include "kernels/swiglu.h"
+#include "kernels/swiglu/swiglu.h"
 #include "model/rows.h"
 
 namespace magrpo::model {

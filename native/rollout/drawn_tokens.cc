@@ -7,7 +7,7 @@
 #include "core/device.h"
 #include "core/device_cuda.h"
 #include "core/parallel.h"
-#include "kernels/sample.h"
+#include "kernels/sample/sample.h"
 #include "model/packed_batch.h"
 
 namespace magrpo::rollout {

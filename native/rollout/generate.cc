@@ -11,7 +11,7 @@
 #include "core/device_cuda.h"
 #include "core/errors.h"
 #include "core/parallel.h"
-#include "kernels/row_product.h"
+#include "kernels/row_product/row_product.h"
 
 namespace magrpo::rollout {
 namespace {

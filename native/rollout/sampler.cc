@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "core/errors.h"
-#include "kernels/logit_rows.h"
-#include "kernels/sample.h"
+#include "kernels/logit_rows/logit_rows.h"
+#include "kernels/sample/sample.h"
 
 namespace magrpo::rollout {
 namespace {

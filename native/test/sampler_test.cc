@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/random.h"
-#include "kernels/exp.h"
+#include "kernels/simd/exp.h"
 #include "rollout/sampler.h"
 #include "test/harness.h"
 

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "core/device_cuda.h"
-#include "kernels/logit_rows.h"
+#include "kernels/logit_rows/logit_rows.h"
 #include "model/linear.h"
 #include "model/rows.h"
 

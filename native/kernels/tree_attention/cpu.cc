@@ -1,0 +1,407 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/simd/softmax.h"
+#include "kernels/simd/vector.h"
+#include "kernels/tree_attention/tree_attention.h"
+
+// A block of queries is taken at a time (neighbours in a text, and the heads that share a KV head): each key that is loaded serves
+// all of them, and products stay in registers. Keys and values are copied together first, and what a path shares with the one before
+// it (a prompt, with its completions) stays where it is. Every query's sums run over its own keys in the order of the text, whatever
+// else is in the batch; what another of the block sees beyond them counts as zero.
+namespace magrpo::kernels {
+namespace {
+
+constexpr int64_t padded(int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; }
+
+// Queries of a block, and keys that are padded to a multiple of a stride, by the bytes of a vector: what fills the registers.
+template <int bytes>
+inline constexpr int kItems = bytes == 64 ? 8 : 4;
+template <int bytes>
+inline constexpr int64_t kStride = 2 * Vector<bytes>::kWidth;
+
+// The largest of all levels, for what is sized before a level is chosen.
+constexpr int64_t kMostItems = kItems<64>, kMostStride = kStride<64>, kMostWidth = Vector<64>::kWidth;
+
+// D, and the floats of a row that holds it, its padding zeroed.
+template <int bytes>
+MAGRPO_INLINE int64_t width_of(int64_t dim) {
+  return padded(dim, Vector<bytes>::kWidth);
+}
+
+// Where key j's first of D numbers stands if keys are turned: strides of keys one behind the other, each as (D, stride).
+template <int bytes>
+MAGRPO_INLINE int64_t turned_at(int64_t j, int64_t dim) {
+  return j / kStride<bytes> * kStride<bytes> * dim + j % kStride<bytes>;
+}
+
+// A path of one KV head: the keys that its last query sees, from the text's first on.
+struct Path {
+  const KeyRange* ranges;
+  int64_t range_begin, range_end;
+  int64_t context;
+
+  int64_t count(int64_t range) const { return std::min(ranges[range].length, context - ranges[range].position); }
+};
+
+MAGRPO_INLINE Path path_of(const QuerySpan& span, const KeyRange* ranges) {
+  return {ranges, span.range_begin, span.range_end, span.position + span.length};
+}
+
+// How many ranges two paths begin with together, whole.
+MAGRPO_INLINE int64_t shared_ranges(const Path& a, const Path& b) {
+  const int64_t most = std::min(a.range_end - a.range_begin, b.range_end - b.range_begin), seen = std::min(a.context, b.context);
+  int64_t count = 0;
+  for (; count < most; ++count) {
+    const KeyRange &of_a = a.ranges[a.range_begin + count], &of_b = b.ranges[b.range_begin + count];
+    if (of_a.begin != of_b.begin || of_a.length != of_b.length || of_a.position != of_b.position) break;
+    if (of_a.position + of_a.length > seen) break;
+  }
+  return count;
+}
+
+// Copies the path's keys (or values) of one head, from its range number `first` on: rows[j][d], and turned, either of which may be
+// null. The last stride is filled up with zeros.
+template <int bytes>
+MAGRPO_INLINE void gather(const float* source, int64_t stride, int64_t dim, const Path& path, int64_t first, float* rows, float* turned) {
+  const int64_t width = width_of<bytes>(dim), end = padded(path.context, kStride<bytes>);
+  for (int64_t r = path.range_begin + first; r < path.range_end; ++r) {
+    const int64_t count = path.count(r), position = path.ranges[r].position;
+    const float* from = source + path.ranges[r].begin * stride;
+    if (rows != nullptr)
+      for (int64_t j = 0; j < count; ++j) {
+        float* to = rows + (position + j) * width;
+        std::copy_n(from + j * stride, dim, to);
+        std::fill(to + dim, to + width, 0.0f);
+      }
+    if (turned != nullptr)
+      for (int64_t j = 0, size; j < count; j += size) {
+        const int64_t at = position + j;
+        size = std::min(count - j, kStride<bytes> - at % kStride<bytes>);
+        float* to = turned + turned_at<bytes>(at, dim);
+        for (int64_t d = 0; d < dim; ++d)
+          for (int64_t k = 0; k < size; ++k) to[d * kStride<bytes> + k] = from[(j + k) * stride + d];
+      }
+  }
+  if (rows != nullptr) std::fill(rows + path.context * width, rows + end * width, 0.0f);
+  if (turned != nullptr)
+    for (int64_t j = path.context; j < end; ++j)
+      for (int64_t d = 0; d < dim; ++d) turned[turned_at<bytes>(j, dim) + d * kStride<bytes>] = 0.0f;
+}
+
+// Adds rows[j][d] to the path's slots, from its range number `first` on.
+template <int bytes>
+MAGRPO_INLINE void scatter_add(const float* rows, int64_t stride, int64_t dim, const Path& path, int64_t first, float* target) {
+  for (int64_t r = path.range_begin + first; r < path.range_end; ++r) {
+    const int64_t count = path.count(r);
+    for (int64_t j = 0; j < count; ++j) {
+      const float* from = rows + (path.ranges[r].position + j) * width_of<bytes>(dim);
+      float* to = target + (path.ranges[r].begin + j) * stride;
+      for (int64_t d = 0; d < dim; ++d) to[d] += from[d];
+    }
+  }
+}
+
+// out[i][j] = scale · Σ_d x[i][d] · keys[j][d] for keys [first, last), whole strides of turned ones. Rows of `out` are n floats apart.
+template <int bytes>
+MAGRPO_INLINE void project(const float* x, const float* turned, int64_t dim, int64_t n, Visible keys, float scale, float* out) {
+  using V = Vector<bytes>;
+  constexpr int items = kItems<bytes>;
+  const int64_t width = width_of<bytes>(dim);
+  for (int64_t j = keys.first; j < keys.last; j += kStride<bytes>) {
+    const float* from = turned + turned_at<bytes>(j, dim);
+    typename V::Floats sums[items][2] = {};
+    for (int64_t d = 0; d < dim; ++d) {
+      typename V::Floats a, b;
+      load<bytes>(from + d * kStride<bytes>, a);
+      load<bytes>(from + d * kStride<bytes> + V::kWidth, b);
+#pragma GCC unroll 8
+      for (int i = 0; i < items; ++i) {
+        sums[i][0] += x[i * width + d] * a;
+        sums[i][1] += x[i * width + d] * b;
+      }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < items; ++i) {
+      store<bytes>(scale * sums[i][0], out + i * n + j);
+      store<bytes>(scale * sums[i][1], out + i * n + j + V::kWidth);
+    }
+  }
+}
+
+// out[i][d] = Σ_j p[i][j] · rows[j][d], for some vectors of d.
+template <int bytes, int vectors>
+MAGRPO_INLINE void combine_columns(const float* p, const float* rows, int64_t width, int64_t n, Visible keys, int64_t d, float* out) {
+  using V = Vector<bytes>;
+  constexpr int items = kItems<bytes>;
+  typename V::Floats sums[items][vectors] = {};
+  for (int64_t j = keys.first; j < keys.last; ++j) {
+    typename V::Floats row[vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) load<bytes>(rows + j * width + d + v * V::kWidth, row[v]);
+#pragma GCC unroll 8
+    for (int i = 0; i < items; ++i)
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) sums[i][v] += p[i * n + j] * row[v];
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < items; ++i)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) store<bytes>(sums[i][v], out + i * width + d + v * V::kWidth);
+}
+
+template <int bytes>
+MAGRPO_INLINE void combine(const float* p, const float* rows, int64_t width, int64_t n, Visible keys, float* out) {
+  constexpr int64_t pair = 2 * Vector<bytes>::kWidth;
+  int64_t d = 0;
+  for (; d + pair <= width; d += pair) combine_columns<bytes, 2>(p, rows, width, n, keys, d, out);
+  if (d < width) combine_columns<bytes, 1>(p, rows, width, n, keys, d, out);
+}
+
+// rows[j][d] += Σ_i p[i][j] · x[i][d], for some vectors of d.
+template <int bytes, int vectors>
+MAGRPO_INLINE void spread_columns(const float* p, const float* x, int64_t width, int64_t n, Visible keys, int64_t d, float* rows) {
+  using V = Vector<bytes>;
+  constexpr int items = kItems<bytes>;
+  typename V::Floats factors[items][vectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < items; ++i)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) load<bytes>(x + i * width + d + v * V::kWidth, factors[i][v]);
+  for (int64_t j = keys.first; j < keys.last; ++j) {
+    typename V::Floats row[vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) load<bytes>(rows + j * width + d + v * V::kWidth, row[v]);
+#pragma GCC unroll 8
+    for (int i = 0; i < items; ++i)
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; ++v) row[v] += p[i * n + j] * factors[i][v];
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; ++v) store<bytes>(row[v], rows + j * width + d + v * V::kWidth);
+  }
+}
+
+template <int bytes>
+MAGRPO_INLINE void spread(const float* p, const float* x, int64_t width, int64_t n, Visible keys, float* rows) {
+  constexpr int64_t pair = 2 * Vector<bytes>::kWidth;
+  int64_t d = 0;
+  for (; d + pair <= width; d += pair) spread_columns<bytes, 2>(p, x, width, n, keys, d, rows);
+  if (d < width) spread_columns<bytes, 1>(p, x, width, n, keys, d, rows);
+}
+
+// Queries of a span that share a KV head.
+template <int bytes>
+struct Block {
+  int count;
+  int64_t row[kItems<bytes>];  // of q and out
+  int64_t head[kItems<bytes>];
+  Visible own[kItems<bytes>];  // keys that each sees
+  Visible all;                 // keys that any sees, whole strides
+};
+
+// Block number `number` of a span; its items are (position, head) pairs, heads first.
+template <int bytes>
+MAGRPO_INLINE Block<bytes> block_of(const AttentionShape& shape, const QuerySpan& span, int64_t kv_head, int64_t number) {
+  constexpr int64_t items = kItems<bytes>, stride = kStride<bytes>;
+  const int64_t fold = shape.heads / shape.kv_heads;
+  Block<bytes> block{};
+  block.all = {span.position + span.length, 0};
+  block.count = static_cast<int>(std::min<int64_t>(items, span.length * fold - number * items));
+  for (int i = 0; i < block.count; ++i) {
+    const int64_t item = number * items + i;
+    block.row[i] = span.begin + item / fold;
+    block.head[i] = kv_head * fold + item % fold;
+    block.own[i] = visible(span.position + item / fold, shape.window);
+    block.all = {std::min(block.all.first, block.own[i].first), std::max(block.all.last, block.own[i].last)};
+  }
+  block.all = {block.all.first / stride * stride, padded(block.all.last, stride)};
+  return block;
+}
+
+template <int bytes>
+MAGRPO_INLINE int64_t blocks_of(const AttentionShape& shape, const QuerySpan& span) {
+  return (span.length * (shape.heads / shape.kv_heads) + kItems<bytes> - 1) / kItems<bytes>;
+}
+
+// Scores that an item does not see count nothing; items that do not exist see nothing.
+template <int bytes>
+MAGRPO_INLINE void mask(const Block<bytes>& block, int64_t n, float* scores) {
+  for (int i = 0; i < kItems<bytes>; ++i) {
+    float* own = scores + i * n;
+    const Visible keys = i < block.count ? block.own[i] : Visible{block.all.first, block.all.first};
+    std::fill(own + block.all.first, own + keys.first, -INFINITY);
+    std::fill(own + keys.last, own + block.all.last, -INFINITY);
+  }
+}
+
+// The block's rows of a (N, ..) tensor, padded with zeros: items[i][d].
+template <int bytes>
+MAGRPO_INLINE void take_items(const Block<bytes>& block, const float* source, int64_t stride, int64_t dim, float* items) {
+  const int64_t width = width_of<bytes>(dim);
+  std::fill(items, items + kItems<bytes> * width, 0.0f);
+  for (int i = 0; i < block.count; ++i) std::copy_n(source + block.row[i] * stride + block.head[i] * dim, dim, items + i * width);
+}
+
+// What the forward or backward pass of a KV head reads and writes.
+struct Pass {
+  const AttentionShape& shape;
+  const AttentionPointers& data;
+  const QuerySpan* spans;
+  const KeyRange* ranges;
+  int64_t begin, end, kv_head;
+  float* scratch;
+};
+
+template <int bytes>
+MAGRPO_INLINE void forward(const Pass& pass) {
+  constexpr int items = kItems<bytes>;
+  const AttentionShape& shape = pass.shape;
+  const AttentionPointers& data = pass.data;
+  const int64_t dim = shape.head_dim, width = width_of<bytes>(dim), head = pass.kv_head;
+  const int64_t n = padded(longest_context(pass.spans + pass.begin, pass.end - pass.begin), kStride<bytes>);
+  float* keys = pass.scratch;  // turned
+  float* values = keys + width * n;
+  float* scores = values + width * n;
+  float* queries = scores + items * n;
+  float* outputs = queries + items * width;
+  Path before{};
+  for (int64_t s = pass.begin; s < pass.end; ++s) {
+    const QuerySpan& span = pass.spans[s];
+    if (span.length == 1) {
+      tree_attention_rows(shape, data, pass.spans, pass.ranges, s, s + 1, head, head + 1, pass.scratch);
+      before = {};  // its scratch was ours
+      continue;
+    }
+    const Path path = path_of(span, pass.ranges);
+    const int64_t first = shared_ranges(before, path);
+    gather<bytes>(data.k + head * dim, shape.k_stride, dim, path, first, nullptr, keys);
+    gather<bytes>(data.v + head * dim, shape.v_stride, dim, path, first, values, nullptr);
+    before = path;
+    for (int64_t number = 0; number < blocks_of<bytes>(shape, span); ++number) {
+      const Block<bytes> block = block_of<bytes>(shape, span, head, number);
+      take_items<bytes>(block, data.q, shape.q_stride, dim, queries);
+      project<bytes>(queries, keys, dim, n, block.all, shape.scale, scores);
+      mask<bytes>(block, n, scores);
+      float inverse[items];
+      for (int i = 0; i < items; ++i) {
+        const bool exists = i < block.count;
+        const float highest = exists ? largest(scores + i * n, block.own[i]) : 0.0f;
+        const float total = exponentiate(scores + i * n, block.all, highest);
+        inverse[i] = 1.0f / total;
+        if (exists && data.lse != nullptr) data.lse[block.row[i] * shape.heads + block.head[i]] = highest + std::log(total);
+      }
+      combine<bytes>(scores, values, width, n, block.all, outputs);
+      for (int i = 0; i < block.count; ++i) {
+        float* out = data.out + (block.row[i] * shape.heads + block.head[i]) * dim;
+        for (int64_t d = 0; d < dim; ++d) out[d] = inverse[i] * outputs[i * width + d];
+      }
+    }
+  }
+}
+
+// With p = exp(s - lse), dp = dO·v and delta = dO·O:  ds = p (dp - delta), dq = Σ ds k, dk += ds q, dv += p dO.
+template <int bytes>
+MAGRPO_INLINE void backward(const Pass& pass, const AttentionGradients& gradients) {
+  constexpr int items = kItems<bytes>;
+  const AttentionShape& shape = pass.shape;
+  const AttentionPointers& data = pass.data;
+  const int64_t dim = shape.head_dim, width = width_of<bytes>(dim), head = pass.kv_head, kv_width = shape.kv_heads * dim;
+  const int64_t n = padded(longest_context(pass.spans + pass.begin, pass.end - pass.begin), kStride<bytes>);
+  float* keys = pass.scratch;
+  float* turned_keys = keys + width * n;
+  float* turned_values = turned_keys + width * n;
+  float* d_keys = turned_values + width * n;
+  float* d_values = d_keys + width * n;
+  float* p = d_values + width * n;
+  float* d_scores = p + items * n;
+  float* queries = d_scores + items * n;
+  float* d_outputs = queries + items * width;
+  float* d_queries = d_outputs + items * width;
+  Path before{};
+  // The gradients of keys that the next path does not share have all their parts.
+  const auto give_out = [&](int64_t first) __attribute__((always_inline)) {
+    scatter_add<bytes>(d_keys, kv_width, dim, before, first, gradients.d_k + head * dim);
+    scatter_add<bytes>(d_values, kv_width, dim, before, first, gradients.d_v + head * dim);
+  };
+  for (int64_t s = pass.begin; s < pass.end; ++s) {
+    const QuerySpan& span = pass.spans[s];
+    const Path path = path_of(span, pass.ranges);
+    const int64_t first = shared_ranges(before, path), range = path.range_begin + first;
+    give_out(first);
+    gather<bytes>(data.k + head * dim, shape.k_stride, dim, path, first, keys, turned_keys);
+    gather<bytes>(data.v + head * dim, shape.v_stride, dim, path, first, nullptr, turned_values);
+    before = path;
+    const int64_t kept = range < path.range_end ? pass.ranges[range].position : path.context;
+    const int64_t end = padded(path.context, kStride<bytes>);
+    std::fill(d_keys + kept * width, d_keys + end * width, 0.0f);
+    std::fill(d_values + kept * width, d_values + end * width, 0.0f);
+    for (int64_t number = 0; number < blocks_of<bytes>(shape, span); ++number) {
+      const Block<bytes> block = block_of<bytes>(shape, span, head, number);
+      take_items<bytes>(block, data.q, shape.q_stride, dim, queries);
+      take_items<bytes>(block, gradients.d_out, shape.heads * dim, dim, d_outputs);
+      project<bytes>(queries, turned_keys, dim, n, block.all, shape.scale, p);
+      mask<bytes>(block, n, p);
+      project<bytes>(d_outputs, turned_values, dim, n, block.all, 1.0f, d_scores);
+      for (int i = 0; i < items; ++i) {
+        float* own_p = p + i * n;
+        float* own_d = d_scores + i * n;
+        float delta = 0.0f, lse = 0.0f;
+        if (i < block.count) {
+          const float* out = data.out + (block.row[i] * shape.heads + block.head[i]) * dim;
+          for (int64_t d = 0; d < dim; ++d) delta += d_outputs[i * width + d] * out[d];
+          lse = data.lse[block.row[i] * shape.heads + block.head[i]];
+        }
+        exponentiate(own_p, block.all, lse);
+#pragma omp simd
+        for (int64_t j = block.all.first; j < block.all.last; ++j) own_d[j] = shape.scale * own_p[j] * (own_d[j] - delta);
+      }
+      combine<bytes>(d_scores, keys, width, n, block.all, d_queries);
+      for (int i = 0; i < block.count; ++i)
+        std::copy_n(d_queries + i * width, dim, gradients.d_q + (block.row[i] * shape.heads + block.head[i]) * dim);
+      spread<bytes>(d_scores, queries, width, n, block.all, d_keys);
+      spread<bytes>(p, d_outputs, width, n, block.all, d_values);
+    }
+  }
+  give_out(0);
+}
+
+MAGRPO_AVX512 void forward_avx512(const Pass& pass) { forward<64>(pass); }
+MAGRPO_AVX2 void forward_avx2(const Pass& pass) { forward<32>(pass); }
+void forward_any(const Pass& pass) { forward<16>(pass); }
+
+MAGRPO_AVX512 void backward_avx512(const Pass& pass, const AttentionGradients& gradients) { backward<64>(pass, gradients); }
+MAGRPO_AVX2 void backward_avx2(const Pass& pass, const AttentionGradients& gradients) { backward<32>(pass, gradients); }
+void backward_any(const Pass& pass, const AttentionGradients& gradients) { backward<16>(pass, gradients); }
+
+}  // namespace
+
+int64_t longest_context(const QuerySpan* spans, int64_t span_count) {
+  int64_t longest = 0;
+  for (int64_t s = 0; s < span_count; ++s) longest = std::max(longest, spans[s].position + spans[s].length);
+  return longest;
+}
+
+int64_t forward_scratch(const AttentionShape& shape, int64_t context) {
+  const int64_t width = padded(shape.head_dim, kMostWidth);
+  return std::max(padded(context, kMostStride) * (2 * width + kMostItems) + 2 * kMostItems * width, rows_scratch(shape, 1, 1, context));
+}
+
+int64_t backward_scratch(const AttentionShape& shape, int64_t context) {
+  const int64_t width = padded(shape.head_dim, kMostWidth);
+  return padded(context, kMostStride) * (5 * width + 2 * kMostItems) + 3 * kMostItems * width;
+}
+
+void tree_attention_forward(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans,
+                            const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head, float* scratch) {
+  static const auto chosen = widest(forward_avx512, forward_avx2, forward_any);
+  chosen({shape, data, spans, ranges, begin, end, kv_head, scratch});
+}
+
+void tree_attention_backward(const AttentionShape& shape, const AttentionPointers& data, const AttentionGradients& gradients,
+                             const QuerySpan* spans, const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head,
+                             float* scratch) {
+  static const auto chosen = widest(backward_avx512, backward_avx2, backward_any);
+  chosen({shape, data, spans, ranges, begin, end, kv_head, scratch}, gradients);
+}
+
+}  // namespace magrpo::kernels
