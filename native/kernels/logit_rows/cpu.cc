@@ -2,13 +2,13 @@
 #include <cmath>
 
 #include "kernels/logit_rows/logit_rows.h"
+#include "kernels/simd/dispatch.h"
 #include "kernels/simd/exp.h"
-#include "kernels/simd/simd.h"
 
 namespace magrpo::kernels {
+namespace {
 
-MAGRPO_SIMD_CLONES
-LogitMoments logit_moments(const float* logits, int64_t n, float inverse_temperature, std::vector<float>* block_sums) {
+MAGRPO_INLINE LogitMoments moments(const float* logits, int64_t n, float inverse_temperature, std::vector<float>* block_sums) {
   float highest = logits[0];
 #pragma omp simd reduction(max : highest)
   for (int64_t i = 0; i < n; ++i) highest = logits[i] > highest ? logits[i] : highest;
@@ -32,18 +32,7 @@ LogitMoments logit_moments(const float* logits, int64_t n, float inverse_tempera
   return {highest, sum, weighted};
 }
 
-LogitMoments merged(const LogitMoments& a, const LogitMoments& b) {
-  LogitMoments all{std::max(a.highest, b.highest), 0.0, 0.0};
-  for (const LogitMoments& part : {a, b}) {
-    const double shift = static_cast<double>(part.highest) - all.highest, scale = std::exp(shift);
-    all.sum += scale * part.sum;
-    all.weighted += scale * (part.weighted + shift * part.sum);
-  }
-  return all;
-}
-
-MAGRPO_SIMD_CLONES
-void logit_gradient(float* logits, int64_t n, const LogitGradient& gradient) {
+MAGRPO_INLINE void gradient_in_place(float* logits, int64_t n, const LogitGradient& gradient) {
   const float log_sum = gradient.log_sum, g = gradient.d_log_prob;
   if (gradient.d_entropy == 0.0f) {
 #pragma omp simd
@@ -59,5 +48,23 @@ void logit_gradient(float* logits, int64_t n, const LogitGradient& gradient) {
   }
   if (gradient.target >= 0) logits[gradient.target] += g;
 }
+
+}  // namespace
+
+LogitMoments logit_moments(const float* logits, int64_t n, float inverse_temperature, std::vector<float>* block_sums) {
+  return dispatch<moments>(logits, n, inverse_temperature, block_sums);
+}
+
+LogitMoments merged(const LogitMoments& a, const LogitMoments& b) {
+  LogitMoments all{std::max(a.highest, b.highest), 0.0, 0.0};
+  for (const LogitMoments& part : {a, b}) {
+    const double shift = static_cast<double>(part.highest) - all.highest, scale = std::exp(shift);
+    all.sum += scale * part.sum;
+    all.weighted += scale * (part.weighted + shift * part.sum);
+  }
+  return all;
+}
+
+void logit_gradient(float* logits, int64_t n, const LogitGradient& gradient) { dispatch<gradient_in_place>(logits, n, gradient); }
 
 }  // namespace magrpo::kernels

@@ -66,15 +66,8 @@ MAGRPO_INLINE void add(const LowRankProduct& p, int64_t begin, int64_t end) {
   if (column < end) columns<bytes, 1, false>(p, column, end - column);
 }
 
-MAGRPO_AVX512 void add_avx512(const LowRankProduct& p, int64_t begin, int64_t end) { add<64>(p, begin, end); }
-MAGRPO_AVX2 void add_avx2(const LowRankProduct& p, int64_t begin, int64_t end) { add<32>(p, begin, end); }
-void add_any(const LowRankProduct& p, int64_t begin, int64_t end) { add<16>(p, begin, end); }
-
 }  // namespace
 
-void low_rank_add(const LowRankProduct& p, int64_t begin, int64_t end) {
-  static const auto chosen = widest(add_avx512, add_avx2, add_any);
-  chosen(p, begin, end);
-}
+void low_rank_add(const LowRankProduct& p, int64_t begin, int64_t end) { dispatch<add<64>, add<32>, add<16>>(p, begin, end); }
 
 }  // namespace magrpo::kernels

@@ -1,12 +1,13 @@
 #include <cmath>
 
 #include "kernels/rms_norm/rms_norm.h"
-#include "kernels/simd/simd.h"
+#include "kernels/simd/dispatch.h"
 
 namespace magrpo::kernels {
+namespace {
 
-MAGRPO_SIMD_CLONES
-void rms_norm_forward(const NormShape& shape, const float* x, const float* weight, int64_t begin, int64_t end, float* y, float* inverse) {
+MAGRPO_INLINE void forward(const NormShape& shape, const float* x, const float* weight, int64_t begin, int64_t end, float* y,
+                           float* inverse) {
   const int64_t size = shape.size;
   for (int64_t row = begin * shape.heads; row < end * shape.heads; ++row) {
     const float* in = x + row / shape.heads * shape.stride + row % shape.heads * size;
@@ -22,9 +23,8 @@ void rms_norm_forward(const NormShape& shape, const float* x, const float* weigh
 }
 
 // With n = x · inverse: d_x = inverse · (weight d_y - n · mean(weight d_y n)), d_weight = Σ d_y n.
-MAGRPO_SIMD_CLONES
-void rms_norm_backward(const NormShape& shape, const float* x, const float* weight, const float* inverse, const float* d_y,
-                       int64_t begin, int64_t end, float* d_x, float* d_weight) {
+MAGRPO_INLINE void backward(const NormShape& shape, const float* x, const float* weight, const float* inverse, const float* d_y,
+                            int64_t begin, int64_t end, float* d_x, float* d_weight) {
   const int64_t size = shape.size;
   for (int64_t row = begin * shape.heads; row < end * shape.heads; ++row) {
     const float* in = x + row / shape.heads * shape.stride + row % shape.heads * size;
@@ -41,6 +41,17 @@ void rms_norm_backward(const NormShape& shape, const float* x, const float* weig
 #pragma omp simd
     for (int64_t i = 0; i < size; ++i) d_weight[i] += g[i] * in[i] * scale;
   }
+}
+
+}  // namespace
+
+void rms_norm_forward(const NormShape& shape, const float* x, const float* weight, int64_t begin, int64_t end, float* y, float* inverse) {
+  dispatch<forward>(shape, x, weight, begin, end, y, inverse);
+}
+
+void rms_norm_backward(const NormShape& shape, const float* x, const float* weight, const float* inverse, const float* d_y,
+                       int64_t begin, int64_t end, float* d_x, float* d_weight) {
+  dispatch<backward>(shape, x, weight, inverse, d_y, begin, end, d_x, d_weight);
 }
 
 }  // namespace magrpo::kernels

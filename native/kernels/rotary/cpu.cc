@@ -1,10 +1,11 @@
 #include "kernels/rotary/rotary.h"
-#include "kernels/simd/simd.h"
+#include "kernels/simd/dispatch.h"
 
 namespace magrpo::kernels {
+namespace {
 
-MAGRPO_SIMD_CLONES
-void rotary(const RotaryShape& shape, const float* x, const float* cos, const float* sin, int64_t begin, int64_t end, float* y) {
+MAGRPO_INLINE void rotate(const RotaryShape& shape, const float* x, const float* cos, const float* sin, int64_t begin, int64_t end,
+                          float* y) {
   const int64_t half = shape.dim / 2;
   for (int64_t token = begin; token < end; ++token) {
     const float* c = cos + token * half;
@@ -20,6 +21,12 @@ void rotary(const RotaryShape& shape, const float* x, const float* cos, const fl
       }
     }
   }
+}
+
+}  // namespace
+
+void rotary(const RotaryShape& shape, const float* x, const float* cos, const float* sin, int64_t begin, int64_t end, float* y) {
+  dispatch<rotate>(shape, x, cos, sin, begin, end, y);
 }
 
 }  // namespace magrpo::kernels

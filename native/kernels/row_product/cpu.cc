@@ -111,7 +111,8 @@ MAGRPO_INLINE void any_weight(const RowProduct& p, int64_t begin, int64_t end) {
 constexpr int64_t kRowsAtOnce = 192;
 
 template <int bytes, int rows, int columns>
-MAGRPO_INLINE void in_chunks(RowProduct p, int64_t begin, int64_t end) {
+MAGRPO_INLINE void in_chunks(const RowProduct& product, int64_t begin, int64_t end) {
+  RowProduct p = product;
   const int64_t all = p.rows, chunks = std::max<int64_t>(1, (all + kRowsAtOnce - 1) / kRowsAtOnce);
   const int64_t size = (all + chunks - 1) / chunks, most = (size + rows - 1) / rows * rows;
   for (int64_t row = 0; row < all; row += most) {
@@ -122,17 +123,11 @@ MAGRPO_INLINE void in_chunks(RowProduct p, int64_t begin, int64_t end) {
   }
 }
 
-// Tiles that fill the registers of each level: 32 of 64 bytes, 16 of 32 bytes, 16 of 16 bytes.
-MAGRPO_AVX512 void product_avx512(const RowProduct& p, int64_t begin, int64_t end) { in_chunks<64, 6, 4>(p, begin, end); }
-MAGRPO_AVX2 void product_avx2(const RowProduct& p, int64_t begin, int64_t end) { in_chunks<32, 4, 3>(p, begin, end); }
-void product_any(const RowProduct& p, int64_t begin, int64_t end) { in_chunks<16, 4, 3>(p, begin, end); }
-
 }  // namespace
 
 bool row_product_takes_all() {
-#if defined(__x86_64__) && defined(__GNUC__)
-  static const bool takes_all =
-      __builtin_cpu_is("amd") && widest(product_avx512, product_avx2, product_any) == product_avx512;
+#if defined(MAGRPO_HAS_LEVELS)
+  static const bool takes_all = __builtin_cpu_is("amd") && simd_level() == SimdLevel::kAvx512;
   return takes_all;
 #else
   return false;
@@ -140,8 +135,8 @@ bool row_product_takes_all() {
 }
 
 void row_product(const RowProduct& product, int64_t begin, int64_t end) {
-  static const auto chosen = widest(product_avx512, product_avx2, product_any);
-  chosen(product, begin, end);
+  // Tiles that fill the registers of each level: 32 of 64 bytes, 16 of 32 bytes, 16 of 16 bytes.
+  dispatch<in_chunks<64, 6, 4>, in_chunks<32, 4, 3>, in_chunks<16, 4, 3>>(product, begin, end);
 }
 
 }  // namespace magrpo::kernels

@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstdint>
 
-#include "kernels/simd/simd.h"
+#include "kernels/simd/dispatch.h"
 
 namespace magrpo::kernels {
 

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/simd/dispatch.h"
 #include "kernels/simd/exp.h"
-#include "kernels/simd/simd.h"
 
 namespace magrpo::kernels {
 

@@ -7,32 +7,18 @@
 #include <cstring>
 #include <utility>
 
-#include "kernels/simd/simd.h"
+#include "kernels/simd/dispatch.h"
 
 #pragma GCC diagnostic ignored "-Wpsabi"
 
-// What a function is built for that uses vectors of 64 or 32 bytes. Elsewhere it is built, too, but never called.
-#if defined(__x86_64__) && defined(__GNUC__)
-#define MAGRPO_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
-#define MAGRPO_AVX2 __attribute__((target("avx2,fma")))
+// A vector of lanes of a and b, as many as they have; b's are counted on from a's. `Indices`: as many integers as there are lanes.
+#if defined(__clang__)
+#define MAGRPO_LANES(Indices, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-#define MAGRPO_AVX512
-#define MAGRPO_AVX2
+#define MAGRPO_LANES(Indices, a, b, ...) __builtin_shuffle(a, b, Indices{__VA_ARGS__})
 #endif
 
 namespace magrpo::kernels {
-
-// Of one function at three levels, that for the widest vectors the processor has.
-template <class Function>
-Function* widest([[maybe_unused]] Function* avx512, [[maybe_unused]] Function* avx2, Function* any) {
-#if defined(__x86_64__) && defined(__GNUC__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    return avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2;
-#endif
-  return any;
-}
 
 template <int bytes>
 struct Vector {

@@ -1,7 +1,7 @@
 #include <cmath>
 
+#include "kernels/simd/dispatch.h"
 #include "kernels/simd/exp.h"
-#include "kernels/simd/simd.h"
 #include "kernels/swiglu/swiglu.h"
 
 namespace magrpo::kernels {
@@ -13,10 +13,7 @@ MAGRPO_INLINE float sigmoid(float x) {
   return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
-}  // namespace
-
-MAGRPO_SIMD_CLONES
-void swiglu_forward(const float* gate_up, int64_t size, int64_t begin, int64_t end, float* y) {
+MAGRPO_INLINE void forward(const float* gate_up, int64_t size, int64_t begin, int64_t end, float* y) {
   for (int64_t row = begin; row < end; ++row) {
     const float* gate = gate_up + row * 2 * size;
     const float* up = gate + size;
@@ -26,8 +23,7 @@ void swiglu_forward(const float* gate_up, int64_t size, int64_t begin, int64_t e
   }
 }
 
-MAGRPO_SIMD_CLONES
-void swiglu_backward(const float* gate_up, const float* d_y, int64_t size, int64_t begin, int64_t end, float* d_gate_up) {
+MAGRPO_INLINE void backward(const float* gate_up, const float* d_y, int64_t size, int64_t begin, int64_t end, float* d_gate_up) {
   for (int64_t row = begin; row < end; ++row) {
     const float* gate = gate_up + row * 2 * size;
     const float* up = gate + size;
@@ -41,6 +37,16 @@ void swiglu_backward(const float* gate_up, const float* d_y, int64_t size, int64
       d_up[i] = g[i] * gate[i] * s;
     }
   }
+}
+
+}  // namespace
+
+void swiglu_forward(const float* gate_up, int64_t size, int64_t begin, int64_t end, float* y) {
+  dispatch<forward>(gate_up, size, begin, end, y);
+}
+
+void swiglu_backward(const float* gate_up, const float* d_y, int64_t size, int64_t begin, int64_t end, float* d_gate_up) {
+  dispatch<backward>(gate_up, d_y, size, begin, end, d_gate_up);
 }
 
 }  // namespace magrpo::kernels

@@ -365,14 +365,6 @@ MAGRPO_INLINE void backward(const Pass& pass, const AttentionGradients& gradient
   give_out(0);
 }
 
-MAGRPO_AVX512 void forward_avx512(const Pass& pass) { forward<64>(pass); }
-MAGRPO_AVX2 void forward_avx2(const Pass& pass) { forward<32>(pass); }
-void forward_any(const Pass& pass) { forward<16>(pass); }
-
-MAGRPO_AVX512 void backward_avx512(const Pass& pass, const AttentionGradients& gradients) { backward<64>(pass, gradients); }
-MAGRPO_AVX2 void backward_avx2(const Pass& pass, const AttentionGradients& gradients) { backward<32>(pass, gradients); }
-void backward_any(const Pass& pass, const AttentionGradients& gradients) { backward<16>(pass, gradients); }
-
 }  // namespace
 
 int64_t longest_context(const QuerySpan* spans, int64_t span_count) {
@@ -393,15 +385,13 @@ int64_t backward_scratch(const AttentionShape& shape, int64_t context) {
 
 void tree_attention_forward(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans,
                             const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head, float* scratch) {
-  static const auto chosen = widest(forward_avx512, forward_avx2, forward_any);
-  chosen({shape, data, spans, ranges, begin, end, kv_head, scratch});
+  dispatch<forward<64>, forward<32>, forward<16>>(Pass{shape, data, spans, ranges, begin, end, kv_head, scratch});
 }
 
 void tree_attention_backward(const AttentionShape& shape, const AttentionPointers& data, const AttentionGradients& gradients,
                              const QuerySpan* spans, const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head,
                              float* scratch) {
-  static const auto chosen = widest(backward_avx512, backward_avx2, backward_any);
-  chosen({shape, data, spans, ranges, begin, end, kv_head, scratch}, gradients);
+  dispatch<backward<64>, backward<32>, backward<16>>(Pass{shape, data, spans, ranges, begin, end, kv_head, scratch}, gradients);
 }
 
 }  // namespace magrpo::kernels

@@ -253,10 +253,10 @@ struct RowAttention {
   }
 };
 
-// Tiles that fill the registers of each level beside the keys' vectors.
-MAGRPO_AVX512 void run_avx512(const RowAttention& work) { work.run<64, 4>(); }
-MAGRPO_AVX2 void run_avx2(const RowAttention& work) { work.run<32, 2>(); }
-void run_any(const RowAttention& work) { work.run<16, 2>(); }
+template <int bytes, int most>
+MAGRPO_INLINE void run(const RowAttention& work) {
+  work.run<bytes, most>();
+}
 
 }  // namespace
 
@@ -266,8 +266,8 @@ int64_t rows_scratch(const AttentionShape& shape, int64_t rows, int64_t kv_heads
 
 void tree_attention_rows(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans, const KeyRange* ranges,
                    int64_t begin, int64_t end, int64_t kv_begin, int64_t kv_end, float* scratch) {
-  static const auto chosen = widest(run_avx512, run_avx2, run_any);
-  chosen({shape, data, spans, ranges, begin, end, kv_begin, kv_end, scratch});
+  // Tiles that fill the registers of each level beside the keys' vectors.
+  dispatch<run<64, 4>, run<32, 2>, run<16, 2>>(RowAttention{shape, data, spans, ranges, begin, end, kv_begin, kv_end, scratch});
 }
 
 }  // namespace magrpo::kernels
