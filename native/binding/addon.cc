@@ -31,7 +31,7 @@ Napi::Value info_of(const Napi::CallbackInfo& info) {
   result.Set("variant", build_variant());
   result.Set("cpuCapability", at::get_cpu_capability());
   result.Set("threads", intra_op_threads());
-  result.Set("rowProductRows", kernels::row_product_takes_all() ? env.Null() : Napi::Number::New(env, kernels::kRowProductRows).As<Napi::Value>());
+  result.Set("rowProductRows", kernels::row_product_is_always_faster() ? env.Null() : Napi::Number::New(env, kernels::kRowProductRows).As<Napi::Value>());
   result.Set("cuda", cuda);
   return result;
 }

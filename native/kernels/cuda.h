@@ -42,7 +42,7 @@ namespace magrpo::kernels {
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kWarp = 32;
 
-// Over the lanes of a warp, the same in each.
+// Sum over the lanes of a warp; every lane gets it.
 __device__ inline float warp_sum(float value) {
   for (int distance = kWarp / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(kAllLanes, value, distance);
   return value;
@@ -53,10 +53,10 @@ __device__ inline float warp_max(float value) {
   return value;
 }
 
-// Over the threads of a block, the same in each; `scratch` holds a float a warp.
+// Sum over the threads of a block; every thread gets it. `scratch` holds one float per warp.
 __device__ inline float block_sum(float value, float* scratch) {
   value = warp_sum(value);
-  __syncthreads();  // an earlier sum may still be read
+  __syncthreads();  // other threads may still read an earlier sum
   if (threadIdx.x % kWarp == 0) scratch[threadIdx.x / kWarp] = value;
   __syncthreads();
   float total = 0.0f;

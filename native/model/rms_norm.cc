@@ -73,7 +73,7 @@ NormGradients rms_norm_gradients(const at::Tensor& x, const at::Tensor& weight, 
   const at::Tensor d_rows = d_y.contiguous();
   at::Tensor d_x = at::empty(x.sizes(), x.options());
   // Each block of rows adds up its own share, so the sum does not depend on the number of threads.
-  const int64_t block = kernels::kNormShareTokens, blocks = kernels::norm_shares(x.size(0));
+  const int64_t block = kernels::kNormPartTokens, blocks = kernels::norm_parts(x.size(0));
   at::Tensor shares = trains_weight ? at::zeros({blocks, shape.size}, x.options()) : at::Tensor();
   if (x.is_cuda()) {
     if constexpr (kHasCuda)

@@ -14,14 +14,14 @@ __device__ double warp_total(double value) {
   return value;
 }
 
-// What the warps tell one another.
+// Results that the warps exchange.
 struct Parts {
   double sum[kWarps];
   double weighted[kWarps];
   float highest[kWarps];
 };
 
-// A block a row.
+// One block per row.
 __global__ void __launch_bounds__(kThreads)
 read_kernel(const float* all, int64_t n, const int64_t* targets, float* log_probs, float* log_sums, float* entropies) {
   const int64_t row = blockIdx.x;
@@ -61,7 +61,7 @@ read_kernel(const float* all, int64_t n, const int64_t* targets, float* log_prob
   entropies[row] = static_cast<float>(log_sum - weighted / sum);
 }
 
-// A thread a logit.
+// One thread per logit.
 __global__ void gradient_kernel(float* logits, int64_t rows, int64_t n, const int64_t* targets, const float* log_sums,
                                 const float* entropies, const float* d_log_probs, const float* d_entropies) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;

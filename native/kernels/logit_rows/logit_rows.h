@@ -1,4 +1,4 @@
-// What a row of logits says: its normalisation and entropy in one pass, and the gradient of both.
+// Normalisation and entropy of a row of logits in one pass, and the gradient of both.
 #pragma once
 
 #include <cstdint>
@@ -15,14 +15,14 @@ struct LogitMoments {
   double weighted;  // Σ exp(l - m) (l - m)
 };
 
-// Logits of a block, whose exponentials are summed in float32 before they are added up in double.
+// Logits per block. Exponentials are summed in float32 within a block, and in double across blocks.
 constexpr int64_t kLogitBlock = 512;
 
 // `block_sums`, where not null, receives Σ exp(l - m) of each block of kLogitBlock. NaN or +inf among the logits gives a sum that
 // is not finite.
 LogitMoments logit_moments(const float* logits, int64_t n, float inverse_temperature = 1.0f, std::vector<float>* block_sums = nullptr);
 
-// The moments of two parts of a row, of temperature 1, together.
+// Combines the moments of two parts of a row, at temperature 1.
 LogitMoments merged(const LogitMoments& a, const LogitMoments& b);
 
 // Gradients of one row with p = softmax(logits), H its entropy: logits become  g (onehot(target) - p) - g_H p (log p + H).
@@ -36,8 +36,8 @@ struct LogitGradient {
 
 void logit_gradient(float* logits, int64_t n, const LogitGradient& gradient);
 
-// Both on a CUDA device, for contiguous logits (rows, n) and the rows' numbers (rows) each, queued on `stream`: log-probs of the
-// targets, log Σ exp and entropies, then the gradients in place. `d_entropies` may be null.
+// Both on a CUDA device, queued on `stream`. logits: contiguous (rows, n); all others: (rows). The first writes log-probs of the targets,
+// log Σ exp and entropies; the second replaces logits by their gradients. `d_entropies` may be null.
 void read_logits_cuda(const float* logits, int64_t rows, int64_t n, const int64_t* targets, float* log_probs, float* log_sums,
                       float* entropies, core::CudaStream stream);
 void logit_gradients_cuda(float* logits, int64_t rows, int64_t n, const int64_t* targets, const float* log_sums, const float* entropies,

@@ -6,8 +6,7 @@
 namespace magrpo::kernels {
 namespace {
 
-// `count` columns: a whole vector, or the last few. These go through vectors like all others, as a loop of
-// their own would round otherwise.
+// Loads `count` add_columns: a whole vector, or the last few. These use vectors too, as a scalar loop would round differently.
 template <int bytes, bool whole>
 MAGRPO_INLINE void load_columns(const float* from, int64_t count, typename Vector<bytes>::Floats& to) {
   if constexpr (whole) load<bytes>(from, to);
@@ -17,8 +16,8 @@ MAGRPO_INLINE void load_columns(const float* from, int64_t count, typename Vecto
   }
 }
 
-// A tile of y, in registers. Meanwhile asks for B's columns `ahead` further on, unless that is 0: its rows are too many streams for
-// the processor's own guesses (1.8 times as quick where B comes from memory).
+// Computes a tile of y in registers, and prefetches B's add_columns `ahead` further on unless that is 0: B's rows are more streams than the
+// hardware prefetcher follows.
 template <int bytes, int rows, int vectors, bool whole>
 MAGRPO_INLINE void tile(const LowRankProduct& p, int64_t row, int64_t column, int64_t count, int64_t ahead) {
   using V = Vector<bytes>;
@@ -50,7 +49,7 @@ MAGRPO_INLINE void tile(const LowRankProduct& p, int64_t row, int64_t column, in
 }
 
 template <int bytes, int vectors, bool whole>
-MAGRPO_INLINE void columns(const LowRankProduct& p, int64_t column, int64_t count) {
+MAGRPO_INLINE void add_columns(const LowRankProduct& p, int64_t column, int64_t count) {
   constexpr int64_t kAhead = 2 * vectors * Vector<bytes>::kWidth;
   int64_t row = 0;
   for (; row + 4 <= p.rows; row += 4) tile<bytes, 4, vectors, whole>(p, row, column, count, row == 0 ? kAhead : 0);
@@ -61,9 +60,9 @@ template <int bytes>
 MAGRPO_INLINE void add(const LowRankProduct& p, int64_t begin, int64_t end) {
   constexpr int64_t width = Vector<bytes>::kWidth;
   int64_t column = begin;
-  for (; column + 2 * width <= end; column += 2 * width) columns<bytes, 2, true>(p, column, width);
-  for (; column + width <= end; column += width) columns<bytes, 1, true>(p, column, width);
-  if (column < end) columns<bytes, 1, false>(p, column, end - column);
+  for (; column + 2 * width <= end; column += 2 * width) add_columns<bytes, 2, true>(p, column, width);
+  for (; column + width <= end; column += width) add_columns<bytes, 1, true>(p, column, width);
+  if (column < end) add_columns<bytes, 1, false>(p, column, end - column);
 }
 
 }  // namespace

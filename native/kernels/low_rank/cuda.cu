@@ -1,7 +1,7 @@
 #include "kernels/cuda.h"
 #include "kernels/low_rank/low_rank.h"
 
-// A thread a column of y, for up to kRows rows: its column of B is read once, and the inner vectors are the same for all threads.
+// One thread per column of y, for up to kRows rows: its column of B is read once, and all threads share the inner vectors.
 namespace magrpo::kernels {
 namespace {
 

@@ -1,4 +1,4 @@
-// What a LoRA adapter adds to a product of few rows (Hu et al. 2021, section 4.1): sums as short as its rank, for many columns.
+// The LoRA update of a product of few rows (Hu et al. 2021, section 4.1): sums of length rank, for many columns.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,10 @@ namespace magrpo::kernels {
 struct LowRankProduct {
   const float* inner;  // (rows, rank), contiguous: A · x
   const float* b;      // (rank, out): B transposed
-  float* y;            // (rows, out), rows `y_stride` floats apart
+  float* y;            // (rows, out), rows are `y_stride` floats apart
   int64_t rows, rank, out;
-  int64_t b_rank_stride;     // floats of b from one of the rank to the next
-  int64_t b_out_stride = 1;  // and from column to column: 1 on the CPU, whose vectors run along them and add nothing across
+  int64_t b_rank_stride;     // in floats, from row to row of b
+  int64_t b_out_stride = 1;  // from column to column: 1 on the CPU, whose vectors run along columns
   int64_t y_stride;
   float scale;
 };

@@ -30,7 +30,7 @@ void norm_backward(Version version, const NormShape& shape, const at::Tensor& x,
                    const at::Tensor& d_y, int64_t tokens, const at::Tensor& d_x, const at::Tensor& d_weight) {
   if (version == Version::kCpu)
     return rms_norm_backward(shape, in(x), in(weight), in(inverse), in(d_y), 0, tokens, out(d_x), out(d_weight));
-  const at::Tensor shares = unwritten({norm_shares(tokens), shape.size});
+  const at::Tensor shares = unwritten({norm_parts(tokens), shape.size});
   rms_norm_backward_cuda(shape, in(x), in(weight), in(inverse), in(d_y), tokens, out(d_x), out(shares), nullptr);
   d_weight.add_(shares.sum(0));
 }

@@ -15,9 +15,9 @@ MAGRPO_INLINE void rotate(const RotaryShape& shape, const float* x, const float*
       float* out = y + (token * shape.heads + head) * shape.dim;
 #pragma omp simd
       for (int64_t d = 0; d < half; ++d) {
-        const float turned = shape.direction * s[d];
-        out[d] = in[d] * c[d] - in[d + half] * turned;
-        out[d + half] = in[d + half] * c[d] + in[d] * turned;
+        const float signed_sin = shape.direction * s[d];
+        out[d] = in[d] * c[d] - in[d + half] * signed_sin;
+        out[d + half] = in[d + half] * c[d] + in[d] * signed_sin;
       }
     }
   }

@@ -6,7 +6,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// A thread a pair.
+// One thread per pair.
 __global__ void rotary_kernel(RotaryShape shape, const float* x, const float* cos, const float* sin, int64_t pairs, float* y) {
   const int64_t pair = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (pair >= pairs) return;

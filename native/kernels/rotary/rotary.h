@@ -8,7 +8,7 @@
 
 namespace magrpo::kernels {
 
-// x: tokens that lie `stride` floats apart, each of `heads` x `dim`; y: contiguous (tokens, heads, dim); cos and sin: contiguous
+// x: tokens `stride` floats apart, each (heads, dim); y: contiguous (tokens, heads, dim); cos and sin: contiguous
 // (tokens, dim / 2). `direction` is 1, or -1 for the inverse rotation, which is also the gradient.
 struct RotaryShape {
   int64_t heads, dim, stride;

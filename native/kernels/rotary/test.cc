@@ -27,7 +27,7 @@ void rotation(Version version, const RotaryShape& shape, const at::Tensor& x, co
 
 }  // namespace
 
-TEST("rotary: every version agrees with the reference; the inverse turns back") {
+TEST("rotary: every version agrees with the reference; the inverse rotates back") {
   const int64_t tokens = 5, heads = 3, dim = 10, stride = 37;
   const at::Tensor x = random({tokens, stride}, 1), angles = random({tokens, dim / 2}, 2);
   const at::Tensor cos = angles.cos(), sin = angles.sin(), expected = unwritten({tokens, heads * dim});

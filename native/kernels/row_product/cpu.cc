@@ -5,9 +5,8 @@
 #include "kernels/row_product/row_product.h"
 #include "kernels/simd/vector.h"
 
-// A tile of rows x columns of y is kept in registers while the columns' weights stream by, so each weight is loaded once for all
-// rows of a tile and x comes from the first cache levels. Vectors run along `in`: weights need no packing, and the ones training
-// changes are the ones read here.
+// A tile of rows x columns of y stays in registers while the columns' weights stream by: each weight is loaded once for all rows of a
+// tile, and x is read from L1 or L2. Vectors run along `in`, so weights need no packing and can be those that training updates.
 namespace magrpo::kernels {
 namespace {
 
@@ -31,9 +30,8 @@ MAGRPO_INLINE void write(const RowProduct& p, int64_t row, int64_t column, Four 
   std::memcpy(y, &sum, size);
 }
 
-// Computes a tile of y, and meanwhile asks for `ahead` columns from `next` on, into the second cache level: where weights come from
-// memory, the processor's own guesses start anew at every band, and the first level waits for too few lines at a time to keep memory
-// busy (at 8 rows and 120 MB on AVX-512 and AVX2 1.8 to 2 times as quick as asking for the first level).
+// Computes a tile of y and prefetches `ahead` columns from `next` on into L2. Where weights come from memory, the hardware prefetcher
+// restarts at every column band. L1 has too few outstanding misses to keep memory busy.
 template <int bytes, int rows, int columns, int ahead, class Weight>
 MAGRPO_INLINE void tile(const RowProduct& p, int64_t row, int64_t column, const Weight* next) {
   using V = Vector<bytes>;
@@ -64,14 +62,14 @@ MAGRPO_INLINE void tile(const RowProduct& p, int64_t row, int64_t column, const 
   }
 }
 
-// Length of a column's weights up to which a band and the next one stay in the first cache level beside the rows of a tile.
+// Weights per column up to which a band and the next one fit L1 beside the rows of a tile.
 constexpr int64_t kShortIn = 1024;
 
-// The `turn`-th of a band's `turns` tiles. They share asking for the weights of the band after the next, so that memory is busy while
-// they compute (1.1 to 1.2 times as quick from 8 rows on, on AVX-512); for long columns the first asks for all.
+// Computes one of a band's `tiles` tiles. Each prefetches its share of the band after the next, so that memory is busy while they
+// compute; for long columns the first tile prefetches the whole band.
 template <int bytes, int rows, int columns, class Weight>
-MAGRPO_INLINE void tile_of_band(const RowProduct& p, int64_t row, int64_t column, int64_t turn, int64_t turns) {
-  const int64_t share = p.in > kShortIn || turns == 1 ? columns : turns < columns ? 2 : 1, first = turn * share;
+MAGRPO_INLINE void band_tile(const RowProduct& p, int64_t row, int64_t column, int64_t index, int64_t tiles) {
+  const int64_t share = p.in > kShortIn || tiles == 1 ? columns : tiles < columns ? 2 : 1, first = index * share;
   const Weight* next = static_cast<const Weight*>(p.weight) + (column + 2 * columns + first) * p.in;
   if (first >= columns) tile<bytes, rows, columns, 0, Weight>(p, row, column, next);
   else if (share == 1) tile<bytes, rows, columns, 1, Weight>(p, row, column, next);
@@ -79,45 +77,45 @@ MAGRPO_INLINE void tile_of_band(const RowProduct& p, int64_t row, int64_t column
   else tile<bytes, rows, columns, columns, Weight>(p, row, column, next);
 }
 
-// Tiles of all rows and then, for those left over, of 4, 2 and 1: a tile of 2 loads six vectors for eight products, one of 4 eight
-// for sixteen (1.2 times as quick at 10 and 12 rows, on AVX-512).
+// Tiles of `rows` rows, then of 4, 2 and 1 for the remainder: a tile of 2 loads six vectors for eight products, one of 4 loads eight for
+// sixteen.
 template <int bytes, int rows, int columns, class Weight>
 MAGRPO_INLINE void band(const RowProduct& p, int64_t column) {
-  const int64_t rest = p.rows % rows, turns = p.rows / rows + rest / 4 + rest % 4 / 2 + rest % 2;
-  int64_t row = 0, turn = 0;
-  for (; row + rows <= p.rows; row += rows) tile_of_band<bytes, rows, columns, Weight>(p, row, column, turn++, turns);
+  const int64_t rest = p.rows % rows, tiles = p.rows / rows + rest / 4 + rest % 4 / 2 + rest % 2;
+  int64_t row = 0, index = 0;
+  for (; row + rows <= p.rows; row += rows) band_tile<bytes, rows, columns, Weight>(p, row, column, index++, tiles);
   if (row + 4 <= p.rows) {
-    tile_of_band<bytes, 4, columns, Weight>(p, row, column, turn++, turns);
+    band_tile<bytes, 4, columns, Weight>(p, row, column, index++, tiles);
     row += 4;
   }
-  for (; row + 2 <= p.rows; row += 2) tile_of_band<bytes, 2, columns, Weight>(p, row, column, turn++, turns);
-  if (row < p.rows) tile_of_band<bytes, 1, columns, Weight>(p, row, column, turn, turns);
+  for (; row + 2 <= p.rows; row += 2) band_tile<bytes, 2, columns, Weight>(p, row, column, index++, tiles);
+  if (row < p.rows) band_tile<bytes, 1, columns, Weight>(p, row, column, index, tiles);
 }
 
 template <int bytes, int rows, int columns, class Weight>
-MAGRPO_INLINE void columns_of(const RowProduct& p, int64_t begin, int64_t end) {
+MAGRPO_INLINE void for_bands(const RowProduct& p, int64_t begin, int64_t end) {
   int64_t column = begin;
   for (; column + columns <= end; column += columns) band<bytes, rows, columns, Weight>(p, column);
   for (; column < end; ++column) band<bytes, rows, 1, Weight>(p, column);
 }
 
 template <int bytes, int rows, int columns>
-MAGRPO_INLINE void any_weight(const RowProduct& p, int64_t begin, int64_t end) {
-  if (p.is_bfloat16) columns_of<bytes, rows, columns, uint16_t>(p, begin, end);
-  else columns_of<bytes, rows, columns, float>(p, begin, end);
+MAGRPO_INLINE void for_weight_type(const RowProduct& p, int64_t begin, int64_t end) {
+  if (p.is_bfloat16) for_bands<bytes, rows, columns, uint16_t>(p, begin, end);
+  else for_bands<bytes, rows, columns, float>(p, begin, end);
 }
 
-// Rows at a time: their x stays in the second cache level while all weights stream by, which is often enough for the weights.
-constexpr int64_t kRowsAtOnce = 192;
+// Rows per chunk: their x stays in L2 while all weights stream by. Larger chunks would save too little weight traffic.
+constexpr int64_t kChunkRows = 192;
 
 template <int bytes, int rows, int columns>
-MAGRPO_INLINE void in_chunks(const RowProduct& product, int64_t begin, int64_t end) {
+MAGRPO_INLINE void for_chunks(const RowProduct& product, int64_t begin, int64_t end) {
   RowProduct p = product;
-  const int64_t all = p.rows, chunks = std::max<int64_t>(1, (all + kRowsAtOnce - 1) / kRowsAtOnce);
-  const int64_t size = (all + chunks - 1) / chunks, most = (size + rows - 1) / rows * rows;
-  for (int64_t row = 0; row < all; row += most) {
-    p.rows = std::min(most, all - row);
-    any_weight<bytes, rows, columns>(p, begin, end);
+  const int64_t all = p.rows, chunks = std::max<int64_t>(1, (all + kChunkRows - 1) / kChunkRows);
+  const int64_t size = (all + chunks - 1) / chunks, chunk_rows = (size + rows - 1) / rows * rows;
+  for (int64_t row = 0; row < all; row += chunk_rows) {
+    p.rows = std::min(chunk_rows, all - row);
+    for_weight_type<bytes, rows, columns>(p, begin, end);
     p.x += p.rows * p.x_stride;
     p.y += p.rows * p.y_stride;
   }
@@ -125,10 +123,10 @@ MAGRPO_INLINE void in_chunks(const RowProduct& product, int64_t begin, int64_t e
 
 }  // namespace
 
-bool row_product_takes_all() {
+bool row_product_is_always_faster() {
 #if defined(MAGRPO_HAS_LEVELS)
-  static const bool takes_all = __builtin_cpu_is("amd") && simd_level() == SimdLevel::kAvx512;
-  return takes_all;
+  static const bool always_faster = __builtin_cpu_is("amd") && simd_level() == SimdLevel::kAvx512;
+  return always_faster;
 #else
   return false;
 #endif
@@ -136,7 +134,7 @@ bool row_product_takes_all() {
 
 void row_product(const RowProduct& product, int64_t begin, int64_t end) {
   // Tiles that fill the registers of each level: 32 of 64 bytes, 16 of 32 bytes, 16 of 16 bytes.
-  dispatch<in_chunks<64, 6, 4>, in_chunks<32, 4, 3>, in_chunks<16, 4, 3>>(product, begin, end);
+  dispatch<for_chunks<64, 6, 4>, for_chunks<32, 4, 3>, for_chunks<16, 4, 3>>(product, begin, end);
 }
 
 }  // namespace magrpo::kernels

@@ -1,7 +1,7 @@
 #include "kernels/cuda.h"
 #include "kernels/row_product/row_product.h"
 
-// A warp a column of y: its weights are read once, side by side, for up to kRows rows, whose x stays in the caches.
+// One warp per column of y: its weights are read once, coalesced, for up to kRows rows, whose x stays in the caches.
 namespace magrpo::kernels {
 namespace {
 

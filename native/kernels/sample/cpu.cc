@@ -10,7 +10,10 @@
 namespace magrpo::kernels {
 namespace {
 
-// Blocks before the token are skipped by their sums.
+// Finite in float32, and large enough that any lower logit gets probability 0.
+constexpr double kMaxInverseTemperature = 1e30;
+
+// Skips blocks before the token by their sums.
 int32_t draw(const float* logits, int64_t n, float inverse, const LogitMoments& moments, const std::vector<float>& block_sums,
              double uniform) {
   double left = uniform * moments.sum;
@@ -24,15 +27,14 @@ int32_t draw(const float* logits, int64_t n, float inverse, const LogitMoments& 
     left -= p;
     if (left < 0.0) return static_cast<int32_t>(i);
   }
-  return static_cast<int32_t>(last);  // rounding left the last sliver uncovered
+  return static_cast<int32_t>(last);  // rounding can leave the cumulative sum just short of 1
 }
 
 }  // namespace
 
 void sample_rows(const SampleRows& sample, int64_t begin, int64_t end) {
-  thread_local std::vector<float> block_sums;  // kept from step to step
-  // Beyond the largest of these a difference in logits gives a probability of 0 or is 0 itself.
-  const float inverse = static_cast<float>(std::min(sample.inverse_temperature, 1e30));
+  thread_local std::vector<float> block_sums;  // reused across steps
+  const float inverse = static_cast<float>(std::min(sample.inverse_temperature, kMaxInverseTemperature));
   for (int64_t row = begin; row < end; ++row) {
     const float* logits = sample.logits + row * sample.stride;
     const LogitMoments raw = logit_moments(logits, sample.vocab, 1.0f, &block_sums);

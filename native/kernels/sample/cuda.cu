@@ -3,8 +3,8 @@
 #include "kernels/cuda.h"
 #include "kernels/sample/sample.h"
 
-// A block a row. Its warps take one part of the vocabulary each, side by side in index order, so that the drawn token is found by
-// looking at the sums of the parts and then through one of them.
+// One block per row. Each warp has a contiguous part of the vocabulary, in index order, so that a draw scans the parts' sums and then
+// one part.
 namespace magrpo::kernels {
 namespace {
 
@@ -29,7 +29,7 @@ __device__ double scaled_exp(float shifted, double inverse_temperature) {
   return inverse_temperature == 1.0 ? static_cast<double>(expf(shifted)) : exp(inverse_temperature * static_cast<double>(shifted));
 }
 
-// What the warps tell one another.
+// Results that the warps exchange.
 struct Parts {
   double sum[kWarps];       // Σ exp(l - highest)
   double weighted[kWarps];  // Σ exp(l - highest) (l - highest)

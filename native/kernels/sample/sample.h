@@ -9,7 +9,7 @@
 namespace magrpo::kernels {
 
 struct SampleRows {
-  const float* logits;      // (rows, V), rows `stride` floats apart
+  const float* logits;      // (rows, V), rows are `stride` floats apart
   const double* uniforms;   // (rows) in [0, 1); not read if greedy
   int32_t* tokens;          // (rows)
   float* log_probs;         // (rows) natural, at temperature 1; NaN where the logits are not finite
@@ -18,7 +18,7 @@ struct SampleRows {
   double inverse_temperature;  // 0: greedy, the first of the highest
 };
 
-// Rows [begin, end). What a row gets depends on that row alone.
+// Rows [begin, end). A row's result depends on that row alone.
 void sample_rows(const SampleRows& sample, int64_t begin, int64_t end);
 
 // All rows on a CUDA device, queued on `stream`.

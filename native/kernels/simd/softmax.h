@@ -1,4 +1,4 @@
-// Pieces of a softmax over the keys that a query sees.
+// Parts of a softmax over the keys that a query sees.
 #pragma once
 
 #include <algorithm>

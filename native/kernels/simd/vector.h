@@ -1,5 +1,5 @@
-// Floats in vectors of 16, 32 or 64 bytes, in the compiler's own vectors. To be passed between inlined functions only, and by
-// reference, as their calling convention depends on the level a function is built for.
+// Vectors of floats of 16, 32 or 64 bytes, as the compiler's vector types. Pass them by reference and between inlined functions only:
+// their calling convention depends on the level a function is built for.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 #pragma GCC diagnostic ignored "-Wpsabi"
 
-// A vector of lanes of a and b, as many as they have; b's are counted on from a's. `Indices`: as many integers as there are lanes.
+// Shuffles lanes of a and b; indices of b follow those of a. `Indices`: an integer vector with as many lanes.
 #if defined(__clang__)
 #define MAGRPO_LANES(Indices, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
@@ -49,7 +49,7 @@ MAGRPO_INLINE void store(const typename Vector<bytes>::Floats& from, float* to) 
 
 typedef float Four __attribute__((vector_size(16)));
 
-// Where lane i of a fold comes from: of every four lanes, those of a and b by turns, each `block` lanes long.
+// Source of lane i of a fold: within every four lanes, `block` lanes of a alternate with `block` lanes of b.
 constexpr int folded_lane(int i, int block, int width) {
   return i / 4 * 4 + (block == 1 ? i % 4 / 2 : i % 2) + i / block % 2 * width;
 }
@@ -62,7 +62,7 @@ MAGRPO_INLINE void fold(const typename V::Floats& a, const typename V::Floats& b
         MAGRPO_LANES(typename V::Bits, a, b, (folded_lane(i, block, V::kWidth) + 2)...);
 }
 
-// Lane c is the sum of v[c]'s lanes, each added up in the same order for any number of columns up to 4.
+// Lane c is the sum of v[c]'s lanes, in an order that does not depend on the number of columns (up to 4).
 template <int bytes, int columns>
 MAGRPO_INLINE Four add_across(const typename Vector<bytes>::Floats (&v)[columns]) {
   using V = Vector<bytes>;

@@ -12,7 +12,7 @@ __device__ float sigmoid(float x) {
   return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
-// A thread an element.
+// One thread per element.
 __global__ void forward_kernel(const float* gate_up, int64_t size, int64_t elements, float* y) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= elements) return;

@@ -4,10 +4,10 @@
 #include "kernels/tree_attention/plan.h"
 #include "kernels/tree_attention/tile.h"
 
-// Blocks of four warps hold some items (queries of heads that share keys) and pass over tiles of keys, softmax and output growing
-// along (Milakov & Gimelshein 2018; Dao et al. 2022). Scores are a thread an (item, key) pair; sums over keys give a lane to each
-// dimension. Tiles start at multiples of their size in the text, and what an item does not see adds zero, so an item's result does
-// not depend on what else is in the batch. Gradients are computed twice, once for queries and once for keys, rather than with atomics.
+// A block of four warps holds some items (queries of heads that share keys) and iterates over tiles of keys with an online softmax
+// (Milakov & Gimelshein 2018; Dao et al. 2022). Scores use one thread per (item, key) pair, sums over keys one lane per dimension.
+// Tiles start at multiples of their size in the text, and masked keys add zero, so an item's result does not depend on the rest of the
+// batch. Gradients are computed twice, once for queries and once for keys, which avoids atomics.
 namespace magrpo::kernels {
 namespace {
 
@@ -34,7 +34,7 @@ __device__ int64_t slot_at(const QuerySpan& span, const KeyRange* ranges, int64_
   return ranges[r].begin + position - ranges[r].position;
 }
 
-// Rows of keys or values to rows[j][d], D + 1 floats apart so that lanes hit different banks; slot -1 gives zeros.
+// Copies keys or values to rows[j][d], D + 1 floats apart so that lanes hit different banks; slot -1 gives zeros.
 template <int count>
 __device__ void load_keys(const float* source, int64_t stride, int64_t kv_head, int dim, const int* slots, float* rows) {
   for (int at = threadIdx.x; at < count * dim; at += kThreads) {
@@ -150,11 +150,11 @@ forward_kernel(AttentionShape shape, AttentionPointers data, AttentionPlanView p
   }
 }
 
-// A warp an item: brings its parts to one maximum and adds them in the order of the text.
+// One warp per item: rescales its parts to one maximum and adds them in the order of the text.
 __global__ void merge_kernel(AttentionShape shape, AttentionPointers data, AttentionPlanView plan, const float* partials) {
   const AttentionMerge merge = plan.merges[blockIdx.x];
   const QuerySpan span = plan.spans[merge.span];
-  const int dim = static_cast<int>(shape.head_dim), lane = threadIdx.x, items = items_of_block(shape.head_dim);
+  const int dim = static_cast<int>(shape.head_dim), lane = threadIdx.x, items = items_per_block(shape.head_dim);
   const int64_t head = blockIdx.y, fold = shape.heads / shape.kv_heads, item = head % fold;
   const float* first = partials + (((merge.part + item / items * merge.parts) * shape.kv_heads + head / fold) * items + item % items) * (dim + 2);
   const int64_t step = shape.kv_heads * items * (dim + 2);
@@ -321,12 +321,12 @@ size_t backward_floats(int64_t dim) {
   return static_cast<size_t>(2 * T::kKeys * (dim + 1) + 2 * T::kItems * dim + 2 * T::kItems * T::kKeys + T::kKeys);
 }
 
-// Calls work with the tile that fits a head size; tree_attention_tile.h says what the plan takes it to be.
+// Calls work with the tile that fits a head size; tile.h has the plan's block sizes.
 template <typename Work>
 void with_tile(int64_t dim, Work&& work) {
-  if (dim <= 64) work(Tile<items_of_block(64), keys_of_block(64), 2>());
-  else if (dim <= 128) work(Tile<items_of_block(128), keys_of_block(128), 4>());
-  else work(Tile<items_of_block(kMaxHeadDimCuda), keys_of_block(kMaxHeadDimCuda), 8>());
+  if (dim <= 64) work(Tile<items_per_block(64), keys_per_block(64), 2>());
+  else if (dim <= 128) work(Tile<items_per_block(128), keys_per_block(128), 4>());
+  else work(Tile<items_per_block(kMaxHeadDimCuda), keys_per_block(kMaxHeadDimCuda), 8>());
 }
 
 dim3 grid_of(int64_t x, int64_t y) { return dim3(static_cast<unsigned>(x), static_cast<unsigned>(y)); }

@@ -39,7 +39,7 @@ void add_key_tiles(const AttentionShape& shape, const std::vector<QuerySpan>& sp
       viewed.range = ranges[r];
       viewed.spans.push_back(static_cast<int64_t>(s));
     }
-  const int64_t keys = keys_of_block(shape.head_dim);
+  const int64_t keys = keys_per_block(shape.head_dim);
   for (const auto& [begin, viewed] : by_begin) {
     const int64_t first = static_cast<int64_t>(viewers.size());
     viewers.insert(viewers.end(), viewed.spans.begin(), viewed.spans.end());
@@ -68,7 +68,7 @@ AttentionPlanView AttentionPlan::view(const int64_t* base) const {
 
 AttentionPlan make_attention_plan(const AttentionShape& shape, const std::vector<QuerySpan>& spans, const std::vector<KeyRange>& ranges,
                                   bool decodes) {
-  const int64_t fold = shape.heads / shape.kv_heads, block = items_of_block(shape.head_dim);
+  const int64_t fold = shape.heads / shape.kv_heads, block = items_per_block(shape.head_dim);
   std::vector<AttentionTask> tasks;
   std::vector<AttentionMerge> merges;
   std::vector<KeyTile> key_tiles;

@@ -1,4 +1,4 @@
-// What the CUDA kernels of tree attention work through: lists made on the host once a pass, the same for every layer.
+// The work lists of the CUDA kernels of tree attention: made on the host once per pass, shared by all layers.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace magrpo::kernels {
 
 // Items [item, ..) of a span, at most a block's worth: (position, head) pairs that share a KV head, heads first. They see the keys
-// from `key_begin` (a multiple of kSplitKeys) to `key_end` of their path. `part` numbers unfinished results; -1: nothing is left to merge.
+// from `key_begin` (a multiple of kSplitKeys) to `key_end` of their path. `part` is the index of a partial result; -1: nothing to merge.
 struct AttentionTask {
   int64_t span;
   int64_t item;
@@ -19,7 +19,7 @@ struct AttentionTask {
   int64_t part;
 };
 
-// A span's `parts` unfinished results for each block of items, which follow one another from `part`.
+// A span's `parts` partial results per block of items, consecutive from `part`.
 struct AttentionMerge {
   int64_t span;
   int64_t part;
@@ -35,14 +35,14 @@ struct KeyTile {
   int64_t viewer_end;
 };
 
-// Keys a decoding row takes to a block; longer paths are cut, so that few rows keep a device busy. Depends on nothing else: a row's
-// sums are the same whatever is in the batch.
+// Keys per block of a decoding row. Longer paths are split, so that few rows keep a device busy. The split depends on nothing else: a
+// row's sums are the same whatever is in the batch.
 constexpr int64_t kSplitKeys = 256;
 
 // The largest head size of the CUDA kernels.
 constexpr int64_t kMaxHeadDimCuda = 256;
 
-// Pointers into a plan's words, on the host or where they were copied to.
+// Pointers into a plan's words, on the host or in their copy on the device.
 struct AttentionPlanView {
   const QuerySpan* spans;
   const KeyRange* ranges;
@@ -51,18 +51,18 @@ struct AttentionPlanView {
   const KeyTile* key_tiles;
   const int64_t* viewers;
   int64_t task_count, merge_count, key_tile_count;
-  int64_t partial_floats;  // memory for unfinished results
+  int64_t partial_floats;  // memory for partial results
 };
 
 struct AttentionPlan {
   std::vector<int64_t> words;
   AttentionPlanView view(const int64_t* base) const;
 
-  int64_t spans = 0, ranges = 0, tasks = 0, merges = 0, key_tiles = 0;  // how many; in this order in `words`, viewers last
+  int64_t spans = 0, ranges = 0, tasks = 0, merges = 0, key_tiles = 0;  // counts; `words` holds them in this order, viewers last
   int64_t partial_floats = 0;
 };
 
-// `decodes`: long paths of single queries are cut into parts, and there is no backward pass. Else any two ranges must be the same
+// `decodes`: long paths of single queries are split, and there is no backward pass. Else any two ranges must be the same
 // or share no key, as they are in a pass whose keys are its own rows.
 AttentionPlan make_attention_plan(const AttentionShape& shape, const std::vector<QuerySpan>& spans, const std::vector<KeyRange>& ranges,
                                   bool decodes);

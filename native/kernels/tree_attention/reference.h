@@ -1,4 +1,4 @@
-// Tree attention in plain libtorch operations: what the hand-written kernels are compared with.
+// Tree attention in plain libtorch operations, the reference for the kernels.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -7,16 +7,16 @@
 #include "kernels/simd/vector.h"
 #include "kernels/tree_attention/tree_attention.h"
 
-// Keys and values are read where they lie in the cache, as a copy would serve one step only. All heads take a block of keys before
-// the next one is read, since a head's own part of a slot is far from its next; rows that share leading ranges (the samples of a
-// prompt) take a block together. Every query's sums run over its keys in the order of its text, so a row alone equals the row in a
-// batch, bit for bit.
+// Reads keys and values in place: a copy would serve one step only. All heads process a block of keys before the next one is read, since
+// consecutive keys of one head are far apart in the cache. Rows that share leading ranges (the samples of a prompt) process a block
+// together. Every query's sums run over its keys in the order of its text, so a row alone equals the row in a batch, bit for bit.
 namespace magrpo::kernels {
 namespace {
 
-constexpr int64_t kBlock = 16;  // keys; those of all heads stay in the second cache level, and the next block's beside them
+// Keys per block: those of all heads fit L2 beside the next block's.
+constexpr int64_t kBlockKeys = 16;
 
-// The queries of one KV head, each with all that is its own: query i is head i % fold of span i / fold.
+// The queries of one KV head with their results; query i is head i % fold of span i / fold.
 struct Queries {
   float* q;        // (queries, dim)
   float* out;      // (queries, dim)
@@ -25,10 +25,10 @@ struct Queries {
   int64_t dim, context;
 };
 
-// Keys or values of one KV head, one behind the other in the text.
+// Keys or values of one KV head, consecutive in the text.
 struct Keys {
   const float* from;
-  int64_t stride;  // floats between two keys
+  int64_t stride;  // in floats, from key to key
   int64_t count;
   int64_t position;
 };
@@ -110,7 +110,7 @@ MAGRPO_INLINE void add_values(const Queries& to, int64_t query, const Keys& v) {
 
 // Calls tile<queries>(first) for tiles that cover [begin, end).
 template <int most, class Tile>
-MAGRPO_INLINE void in_tiles(int64_t begin, int64_t end, const Tile& tile) {
+MAGRPO_INLINE void for_query_tiles(int64_t begin, int64_t end, const Tile& tile) {
   int64_t query = begin;
   for (; query + most <= end; query += most) tile.template operator()<most>(query);
   for (; query + 2 <= end; query += 2) tile.template operator()<2>(query);
@@ -119,7 +119,7 @@ MAGRPO_INLINE void in_tiles(int64_t begin, int64_t end, const Tile& tile) {
 
 bool same(const KeyRange& a, const KeyRange& b) { return a.begin == b.begin && a.length == b.length && a.position == b.position; }
 
-// Leading ranges that all spans share, and see to their end. None if there is but one span: nobody to take them together with.
+// Number of leading ranges that all spans share and see completely; 0 for a single span, which has nothing to share.
 int64_t shared_ranges(const QuerySpan* spans, const KeyRange* ranges, int64_t begin, int64_t end) {
   if (end - begin < 2) return 0;
   int64_t shared = spans[begin].range_end - spans[begin].range_begin, seen = spans[begin].position + 1;
@@ -134,13 +134,13 @@ int64_t shared_ranges(const QuerySpan* spans, const KeyRange* ranges, int64_t be
   return shared;
 }
 
-// Keys that the queries [first, last) of each KV head take together.
+// A block of keys that the queries [first, last) of each KV head process together.
 struct Block {
   int64_t slot, keys, position;
   int64_t first, last;
 };
 
-// Some spans of one query, and some KV heads of theirs.
+// One call: spans of one query each, and a range of KV heads.
 struct RowAttention {
   const AttentionShape& shape;
   const AttentionPointers& data;
@@ -149,7 +149,7 @@ struct RowAttention {
   int64_t begin, end, kv_begin, kv_end;
   float* scratch;
   int64_t fold = shape.heads / shape.kv_heads;
-  int64_t count = (end - begin) * fold;  // queries of a KV head
+  int64_t count = (end - begin) * fold;  // queries per KV head
   int64_t context = longest_context(spans + begin, end - begin);
 
   Queries queries(int64_t kv) const {
@@ -164,14 +164,14 @@ struct RowAttention {
     Block block{};
     const auto visit = [&](const KeyRange& range, Visible seen, int64_t first, int64_t last) __attribute__((always_inline)) {
       const int64_t end_key = std::min(range.length, seen.last - range.position);
-      for (int64_t key = std::max<int64_t>(0, seen.first - range.position); key < end_key; key += kBlock) {
-        const Block next{range.begin + key, std::min(kBlock, end_key - key), range.position + key, first, last};
+      for (int64_t key = std::max<int64_t>(0, seen.first - range.position); key < end_key; key += kBlockKeys) {
+        const Block next{range.begin + key, std::min(kBlockKeys, end_key - key), range.position + key, first, last};
         if (block.keys > 0) work(block, next);
         block = next;
       }
     };
     const int64_t shared = shared_ranges(spans, ranges, begin, end);
-    // A shared key before the window of some counts with a weight of 0 there.
+    // A shared key outside a span's window gets weight 0 in that span.
     Visible seen{std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::max()};
     for (int64_t s = begin; s < end; ++s) seen.first = std::min(seen.first, visible(spans[s].position, shape.window).first);
     for (int64_t r = 0; r < shared; ++r) visit(ranges[spans[begin].range_begin + r], seen, 0, count);
@@ -181,10 +181,10 @@ struct RowAttention {
     if (block.keys > 0) work(block, Block{});
   }
 
-  // Asks for a block into the second cache level while the one before is computed: a row's own keys are a few kilobytes, which end
-  // before the processor's own guesses get going (twice as quick where keys come from memory; into the first level, no gain).
-  MAGRPO_INLINE void ask_for(const float* keys, int64_t stride, const Block& block, int64_t kv) const {
-    constexpr int64_t kLine = 64 / sizeof(float);
+  // Prefetches the next block into L2 while this one is computed: a row's keys are a few kilobytes, too few for the hardware prefetcher.
+  // Prefetching into L1 gains nothing.
+  MAGRPO_INLINE void prefetch_block(const float* keys, int64_t stride, const Block& block, int64_t kv) const {
+    constexpr int64_t kLine = 64 / sizeof(float);  // floats per cache line
     const float* from = keys + block.slot * stride + kv * shape.head_dim;
     for (int64_t j = 0; j < block.keys; ++j)
       for (int64_t d = 0; d < shape.head_dim; d += kLine) __builtin_prefetch(from + j * stride + d, 0, 2);
@@ -200,15 +200,15 @@ struct RowAttention {
     }
   }
 
-  // Calls tile<queries>(queries of a KV head, first query, keys) for all blocks of what lies at `from`: keys or values.
+  // Calls tile<queries>(queries of a KV head, first query, keys) for all blocks of keys or values at `from`.
   template <int most, class Tile>
   MAGRPO_INLINE void for_tiles(const float* from, int64_t stride, const Tile& tile) const {
     for_keys([&](const Block& block, const Block& next) __attribute__((always_inline)) {
       for (int64_t kv = kv_begin; kv < kv_end; ++kv) {
         const Queries to = queries(kv);
         const Keys keys{from + block.slot * stride + kv * to.dim, stride, block.keys, block.position};
-        ask_for(from, stride, next, kv);
-        in_tiles<most>(block.first, block.last, [&]<int size>(int64_t query) __attribute__((always_inline)) {
+        prefetch_block(from, stride, next, kv);
+        for_query_tiles<most>(block.first, block.last, [&]<int size>(int64_t query) __attribute__((always_inline)) {
           tile.template operator()<size>(to, query, keys);
         });
       }

@@ -1,12 +1,12 @@
-// Attention over a token tree: each span of queries sees the key ranges of its path, nothing is padded or gathered.
-// Free of torch headers: raw pointers and sizes. The plain ATen reference is in tree_attention_reference.h.
+// Attention over a token tree: each span of queries sees the key ranges of its path, without padding. Takes raw pointers and sizes and
+// includes no torch header. reference.h holds the same in plain libtorch operations.
 #pragma once
 
 #include <cstdint>
 
 namespace magrpo::kernels {
 
-// `length` keys in consecutive slots from `begin`; the first stands at `position` in its text.
+// `length` keys in consecutive slots from `begin`; the first is at `position` of its text.
 struct KeyRange {
   int64_t begin;
   int64_t length;
@@ -35,7 +35,7 @@ struct AttentionShape {
   int64_t head_dim;
   int64_t window;  // a query sees keys less than `window` positions back; 0: all
   float scale;
-  int64_t q_stride;  // floats between two tokens
+  int64_t q_stride;  // in floats, from token to token; likewise k and v
   int64_t k_stride;
   int64_t v_stride;
 };
@@ -56,10 +56,10 @@ struct AttentionGradients {
   float* d_v;
 };
 
-// Most keys that any query of the spans sees, n.
+// The longest context of the spans, in keys.
 int64_t longest_context(const QuerySpan* spans, int64_t span_count);
 
-// Floats of scratch memory that one call needs for contexts of n keys.
+// Floats of scratch memory per call, for contexts of up to `context` keys.
 int64_t forward_scratch(const AttentionShape& shape, int64_t context);
 int64_t backward_scratch(const AttentionShape& shape, int64_t context);
 
@@ -67,9 +67,9 @@ int64_t backward_scratch(const AttentionShape& shape, int64_t context);
 void tree_attention_forward(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans,
                             const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head, float* scratch);
 
-// Decoding asks for one query a text. On the CPU that is worth a version of its own; on a CUDA device the same kernel takes both.
-// Rows that are worth taking together where they share keys: more would leave fewer parts for other threads.
-constexpr int64_t kRowsTogether = 8;
+// Decoding has one query per text. The CPU has a kernel of its own for it; the CUDA kernel covers both cases.
+// Maximum number of rows per call where rows share keys: more would leave too little work for other threads.
+constexpr int64_t kMaxSharedRows = 8;
 
 // Floats of scratch memory for `kv_heads` KV heads of `rows` spans with contexts up to `context` keys.
 int64_t rows_scratch(const AttentionShape& shape, int64_t rows, int64_t kv_heads, int64_t context);
