@@ -11,7 +11,7 @@
 
 #include "core/cuda_stream.h"
 
-namespace magrpo::cuda {
+namespace magrpo::core::cuda {
 
 // Why CUDA cannot be used: "no_driver", "no_device" or "driver_too_old"; empty if it can.
 std::string unavailable_reason();
@@ -32,7 +32,7 @@ struct Memory {
 Memory memory_of(const c10::Device& device);
 
 // The stream that libtorch's operations of this thread are queued on.
-core::CudaStream current_stream();
+CudaStream current_stream();
 
 // A stream of `device` for one model, or null: off by default, on with MAGRPO_CUDA_STREAMS=1. Has never run on a GPU.
 std::shared_ptr<const c10::Stream> make_model_stream(const c10::Device& device);
@@ -50,4 +50,4 @@ void wait_for(const c10::Event& mark);
 // Makes a CUDA device, and a stream of it if not null, this thread's own until the result is dropped.
 std::shared_ptr<void> enter(const c10::Device& device, const c10::Stream* stream);
 
-}  // namespace magrpo::cuda
+}  // namespace magrpo::core::cuda

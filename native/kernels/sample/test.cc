@@ -53,7 +53,7 @@ Drawn drawn_by(Version version, const Rows& from, double inverse_temperature) {
 Rows spread(int64_t vocab, int64_t padding) {
   Rows result{{}, {0.0, 0.25, 0.5, 0.75, 0.93, 0.999}, vocab, vocab + padding};
   result.logits.resize(static_cast<size_t>(result.rows() * result.stride), NAN);
-  const RandomStream stream{7, 1, 2, 3, 4};
+  const core::RandomStream stream{7, 1, 2, 3, 4};
   for (int64_t i = 0; i < result.rows() * vocab; ++i)
     result.logits[i / vocab * result.stride + i % vocab] = static_cast<float>(12.0 * stream.uniform(static_cast<uint32_t>(i)) - 6.0);
   return result;
