@@ -267,7 +267,7 @@ export interface NativeInfo {
   variant: string
   cpuCapability: string
   threads: number
-  /** Rows up to which products are those of `native/kernels/row_product.h`, by the processor; null: any. */
+  /** Rows up to which products are those of `native/kernels/row_product/row_product.h`, by the processor; null: any. */
   rowProductRows: number | null
   cuda: { available: boolean; reason: null | 'cpu_build' | 'no_driver' | 'no_device' | 'driver_too_old' }
 }

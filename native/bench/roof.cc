@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "bench/timing.h"
-#include "kernels/simd.h"
+#include "kernels/simd/dispatch.h"
 
 namespace magrpo::bench {
 namespace {
 
 // Exclusive or of all words: compilers turn it into vector loads, and no word may be skipped.
-MAGRPO_SIMD_CLONES uint64_t fold(const uint64_t* words, int64_t count) {
+MAGRPO_INLINE uint64_t fold(const uint64_t* words, int64_t count) {
   uint64_t sum = 0;
   for (int64_t i = 0; i < count; ++i) sum ^= words[i];
   return sum;
@@ -35,7 +35,7 @@ double read_bandwidth(int64_t bytes) {
         at::parallel_for(0, threads, 1, [&](int64_t begin, int64_t end) {
           for (int64_t thread = begin; thread < end; ++thread) {
             const int64_t from = words * thread / threads, to = words * (thread + 1) / threads;
-            for (int64_t pass = 0; pass < passes; ++pass) sink ^= fold(buffer.data() + from, to - from);
+            for (int64_t pass = 0; pass < passes; ++pass) sink ^= kernels::dispatch<fold>(buffer.data() + from, to - from);
           }
         });
       },

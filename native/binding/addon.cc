@@ -11,7 +11,7 @@
 #include "core/block_allocator.h"
 #include "core/device.h"
 #include "core/errors.h"
-#include "kernels/row_product.h"
+#include "kernels/row_product/row_product.h"
 
 #if TORCH_VERSION_MAJOR != 2 || TORCH_VERSION_MINOR < 11 || TORCH_VERSION_MINOR > 14
 #error "magrpo supports libtorch 2.11 to 2.14: run `npx magrpo setup`, or point MAGRPO_LIBTORCH at one of these."
@@ -22,23 +22,23 @@ namespace {
 
 Napi::Value info_of(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const std::string reason = cuda_unavailable_reason();
+  const std::string reason = core::cuda_unavailable_reason();
   Napi::Object cuda = Napi::Object::New(env);
   cuda.Set("available", reason.empty());
   cuda.Set("reason", reason.empty() ? env.Null() : Napi::String::New(env, reason).As<Napi::Value>());
   Napi::Object result = Napi::Object::New(env);
   result.Set("libtorchVersion", TORCH_VERSION);
-  result.Set("variant", build_variant());
+  result.Set("variant", core::build_variant());
   result.Set("cpuCapability", at::get_cpu_capability());
   result.Set("threads", intra_op_threads());
-  result.Set("rowProductRows", kernels::row_product_takes_all() ? env.Null() : Napi::Number::New(env, kernels::kRowProductRows).As<Napi::Value>());
+  result.Set("rowProductRows", kernels::row_product_is_always_faster() ? env.Null() : Napi::Number::New(env, kernels::kRowProductRows).As<Napi::Value>());
   result.Set("cuda", cuda);
   return result;
 }
 
 Napi::Value set_threads(const Napi::CallbackInfo& info) {
   const double count = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
-  if (!(count >= 1 && count <= 1024)) throw_error(info.Env(), "ERR_ARGUMENT", concat("Expected 1 to 1024 threads but received ", count, "."));
+  if (!(count >= 1 && count <= 1024)) throw_error(info.Env(), "ERR_ARGUMENT", core::concat("Expected 1 to 1024 threads but received ", count, "."));
   set_intra_op_threads(static_cast<int>(count));
   return info.Env().Undefined();
 }
@@ -46,12 +46,12 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
 Napi::Value device_memory_of(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   try {
-    const DeviceMemory memory = device_memory(info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "");
+    const core::DeviceMemory memory = core::device_memory(info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "");
     Napi::Object result = Napi::Object::New(env);
     result.Set("freeBytes", static_cast<double>(memory.free_bytes));
     result.Set("heldBytes", static_cast<double>(memory.held_bytes));
     return result;
-  } catch (const Error& error) {
+  } catch (const core::Error& error) {
     throw_error(env, error.code(), error.what());
   }
   return env.Undefined();
@@ -93,10 +93,10 @@ Napi::Function CancelFlagHandle::define(Napi::Env env) {
 
 CancelFlagHandle::CancelFlagHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) { Value().TypeTag(&kTag); }
 
-CancelFlagPtr cancel_option(const Napi::CallbackInfo& info, size_t index) {
-  if (!info[index].IsObject()) return std::make_shared<CancelFlag>();
+core::CancelFlagPtr cancel_option(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsObject()) return std::make_shared<core::CancelFlag>();
   const Napi::Value flag = info[index].As<Napi::Object>().Get("cancel");
-  if (flag.IsUndefined() || flag.IsNull()) return std::make_shared<CancelFlag>();
+  if (flag.IsUndefined() || flag.IsNull()) return std::make_shared<core::CancelFlag>();
   return unwrap<CancelFlagHandle>(flag, "a CancelFlag in field \"cancel\"")->flag();
 }
 

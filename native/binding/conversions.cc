@@ -10,7 +10,7 @@ namespace {
 
 Napi::Value field(const Napi::Object& object, const char* name, const char* expected, bool (Napi::Value::*is)() const) {
   const Napi::Value value = object.Get(name);
-  if (!(value.*is)()) throw_error(object.Env(), "ERR_ARGUMENT", concat("Expected ", expected, " in field \"", name, "\"."));
+  if (!(value.*is)()) throw_error(object.Env(), "ERR_ARGUMENT", core::concat("Expected ", expected, " in field \"", name, "\"."));
   return value;
 }
 
@@ -18,7 +18,7 @@ template <typename T>
 std::vector<T> array_field(const Napi::Object& object, const char* name, napi_typedarray_type type, const char* expected) {
   const Napi::Value value = object.Get(name);
   if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type)
-    throw_error(object.Env(), "ERR_ARGUMENT", concat("Expected ", expected, " in field \"", name, "\"."));
+    throw_error(object.Env(), "ERR_ARGUMENT", core::concat("Expected ", expected, " in field \"", name, "\"."));
   const auto array = value.As<Napi::TypedArrayOf<T>>();
   return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
 }
@@ -39,18 +39,18 @@ void throw_error(Napi::Env env, const std::string& code, const std::string& mess
 }
 
 Napi::Object object_argument(const Napi::CallbackInfo& info, size_t index, const char* what) {
-  if (!info[index].IsObject()) throw_error(info.Env(), "ERR_ARGUMENT", concat("Expected an object for ", what, "."));
+  if (!info[index].IsObject()) throw_error(info.Env(), "ERR_ARGUMENT", core::concat("Expected an object for ", what, "."));
   return info[index].As<Napi::Object>();
 }
 
 std::string string_argument(const Napi::CallbackInfo& info, size_t index, const char* what) {
-  if (!info[index].IsString()) throw_error(info.Env(), "ERR_ARGUMENT", concat("Expected a string for ", what, "."));
+  if (!info[index].IsString()) throw_error(info.Env(), "ERR_ARGUMENT", core::concat("Expected a string for ", what, "."));
   return info[index].As<Napi::String>().Utf8Value();
 }
 
 std::string bytes_argument(const Napi::CallbackInfo& info, size_t index, const char* what) {
   if (!info[index].IsTypedArray() || info[index].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
-    throw_error(info.Env(), "ERR_ARGUMENT", concat("Expected a Uint8Array for ", what, "."));
+    throw_error(info.Env(), "ERR_ARGUMENT", core::concat("Expected a Uint8Array for ", what, "."));
   const auto bytes = info[index].As<Napi::Uint8Array>();
   return {reinterpret_cast<const char*>(bytes.Data()), bytes.ElementLength()};
 }
@@ -66,7 +66,7 @@ double number_field(const Napi::Object& object, const char* name) {
 int64_t integer_field(const Napi::Object& object, const char* name) {
   const double value = number_field(object, name);
   if (!(std::floor(value) == value) || std::abs(value) > 9007199254740991.0)
-    throw_error(object.Env(), "ERR_ARGUMENT", concat("Expected an integer in field \"", name, "\" but received ", value, "."));
+    throw_error(object.Env(), "ERR_ARGUMENT", core::concat("Expected an integer in field \"", name, "\" but received ", value, "."));
   return static_cast<int64_t>(value);
 }
 
@@ -83,7 +83,7 @@ std::vector<std::string> strings_field(const Napi::Object& object, const char* n
   std::vector<std::string> result;
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value value = array.Get(i);
-    if (!value.IsString()) throw_error(object.Env(), "ERR_ARGUMENT", concat("Expected strings in field \"", name, "\"."));
+    if (!value.IsString()) throw_error(object.Env(), "ERR_ARGUMENT", core::concat("Expected strings in field \"", name, "\"."));
     result.push_back(value.As<Napi::String>().Utf8Value());
   }
   return result;
@@ -111,7 +111,7 @@ std::vector<int32_t> optional_field(const Napi::Object& object, const char* name
   return object.Get(name).IsUndefined() ? std::vector<int32_t>() : int32s_field(object, name);
 }
 
-TokenTree tree_field(const Napi::Object& object, const char* name) {
+core::TokenTree tree_field(const Napi::Object& object, const char* name) {
   const Napi::Object tree = object_field(object, name);
   return {int32s_field(tree, "parent"), int32s_field(tree, "offset"), int32s_field(tree, "ids"), int32s_field(tree, "policy")};
 }
@@ -152,7 +152,7 @@ std::vector<model::TensorSource> tensor_sources(const Napi::Value& value) {
     if (dtype == "F16") source.dtype = at::kHalf;
     else if (dtype == "BF16") source.dtype = at::kBFloat16;
     else if (dtype != "F32")
-      throw Error("ERR_MODEL_FORMAT", concat("Expected dtype F32, F16 or BF16 for tensor \"", source.name, "\" but received ", dtype, "."));
+      throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected dtype F32, F16 or BF16 for tensor \"", source.name, "\" but received ", dtype, "."));
     const auto shape = field(object, "shape", "an array", &Napi::Value::IsArray).As<Napi::Array>();
     for (uint32_t d = 0; d < shape.Length(); ++d) source.shape.push_back(shape.Get(d).ToNumber().Int64Value());
     sources.push_back(std::move(source));
@@ -183,7 +183,7 @@ train::LossSettings loss_settings(const Napi::Value& value) {
     settings.clip = true;
     settings.clip_low = number_field(clip, "low");
     settings.clip_high = number_field(clip, "high");
-    check_argument(settings.clip_low >= 0.0 && settings.clip_high >= 0.0, "Expected clip bounds of 0 or more but received ",
+    core::check_argument(settings.clip_low >= 0.0 && settings.clip_high >= 0.0, "Expected clip bounds of 0 or more but received ",
                    settings.clip_low, " and ", settings.clip_high, ".");
   }
   if (object.Get("kl").IsObject()) {
@@ -193,7 +193,7 @@ train::LossSettings loss_settings(const Napi::Value& value) {
     if (estimator == "k1") settings.kl = train::KlEstimator::kK1;
     else if (estimator == "k2") settings.kl = train::KlEstimator::kK2;
     else if (estimator == "k3") settings.kl = train::KlEstimator::kK3;
-    else throw Error("ERR_ARGUMENT", concat("Expected KL estimator k1, k2 or k3 but received \"", estimator, "\"."));
+    else throw core::Error("ERR_ARGUMENT", core::concat("Expected KL estimator k1, k2 or k3 but received \"", estimator, "\"."));
   }
   if (object.Get("entropyCoefficient").IsNumber()) settings.entropy_coefficient = number_field(object, "entropyCoefficient");
   return settings;

@@ -18,12 +18,12 @@ namespace magrpo::binding {
 // Throws a JavaScript error with `code` and `message`.
 [[noreturn]] void throw_error(Napi::Env env, const std::string& code, const std::string& message);
 
-// Runs `body`, turning a magrpo::Error into a JavaScript error.
+// Runs `body`, turning a core::Error into a JavaScript error.
 template <typename Body>
 auto guarded(Napi::Env env, Body&& body) {
   try {
     return body();
-  } catch (const Error& error) {
+  } catch (const core::Error& error) {
     throw_error(env, error.code(), error.what());
   }
 }
@@ -51,7 +51,7 @@ std::vector<uint8_t> bytes_field(const Napi::Object& object, const char* name);
 template <typename T>
 std::vector<T> optional_field(const Napi::Object& object, const char* name);
 
-TokenTree tree_field(const Napi::Object& object, const char* name);
+core::TokenTree tree_field(const Napi::Object& object, const char* name);
 model::Config model_config(const Napi::Object& object);
 std::vector<model::TensorSource> tensor_sources(const Napi::Value& value);
 rollout::Sampling sampling(const Napi::Object& object);

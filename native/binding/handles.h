@@ -22,8 +22,8 @@
 namespace magrpo::binding {
 
 // What a model handle shares with its jobs.
-struct ModelState : Counted<ModelState> {
-  using Counted<ModelState>::alive;
+struct ModelState : core::Counted<ModelState> {
+  using core::Counted<ModelState>::alive;
   std::shared_ptr<model::Decoder> decoder;
   std::shared_ptr<const rollout::TokenBytes> token_bytes;
   std::string device;
@@ -61,12 +61,12 @@ class CancelFlagHandle : public Napi::ObjectWrap<CancelFlagHandle> {
   static constexpr napi_type_tag kTag{0x6d61677270000001, 0x9f0b7c2de4a15836};
   static Napi::Function define(Napi::Env env);
   explicit CancelFlagHandle(const Napi::CallbackInfo& info);
-  const CancelFlagPtr& flag() const { return flag_; }
+  const core::CancelFlagPtr& flag() const { return flag_; }
 
  private:
   void cancel(const Napi::CallbackInfo&) { flag_->cancel(); }
 
-  CancelFlagPtr flag_ = std::make_shared<CancelFlag>();
+  core::CancelFlagPtr flag_ = std::make_shared<core::CancelFlag>();
 };
 
 class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
@@ -118,13 +118,13 @@ class PolicyHandle : public Napi::ObjectWrap<PolicyHandle> {
 Napi::Value load_model(const Napi::CallbackInfo& info);
 
 // Options that every asynchronous call may get as its argument number `index`: { cancel }.
-CancelFlagPtr cancel_option(const Napi::CallbackInfo& info, size_t index);
+core::CancelFlagPtr cancel_option(const Napi::CallbackInfo& info, size_t index);
 
 // The native object behind a handle. Tags are compared first: napi_unwrap does not look at types, and a prototype can be set.
 template <typename Handle>
 Handle* unwrap(const Napi::Value& value, const char* what) {
   if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&Handle::kTag))
-    throw_error(value.Env(), "ERR_ARGUMENT", concat("Expected ", what, "."));
+    throw_error(value.Env(), "ERR_ARGUMENT", core::concat("Expected ", what, "."));
   return Handle::Unwrap(value.As<Napi::Object>());
 }
 

@@ -22,7 +22,7 @@ struct Failure {
 Failure describe_current_exception() {
   try {
     throw;
-  } catch (const Error& error) {
+  } catch (const core::Error& error) {
     return {error.code(), error.what(), ""};
   } catch (const c10::OutOfMemoryError& error) {
     return {"ERR_OUT_OF_MEMORY", error.what_without_backtrace(), error.what()};
@@ -49,14 +49,14 @@ Napi::Value to_error(Napi::Env env, const Failure& failure) {
 
 }  // namespace
 
-class Environment::Job : public Task, private Counted<AnyJob> {
+class Environment::Job : public Task, private core::Counted<AnyJob> {
  public:
   Job(Environment& environment, Napi::Env env, JobSpec spec)
       : environment_(environment), deferred_(Napi::Promise::Deferred::New(env)), spec_(std::move(spec)) {
     reads = spec_.reads;
     writes = spec_.writes;
     one_thread = spec_.one_thread;
-    if (!spec_.cancel) spec_.cancel = std::make_shared<CancelFlag>();
+    if (!spec_.cancel) spec_.cancel = std::make_shared<core::CancelFlag>();
   }
 
   bool advance() override {
@@ -180,6 +180,6 @@ void Environment::on_teardown(void* environment) {
   napi_release_threadsafe_function(self->wake_, napi_tsfn_abort);
 }
 
-int live_jobs() { return Counted<AnyJob>::alive(); }
+int live_jobs() { return core::Counted<AnyJob>::alive(); }
 
 }  // namespace magrpo::binding

@@ -26,7 +26,7 @@ struct JobSpec {
   std::vector<const void*> reads;
   std::vector<const void*> writes;
   bool one_thread = false;                         // see Task
-  CancelFlagPtr cancel;                            // polled by advance
+  core::CancelFlagPtr cancel;                      // polled by advance
   std::function<bool()> advance;                   // executor thread; may throw
   std::function<Napi::Value(Napi::Env)> result;    // JavaScript's thread
   std::vector<Napi::ObjectReference> keep;         // handles that must not be collected while the job runs

@@ -25,7 +25,7 @@ PolicyList policy_list(Napi::Env env, const Napi::Value& value, const std::share
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value element = array.Get(i);
     const auto state = unwrap<PolicyHandle>(element, "policies of this model")->state(env);
-    if (state->model != model) throw_error(env, "ERR_ARGUMENT", concat("Expected policy ", i, " to belong to this model."));
+    if (state->model != model) throw_error(env, "ERR_ARGUMENT", core::concat("Expected policy ", i, " to belong to this model."));
     list.policies.push_back(state->policy);
     list.adapters.push_back(state->policy->adapter());
     list.keep.push_back(Napi::Persistent(element.As<Napi::Object>()));
@@ -76,7 +76,7 @@ Napi::Value ModelHandle::create_policy(const Napi::CallbackInfo& info) {
   const auto model = state(env);
   const auto options = object_argument(info, 0, "the policy's settings");
   const std::string kind = string_field(options, "kind");
-  if (kind != "full" && kind != "lora") throw_error(env, "ERR_ARGUMENT", concat("Expected kind full or lora but received \"", kind, "\"."));
+  if (kind != "full" && kind != "lora") throw_error(env, "ERR_ARGUMENT", core::concat("Expected kind full or lora but received \"", kind, "\"."));
   const bool full = kind == "full";
   if (full && model->has_full_policy)
     throw_error(env, "ERR_ARGUMENT", "Expected at most one full policy a model, but this one has one: load the model once for each agent.");
@@ -137,7 +137,7 @@ Napi::Value ModelHandle::generate(const Napi::CallbackInfo& info) {
   const auto limit = int32s_field(object, "rowLimit");
   const auto stream = uint32s_field(object, "rowStream");
   if (limit.size() != segment.size() || stream.size() != segment.size() * 5)
-    throw_error(env, "ERR_ARGUMENT", concat("Expected ", segment.size(), " limits and ", segment.size() * 5, " stream numbers but received ",
+    throw_error(env, "ERR_ARGUMENT", core::concat("Expected ", segment.size(), " limits and ", segment.size() * 5, " stream numbers but received ",
                                             limit.size(), " and ", stream.size(), "."));
   for (size_t b = 0; b < segment.size(); ++b) {
     const uint32_t* s = &stream[b * 5];
@@ -179,7 +179,7 @@ Napi::Value ModelHandle::generate(const Napi::CallbackInfo& info) {
   };
   auto run = std::make_shared<State>();
   auto policies = list.policies;
-  const CancelFlagPtr cancel = spec.cancel;
+  const core::CancelFlagPtr cancel = spec.cancel;
   spec.advance = [model, request, run, policies, cancel] {
     if (!run->generation) run->generation = std::make_unique<rollout::Generation>(*model->decoder, std::move(*request), cancel);
     if (!run->generation->advance()) return false;
@@ -229,7 +229,7 @@ Napi::Value ModelHandle::score(const Napi::CallbackInfo& info, bool with_gradien
     train::ScoreResult result;
   };
   auto run = std::make_shared<State>();
-  const CancelFlagPtr cancel = spec.cancel;
+  const core::CancelFlagPtr cancel = spec.cancel;
   spec.advance = [model, request, run, cancel] {
     if (!run->accumulation) run->accumulation = std::make_unique<train::Accumulation>(*model->decoder, std::move(*request), cancel);
     if (!run->accumulation->advance()) return false;
@@ -247,13 +247,13 @@ Napi::Value ModelHandle::logits(const Napi::CallbackInfo& info) {
   const auto wrapper = Napi::Object::New(env);
   wrapper.Set("tree", info[0]);
   wrapper.Set("rows", info[2]);
-  const TokenTree tree = tree_field(wrapper, "tree");
+  const core::TokenTree tree = tree_field(wrapper, "tree");
   const auto rows = int32s_field(wrapper, "rows");
   PolicyList list = policy_list(env, info[1], model);
   guarded(env, [&] {
     tree.check(model->decoder->config().vocab_size, static_cast<int64_t>(list.adapters.size()));
     for (const int32_t row : rows)
-      check_argument(row >= 0 && row < tree.segments() && tree.length(row) > 0, "Expected a non-empty segment but received ", row, ".");
+      core::check_argument(row >= 0 && row < tree.segments() && tree.length(row) > 0, "Expected a non-empty segment but received ", row, ".");
     return 0;
   });
   JobSpec spec;
@@ -264,7 +264,7 @@ Napi::Value ModelHandle::logits(const Napi::CallbackInfo& info) {
   auto values = std::make_shared<std::vector<float>>();
   spec.advance = [model, tree, rows, values, policies = list.policies, adapters = list.adapters] {
     at::NoGradGuard no_grad;
-    const DeviceScope scope = model->decoder->on_device();
+    const core::DeviceScope scope = model->decoder->on_device();
     const auto segments = model::segments_by_root(tree);
     std::vector<int64_t> row_of_token(static_cast<size_t>(tree.tokens()));
     const auto batch = model::pack_roots(tree, segments, 0, static_cast<int64_t>(segments.size()), model::KeyPlace::kPass, row_of_token);
@@ -322,12 +322,12 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
   const auto object = object_argument(info, 0, "the model");
   const std::string dtype = string_field(object, "dtype");
   if (dtype != "float32" && dtype != "bfloat16")
-    throw_error(env, "ERR_ARGUMENT", concat("Expected dtype float32 or bfloat16 but received \"", dtype, "\"."));
+    throw_error(env, "ERR_ARGUMENT", core::concat("Expected dtype float32 or bfloat16 but received \"", dtype, "\"."));
   const std::string device = string_field(object, "device");
-  const bool is_cuda = guarded(env, [&] { return resolve_device(device); }).is_cuda();
+  const bool is_cuda = guarded(env, [&] { return core::resolve_device(device); }).is_cuda();
   const model::Config config = guarded(env, [&] { return model_config(object_field(object, "config")); });
   if (is_cuda && config.head_dim > kernels::kMaxHeadDimCuda)
-    throw_error(env, "ERR_MODEL_UNSUPPORTED", concat("Expected heads of up to ", kernels::kMaxHeadDimCuda, " numbers on a GPU but head_dim is ",
+    throw_error(env, "ERR_MODEL_UNSUPPORTED", core::concat("Expected heads of up to ", kernels::kMaxHeadDimCuda, " numbers on a GPU but head_dim is ",
                                                      config.head_dim, ". Use device \"cpu\"."));
   auto sources = std::make_shared<std::vector<model::TensorSource>>(
       guarded(env, [&] { return tensor_sources(object.Get("tensors")); }));
@@ -349,9 +349,9 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
   }
   auto made = std::make_shared<ModelState>();
   made->device = device;
-  const CancelFlagPtr cancel = spec.cancel;
+  const core::CancelFlagPtr cancel = spec.cancel;
   spec.advance = [made, config, sources, dtype, device, cancel, progress] {
-    const auto options = at::TensorOptions().dtype(dtype == "float32" ? at::kFloat : at::kBFloat16).device(resolve_device(device));
+    const auto options = at::TensorOptions().dtype(dtype == "float32" ? at::kFloat : at::kBFloat16).device(core::resolve_device(device));
     // Before memory is taken: a wrong number in config.json may ask for more than there is.
     model::check_shapes(model::named_slices(config, model::allocate_weights(config, options.device(at::kMeta))), *sources);
     model::Weights weights = model::allocate_weights(config, options);

@@ -11,7 +11,7 @@ train::Section section_argument(const Napi::CallbackInfo& info) {
   if (name == "optimizer") return train::Section::kOptimizer;
   if (name == "gradients") return train::Section::kGradients;
   if (name == "valueHead") return train::Section::kValueHead;
-  throw_error(info.Env(), "ERR_ARGUMENT", concat("Expected weights, optimizer, gradients or valueHead but received \"", name, "\"."));
+  throw_error(info.Env(), "ERR_ARGUMENT", core::concat("Expected weights, optimizer, gradients or valueHead but received \"", name, "\"."));
 }
 
 // A job that changes the policy; what a full policy writes are the model's own weights.
@@ -53,7 +53,7 @@ std::shared_ptr<PolicyState> PolicyHandle::state(Napi::Env env) const {
 Napi::Value PolicyHandle::step(const Napi::CallbackInfo& info) {
   // Arguments first: reading them may run getters, and these may dispose the policy.
   const train::StepOptions options = step_options(object_argument(info, 0, "the step's options"));
-  const CancelFlagPtr cancel = cancel_option(info, 1);
+  const core::CancelFlagPtr cancel = cancel_option(info, 1);
   const auto current = state(info.Env());
   JobSpec spec = writing_job(current, Value());
   spec.cancel = cancel;
@@ -112,8 +112,8 @@ Napi::Value PolicyHandle::read_tensors(const Napi::CallbackInfo& info) {
   auto sources = std::make_shared<std::vector<model::TensorSource>>(guarded(env, [&] { return tensor_sources(info[1]); }));
   const auto current = state(env);
   JobSpec spec = writing_job(current, Value());
-  spec.cancel = std::make_shared<CancelFlag>();
-  const CancelFlagPtr cancel = spec.cancel;
+  spec.cancel = std::make_shared<core::CancelFlag>();
+  const core::CancelFlagPtr cancel = spec.cancel;
   spec.advance = [current, section, sources, cancel] {
     model::read_tensors(current->policy->slices(section), *sources, cancel, nullptr);
     if (section == train::Section::kWeights) current->policy->weights_changed();

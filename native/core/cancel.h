@@ -6,7 +6,7 @@
 
 #include "core/errors.h"
 
-namespace magrpo {
+namespace magrpo::core {
 
 class CancelFlag {
  public:
@@ -22,4 +22,4 @@ class CancelFlag {
 
 using CancelFlagPtr = std::shared_ptr<CancelFlag>;
 
-}  // namespace magrpo
+}  // namespace magrpo::core

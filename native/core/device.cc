@@ -3,7 +3,7 @@
 #include "core/device_cuda.h"
 #include "core/errors.h"
 
-namespace magrpo {
+namespace magrpo::core {
 namespace {
 
 // What to do about a reason, after the colon.
@@ -56,4 +56,4 @@ DeviceScope::DeviceScope([[maybe_unused]] const c10::Device& device, [[maybe_unu
     if (device.is_cuda()) guards_ = cuda::enter(device, stream);
 }
 
-}  // namespace magrpo
+}  // namespace magrpo::core

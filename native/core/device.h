@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-namespace magrpo {
+namespace magrpo::core {
 
 // Whether this is a CUDA build. Code behind `if constexpr (kHasCuda)` may call what only CUDA builds link.
 #if defined(MAGRPO_CUDA)
@@ -44,4 +44,4 @@ class DeviceScope {
   std::shared_ptr<void> guards_;
 };
 
-}  // namespace magrpo
+}  // namespace magrpo::core

@@ -1,4 +1,4 @@
-// All that is said to the CUDA runtime, besides the launches of kernels/*_cuda.cu. Only in CUDA builds (MAGRPO_CUDA=1).
+// Every call of the CUDA runtime but kernel launches. Only in CUDA builds (MAGRPO_CUDA=1).
 #pragma once
 
 #include <c10/core/Device.h>
@@ -9,9 +9,9 @@
 #include <memory>
 #include <string>
 
-#include "kernels/cuda.h"
+#include "core/cuda_stream.h"
 
-namespace magrpo::cuda {
+namespace magrpo::core::cuda {
 
 // Why CUDA cannot be used: "no_driver", "no_device" or "driver_too_old"; empty if it can.
 std::string unavailable_reason();
@@ -32,7 +32,7 @@ struct Memory {
 Memory memory_of(const c10::Device& device);
 
 // The stream that libtorch's operations of this thread are queued on.
-kernels::CudaStream current_stream();
+CudaStream current_stream();
 
 // A stream of `device` for one model, or null: off by default, on with MAGRPO_CUDA_STREAMS=1. Has never run on a GPU.
 std::shared_ptr<const c10::Stream> make_model_stream(const c10::Device& device);
@@ -50,4 +50,4 @@ void wait_for(const c10::Event& mark);
 // Makes a CUDA device, and a stream of it if not null, this thread's own until the result is dropped.
 std::shared_ptr<void> enter(const c10::Device& device, const c10::Stream* stream);
 
-}  // namespace magrpo::cuda
+}  // namespace magrpo::core::cuda

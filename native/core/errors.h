@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-namespace magrpo {
+namespace magrpo::core {
 
 // What the core throws on purpose. `code` is one of lib/base/errors.ts's codes; the message says what was expected and what came.
 class Error : public std::runtime_error {
@@ -37,4 +37,4 @@ void check_argument(bool condition, const Parts&... parts) {
   if (!condition) throw Error("ERR_ARGUMENT", concat(parts...));
 }
 
-}  // namespace magrpo
+}  // namespace magrpo::core

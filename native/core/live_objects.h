@@ -3,7 +3,7 @@
 
 #include <atomic>
 
-namespace magrpo {
+namespace magrpo::core {
 
 // Inherit to be counted: `class Model : Counted<Model>`.
 template <typename T>
@@ -20,4 +20,4 @@ class Counted {
   static inline std::atomic<int> count_{0};
 };
 
-}  // namespace magrpo
+}  // namespace magrpo::core

@@ -5,7 +5,7 @@
 #include <array>
 #include <cstdint>
 
-namespace magrpo {
+namespace magrpo::core {
 
 // Ten Philox rounds on `counter` under `key`.
 inline std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
@@ -39,4 +39,4 @@ struct RandomStream {
   }
 };
 
-}  // namespace magrpo
+}  // namespace magrpo::core

@@ -2,7 +2,7 @@
 
 #include "core/errors.h"
 
-namespace magrpo {
+namespace magrpo::core {
 
 void TokenTree::check(int64_t vocab_size, int64_t policies) const {
   const size_t count = parent.size();
@@ -41,4 +41,4 @@ std::vector<int32_t> TokenTree::roots() const {
   return result;
 }
 
-}  // namespace magrpo
+}  // namespace magrpo::core

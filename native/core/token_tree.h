@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace magrpo {
+namespace magrpo::core {
 
 // Segment s holds tokens ids[offset[s] .. offset[s+1]) and continues segment parent[s] (-1: a root). Parents come before
 // children. A path from a root to a segment is one text; sharing a prompt means sharing a segment.
@@ -28,4 +28,4 @@ struct TokenTree {
   std::vector<int32_t> roots() const;
 };
 
-}  // namespace magrpo
+}  // namespace magrpo::core

@@ -1,16 +1,12 @@
-// What the CUDA sources (*_cuda.cu) are written against: nvcc's own notions, or, where a plain C++ compiler reads them,
-// test/cuda_on_cpu.h, which runs the same source on the CPU. To run on both, kernels keep to: threads along x in whole warps,
-// shared memory from shared_memory() only, at most 48 KB of it, full warps in shuffles, barriers that every thread of a block reaches.
+// Helpers for the CUDA sources (NAME/cuda.cu). nvcc compiles these for a device; the test program of a CPU build compiles the same
+// source with test/cuda_on_cpu.h included before it, which emulates the device. To run on both, kernels keep to: threads along x in
+// whole warps, shared memory from shared_memory() only and at most 48 KB of it, full warps in shuffles, barriers that every thread
+// of a block reaches.
 #pragma once
 
 #include <cstddef>
 
-namespace magrpo::kernels {
-
-// A cudaStream_t, for headers that know no CUDA.
-using CudaStream = void*;
-
-}  // namespace magrpo::kernels
+#include "core/cuda_stream.h"
 
 #if defined(__CUDACC__)
 
@@ -29,7 +25,7 @@ __device__ inline float* shared_memory() {
 
 // Queues `kernel` on the stream; throws std::runtime_error if it cannot be launched.
 template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared_floats, CudaStream stream, Arguments... arguments) {
+void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared_floats, core::CudaStream stream, Arguments... arguments) {
   kernel<<<grid, threads, shared_floats * sizeof(float), static_cast<cudaStream_t>(stream)>>>(arguments...);
   const cudaError_t error = cudaGetLastError();
   if (error != cudaSuccess) throw std::runtime_error(std::string("CUDA could not launch a kernel: ") + cudaGetErrorString(error));
@@ -37,8 +33,6 @@ void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared
 
 }  // namespace magrpo::kernels
 
-#elif defined(MAGRPO_CUDA_ON_CPU)
-#include "test/cuda_on_cpu.h"
 #endif
 
 #if defined(__CUDACC__) || defined(MAGRPO_CUDA_ON_CPU)
@@ -48,7 +42,7 @@ namespace magrpo::kernels {
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kWarp = 32;
 
-// Over the lanes of a warp, the same in each.
+// Sum over the lanes of a warp; every lane gets it.
 __device__ inline float warp_sum(float value) {
   for (int distance = kWarp / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(kAllLanes, value, distance);
   return value;
@@ -59,10 +53,10 @@ __device__ inline float warp_max(float value) {
   return value;
 }
 
-// Over the threads of a block, the same in each; `scratch` holds a float a warp.
+// Sum over the threads of a block; every thread gets it. `scratch` holds one float per warp.
 __device__ inline float block_sum(float value, float* scratch) {
   value = warp_sum(value);
-  __syncthreads();  // an earlier sum may still be read
+  __syncthreads();  // other threads may still read an earlier sum
   if (threadIdx.x % kWarp == 0) scratch[threadIdx.x / kWarp] = value;
   __syncthreads();
   float total = 0.0f;

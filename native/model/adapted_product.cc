@@ -14,8 +14,8 @@
 #include <utility>
 
 #include "core/device_cuda.h"
-#include "kernels/low_rank.h"
-#include "kernels/row_product.h"
+#include "kernels/low_rank/low_rank.h"
+#include "kernels/row_product/row_product.h"
 #include "model/linear.h"
 #include "model/rms_norm.h"
 #include "model/rows.h"
@@ -230,8 +230,8 @@ void add_to_rows(const Band& band, const Piece& piece, const at::Tensor& x, at::
                                  .scale = scale,
                                  .adds = true};
     kernels::row_product(up, 0, up.out);
-  } else if constexpr (kHasCuda) {
-    kernels::row_product_cuda(down, 0, rank, cuda::current_stream());
+  } else if constexpr (core::kHasCuda) {
+    kernels::row_product_cuda(down, 0, rank, core::cuda::current_stream());
     const kernels::LowRankProduct up{.inner = inner.const_data_ptr<float>(),
                                      .b = b,
                                      .y = block,
@@ -242,7 +242,7 @@ void add_to_rows(const Band& band, const Piece& piece, const at::Tensor& x, at::
                                      .b_out_stride = rank,
                                      .y_stride = y.stride(0),
                                      .scale = scale};
-    kernels::low_rank_add_cuda(up, 0, up.out, cuda::current_stream());
+    kernels::low_rank_add_cuda(up, 0, up.out, core::cuda::current_stream());
   }
 }
 

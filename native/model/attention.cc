@@ -39,10 +39,10 @@ at::Tensor forward(const kernels::AttentionShape& shape, const at::Tensor& q, co
   const kernels::AttentionPointers data{q.const_data_ptr<float>(), k.const_data_ptr<float>(), v.const_data_ptr<float>(),
                                         out.mutable_data_ptr<float>(), lse};
   if (q.is_cuda()) {
-    if constexpr (kHasCuda) {
+    if constexpr (core::kHasCuda) {
       const kernels::AttentionPlanView plan = batch.device->view();
       const at::Tensor partials = at::empty({plan.partial_floats}, q.options());
-      kernels::tree_attention_forward_cuda(shape, data, plan, partials.mutable_data_ptr<float>(), cuda::current_stream());
+      kernels::tree_attention_forward_cuda(shape, data, plan, partials.mutable_data_ptr<float>(), core::cuda::current_stream());
     }
     return out;
   }
@@ -96,10 +96,10 @@ class TreeAttention : public torch::autograd::Function<TreeAttention> {
     const kernels::AttentionGradients grads{d_out.const_data_ptr<float>(), d_q.mutable_data_ptr<float>(),
                                             d_k.mutable_data_ptr<float>(), d_v.mutable_data_ptr<float>()};
     if (q.is_cuda()) {
-      if constexpr (kHasCuda) {
+      if constexpr (core::kHasCuda) {
         const at::Tensor delta = at::empty({q.size(0), heads}, q.options());
         kernels::tree_attention_backward_cuda(shape, data, grads, batch.device->view(), q.size(0), delta.mutable_data_ptr<float>(),
-                                              cuda::current_stream());
+                                              core::cuda::current_stream());
       }
       return {d_q, d_k, d_v, at::Tensor(), at::Tensor()};
     }

@@ -6,7 +6,7 @@ namespace magrpo::model {
 
 void Config::check() const {
   const auto require = [](bool holds, const auto&... parts) {
-    if (!holds) throw Error("ERR_MODEL_FORMAT", concat(parts...));
+    if (!holds) throw core::Error("ERR_MODEL_FORMAT", core::concat(parts...));
   };
   require(vocab_size > 0 && hidden_size > 0 && intermediate_size > 0 && num_layers > 0 && num_heads > 0 &&
               num_kv_heads > 0 && head_dim > 0,

@@ -21,7 +21,7 @@ Decoder::Decoder(Config config, Weights weights)
     : config_(std::move(config)),
       weights_(std::move(weights)),
       inverse_frequencies_(model::inverse_frequencies(config_.rope, config_.head_dim).to(weights_.embedding.device())) {
-  if constexpr (kHasCuda) stream_ = cuda::make_model_stream(device());
+  if constexpr (core::kHasCuda) stream_ = core::cuda::make_model_stream(device());
 }
 
 void Decoder::upload(const PackedBatch& batch) const {
@@ -127,7 +127,7 @@ at::Tensor Decoder::mlp_block(const ProductInput& input, const PackedBatch& batc
 }
 
 at::Tensor Decoder::step_logits(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache& cache) const {
-  if constexpr (kHasCuda)
+  if constexpr (core::kHasCuda)
     if (device().is_cuda() && decode_graphs_wanted()) {
       if (!cache.graph) cache.graph = std::make_shared<DecodeGraph>();
       return cache.graph->logits(*this, batch, adapters, cache);

@@ -8,9 +8,9 @@
 
 #include "core/device.h"
 #include "core/live_objects.h"
+#include "model/adapted_product.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
-#include "model/adapted_product.h"
 #include "model/packed_batch.h"
 #include "model/rotary.h"
 #include "model/weights.h"
@@ -18,10 +18,10 @@
 namespace magrpo::model {
 
 // Weights and the forward pass. Call on the executor thread only; gradients flow where grad mode is on and weights want them.
-class Decoder : Counted<Decoder> {
+class Decoder : core::Counted<Decoder> {
  public:
   Decoder(Config config, Weights weights);
-  using Counted<Decoder>::alive;
+  using core::Counted<Decoder>::alive;
 
   // Hidden states after the final norm: (N, h). With a cache, the pass's keys and values are written to `batch.slots` first.
   // `checkpoints`: of each layer the graph keeps its input only, and backward computes the layer again (Chen et al. 2016); batch
@@ -36,7 +36,7 @@ class Decoder : Counted<Decoder> {
   void upload(const PackedBatch& batch) const;
 
   // Belongs around everything that is computed with this decoder: its device, and its own stream if it has one.
-  DeviceScope on_device() const { return DeviceScope(device(), stream_.get()); }
+  core::DeviceScope on_device() const { return core::DeviceScope(device(), stream_.get()); }
 
   // (M, h) hidden states to (M, V) float32 logits.
   at::Tensor logits(const at::Tensor& hidden) const;

@@ -10,7 +10,7 @@
 
 #include <algorithm>
 
-#include "kernels/row_product.h"
+#include "kernels/row_product/row_product.h"
 
 namespace magrpo::model {
 namespace {
@@ -31,7 +31,7 @@ bool has_bfloat16_products() {
 // depend on where micro-batches are cut.
 bool takes_rows(const at::Tensor& x, const at::Tensor& weight, bool trains) {
   if (!weight.is_cpu() || !weight.is_contiguous()) return false;
-  if (weight.scalar_type() == at::kFloat && kernels::row_product_takes_all()) return true;
+  if (weight.scalar_type() == at::kFloat && kernels::row_product_is_always_faster()) return true;
   return !trains && x.size(0) <= kernels::kRowProductRows &&
          (weight.scalar_type() == at::kFloat || weight.scalar_type() == at::kBFloat16);
 }

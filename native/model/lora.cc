@@ -35,11 +35,11 @@ int64_t output_size(const Config& config, Projection projection) {
 
 Adapter make_adapter(const Config& config, int64_t rank, double scale, const std::vector<std::string>& targets, uint64_t seed,
                      const at::Device& device) {
-  check_argument(rank > 0, "Expected a positive adapter rank but received ", rank, ".");
-  check_argument(!targets.empty(), "Expected at least one target module for the adapter but received none.");
+  core::check_argument(rank > 0, "Expected a positive adapter rank but received ", rank, ".");
+  core::check_argument(!targets.empty(), "Expected at least one target module for the adapter but received none.");
   for (const auto& target : targets)
     if (std::find(kProjectionNames.begin(), kProjectionNames.end(), target) == kProjectionNames.end())
-      throw Error("ERR_ADAPTER", concat("Expected target modules among q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, "
+      throw core::Error("ERR_ADAPTER", core::concat("Expected target modules among q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, "
                                         "down_proj but received \"", target, "\"."));
   at::Generator generator = at::detail::createCPUGenerator(seed);
   Adapter adapter;
@@ -63,7 +63,7 @@ std::vector<NamedSlice> named_slices(const Adapter& adapter) {
     for (int p = 0; p < kProjections; ++p) {
       const LowRank& low_rank = adapter.layers[i][p];
       if (!low_rank.a.defined()) continue;
-      const std::string prefix = concat("base_model.model.model.layers.", i, ".", block_of(p), ".", kProjectionNames[p]);
+      const std::string prefix = core::concat("base_model.model.model.layers.", i, ".", block_of(p), ".", kProjectionNames[p]);
       slices.push_back({prefix + ".lora_A.weight", low_rank.a, 0, low_rank.a.size(0)});
       slices.push_back({prefix + ".lora_B.weight", low_rank.b, 0, low_rank.b.size(0)});
     }

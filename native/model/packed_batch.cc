@@ -11,7 +11,7 @@ namespace magrpo::model {
 namespace {
 
 // The path of a segment, root first, without empty segments.
-std::vector<int32_t> path_of(const TokenTree& tree, int32_t segment) {
+std::vector<int32_t> path_of(const core::TokenTree& tree, int32_t segment) {
   std::vector<int32_t> path;
   for (int32_t s = segment; s >= 0; s = tree.parent[s])
     if (tree.length(s) > 0) path.push_back(s);
@@ -28,7 +28,7 @@ void extend_policy(std::vector<PolicyRange>& policies, int32_t policy, int64_t b
 
 at::TensorOptions staging([[maybe_unused]] const at::Device& device) {
   bool pinned = false;
-  if constexpr (kHasCuda) pinned = device.is_cuda() && cuda::pins_memory();
+  if constexpr (core::kHasCuda) pinned = device.is_cuda() && core::cuda::pins_memory();
   return at::TensorOptions().pinned_memory(pinned);
 }
 
@@ -53,7 +53,7 @@ std::shared_ptr<const DevicePass> upload(const PackedBatch& batch, const kernels
   return pass;
 }
 
-std::vector<std::vector<int32_t>> segments_by_root(const TokenTree& tree) {
+std::vector<std::vector<int32_t>> segments_by_root(const core::TokenTree& tree) {
   const auto roots = tree.roots();
   std::vector<std::vector<int32_t>> by_segment(tree.parent.size());
   for (size_t s = 0; s < roots.size(); ++s) by_segment[roots[s]].push_back(static_cast<int32_t>(s));
@@ -65,7 +65,7 @@ std::vector<std::vector<int32_t>> segments_by_root(const TokenTree& tree) {
   return result;
 }
 
-std::vector<int64_t> cut_into_passes(const TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root,
+std::vector<int64_t> cut_into_passes(const core::TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root,
                                      int64_t max_tokens) {
   std::vector<int64_t> ends;
   int64_t in_pass = 0;
@@ -82,7 +82,7 @@ std::vector<int64_t> cut_into_passes(const TokenTree& tree, const std::vector<st
   return ends;
 }
 
-PackedBatch pack_roots(const TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root, int64_t begin,
+PackedBatch pack_roots(const core::TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root, int64_t begin,
                        int64_t end, KeyPlace place, std::vector<int64_t>& row_of_token) {
   const auto starts = tree.starts();
   int64_t tokens = 0;

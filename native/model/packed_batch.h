@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/token_tree.h"
-#include "kernels/tree_attention_plan.h"
+#include "kernels/tree_attention/plan.h"
 
 namespace magrpo::model {
 
@@ -56,14 +56,14 @@ std::shared_ptr<const DevicePass> upload(const PackedBatch& batch, const kernels
 enum class KeyPlace { kPass, kCache };
 
 // Packs all segments under the roots `roots[begin..end)`, in that order. `row_of_token` (N of the tree) receives each packed token's row.
-PackedBatch pack_roots(const TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root, int64_t begin,
+PackedBatch pack_roots(const core::TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root, int64_t begin,
                        int64_t end, KeyPlace place, std::vector<int64_t>& row_of_token);
 
 // (roots) the segments of each root in rising order; roots are sorted by policy, so that a policy's rows stay together.
-std::vector<std::vector<int32_t>> segments_by_root(const TokenTree& tree);
+std::vector<std::vector<int32_t>> segments_by_root(const core::TokenTree& tree);
 
 // Cuts the list of roots into passes of at most `max_tokens` tokens each (a larger root is a pass by itself): end indices.
-std::vector<int64_t> cut_into_passes(const TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root,
+std::vector<int64_t> cut_into_passes(const core::TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root,
                                      int64_t max_tokens);
 
 }  // namespace magrpo::model

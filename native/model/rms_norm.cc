@@ -11,7 +11,7 @@
 #include <algorithm>
 
 #include "core/device_cuda.h"
-#include "kernels/rms_norm.h"
+#include "kernels/rms_norm/rms_norm.h"
 #include "model/rows.h"
 
 namespace magrpo::model {
@@ -29,9 +29,9 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, double eps, fl
   const kernels::NormShape shape = shape_of(x, eps);
   at::Tensor y = at::empty(x.sizes(), x.options());
   if (x.is_cuda()) {
-    if constexpr (kHasCuda)
+    if constexpr (core::kHasCuda)
       kernels::rms_norm_forward_cuda(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), x.size(0),
-                                     y.mutable_data_ptr<float>(), inverse, cuda::current_stream());
+                                     y.mutable_data_ptr<float>(), inverse, core::cuda::current_stream());
     return y;
   }
   for_rows(x.size(0), shape.heads * shape.size, [&](int64_t begin, int64_t end) {
@@ -73,13 +73,13 @@ NormGradients rms_norm_gradients(const at::Tensor& x, const at::Tensor& weight, 
   const at::Tensor d_rows = d_y.contiguous();
   at::Tensor d_x = at::empty(x.sizes(), x.options());
   // Each block of rows adds up its own share, so the sum does not depend on the number of threads.
-  const int64_t block = kernels::kNormShareTokens, blocks = kernels::norm_shares(x.size(0));
+  const int64_t block = kernels::kNormPartTokens, blocks = kernels::norm_parts(x.size(0));
   at::Tensor shares = trains_weight ? at::zeros({blocks, shape.size}, x.options()) : at::Tensor();
   if (x.is_cuda()) {
-    if constexpr (kHasCuda)
+    if constexpr (core::kHasCuda)
       kernels::rms_norm_backward_cuda(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), inverse.const_data_ptr<float>(),
                                       d_rows.const_data_ptr<float>(), x.size(0), d_x.mutable_data_ptr<float>(),
-                                      trains_weight ? shares.mutable_data_ptr<float>() : nullptr, cuda::current_stream());
+                                      trains_weight ? shares.mutable_data_ptr<float>() : nullptr, core::cuda::current_stream());
   } else {
     for_rows(blocks, block * shape.heads * shape.size, [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end; ++b)

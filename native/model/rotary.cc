@@ -12,7 +12,7 @@
 #include <numbers>
 
 #include "core/device_cuda.h"
-#include "kernels/rotary.h"
+#include "kernels/rotary/rotary.h"
 #include "model/rows.h"
 
 namespace magrpo::model {
@@ -25,9 +25,9 @@ at::Tensor turned(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& 
   const kernels::RotaryShape shape{x.size(1), x.size(2), x.stride(0), direction};
   at::Tensor y = at::empty(x.sizes(), x.options());
   if (x.is_cuda()) {
-    if constexpr (kHasCuda)
+    if constexpr (core::kHasCuda)
       kernels::rotary_cuda(shape, x.const_data_ptr<float>(), cos.const_data_ptr<float>(), sin.const_data_ptr<float>(), x.size(0),
-                           y.mutable_data_ptr<float>(), cuda::current_stream());
+                           y.mutable_data_ptr<float>(), core::cuda::current_stream());
     return y;
   }
   for_rows(x.size(0), shape.heads * shape.dim, [&](int64_t begin, int64_t end) {

@@ -10,12 +10,12 @@
 #include <cmath>
 
 #include "core/parallel.h"
-#include "kernels/low_rank.h"
-#include "kernels/rms_norm.h"
-#include "kernels/rotary.h"
-#include "kernels/row_product.h"
-#include "kernels/swiglu.h"
-#include "kernels/tree_attention.h"
+#include "kernels/low_rank/low_rank.h"
+#include "kernels/rms_norm/rms_norm.h"
+#include "kernels/rotary/rotary.h"
+#include "kernels/row_product/row_product.h"
+#include "kernels/swiglu/swiglu.h"
+#include "kernels/tree_attention/tree_attention.h"
 #include "model/rows.h"
 
 namespace magrpo::model {
@@ -88,7 +88,7 @@ void RowDecoder::reserve(const RowBatch& batch) {
     rotation_ = decoder_.rotation(at::arange(std::max<int64_t>(256, 2 * positions), at::kLong));
 }
 
-bool RowDecoder::takes_row_product() const { return rows_ <= kernels::kRowProductRows || kernels::row_product_takes_all(); }
+bool RowDecoder::takes_row_product() const { return rows_ <= kernels::kRowProductRows || kernels::row_product_is_always_faster(); }
 
 template <class Work>
 void RowDecoder::in_parts(int64_t size, int64_t grain, const Work& work) const {
@@ -258,12 +258,12 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
   for (int64_t r = 0; r < rows_; ++r) {
     const auto first_key = [&](int64_t row) { return batch.ranges[batch.spans[row].range_begin].begin; };
     const int64_t begin = ends.size() < 2 ? 0 : ends[ends.size() - 2];
-    if (r > 0 && first_key(r) == first_key(r - 1) && r - begin < kernels::kRowsTogether) ends.back() = r + 1;
+    if (r > 0 && first_key(r) == first_key(r - 1) && r - begin < kernels::kMaxSharedRows) ends.back() = r + 1;
     else ends.push_back(r + 1);
   }
   const int64_t context = kernels::longest_context(batch.spans.data(), rows_), parts = static_cast<int64_t>(ends.size());
   const int64_t heads = config.num_kv_heads, tasks = parts * heads;
-  const int64_t scratch_of_head = kernels::rows_scratch(shape, kernels::kRowsTogether, 1, context);
+  const int64_t scratch_of_head = kernels::rows_scratch(shape, kernels::kMaxSharedRows, 1, context);
   // As many heads at once as leave their scores in the second cache level.
   const int64_t at_once = std::clamp<int64_t>((1 << 17) / scratch_of_head, 1, heads);
   // A share of the tasks for each thread that is worth it, with memory of its own.
@@ -271,7 +271,7 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
   const int64_t shares = std::clamp<int64_t>(worth, 1, std::min<int64_t>(tasks, core::loop_threads()));
   const int64_t scratch_of_share = at_once * scratch_of_head;
   if (static_cast<int64_t>(scratch_.size()) < shares * scratch_of_share)
-    scratch_.resize(static_cast<size_t>(shares * at_once * kernels::rows_scratch(shape, kernels::kRowsTogether, 1, context + kMoreContext)));
+    scratch_.resize(static_cast<size_t>(shares * at_once * kernels::rows_scratch(shape, kernels::kMaxSharedRows, 1, context + kMoreContext)));
   in_parts(shares, 1, [&](int64_t begin, int64_t end) {
     float* scratch = scratch_.data() + begin * scratch_of_share;
     const int64_t last = end * tasks / shares;

@@ -11,7 +11,7 @@
 namespace magrpo::model {
 
 // Kernels read float32 on the CPU and, in CUDA builds, on CUDA devices; anything else is composed of libtorch's operations.
-inline bool takes_kernels(const at::Tensor& x) { return (x.is_cpu() || (kHasCuda && x.is_cuda())) && x.scalar_type() == at::kFloat; }
+inline bool takes_kernels(const at::Tensor& x) { return (x.is_cpu() || (core::kHasCuda && x.is_cuda())) && x.scalar_type() == at::kFloat; }
 
 // Whether (tokens, n) or (tokens, heads, n) is dense within each token; tokens may lie apart.
 inline bool has_dense_rows(const at::Tensor& x) {

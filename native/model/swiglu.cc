@@ -7,7 +7,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/device_cuda.h"
-#include "kernels/swiglu.h"
+#include "kernels/swiglu/swiglu.h"
 #include "model/rows.h"
 
 namespace magrpo::model {
@@ -20,9 +20,9 @@ at::Tensor forward(const at::Tensor& gate_up) {
   const int64_t size = gate_up.size(1) / 2;
   at::Tensor y = at::empty({gate_up.size(0), size}, gate_up.options());
   if (gate_up.is_cuda()) {
-    if constexpr (kHasCuda)
+    if constexpr (core::kHasCuda)
       kernels::swiglu_forward_cuda(gate_up.const_data_ptr<float>(), size, gate_up.size(0), y.mutable_data_ptr<float>(),
-                                   cuda::current_stream());
+                                   core::cuda::current_stream());
     return y;
   }
   for_rows(gate_up.size(0), gate_up.size(1), [&](int64_t begin, int64_t end) {
@@ -51,9 +51,9 @@ at::Tensor swiglu_gradient(const at::Tensor& gate_up, const at::Tensor& d_y) {
   const at::Tensor d_rows = d_y.contiguous();
   at::Tensor d_gate_up = at::empty(gate_up.sizes(), gate_up.options());
   if (gate_up.is_cuda()) {
-    if constexpr (kHasCuda)
+    if constexpr (core::kHasCuda)
       kernels::swiglu_backward_cuda(gate_up.const_data_ptr<float>(), d_rows.const_data_ptr<float>(), d_rows.size(1), d_rows.size(0),
-                                    d_gate_up.mutable_data_ptr<float>(), cuda::current_stream());
+                                    d_gate_up.mutable_data_ptr<float>(), core::cuda::current_stream());
     return d_gate_up;
   }
   for_rows(gate_up.size(0), gate_up.size(1), [&](int64_t begin, int64_t end) {

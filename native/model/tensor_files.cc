@@ -25,7 +25,7 @@ class MappedFile {
  public:
   explicit MappedFile(const std::string& path) {
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) throw Error("ERR_MODEL_FORMAT", concat("Cannot open ", path, ": ", std::strerror(errno), "."));
+    if (descriptor < 0) throw core::Error("ERR_MODEL_FORMAT", core::concat("Cannot open ", path, ": ", std::strerror(errno), "."));
     struct stat status {};
     ::fstat(descriptor, &status);
     size_ = status.st_size;
@@ -33,7 +33,7 @@ class MappedFile {
     const int failure = errno;
     ::close(descriptor);
     if (size_ == 0 || data_ == MAP_FAILED)
-      throw Error("ERR_MODEL_FORMAT", concat("Cannot map ", path, ": ", size_ == 0 ? "the file is empty" : std::strerror(failure), "."));
+      throw core::Error("ERR_MODEL_FORMAT", core::concat("Cannot map ", path, ": ", size_ == 0 ? "the file is empty" : std::strerror(failure), "."));
   }
   ~MappedFile() { ::munmap(data_, static_cast<size_t>(size_)); }
   MappedFile(const MappedFile&) = delete;
@@ -49,7 +49,7 @@ class MappedFile {
 
 std::string shape_text(at::IntArrayRef shape) {
   std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += concat(i > 0 ? ", " : "", shape[i]);
+  for (size_t i = 0; i < shape.size(); ++i) text += core::concat(i > 0 ? ", " : "", shape[i]);
   return text + "]";
 }
 
@@ -65,12 +65,12 @@ SourcesByName by_name_of(const std::vector<TensorSource>& sources) {
 const TensorSource& source_of(const NamedSlice& slice, const SourcesByName& by_name) {
   const auto found = by_name.find(slice.name);
   if (found == by_name.end())
-    throw Error("ERR_MODEL_FORMAT", concat("Expected a tensor \"", slice.name, "\" but found none in ",
+    throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected a tensor \"", slice.name, "\" but found none in ",
                                            by_name.empty() ? "the files" : by_name.begin()->second->file,
                                            by_name.size() > 1 ? " or the files beside it." : "."));
   const at::Tensor target = slice.view();
   if (target.sizes() != at::IntArrayRef(found->second->shape))
-    throw Error("ERR_MODEL_FORMAT", concat("Expected shape ", shape_text(target.sizes()), " for tensor \"", slice.name, "\" but ",
+    throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected shape ", shape_text(target.sizes()), " for tensor \"", slice.name, "\" but ",
                                            found->second->file, " has ", shape_text(found->second->shape), "."));
   return *found->second;
 }
@@ -83,7 +83,7 @@ void check_shapes(const std::vector<NamedSlice>& slices, const std::vector<Tenso
 }
 
 void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources,
-                  const CancelFlagPtr& cancel, const std::function<void(int64_t, int64_t)>& progress) {
+                  const core::CancelFlagPtr& cancel, const std::function<void(int64_t, int64_t)>& progress) {
   const auto by_name = by_name_of(sources);
   for (const auto& slice : slices) source_of(slice, by_name);  // all or nothing
   std::map<std::string, std::unique_ptr<MappedFile>> files;
@@ -96,7 +96,7 @@ void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<Tenso
     if (!file) file = std::make_unique<MappedFile>(source.file);
     const int64_t bytes = target.numel() * static_cast<int64_t>(c10::elementSize(source.dtype));
     if (source.begin < 0 || source.begin + bytes > file->size())
-      throw Error("ERR_MODEL_FORMAT", concat("Expected ", bytes, " bytes at ", source.begin, " of ", source.file, " for tensor \"",
+      throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected ", bytes, " bytes at ", source.begin, " of ", source.file, " for tensor \"",
                                              slice.name, "\" but the file has ", file->size(), " bytes."));
     // Data of a safetensors file may stand at any offset; an unaligned tensor goes through aligned memory first.
     std::vector<char> aligned;
@@ -107,7 +107,7 @@ void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<Tenso
     }
     target.copy_(at::from_blob(data, source.shape, at::TensorOptions().dtype(source.dtype)));
     if (!at::isfinite(target).all().item<bool>())
-      throw Error("ERR_MODEL_WEIGHTS", concat("Tensor \"", slice.name, "\" of ", source.file,
+      throw core::Error("ERR_MODEL_WEIGHTS", core::concat("Tensor \"", slice.name, "\" of ", source.file,
                                               " holds NaN or infinite values: the file is damaged, or training diverged before it was saved."));
     if (progress) progress(++done, static_cast<int64_t>(slices.size()));
   }
@@ -118,7 +118,7 @@ void write_tensors(const std::string& file, const std::string& header, const std
   const auto fail = [&](const char* what) {
     const int failure = errno;
     if (descriptor >= 0) ::close(descriptor);
-    throw Error("ERR_RUN", concat("Cannot ", what, " ", file, ": ", std::strerror(failure), "."));
+    throw core::Error("ERR_RUN", core::concat("Cannot ", what, " ", file, ": ", std::strerror(failure), "."));
   };
   if (descriptor < 0) fail("create");
   const auto write_all = [&](const char* data, size_t size) {

@@ -44,7 +44,7 @@ std::vector<NamedSlice> named_slices(const Config& config, const Weights& weight
   add("model.embed_tokens.weight", weights.embedding);
   for (size_t i = 0; i < weights.layers.size(); ++i) {
     const auto& layer = weights.layers[i];
-    const std::string prefix = concat("model.layers.", i, ".");
+    const std::string prefix = core::concat("model.layers.", i, ".");
     add(prefix + "input_layernorm.weight", layer.input_norm);
     add_parts(prefix + "self_attn.", qkv, ".weight", layer.qkv);
     add_parts(prefix + "self_attn.", qkv, ".bias", layer.qkv_bias);

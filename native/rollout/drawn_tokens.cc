@@ -7,7 +7,7 @@
 #include "core/device.h"
 #include "core/device_cuda.h"
 #include "core/parallel.h"
-#include "kernels/sample.h"
+#include "kernels/sample/sample.h"
 #include "model/packed_batch.h"
 
 namespace magrpo::rollout {
@@ -33,18 +33,18 @@ DrawnTokens::DrawnTokens(const at::Tensor& logits, const Sampling& sampling, con
   if (!logits.is_cuda()) {
     here_ = results_;
     core::parallel_for(rows, 1, [&](int64_t begin, int64_t end) { kernels::sample_rows(sample, begin, end); });
-  } else if constexpr (kHasCuda) {
-    kernels::sample_rows_cuda(sample, cuda::current_stream());
-    if (!cuda::pins_memory()) return;
+  } else if constexpr (core::kHasCuda) {
+    kernels::sample_rows_cuda(sample, core::cuda::current_stream());
+    if (!core::cuda::pins_memory()) return;
     here_ = at::empty({3, rows}, model::staging(logits.device()).dtype(at::kInt));
     here_.copy_(results_, /*non_blocking=*/true);
-    arrived_ = cuda::mark(logits.device());
+    arrived_ = core::cuda::mark(logits.device());
   }
 }
 
 void DrawnTokens::read(std::vector<Choice>& choices) const {
-  if constexpr (kHasCuda)
-    if (arrived_) cuda::wait_for(*arrived_);
+  if constexpr (core::kHasCuda)
+    if (arrived_) core::cuda::wait_for(*arrived_);
   const at::Tensor here = here_.defined() ? here_ : results_.cpu();
   const int64_t rows = here.size(1);
   const int32_t* tokens = here.const_data_ptr<int32_t>();

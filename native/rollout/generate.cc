@@ -11,7 +11,7 @@
 #include "core/device_cuda.h"
 #include "core/errors.h"
 #include "core/parallel.h"
-#include "kernels/row_product.h"
+#include "kernels/row_product/row_product.h"
 
 namespace magrpo::rollout {
 namespace {
@@ -23,7 +23,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::vector<int32_t> path_ids(const TokenTree& tree, int32_t segment) {
+std::vector<int32_t> path_ids(const core::TokenTree& tree, int32_t segment) {
   std::vector<int32_t> reversed;
   for (int32_t s = segment; s >= 0; s = tree.parent[s])
     for (int64_t i = tree.offset[s + 1] - 1; i >= tree.offset[s]; --i) reversed.push_back(tree.ids[i]);
@@ -32,30 +32,30 @@ std::vector<int32_t> path_ids(const TokenTree& tree, int32_t segment) {
 
 }  // namespace
 
-Generation::Generation(const model::Decoder& decoder, GenerateRequest request, CancelFlagPtr cancel)
+Generation::Generation(const model::Decoder& decoder, GenerateRequest request, core::CancelFlagPtr cancel)
     : decoder_(decoder), request_(std::move(request)), cancel_(std::move(cancel)) {
-  const TokenTree& tree = request_.tree;
+  const core::TokenTree& tree = request_.tree;
   tree.check(decoder_.config().vocab_size, static_cast<int64_t>(request_.adapters.size()));
   request_.sampling.check();
-  check_argument(request_.sampling.stop_strings.empty() || request_.token_bytes != nullptr,
+  core::check_argument(request_.sampling.stop_strings.empty() || request_.token_bytes != nullptr,
                  "Expected the tokenizer's bytes for stop strings but the model has none.");
   for (const auto& text : request_.sampling.stop_strings) {
-    check_argument(!text.empty(), "Expected stop strings of at least one character but received an empty one.");
+    core::check_argument(!text.empty(), "Expected stop strings of at least one character but received an empty one.");
     longest_stop_ = std::max(longest_stop_, text.size());
   }
   rows_of_segment_.resize(static_cast<size_t>(tree.segments()));
   int64_t slots = tree.tokens();
   for (size_t b = 0; b < request_.rows.size(); ++b) {
     const Row& row = request_.rows[b];
-    check_argument(row.segment >= 0 && row.segment < tree.segments(), "Expected row ", b, " to continue a segment from 0 to ",
+    core::check_argument(row.segment >= 0 && row.segment < tree.segments(), "Expected row ", b, " to continue a segment from 0 to ",
                    tree.segments() - 1, " but received ", row.segment, ".");
-    check_argument(row.limit > 0, "Expected row ", b, " to get at least one new token but its limit is ", row.limit, ".");
+    core::check_argument(row.limit > 0, "Expected row ", b, " to get at least one new token but its limit is ", row.limit, ".");
     rows_of_segment_[row.segment].push_back(static_cast<int32_t>(b));
     first_slot_.push_back(slots);
     slots += row.limit;
   }
   result_.rows.resize(request_.rows.size());
-  if constexpr (kHasCuda) request_.reads_late |= decoder_.device().is_cuda() && cuda::pins_memory();
+  if constexpr (core::kHasCuda) request_.reads_late |= decoder_.device().is_cuda() && core::cuda::pins_memory();
   request_.reads_late &= draws_on_device(request_.sampling) && !request_.deterministic;
   cache_ = model::KvCache(decoder_.config(), slots, at::TensorOptions().dtype(at::kFloat).device(decoder_.device()));
   if (model::RowDecoder::takes(decoder_)) row_decoder_.emplace(decoder_, request_.adapters);
@@ -65,7 +65,7 @@ Generation::Generation(const model::Decoder& decoder, GenerateRequest request, C
 
 bool Generation::advance() {
   at::NoGradGuard no_grad;
-  const DeviceScope scope = decoder_.on_device();
+  const core::DeviceScope scope = decoder_.on_device();
   cancel_->check();
   const auto start = std::chrono::steady_clock::now();
   if (next_pass_ < pass_ends_.size()) {
@@ -79,7 +79,7 @@ bool Generation::advance() {
 }
 
 void Generation::prefill_pass() {
-  const TokenTree& tree = request_.tree;
+  const core::TokenTree& tree = request_.tree;
   const int64_t begin = next_pass_ == 0 ? 0 : pass_ends_[next_pass_ - 1];
   const int64_t end = pass_ends_[next_pass_++];
   std::vector<int64_t> row_of_token(static_cast<size_t>(tree.tokens()));

@@ -26,7 +26,7 @@ struct TokenBytes {
 struct Row {
   int32_t segment;  // the row continues this segment's path
   int32_t limit;    // most new tokens
-  RandomStream stream;
+  core::RandomStream stream;
 };
 
 struct RowResult {
@@ -37,7 +37,7 @@ struct RowResult {
 };
 
 struct GenerateRequest {
-  TokenTree tree;
+  core::TokenTree tree;
   std::vector<const model::Adapter*> adapters;  // one a policy, nullptr for full weights
   std::vector<Row> rows;
   Sampling sampling;
@@ -64,7 +64,7 @@ struct GenerateResult {
 // A generation in progress, advanced slice by slice so that other jobs may run between. Call on the executor thread only.
 class Generation {
  public:
-  Generation(const model::Decoder& decoder, GenerateRequest request, CancelFlagPtr cancel);
+  Generation(const model::Decoder& decoder, GenerateRequest request, core::CancelFlagPtr cancel);
 
   // Prefills some prompts or appends one token to each running row. Returns true when nothing is left to do.
   bool advance();
@@ -112,7 +112,7 @@ class Generation {
 
   const model::Decoder& decoder_;
   GenerateRequest request_;
-  CancelFlagPtr cancel_;
+  core::CancelFlagPtr cancel_;
   model::KvCache cache_;
   std::optional<model::RowDecoder> row_decoder_;  // where the decoder is one for it
   model::RowBatch step_;

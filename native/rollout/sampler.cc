@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "core/errors.h"
-#include "kernels/logit_rows.h"
-#include "kernels/sample.h"
+#include "kernels/logit_rows/logit_rows.h"
+#include "kernels/sample/sample.h"
 
 namespace magrpo::rollout {
 namespace {
@@ -72,7 +72,7 @@ void filter(const float* logits, int64_t vocab_size, float highest_logit, const 
 
 void check_finite(double score) {
   if (!std::isfinite(score))
-    throw Error("ERR_NON_FINITE", "The model's logits hold NaN or infinite values: its weights diverged, or are damaged.");
+    throw core::Error("ERR_NON_FINITE", "The model's logits hold NaN or infinite values: its weights diverged, or are damaged.");
 }
 
 bool Sampling::filters() const { return top_k > 0 || top_p < 1.0 || min_p > 0.0; }
@@ -80,11 +80,11 @@ bool Sampling::filters() const { return top_k > 0 || top_p < 1.0 || min_p > 0.0;
 double Sampling::inverse_temperature() const { return temperature == 0.0 ? 0.0 : std::min(1.0 / temperature, 1e300); }
 
 void Sampling::check() const {
-  check_argument(temperature >= 0.0 && std::isfinite(temperature), "Expected temperature of 0 or more but received ", temperature, ".");
-  check_argument(top_k >= 0, "Expected topK of 0 (all) or more but received ", top_k, ".");
-  check_argument(top_p > 0.0 && top_p <= 1.0, "Expected topP above 0 and up to 1 but received ", top_p, ".");
-  check_argument(min_p >= 0.0 && min_p <= 1.0, "Expected minP from 0 to 1 but received ", min_p, ".");
-  check_argument(repetition_penalty > 0.0 && std::isfinite(repetition_penalty), "Expected a positive repetitionPenalty but received ",
+  core::check_argument(temperature >= 0.0 && std::isfinite(temperature), "Expected temperature of 0 or more but received ", temperature, ".");
+  core::check_argument(top_k >= 0, "Expected topK of 0 (all) or more but received ", top_k, ".");
+  core::check_argument(top_p > 0.0 && top_p <= 1.0, "Expected topP above 0 and up to 1 but received ", top_p, ".");
+  core::check_argument(min_p >= 0.0 && min_p <= 1.0, "Expected minP from 0 to 1 but received ", min_p, ".");
+  core::check_argument(repetition_penalty > 0.0 && std::isfinite(repetition_penalty), "Expected a positive repetitionPenalty but received ",
                  repetition_penalty, ".");
 }
 

@@ -20,21 +20,21 @@ using test::random;
 
 // Texts of policies 1, 0 and, last, the bare base. The first prompt has children of 4 and 1 tokens; under an empty child stand
 // one of 3 tokens and another of 2.
-TokenTree sample_tree(int32_t first_policy, int32_t second_policy) {
-  TokenTree tree{{-1, 0, 0, 0, 3, 3, -1, 6, -1}, {0, 5, 9, 10, 10, 13, 15, 18, 24, 27}, {}, {}};
+core::TokenTree sample_tree(int32_t first_policy, int32_t second_policy) {
+  core::TokenTree tree{{-1, 0, 0, 0, 3, 3, -1, 6, -1}, {0, 5, 9, 10, 10, 13, 15, 18, 24, 27}, {}, {}};
   for (int s = 0; s < 9; ++s) tree.policy.push_back(s < 6 ? first_policy : s < 8 ? second_policy : -1);
-  const RandomStream stream{3, 0, 0, 0, 0};
+  const core::RandomStream stream{3, 0, 0, 0, 0};
   for (uint32_t i = 0; i < 27; ++i) tree.ids.push_back(static_cast<int32_t>(23 * stream.uniform(i)));
   return tree;
 }
 
 // Every token is scored except the first ones of roots; some of the prompts' and most of the children's carry weights.
-ScoreRequest sample_request(TokenTree tree, std::vector<std::shared_ptr<Policy>> policies, bool with_weights) {
+ScoreRequest sample_request(core::TokenTree tree, std::vector<std::shared_ptr<Policy>> policies, bool with_weights) {
   ScoreRequest request;
   const auto starts = tree.starts();
   request.scored.assign(tree.ids.size(), 1);
   if (with_weights) request.weights.assign(tree.ids.size(), 0.0f);
-  const RandomStream stream{4, 0, 0, 0, 0};
+  const core::RandomStream stream{4, 0, 0, 0, 0};
   for (int64_t s = 0; s < tree.segments(); ++s)
     for (int64_t i = tree.offset[s]; i < tree.offset[s + 1]; ++i) {
       const bool first = tree.parent[s] < 0 && i == tree.offset[s];
@@ -48,7 +48,7 @@ ScoreRequest sample_request(TokenTree tree, std::vector<std::shared_ptr<Policy>>
 }
 
 ScoreResult run(const model::Decoder& decoder, ScoreRequest request, int* passes = nullptr) {
-  Accumulation accumulation(decoder, std::move(request), std::make_shared<CancelFlag>());
+  Accumulation accumulation(decoder, std::move(request), std::make_shared<core::CancelFlag>());
   int count = 1;
   while (!accumulation.advance()) ++count;
   if (passes != nullptr) *passes = count;
@@ -66,7 +66,7 @@ struct Reference {
 // Computes the path of each segment by itself.
 Reference reference(const model::Config& config, model::Weights weights, std::vector<model::Adapter> adapters,
                     const ScoreRequest& request) {
-  const TokenTree& tree = request.tree;
+  const core::TokenTree& tree = request.tree;
   Reference result{std::move(weights), std::move(adapters), {}, {}, at::zeros({}, at::kDouble)};
   result.log_probs.resize(tree.ids.size());
   result.entropies.resize(tree.ids.size());
@@ -248,7 +248,7 @@ TEST("accumulate: requests that do not fit are refused, a cancelled one stops") 
   EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.weights[25] = 1.0f; })));
   EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([&](Request& r) { r.policies[0] = std::make_shared<Policy>(a.decoder); })));
   EXPECT_THROWS("ERR_TOKEN_RANGE", run(*a.decoder, broken([](Request& r) { r.tree.ids[3] = 23; })));
-  const auto cancel = std::make_shared<CancelFlag>();
+  const auto cancel = std::make_shared<core::CancelFlag>();
   Accumulation accumulation(*a.decoder, broken([](Request& r) { r.max_tokens_per_micro_batch = 1; }), cancel);
   EXPECT(!accumulation.advance());
   cancel->cancel();

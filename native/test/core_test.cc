@@ -9,7 +9,7 @@
 #include "model/packed_batch.h"
 #include "test/harness.h"
 
-namespace magrpo {
+namespace magrpo::core {
 namespace {
 
 using Four = std::array<uint32_t, 4>;
@@ -159,4 +159,4 @@ TEST("passes: a pass of the cache keeps keys at the tree's token offsets") {
 }
 
 }  // namespace
-}  // namespace magrpo
+}  // namespace magrpo::core

@@ -16,6 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "core/cuda_stream.h"
+
 #define __global__
 #define __device__
 #define __forceinline__ inline
@@ -185,7 +187,7 @@ inline float* shared_memory() { return test::CudaBlock::running()->shared(); }
 
 // Runs the kernel to its end; the stream is not used.
 template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared_floats, CudaStream, Arguments... arguments) {
+void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared_floats, core::CudaStream, Arguments... arguments) {
   if (threads < 32 || threads > 1024 || threads % 32 != 0) throw std::logic_error("Expected 1 to 32 whole warps a block.");
   if (shared_floats * sizeof(float) > 48 << 10) throw std::logic_error("Expected at most 48 KB of shared memory.");
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)

@@ -17,13 +17,13 @@ namespace magrpo::test {
 namespace {
 
 bool has_device() {
-  const std::string reason = cuda_unavailable_reason();
+  const std::string reason = core::cuda_unavailable_reason();
   if (!reason.empty()) std::printf("    skipped, no CUDA device: %s\n", reason.c_str());
   return reason.empty();
 }
 
 // A prompt of 5 with completions of 4 and 1.
-TokenTree small_tree() { return {{-1, 0, 0}, {0, 5, 9, 10}, {3, 1, 4, 1, 5, 9, 2, 6, 5, 3}, {-1, -1, -1}}; }
+core::TokenTree small_tree() { return {{-1, 0, 0}, {0, 5, 9, 10}, {3, 1, 4, 1, 5, 9, 2, 6, 5, 3}, {-1, -1, -1}}; }
 
 std::shared_ptr<model::Decoder> moved(const model::Decoder& decoder, const at::Device& device) {
   model::Weights weights = model::allocate_weights(decoder.config(), decoder.weights().embedding.options().device(device));
@@ -34,8 +34,8 @@ std::shared_ptr<model::Decoder> moved(const model::Decoder& decoder, const at::D
 
 // Hidden states and the gradients of their weighted sum.
 std::vector<at::Tensor> forward_and_gradients(const model::Decoder& decoder) {
-  const DeviceScope scope = decoder.on_device();
-  const TokenTree tree = small_tree();
+  const core::DeviceScope scope = decoder.on_device();
+  const core::TokenTree tree = small_tree();
   std::vector<int64_t> rows(static_cast<size_t>(tree.tokens()));
   const auto segments = model::segments_by_root(tree);
   const auto batch = model::pack_roots(tree, segments, 0, static_cast<int64_t>(segments.size()), model::KeyPlace::kPass, rows);
@@ -56,7 +56,7 @@ rollout::GenerateResult generated(const model::Decoder& decoder, const rollout::
   request.sampling = sampling;
   // Two samples of one prompt, so that they share a row of its logits, and one of another.
   for (const int32_t segment : {1, 1, 2}) request.rows.push_back({segment, 6, {7, 0, 0, 0, static_cast<uint32_t>(request.rows.size())}});
-  rollout::Generation generation(decoder, std::move(request), std::make_shared<CancelFlag>());
+  rollout::Generation generation(decoder, std::move(request), std::make_shared<core::CancelFlag>());
   while (!generation.advance()) continue;
   return generation.take_result();
 }

@@ -20,7 +20,7 @@ namespace magrpo::rollout {
 namespace {
 
 // A prompt of 4 tokens with children of 2, 0 and, under the empty one, 3 tokens; a prompt of policy 0; a prompt of one token.
-TokenTree prompts() {
+core::TokenTree prompts() {
   return {{-1, 0, 0, 2, -1, -1}, {0, 4, 6, 6, 9, 14, 15}, {3, 9, 1, 12, 20, 4, 8, 8, 2, 17, 0, 5, 11, 6, 22}, {1, 1, 1, 1, 0, -1}};
 }
 
@@ -48,12 +48,12 @@ struct Setting {
 
 GenerateResult run(const model::Decoder& decoder, GenerateRequest request) {
   at::NoGradGuard no_grad;
-  Generation generation(decoder, std::move(request), std::make_shared<CancelFlag>());
+  Generation generation(decoder, std::move(request), std::make_shared<core::CancelFlag>());
   while (!generation.advance()) continue;
   return generation.take_result();
 }
 
-std::vector<int32_t> text_of(const TokenTree& tree, int32_t segment) {
+std::vector<int32_t> text_of(const core::TokenTree& tree, int32_t segment) {
   std::vector<int32_t> text;
   for (int32_t s = segment; s >= 0; s = tree.parent[s])
     text.insert(text.begin(), tree.ids.begin() + tree.offset[s], tree.ids.begin() + tree.offset[s + 1]);
@@ -170,7 +170,7 @@ TEST("generate: a step of decoding allocates nothing") {
       auto request = setting.request();
       request.sampling = sampling;
       for (Row& row : request.rows) row.limit += 60;
-      Generation generation(*setting.decoder, std::move(request), std::make_shared<CancelFlag>());
+      Generation generation(*setting.decoder, std::move(request), std::make_shared<core::CancelFlag>());
       // The prompts, and the steps that make room.
       for (int step = 0; step < 8; ++step) generation.advance();
       const int64_t before = test::allocations();
@@ -260,7 +260,7 @@ TEST("generate: tokens are announced as they come, and a cancelled generation st
   for (size_t r = 0; r < announced.size(); ++r) EXPECT(announced[r] == result.rows[r].ids, "row ", r);
 
   at::NoGradGuard no_grad;
-  const auto cancel = std::make_shared<CancelFlag>();
+  const auto cancel = std::make_shared<core::CancelFlag>();
   Generation generation(*setting.decoder, setting.request(), cancel);
   EXPECT(!generation.advance());
   cancel->cancel();

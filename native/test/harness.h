@@ -32,26 +32,26 @@ inline bool near(double a, double b, double tolerance) { return a == b || std::a
 // Further arguments say what was being checked; they are printed if it fails.
 #define EXPECT(condition, ...)                                                                                   \
   do {                                                                                                          \
-    if (!(condition)) magrpo::test::fail(__FILE__, __LINE__, magrpo::concat("expected " #condition " " __VA_OPT__(, ) __VA_ARGS__)); \
+    if (!(condition)) magrpo::test::fail(__FILE__, __LINE__, magrpo::core::concat("expected " #condition " " __VA_OPT__(, ) __VA_ARGS__)); \
   } while (false)
 
 #define EXPECT_NEAR(actual, expected, tolerance, ...)                                                            \
   do {                                                                                                          \
     const double actual_ = (actual), expected_ = (expected), tolerance_ = (tolerance);                          \
     if (!magrpo::test::near(actual_, expected_, tolerance_))                                                    \
-      magrpo::test::fail(__FILE__, __LINE__, magrpo::concat("expected " #actual " = ", expected_, " ± ", tolerance_, " but received ", \
+      magrpo::test::fail(__FILE__, __LINE__, magrpo::core::concat("expected " #actual " = ", expected_, " ± ", tolerance_, " but received ", \
                                                             actual_, " " __VA_OPT__(, ) __VA_ARGS__));          \
   } while (false)
 
-// The statement throws a magrpo::Error with this code.
+// The statement throws a magrpo::core::Error with this code.
 #define EXPECT_THROWS(expected_code, statement)                                                                  \
   do {                                                                                                          \
     std::string code_ = "no error";                                                                             \
     try {                                                                                                       \
       statement;                                                                                                \
-    } catch (const magrpo::Error& error) {                                                                      \
+    } catch (const magrpo::core::Error& error) {                                                                      \
       code_ = error.code();                                                                                     \
     }                                                                                                           \
     if (code_ != (expected_code))                                                                               \
-      magrpo::test::fail(__FILE__, __LINE__, magrpo::concat("expected " expected_code " from " #statement " but received ", code_)); \
+      magrpo::test::fail(__FILE__, __LINE__, magrpo::core::concat("expected " expected_code " from " #statement " but received ", code_)); \
   } while (false)

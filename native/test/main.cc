@@ -29,7 +29,7 @@ bool passes(const Test& test) {
   try {
     test.run();
   } catch (const std::exception& error) {
-    failures.push_back(concat("threw: ", error.what()));
+    failures.push_back(core::concat("threw: ", error.what()));
   }
   std::printf("%s %s\n", failures.empty() ? "  ok  " : "FAILED", test.title);
   constexpr size_t kShown = 8;
@@ -44,7 +44,7 @@ Registration::Registration(const char* title, void (*run)()) { tests().push_back
 
 void fail(const char* file, int line, const std::string& text) {
   const char* name = std::strrchr(file, '/');
-  failures.push_back(concat(name != nullptr ? name + 1 : file, ":", line, ": ", text));
+  failures.push_back(core::concat(name != nullptr ? name + 1 : file, ":", line, ": ", text));
 }
 
 }  // namespace magrpo::test

@@ -10,6 +10,7 @@
 #include "model/lora.h"
 #include "model/rms_norm.h"
 #include "model/rotary.h"
+#include "model/swiglu.h"
 #include "test/harness.h"
 #include "test/tiny_decoder.h"
 
@@ -242,6 +243,29 @@ TEST("config: numbers that do not fit together are refused") {
   EXPECT_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.head_dim = 5; }).check());
   EXPECT_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.sliding_windows.pop_back(); }).check());
   EXPECT_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.rope.type = "yarn"; }).check());
+}
+
+TEST("operations: the model's operations differentiate as what they are composed of") {
+  const auto gradients = [](const auto& work, std::vector<at::Tensor> inputs, at::ScalarType type) {
+    for (auto& input : inputs) input = input.to(type).detach().requires_grad_(true);
+    const at::Tensor y = work(inputs);
+    (y * random(y.sizes(), 9).to(type)).sum().backward();
+    std::vector<at::Tensor> result{y.detach()};
+    for (const auto& input : inputs) result.push_back(input.grad());
+    return result;
+  };
+  const auto check = [&](const char* name, const auto& work, const std::vector<at::Tensor>& inputs) {
+    const auto seen = gradients(work, inputs, at::kFloat), expected = gradients(work, inputs, at::kDouble);
+    for (size_t i = 0; i < seen.size(); ++i) EXPECT(largest_difference(seen[i], expected[i]) < 1e-5, name, " ", i);
+  };
+  using Inputs = std::vector<at::Tensor>;
+  check("norm of strided heads", [](const Inputs& x) {
+    return rms_norm(x[0].narrow(1, 3, 12).view({150, 2, 6}), x[1], 1e-5); }, {random({150, 18}, 1), random({6}, 2)});
+  check("norm", [](const Inputs& x) { return rms_norm(x[0], x[1], 1e-5); }, {random({3, 24}, 3), random({24}, 4)});
+  const Rotation rotation{random({5, 1, 4}, 5).cos(), random({5, 1, 4}, 5).sin()};
+  check("rotation", [&](const Inputs& x) {
+    return rotate(x[0].narrow(1, 1, 16).view({5, 2, 8}), rotation); }, {random({5, 20}, 6)});
+  check("gate", [](const Inputs& x) { return swiglu(x[0]); }, {random({9, 14}, 7)});
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/random.h"
-#include "kernels/exp.h"
+#include "kernels/simd/exp.h"
 #include "rollout/sampler.h"
 #include "test/harness.h"
 
@@ -113,7 +113,7 @@ TEST("sampler: tokens are drawn from the distribution it states") {
 
 std::vector<float> random_logits(int64_t size, double scale, uint32_t seed) {
   std::vector<float> logits;
-  const RandomStream stream{seed, 0, 0, 0, 0};
+  const core::RandomStream stream{seed, 0, 0, 0, 0};
   for (int64_t i = 0; i < size; ++i) logits.push_back(static_cast<float>(scale * (stream.uniform(static_cast<uint32_t>(i)) - 0.5)));
   return logits;
 }

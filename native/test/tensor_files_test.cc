@@ -19,7 +19,7 @@ using test::random;
 // A folder of this test, removed at its end.
 class Folder {
  public:
-  Folder() : path_(std::filesystem::temp_directory_path() / concat("magrpo-test-", ::getpid())) {
+  Folder() : path_(std::filesystem::temp_directory_path() / core::concat("magrpo-test-", ::getpid())) {
     std::filesystem::create_directories(path_);
   }
   ~Folder() { std::filesystem::remove_all(path_); }
@@ -48,7 +48,7 @@ TEST("tensor files: what was written is read back bit for bit, at unaligned offs
                                             {"not asked for", file, at::kFloat, {9}, 0}};
     const at::Tensor target = at::zeros({5, 4}, at::kFloat), widened = at::zeros({3}, at::kFloat);
     std::vector<std::pair<int64_t, int64_t>> progress;
-    read_tensors({{"lower", target, 2, 3}, {"half", widened, 0, 3}, {"upper", target, 0, 2}}, sources, std::make_shared<CancelFlag>(),
+    read_tensors({{"lower", target, 2, 3}, {"half", widened, 0, 3}, {"upper", target, 0, 2}}, sources, std::make_shared<core::CancelFlag>(),
                  [&](int64_t done, int64_t all) { progress.emplace_back(done, all); });
     EXPECT(target.equal(joint), "header ", header);
     EXPECT(widened.equal(half.to(at::kFloat)), "bfloat16 is widened exactly");
@@ -85,7 +85,7 @@ TEST("tensor files: values that are not finite are refused by the tensor's name;
     write_tensors(file, "", {{"a", values, 0, 6}});
     EXPECT_THROWS("ERR_MODEL_WEIGHTS", read({{"a", values, 0, 6}}, {{"a", file, at::kFloat, {6}, 0}}));
   }
-  const auto cancel = std::make_shared<CancelFlag>();
+  const auto cancel = std::make_shared<core::CancelFlag>();
   cancel->cancel();
   EXPECT_THROWS("ERR_CANCELLED", read_tensors({{"a", random({6}, 1), 0, 6}}, {{"a", file, at::kFloat, {6}, 0}}, cancel, nullptr));
 }

@@ -18,7 +18,7 @@ namespace magrpo::train {
 namespace {
 
 // The token that predicts `token` of `segment`: the one before it in its text.
-int64_t predecessor(const TokenTree& tree, int32_t segment, int64_t token) {
+int64_t predecessor(const core::TokenTree& tree, int32_t segment, int64_t token) {
   if (token > tree.offset[segment]) return token - 1;
   int32_t s = tree.parent[segment];
   while (tree.length(s) == 0) s = tree.parent[s];
@@ -69,9 +69,9 @@ class GradientScope {
 
 }  // namespace
 
-Accumulation::Accumulation(const model::Decoder& decoder, ScoreRequest request, CancelFlagPtr cancel)
+Accumulation::Accumulation(const model::Decoder& decoder, ScoreRequest request, core::CancelFlagPtr cancel)
     : decoder_(decoder), request_(std::move(request)), cancel_(std::move(cancel)) {
-  const TokenTree& tree = request_.tree;
+  const core::TokenTree& tree = request_.tree;
   check_request();
   for (const auto& policy : request_.policies) adapters_.push_back(policy->adapter());
   segments_of_root_ = model::segments_by_root(tree);
@@ -83,11 +83,11 @@ Accumulation::Accumulation(const model::Decoder& decoder, ScoreRequest request, 
 }
 
 void Accumulation::check_request() const {
-  const TokenTree& tree = request_.tree;
+  const core::TokenTree& tree = request_.tree;
   tree.check(decoder_.config().vocab_size, static_cast<int64_t>(request_.policies.size()));
   const size_t tokens = tree.ids.size();
   const auto check_size = [](const char* name, size_t expected, size_t received, bool may_be_empty) {
-    check_argument(received == expected || (may_be_empty && received == 0), "Expected ", expected, " entries in ", name,
+    core::check_argument(received == expected || (may_be_empty && received == 0), "Expected ", expected, " entries in ", name,
                    " but received ", received, ".");
   };
   check_size("scored", tokens, request_.scored.size(), false);
@@ -99,36 +99,36 @@ void Accumulation::check_request() const {
   check_size("valueTargets", request_.value_tokens.size(), request_.value_targets.size(), true);
   check_size("valueWeights", request_.value_tokens.size(), request_.value_weights.size(), true);
   for (int64_t s = 0; s < tree.segments(); ++s)
-    check_argument(tree.parent[s] >= 0 || request_.scored[tree.offset[s]] == 0, "Expected the first token of root segment ", s,
+    core::check_argument(tree.parent[s] >= 0 || request_.scored[tree.offset[s]] == 0, "Expected the first token of root segment ", s,
                    " not to be scored: nothing predicts it.");
   for (size_t i = 0; i < request_.weights.size(); ++i)
-    check_argument(std::isfinite(request_.weights[i]) && (request_.weights[i] == 0.0f || request_.scored[i] != 0),
+    core::check_argument(std::isfinite(request_.weights[i]) && (request_.weights[i] == 0.0f || request_.scored[i] != 0),
                    "Expected finite weights on scored tokens only but token ", i, " has weight ", request_.weights[i], ".");
   if (trains) {
     const auto is_full = [](const auto& policy) { return policy->is_full(); };
-    check_argument(std::all_of(request_.policies.begin(), request_.policies.end(), is_full) ||
+    core::check_argument(std::all_of(request_.policies.begin(), request_.policies.end(), is_full) ||
                        std::none_of(request_.policies.begin(), request_.policies.end(), is_full),
                    "Expected full policies or adapters but received both: texts of the adapters would also train the full weights.");
     for (int64_t s = 0; s < tree.segments(); ++s)
       for (int64_t i = tree.offset[s]; i < tree.offset[s + 1]; ++i)
-        check_argument(tree.policy[s] >= 0 || request_.weights[i] == 0.0f, "Expected weights on tokens of policies only but token ", i,
+        core::check_argument(tree.policy[s] >= 0 || request_.weights[i] == 0.0f, "Expected weights on tokens of policies only but token ", i,
                        " of the bare base has weight ", request_.weights[i], ".");
   }
   for (const int32_t token : request_.value_tokens) {
-    check_argument(token >= 0 && token < static_cast<int64_t>(tokens), "Expected value tokens from 0 to ", tokens - 1,
+    core::check_argument(token >= 0 && token < static_cast<int64_t>(tokens), "Expected value tokens from 0 to ", tokens - 1,
                    " but received ", token, ".");
     const auto after = std::upper_bound(tree.offset.begin(), tree.offset.end(), token);
     const int32_t policy = tree.policy[static_cast<size_t>(after - tree.offset.begin()) - 1];
-    check_argument(policy >= 0 && request_.policies[policy]->value_head() != nullptr,
+    core::check_argument(policy >= 0 && request_.policies[policy]->value_head() != nullptr,
                    "Expected a policy with a value head for value token ", token, ": call attachValueHead first.");
   }
 }
 
 bool Accumulation::advance() {
   cancel_->check();
-  const DeviceScope scope_of_device = decoder_.on_device();
+  const core::DeviceScope scope_of_device = decoder_.on_device();
   const auto start = std::chrono::steady_clock::now();
-  const TokenTree& tree = request_.tree;
+  const core::TokenTree& tree = request_.tree;
   const int64_t begin = next_pass_ == 0 ? 0 : pass_ends_[next_pass_ - 1];
   const int64_t end = pass_ends_[next_pass_++];
   const bool trains = !request_.weights.empty();
@@ -185,7 +185,7 @@ bool Accumulation::advance() {
 
 at::Tensor Accumulation::with_values(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token,
                                      int64_t begin, int64_t end, bool wants_gradient) {
-  const TokenTree& tree = request_.tree;
+  const core::TokenTree& tree = request_.tree;
   for (size_t p = 0; p < request_.policies.size(); ++p) {
     std::vector<int64_t> entries;  // of value_tokens: this policy's in this pass
     for (int64_t r = begin; r < end; ++r)

@@ -12,7 +12,7 @@
 namespace magrpo::train {
 
 struct ScoreRequest {
-  TokenTree tree;
+  core::TokenTree tree;
   std::vector<std::shared_ptr<Policy>> policies;
   std::vector<uint8_t> scored;  // (N) 1 where a token's log-probability is wanted; a root's first token has none
   std::vector<float> weights;   // (N) for gradients, empty for scores alone
@@ -41,7 +41,7 @@ struct ScoreResult {
 // train/policy_loss.h describes, and of the value terms.
 class Accumulation {
  public:
-  Accumulation(const model::Decoder& decoder, ScoreRequest request, CancelFlagPtr cancel);
+  Accumulation(const model::Decoder& decoder, ScoreRequest request, core::CancelFlagPtr cancel);
 
   // Computes one micro-batch. Returns true when all are done.
   bool advance();
@@ -56,7 +56,7 @@ class Accumulation {
 
   const model::Decoder& decoder_;
   ScoreRequest request_;
-  CancelFlagPtr cancel_;
+  core::CancelFlagPtr cancel_;
   std::vector<const model::Adapter*> adapters_;
   std::vector<std::vector<int32_t>> segments_of_root_;
   std::vector<int64_t> pass_ends_;

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "core/device_cuda.h"
-#include "kernels/logit_rows.h"
+#include "kernels/logit_rows/logit_rows.h"
 #include "model/linear.h"
 #include "model/rows.h"
 
@@ -92,11 +92,11 @@ at::Tensor read_rows(const at::Tensor& hidden, const at::Tensor& head, const at:
   at::Tensor logits;
   if (hidden.is_cuda()) {
     logits = tile_logits(hidden, head);
-    if constexpr (kHasCuda)
+    if constexpr (core::kHasCuda)
       kernels::read_logits_cuda(logits.const_data_ptr<float>(), logits.size(0), logits.size(1),
                                 targets.const_data_ptr<int64_t>() + begin, outputs.log_probs.mutable_data_ptr<float>() + begin,
                                 outputs.log_sums.mutable_data_ptr<float>() + begin, outputs.entropies.mutable_data_ptr<float>() + begin,
-                                cuda::current_stream());
+                                core::cuda::current_stream());
     return logits;
   }
   Reader reader(targets, begin, hidden.size(0));
@@ -120,8 +120,8 @@ void turn_into_gradients(at::Tensor& logits, const at::Tensor& targets, int64_t 
   const float* d_log_prob = g.const_data_ptr<float>() + begin;
   const float* d_entropy = h.defined() ? h.const_data_ptr<float>() + begin : nullptr;
   if (logits.is_cuda()) {
-    if constexpr (kHasCuda)
-      kernels::logit_gradients_cuda(to, rows, n, target, log_sums, entropies, d_log_prob, d_entropy, cuda::current_stream());
+    if constexpr (core::kHasCuda)
+      kernels::logit_gradients_cuda(to, rows, n, target, log_sums, entropies, d_log_prob, d_entropy, core::cuda::current_stream());
     return;
   }
   model::for_rows(rows, n, [&](int64_t first, int64_t last) {

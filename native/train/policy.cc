@@ -27,7 +27,7 @@ Policy::Policy(std::shared_ptr<model::Decoder> decoder, model::Adapter adapter)
 }
 
 void Policy::attach_value_head(int64_t hidden_size, uint64_t seed) {
-  check_argument(hidden_size > 0, "Expected a positive hidden size of the value head but received ", hidden_size, ".");
+  core::check_argument(hidden_size > 0, "Expected a positive hidden size of the value head but received ", hidden_size, ".");
   if (value_head_) parameters_.resize(parameters_.size() - value_head_->slices().size());
   value_head_ = std::make_unique<ValueHead>(
       ValueHead::make(decoder_->config().hidden_size, hidden_size, seed, decoder_->device()));

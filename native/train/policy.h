@@ -33,9 +33,9 @@ struct StepResult {
 // weights and then of the value head.
 enum class Section { kWeights, kOptimizer, kGradients, kValueHead };
 
-class Policy : Counted<Policy> {
+class Policy : core::Counted<Policy> {
  public:
-  using Counted<Policy>::alive;
+  using core::Counted<Policy>::alive;
 
   // All weights of `decoder`; at most one such policy a decoder.
   explicit Policy(std::shared_ptr<model::Decoder> decoder);

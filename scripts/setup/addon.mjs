@@ -33,8 +33,10 @@ export function addonInputs(root, libtorch, env = process.env) {
     root,
     arch: process.arch,
   }
+  // As "files" of package.json: what only the C++ tests and benchmarks compile is no part of the addon.
   const apart = ['test', 'bench'].map((name) => path.join('native', name))
-  const sources = listFiles(root, 'native', (name) => apart.includes(name))
+  const isTestOnly = (name) => /[\\/]kernels[\\/][^\\/]+[\\/](reference|test|bench)\.[a-z]+$/.test(name)
+  const sources = listFiles(root, 'native', (name) => apart.includes(name) || isTestOnly(name))
   return {
     configure: fingerprint(root, ['CMakeLists.txt', 'package.json'], facts),
     sources: fingerprint(root, sources),

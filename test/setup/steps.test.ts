@@ -53,6 +53,7 @@ function builtPackage(t: ExecutionContext): string {
     'native/core/a.cc',
     'native/core/a.h',
     'native/test/a_test.cc',
+    'native/kernels/a/test.cc',
   ]) {
     write(folder, file, file)
   }
@@ -70,6 +71,7 @@ test('the addon is built again when what it is made of changes, and only then', 
   utimesSync(path.join(folder, 'native/core/a.cc'), later, later)
   t.is(decide(), 'none', 'a new date alone is no change')
   appendFileSync(path.join(folder, 'native/test/a_test.cc'), '// more')
+  appendFileSync(path.join(folder, 'native/kernels/a/test.cc'), '// more')
   t.is(decide(), 'none', 'the addon does not hold the C++ tests')
   t.is(decide({ ...libtorch, rule: 'MAGRPO_LIBTORCH' }), 'none', 'the same libtorch, found in another way')
 
