@@ -96,7 +96,8 @@ class Reader(names.Names, calls.Calls):
 
     def record(self, kind, value):
         """Takes down an event under the guards it happens behind."""
-        self.events.append(Event(kind, value, tuple(self.context[self.function_frame().base if kind == "return" else 0 :]), self.unit))
+        start = self.function_frame().base if kind == "return" else 0
+        self.events.append(Event(kind, value, tuple(self.context[start:]), self.unit))
 
     def function_frame(self):
         """The frame of the function being read (or of the module), around those of classes and comprehensions."""
