@@ -1,1 +1,1 @@
-"""The coding tasks: what a joint completion defines (by syntax trees or by the published text rules), its score, its diagnosis."""
+"""The coding tasks: what a joint completion defines (by syntax trees or by the published text rules), score and diagnosis."""

@@ -3,11 +3,12 @@
 Nothing here runs the text it looks at.
 """
 import ast
-import warnings
 import re
+import warnings
 
 from code_task import programs, published
 from sandbox import syntax
+from sandbox.asserts import count_asserts
 
 MAX_REASONS = 2
 
@@ -45,17 +46,13 @@ def _definition(text, name, find):
 
 def _strict_block(text, name):
     source = programs.Source(text)
-    found = [text for node, text in source.statements if programs.bound_names(node) == {name} and _is_function(node)]
+    found = [text for node, text in source.statements if programs.bound_names(node) == {name} and isinstance(node, programs.FUNCTIONS)]
     return found[-1] if found else source.broken.get(name, "").rstrip()
-
-
-def _is_function(node):
-    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
 
 
 def _function_in(block, name):
     tree = syntax.parse(block)
-    found = [node for node in ast.walk(tree) if _is_function(node) and node.name == name] if tree else []
+    found = [node for node in ast.walk(tree) if isinstance(node, programs.FUNCTIONS) and node.name == name] if tree else []
     return found[0] if found else None
 
 
@@ -80,14 +77,14 @@ def misuse(function):
     parents = {child: node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
     found = []
     for node in ast.walk(function):
-        if not programs.is_aux_call(node) or not programs._is_lost(parents[node], function, parents):
+        if not programs.is_aux_call(node) or not programs.is_lost(parents[node], function, parents):
             continue
         parent = parents[node]
         if isinstance(parent, ast.Expr):
             found.append({"kind": "standalone", "line": node.lineno - function.lineno + 1, "name": None})
             continue
         target = parent.targets[0] if isinstance(parent, ast.Assign) else parent.target
-        reads = any(programs._is_name(inner, target.id, ast.Load) for inner in ast.walk(function))
+        reads = any(programs.is_name(inner, target.id, ast.Load) for inner in ast.walk(function))
         kind = "reassigned" if reads else "unused"
         found.append({"kind": kind, "line": node.lineno - function.lineno + 1, "name": target.id})
     return sorted(found, key=lambda reason: reason["line"])[:MAX_REASONS]
@@ -102,7 +99,7 @@ def _asserts(test, entry_point, strict):
     tree = syntax.parse(test)
     if tree is None:
         return []
-    sources = [None] * sum(isinstance(node, ast.Assert) for node in ast.walk(tree))
+    sources = [None] * count_asserts(tree)
     for number, node in enumerate(_asserts_in_order(tree)):
         text = " ".join((ast.get_source_segment(test, node) or "").split())
         sources[number] = re.sub(r"\bcandidate\b", entry_point, text)[:400]

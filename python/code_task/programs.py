@@ -9,7 +9,7 @@ import textwrap
 from sandbox import syntax
 
 _FENCE = re.compile(r"^[ \t]*(```|~~~)[ \t]*([^\n`]*)\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MAX_FALLBACK = 1 << 16  # characters; longer broken texts are not searched for whole statements
 _MAX_PARSES = 3000  # attempts to find them
 _DEF = re.compile(r"(?:async\s+)?def\s+(\w+)\s*\(")
@@ -80,7 +80,7 @@ class Source:
 
     def function(self, name):
         """The last top-level function of this name, or None."""
-        found = [node for node, _ in self.statements if isinstance(node, _FUNCTIONS) and node.name == name]
+        found = [node for node, _ in self.statements if isinstance(node, FUNCTIONS) and node.name == name]
         return found[-1] if found else None
 
     def defines(self, name):
@@ -124,20 +124,20 @@ def own_nodes(function):
     while queue:
         node = queue.pop()
         yield node
-        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Lambda)):
+        if not isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
             queue.extend(ast.iter_child_nodes(node))
 
 
 def bound_names(statement):
     """The names a top-level statement binds."""
-    if isinstance(statement, (*_FUNCTIONS, ast.ClassDef)):
+    if isinstance(statement, (*FUNCTIONS, ast.ClassDef)):
         return {statement.name}
     names = set()
     for node in ast.walk(statement):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             names.add(node.id)
         elif isinstance(node, ast.alias):
-            names.add((node.asname or node.name).split(".")[0])
+            names.add(syntax.imported_name(node))
     return names
 
 
@@ -164,7 +164,7 @@ def join(*groups):
 
 def is_aux_call(node):
     """Whether a node is a call of `aux` by its name."""
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "aux"
+    return syntax.called_name(node) == "aux"
 
 
 def uses_aux(function):
@@ -188,7 +188,7 @@ def shadows_aux(function):
             return True
         if isinstance(node, ast.arg) and node.arg == "aux":
             return True
-        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and node is not function and node.name == "aux":
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef)) and node is not function and node.name == "aux":
             return True
         if isinstance(node, ast.alias) and (node.asname or node.name) == "aux":
             return True
@@ -198,7 +198,7 @@ def shadows_aux(function):
 def is_wrapper(function):
     """Whether the function only hands on what aux gives: nothing, `return ... aux ...`, or `v = aux(...); return v`."""
     body = list(function.body)
-    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
+    if body and syntax.is_docstring(body[0]):
         body.pop(0)
     body = [node for node in body if not isinstance(node, ast.Pass) and not _is_ellipsis(node)]
     if not body:
@@ -221,10 +221,11 @@ def _is_ellipsis(node):
 def ignores_aux(function):
     """Whether the value of a call of aux is lost: a call by itself, or a variable never read or set anew before it is."""
     parents = {child: node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
-    return any(is_aux_call(node) and _is_lost(parents[node], function, parents) for node in ast.walk(function))
+    return any(is_aux_call(node) and is_lost(parents[node], function, parents) for node in ast.walk(function))
 
 
-def _is_lost(parent, function, parents):
+def is_lost(parent, function, parents):
+    """Whether a value is lost in the statement `parent`; `parents` has the parent of each node of the function."""
     if isinstance(parent, ast.Expr):
         return True
     targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target] if isinstance(parent, ast.AnnAssign) else []
@@ -235,7 +236,7 @@ def _is_lost(parent, function, parents):
 
 
 def _is_unread(name, assignment, function, parents):
-    reads = [node for node in ast.walk(function) if _is_name(node, name, ast.Load)]
+    reads = [node for node in ast.walk(function) if is_name(node, name, ast.Load)]
     outside = [node for node in ast.walk(function) if isinstance(node, (ast.Global, ast.Nonlocal)) and name in node.names]
     if outside:
         return False
@@ -249,14 +250,15 @@ def _is_unread(name, assignment, function, parents):
     block = _block_of(assignment, parents)
     following = block[block.index(assignment) + 1 :]
     for statement in following:
-        if any(_is_name(node, name, ast.Load) for node in ast.walk(statement)):
+        if any(is_name(node, name, ast.Load) for node in ast.walk(statement)):
             return False
-        if isinstance(statement, ast.Assign) and any(_is_name(target, name, ast.Store) for target in statement.targets):
+        if isinstance(statement, ast.Assign) and any(is_name(target, name, ast.Store) for target in statement.targets):
             return True
     return False
 
 
-def _is_name(node, name, context):
+def is_name(node, name, context):
+    """Whether a node is this name, read (`ast.Load`) or set (`ast.Store`)."""
     return isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, context)
 
 

@@ -4,7 +4,8 @@ import ast
 from cooperation import scopes
 from cooperation.guards import Atom
 from cooperation.scopes import Frame
-from cooperation.values import AUX, CONSTANT, NONE, OWN, PART, UNKNOWN, Value, constant, is_independent, is_trivial, join, mix, part_of
+from cooperation.values import AUX, CONSTANT, NONE, OWN, PART, UNKNOWN, Value
+from cooperation.values import constant, is_independent, is_trivial, join, mix, part_of
 
 # Functions that keep the elements for which the first argument is true (or false).
 FILTERS = {"filter", "filterfalse", "takewhile", "dropwhile"}

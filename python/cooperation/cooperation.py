@@ -8,6 +8,7 @@ import ast
 from code_task import programs
 from cooperation import flow, guards
 from cooperation.values import is_bare_parameter, is_independent, is_trivial
+from sandbox import syntax
 
 LABELS = ("no_call", "ignored", "wrapper", "fallback", "strategy_filter", "coordinator", "decorator", "other")
 _RESULTS = ("return", "yield", "mutate")
@@ -253,6 +254,6 @@ def size_of(function):
         return 1
     statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and node is not function]
     first = function.body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    if syntax.is_docstring(first):
         statements.remove(first)
     return sum(not programs.is_aux_call(getattr(node, "value", None)) for node in statements)

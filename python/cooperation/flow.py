@@ -10,6 +10,7 @@ from collections import namedtuple
 from cooperation import calls, guards, names, scopes
 from cooperation.scopes import Frame
 from cooperation.values import AUX, NONE, UNKNOWN, Value, is_independent, join, mix, parameter, part_of
+from sandbox import syntax
 
 MAX_STEPS = 40_000  # expressions and statements read; a completion has a few hundred
 _NEW_SCOPE = {"ListComp": "elt", "SetComp": "elt", "GeneratorExp": "elt", "DictComp": "value"}
@@ -95,14 +96,15 @@ class Reader(names.Names, calls.Calls):
 
     def record(self, kind, value):
         """Takes down an event under the guards it happens behind."""
-        self.events.append(Event(kind, value, tuple(self.context[self.frame_base() if kind == "return" else 0 :]), self.unit))
+        start = self.function_frame().base if kind == "return" else 0
+        self.events.append(Event(kind, value, tuple(self.context[start:]), self.unit))
 
-    def frame_base(self):
-        """Where the context of the function being read begins."""
+    def function_frame(self):
+        """The frame of the function being read (or of the module), around those of classes and comprehensions."""
         frame = self.frame
         while frame.outer is not None and frame.node is None:
             frame = frame.outer
-        return frame.base
+        return frame
 
     def guard(self, node, kind, atoms, sites=()):
         """Registers a place where control depends on aux; None if it does not."""
@@ -349,9 +351,7 @@ class Reader(names.Names, calls.Calls):
             for node, frame, bound in value.functions:  # a function is returned: what it gives is the result
                 value = join(value._replace(functions=()), self.inline(node, frame, bound, [Value(natures=frozenset({"part"}))], {}))
         self.record(kind, value)
-        frame = self.frame
-        while frame.outer is not None and frame.node is None:
-            frame = frame.outer
+        frame = self.function_frame()
         (frame.yields if kind == "yield" else frame.returns).append(value)
 
     def entry_node(self):
@@ -435,7 +435,7 @@ class Reader(names.Names, calls.Calls):
 
     def do_Import(self, node):
         for alias in node.names:
-            self.bind((alias.asname or alias.name).split(".")[0], UNKNOWN)
+            self.bind(syntax.imported_name(alias), UNKNOWN)
         return True
 
     do_ImportFrom = do_Import

@@ -7,6 +7,7 @@ import ast
 from collections import namedtuple
 
 from cooperation import values
+from sandbox import syntax
 
 # form: see FORMS.  calls: the calls of aux it depends on.  fails: the sides taken when the value is no good.
 Atom = namedtuple("Atom", "form calls fails")
@@ -52,7 +53,7 @@ def _form(reader, node):
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         return _form_of_comparison(reader, node.left, node.ops[0], node.comparators[0])
     if isinstance(node, ast.Call):
-        name = node.func.id if isinstance(node.func, ast.Name) else None
+        name = syntax.called_name(node)
         if name in ("isinstance", "hasattr", "callable", "issubclass"):
             return "type", True
         if name == "len":
@@ -79,7 +80,7 @@ def _form_of_comparison(reader, left, operator, right):
     if equal or unequal:
         if _is_length(left):
             return "empty", unequal if _is_number(right, (0,)) else equal
-        if isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == "type":
+        if syntax.called_name(left) == "type":
             return "type", equal
         if isinstance(right, ast.Constant) and right.value is None:
             return "none", unequal
@@ -109,25 +110,27 @@ def _mirrored(operator):
 
 
 def _is_length(node):
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len"
+    return syntax.called_name(node) == "len"
+
+
+def _literal(node):
+    """The value of an expression that is written out; None for any other."""
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError):
+        return None
 
 
 def _is_number(node, numbers):
-    try:
-        value = ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError):
-        return False
+    value = _literal(node)
     return type(value) in (int, float) and value in numbers
 
 
 def is_sentinel(node):
     """-1, '' or an empty container."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args and not node.keywords:
+    if syntax.called_name(node) and not node.args and not node.keywords:
         return node.func.id in ("list", "dict", "set", "tuple", "str")
-    try:
-        value = ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError):
-        return False
+    value = _literal(node)
     return (type(value) in (str, bytes, list, tuple, dict, set) and not value) or (type(value) is int and value == -1)
 
 

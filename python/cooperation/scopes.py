@@ -1,6 +1,8 @@
 """Which names a function binds, and the frames they live in while a program is read."""
 import ast
 
+from sandbox import syntax
+
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -62,7 +64,7 @@ def bound_in(body, bound=()):
         elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) and not inside:
             bound.add(node.id)
         elif isinstance(node, ast.alias):
-            bound.add((node.asname or node.name).split(".")[0])
+            bound.add(syntax.imported_name(node))
         elif isinstance(node, ast.ExceptHandler) and node.name:
             bound.add(node.name)
         elif getattr(node, "name", None) and type(node).__name__ in ("MatchAs", "MatchStar"):

@@ -3,6 +3,8 @@ import ast
 import builtins
 import re
 
+from sandbox import syntax
+
 CHECK = "__magrpo_assert__"
 
 
@@ -181,7 +183,7 @@ def free_names(tree):
         elif isinstance(node, ast.arg):
             bound.add(node.arg)
         elif isinstance(node, ast.alias):
-            bound.add((node.asname or node.name).split(".")[0])
+            bound.add(syntax.imported_name(node))
         elif isinstance(node, ast.ExceptHandler) and node.name:
             bound.add(node.name)
     return {name for name in read - bound if not hasattr(builtins, name)}
@@ -190,7 +192,7 @@ def free_names(tree):
 def run_module(tree, space, candidate, board):
     """Runs a test module in `space`; if it defines `check` and does not call it, `check(candidate)` is called at the end."""
     calls_check = any(
-        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check"
+        syntax.called_name(node) == "check"
         for statement in tree.body
         if not isinstance(statement, (ast.FunctionDef, ast.ClassDef))
         for node in ast.walk(statement)

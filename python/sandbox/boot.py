@@ -38,6 +38,7 @@ class Sent:
 
 def boot():
     """Reads the first frame, loads the module it calls `main` with all that it imports, and starts it. Never returns."""
+
     def exactly(count):
         data = b""
         while len(data) < count:

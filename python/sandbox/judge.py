@@ -191,24 +191,7 @@ class Runner:
         received = bytearray()
         size = None
         while size is None or len(received) < size:
-            self.poll.register(self.socket, select.POLLIN | (select.POLLOUT if pending else 0))
-            for descriptor, _event in self.poll.poll(_POLL_MS):
-                if descriptor == self.output:
-                    self.drain()
-                    continue
-                try:
-                    if pending:
-                        pending = pending[self.socket.send(pending) :]
-                    else:
-                        data = self.socket.recv(1 << 20)
-                        if not data:
-                            self.drain()
-                            self.gone()
-                        received += data
-                except BlockingIOError:
-                    pass
-                except OSError:
-                    self.gone()
+            pending = self.exchange(pending, received)
             if size is None and len(received) >= 4:
                 size = 4 + int.from_bytes(received[:4], "big")
                 if size > wire.MAX_FRAME:
@@ -219,17 +202,34 @@ class Runner:
             if time.monotonic() > wall:
                 self.die("timeout", "wall time limit")
         self.drain()
-        if pending or len(received) != size:
-            self.die("protocol", "an answer that nobody asked for")
-        try:
-            answer = json.loads(received[4:])
-            if type(answer) is not list or len(answer) != 3 or answer[0] != nonce:
-                raise ValueError
-        except (ValueError, RecursionError):
+        answer = None if pending or len(received) != size else answer_in(received, nonce)
+        if answer is None:
             self.die("protocol", "an answer that nobody asked for")
         if self.remaining is not None:
             self.remaining = max(0.0, self.remaining - (self.cpu() - started))
-        return answer[1], answer[2]
+        return answer
+
+    def exchange(self, pending, received):
+        """Waits for the runner, a moment at most; adds to `received` and returns what of `pending` is still to be sent."""
+        self.poll.register(self.socket, select.POLLIN | (select.POLLOUT if pending else 0))
+        for descriptor, _event in self.poll.poll(_POLL_MS):
+            if descriptor == self.output:
+                self.drain()
+                continue
+            try:
+                if pending:
+                    pending = pending[self.socket.send(pending) :]
+                else:
+                    data = self.socket.recv(1 << 20)
+                    if not data:
+                        self.drain()
+                        self.gone()
+                    received += data
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.gone()
+        return pending
 
     # What the judge asks for.
 
@@ -316,6 +316,15 @@ class Runner:
         if status != "ok" or type(value) is not dict or len(value.get("outcomes", ())) != count:
             self.die("protocol", "a wrong answer to tests")
         return value
+
+
+def answer_in(frame, nonce):
+    """Status and value of the answer in a frame that the program has sent; None if it answers something else."""
+    try:
+        answer = json.loads(frame[4:])
+    except (ValueError, RecursionError):
+        return None
+    return answer[1:] if type(answer) is list and len(answer) == 3 and answer[0] == nonce else None
 
 
 class Nap:

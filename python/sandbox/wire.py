@@ -107,20 +107,10 @@ def encode(roots, known=(), foreign=None, table=None):
             node = ["tuple", *map(refer, value)]
         elif kind is frozenset:
             node = ["frozenset", *map(refer, value)]
-        elif kind is int:
-            node = ["int", hex(value)]
-        elif kind is bytes:
-            node = ["bytes", value.hex()]
-        elif kind is complex:
-            node = ["complex", value.real, value.imag]
         elif kind is range:
             node = ["range", refer(value.start), refer(value.stop), refer(value.step)]
-        elif kind is Decimal or kind is Fraction:
-            node = [kind.__name__, str(value)]
-        elif kind is Ellipsis.__class__:
-            node = ["ellipsis"]
         else:
-            node = foreign(value, refer) if foreign else None
+            node = _leaf(value, kind) or (foreign(value, refer) if foreign else None)
             if node is None:
                 raise NotPlain(f"a value of class {kind.__name__}")
             if node[0] == "same":
@@ -134,17 +124,36 @@ def encode(roots, known=(), foreign=None, table=None):
     while position < len(queue):
         number, value = queue[position]
         position += 1
-        kind = type(value)
-        if kind is dict:
-            items = [refer(part) for pair in value.items() for part in pair]
-        elif kind is bytearray:
-            items = [value.hex()]
-        else:
-            items = [refer(part) for part in value]
-        if kind is deque:
-            items.insert(0, value.maxlen)
-        nodes.append([number, _MUTABLE[kind], *items])
+        nodes.append([number, *_mutable_node(value, refer)])
     return {"roots": written, "nodes": nodes}
+
+
+def _mutable_node(value, refer):
+    kind = type(value)
+    if kind is dict:
+        items = [refer(part) for pair in value.items() for part in pair]
+    elif kind is bytearray:
+        items = [value.hex()]
+    else:
+        items = [refer(part) for part in value]
+    if kind is deque:
+        items.insert(0, value.maxlen)
+    return [_MUTABLE[kind], *items]
+
+
+def _leaf(value, kind):
+    """The node of an immutable value that holds no others; None for any other kind."""
+    if kind is int:
+        return ["int", hex(value)]
+    if kind is bytes:
+        return ["bytes", value.hex()]
+    if kind is complex:
+        return ["complex", value.real, value.imag]
+    if kind is Decimal or kind is Fraction:
+        return [kind.__name__, str(value)]
+    if kind is Ellipsis.__class__:
+        return ["ellipsis"]
+    return None
 
 
 def decode(graph, known=(), foreign=None):
