@@ -1,10 +1,10 @@
-// A task and a reward of one's own, trained in seconds with the model inside the package. Run it with: npx tsx examples/same-idea.ts
+// Your own task and reward, trained in seconds with the model inside the package. Run it with: npx tsx examples/same-idea.ts
 import { defineTask, type Joint, Model, magrpo, Team, train } from 'magrpo'
 
 const functions = ['sum', 'largest', 'smallest', 'first', 'last'].map((fold) => ({
   text: `the ${fold} of the squares of the even numbers`,
 }))
-const ideas = (joint: Joint) => joint.map(({ text }) => text.split('\n')[0]!) // its first line says what a helper is to do
+const ideas = (joint: Joint) => joint.map(({ text }) => text.split('\n')[0]!) // the first line names the idea of the helper
 
 const task = defineTask({
   name: 'same-idea',

@@ -95,6 +95,7 @@ Environment:
   MAGRPO_LIBTORCH   folder of a libtorch to use
   MAGRPO_CACHE      where libtorch and models are kept (default: ~/.cache/magrpo)
   MAGRPO_CUDA       1: the CUDA build, beside the CPU one (downloads 3 GB once; see docs/gpu.md)
+  MAGRPO_BUILD_TYPE Debug: compile the addon for a debugger
   CXX               C++ compiler
   CMAKE_BUILD_PARALLEL_LEVEL   compilers to run at a time
 `

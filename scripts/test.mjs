@@ -1,19 +1,19 @@
 #!/usr/bin/env node
 /**
- * `npm test`: set-up, the C++ test program, then ava. `--full` runs what takes longer instead, the files of test/full.
- * Further arguments are test files or folders to run instead of all. The last line is `N passed, N failed`; one
- * before it counts the tests that could not run.
+ * `npm test`: set-up, static checks, the C++ test program, then ava. `--full` runs the slower files of test/full instead, `--weekly`
+ * the slowest, those of test/weekly. Further arguments are test files or folders to run instead of all. The last line is
+ * `N passed, N failed`; one before it counts the tests that could not run.
  */
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import path from 'node:path'
 import readline from 'node:readline'
 import { parseArgs } from 'node:util'
 import { ensureChromium } from './chromium.mjs'
-import { build, buildFolder } from './setup/addon.mjs'
-import { capture, listFiles, packageRoot as root, SetupError } from './setup/common.mjs'
-import { withLock } from './setup/lock.mjs'
+import { listFiles, packageRoot as root, SetupError } from './setup/common.mjs'
 import { main as setup } from './setup.mjs'
+import { buildNativeTests } from './test/native.mjs'
+import { runStaticChecks } from './test/static-checks.mjs'
 import { parseSummary, summaryLines, tapReader } from './test/tap.mjs'
 
 const print = (line) => process.stdout.write(`${line}\n`)
@@ -42,15 +42,15 @@ async function runNativeTests() {
   if (listFiles(root, 'native/test').every((file) => !file.endsWith('.cc'))) return
   print('\nC++ tests')
   const log = (line) => process.stderr.write(`  ${line}\n`)
+  let program
   try {
-    // One ninja at a time in a build folder.
-    await withLock({ root, log }, () => buildNativeTests(log))
+    program = await buildNativeTests({ root, log })
   } catch (error) {
     if (!(error instanceof SetupError)) throw error
     return fail(`the C++ test program could not be built\n${error.message}`)
   }
   let counts = null
-  const problem = await run(path.join(buildFolder(root, process.env), 'magrpo_test'), [], (line) => {
+  const problem = await run(program, [], (line) => {
     const summary = parseSummary(line)
     if (summary === null) print(line)
     else counts = summary
@@ -58,16 +58,6 @@ async function runNativeTests() {
   // A program that counts nothing is one test: its exit code.
   add(counts ?? { passed: problem === null ? 1 : 0 })
   if (problem !== null && !counts?.failed) fail(`the C++ test program ended with ${problem}`)
-}
-
-async function buildNativeTests(log) {
-  const folder = buildFolder(root, process.env)
-  const cache = path.join(folder, 'CMakeCache.txt')
-  if (!/^MAGRPO_TESTS:BOOL=ON$/m.test(existsSync(cache) ? readFileSync(cache, 'utf8') : '')) {
-    const { ok, stderr } = capture('cmake', ['-DMAGRPO_TESTS=ON', folder])
-    if (!ok) throw new SetupError(stderr)
-  }
-  await build({ root, env: process.env, target: 'magrpo_test', log })
 }
 
 // Before the tests: two of them would get in each other's way installing it. Without it theirs are skipped.
@@ -80,19 +70,25 @@ async function prepareChromium() {
   }
 }
 
-function testFiles({ full, chosen }) {
+// Folders of slower tests, each with its own command.
+const slowFolders = { full: path.join('test', 'full'), weekly: path.join('test', 'weekly') }
+
+function testFiles({ tier, chosen }) {
   const isTest = (file) => file.endsWith('.test.ts')
   if (chosen.length > 0) {
     return chosen
       .flatMap((name) => (statSync(path.join(root, name)).isDirectory() ? listFiles(root, name) : [name]))
       .filter(isTest)
   }
-  const inFull = (file) => file.startsWith(path.join('test', 'full') + path.sep)
-  return listFiles(root, 'test').filter((file) => isTest(file) && inFull(file) === full)
+  const isIn = (folder, file) => file.startsWith(folder + path.sep)
+  const files = listFiles(root, 'test').filter(isTest)
+  return tier === null
+    ? files.filter((file) => !Object.values(slowFolders).some((folder) => isIn(folder, file)))
+    : files.filter((file) => isIn(slowFolders[tier], file))
 }
 
 async function runAva(files) {
-  if (files.length === 0) return
+  if (files.length === 0) return print('\nNo tests to run')
   print('\nTests')
   const { counts, feed } = tapReader(print)
   const problem = await run(process.execPath, ['node_modules/ava/entrypoints/cli.mjs', '--tap', ...files], feed)
@@ -100,17 +96,23 @@ async function runAva(files) {
   if (problem !== null && counts.failed === 0) fail(`ava ended with ${problem}`)
 }
 
-const { values, positionals } = parseArgs({
-  options: { full: { type: 'boolean', default: false } },
-  allowPositionals: true,
-})
-if ((await setup([])) === 0) {
-  if (!values.full && positionals.length === 0) await runNativeTests()
-  if (values.full) await prepareChromium()
-  await runAva(testFiles({ full: values.full, chosen: positionals }))
-} else {
-  fail('set-up did not finish; its message is above')
+async function main() {
+  const { values, positionals: chosen } = parseArgs({
+    options: { full: { type: 'boolean' }, weekly: { type: 'boolean' } },
+    allowPositionals: true,
+  })
+  const tier = Object.keys(slowFolders).find((name) => values[name]) ?? null
+  if ((await setup([])) !== 0) return fail('set-up did not finish; its message is above')
+  if (tier === null && chosen.length === 0) {
+    print('\nStatic checks')
+    add(await runStaticChecks({ root, print }))
+    await runNativeTests()
+  }
+  if (tier !== null) await prepareChromium()
+  await runAva(testFiles({ tier, chosen }))
 }
+
+await main()
 print('')
 for (const line of summaryLines(total)) print(line)
 process.exitCode = total.failed > 0 ? 1 : 0

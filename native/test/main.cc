@@ -1,4 +1,4 @@
-// magrpo_test [WORDS]: runs the tests whose titles contain WORDS, all without. The last line is `N passed, N failed`.
+// magrpo_test [WORDS]: runs the tests whose titles contain WORDS, or all. The last line is `N passed, N failed`.
 #include <ATen/Parallel.h>
 
 #include <cstdio>
@@ -58,6 +58,10 @@ int main(int argc, char** argv) {
   for (const auto& test : tests()) {
     if (argc > 1 && std::strstr(test.title, argv[1]) == nullptr) continue;
     ++(passes(test) ? passed : failed);
+  }
+  if (argc > 1 && passed + failed == 0) {
+    std::fprintf(stderr, "No test has \"%s\" in its title.\n", argv[1]);
+    return 1;
   }
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed > 0 ? 1 : 0;

@@ -14,6 +14,38 @@ const bytesPerJob = 1.2 * 2 ** 30
 
 /** @returns {string} CMake's folder of the variant that `MAGRPO_CUDA` chooses */
 export const buildFolder = (root, env = {}) => path.join(root, wantsCuda(env) ? 'build/cuda' : 'build')
+/**
+ * Sanitizers for the C++ test program, from `MAGRPO_SANITIZE`.
+ *
+ * @returns {string[]} none, some of `address` and `undefined`, or `thread` alone
+ * @throws {SetupError} another name, or a combination that compilers do not support
+ */
+export function sanitizersOf(env = {}) {
+  const names = (env.MAGRPO_SANITIZE ?? '').split(',').filter((name) => name !== '')
+  const isKnown = names.join() === 'thread' || names.every((name) => name === 'address' || name === 'undefined')
+  if (!isKnown)
+    throw new SetupError(
+      `Expected address, undefined, address,undefined or thread for MAGRPO_SANITIZE but received ${env.MAGRPO_SANITIZE}.`,
+    )
+  return [...new Set(names)].sort()
+}
+
+/** @returns {string} CMake's folder of the C++ test program: that of the addon, or one of its own with sanitizers */
+export function testFolder(root, env = {}) {
+  const names = sanitizersOf(env)
+  if (names.length === 0) return buildFolder(root, env)
+  if (wantsCuda(env)) throw new SetupError('MAGRPO_SANITIZE is for the CPU build. Unset MAGRPO_CUDA.')
+  return path.join(root, 'build', `sanitize-${names.join('-')}`)
+}
+
+/** @returns {string} CMake's build type from `MAGRPO_BUILD_TYPE`: `Release`, or `Debug` for debuggers */
+export function buildTypeOf(env = {}) {
+  const type = env.MAGRPO_BUILD_TYPE || 'Release'
+  if (type !== 'Release' && type !== 'Debug')
+    throw new SetupError(`Expected Release or Debug for MAGRPO_BUILD_TYPE but received ${type}.`)
+  return type
+}
+
 /** @returns {string} where the addon is built to */
 export const addonFile = (root, env = {}) => path.join(buildFolder(root, env), 'Release/magrpo.node')
 /** @returns {string} where the last successful build is written down: its fingerprints and its libtorch */
@@ -32,6 +64,8 @@ export function addonInputs(root, libtorch, env = process.env) {
     ninja: which('ninja', env) !== null,
     root,
     arch: process.arch,
+    // Left out for the default, so that builds made before the setting existed stay valid.
+    ...(buildTypeOf(env) === 'Debug' ? { buildType: 'Debug' } : {}),
   }
   // As "files" of package.json: what only the C++ tests and benchmarks compile is no part of the addon.
   const apart = ['test', 'bench'].map((name) => path.join('native', name))
@@ -81,24 +115,43 @@ export async function ensureAddon({ root, libtorch, env = process.env, log }) {
 }
 
 /** Runs CMake. Settings of an earlier configuration for another folder, libtorch or generator are dropped first. */
-async function configure({ root, libtorch, env }) {
-  const folder = buildFolder(root, env)
+async function configure({ root, libtorch, env, folder = buildFolder(root, env), extra = [] }) {
   rmSync(path.join(folder, 'CMakeCache.txt'), { force: true })
   rmSync(path.join(folder, 'CMakeFiles'), { recursive: true, force: true })
-  const settings = [`--CDTorch_DIR=${path.join(realpathSync(libtorch.dir), 'share/cmake/Torch')}`]
+  const torch = path.join(realpathSync(libtorch.dir), 'share/cmake/Torch')
+  const settings = [`--CDTorch_DIR=${torch}`, `--CDMAGRPO_BUILD_TYPE=${buildTypeOf(env)}`, ...extra]
   if (which('ccache', env)) settings.push('--CDCMAKE_CXX_COMPILER_LAUNCHER=ccache')
   if (wantsCuda(env)) settings.push(...cudaSettings(libtorch.toolkit))
-  await cmakeJs(root, ['configure', ...settings], env, () => {})
+  await cmakeJs({ root, folder, args: ['configure', ...settings], env, onLine: () => {} })
+}
+
+/** Configures the folder of the sanitized test program, unless that has been done with the same settings. */
+export async function configureSanitized({ root, libtorch, env }) {
+  const folder = testFolder(root, env)
+  const stamp = path.join(folder, 'setup.json')
+  const { configure: inputs } = addonInputs(root, libtorch, env)
+  if (readJson(stamp)?.configure === inputs && existsSync(path.join(folder, 'CMakeCache.txt'))) return
+  const extra = [`--CDMAGRPO_SANITIZE=${sanitizersOf(env).join(',')}`, '--CDMAGRPO_TESTS=ON']
+  await configure({ root, libtorch, env, folder, extra })
+  writeJson(stamp, { configure: inputs })
 }
 
 /** Builds one target of a configured build folder. */
-export async function build({ root, env, target, log }) {
-  await cmakeJs(root, ['build', '--target', target], env, progress(log))
+export async function build({ root, env, target, log, folder = buildFolder(root, env) }) {
+  const jobs = env.CMAKE_BUILD_PARALLEL_LEVEL ?? String(parallelJobs())
+  const onLine = progress(log)
+  await cmakeJs({
+    root,
+    folder,
+    args: ['build', '--target', target],
+    env: { ...env, CMAKE_BUILD_PARALLEL_LEVEL: jobs },
+    onLine,
+  })
 }
 
-async function cmakeJs(root, args, env, onLine) {
+async function cmakeJs({ root, folder, args, env, onLine }) {
   const command = cmakeJsCommand(root)
-  const places = ['--directory', root, '--out', buildFolder(root, env)]
+  const places = ['--directory', root, '--out', folder]
   const { ok, output } = await runLong(process.execPath, [command, ...args, ...places], { cwd: root, env, onLine })
   if (!ok) throw new SetupError(buildFailure(args[0], output))
 }
