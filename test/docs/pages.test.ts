@@ -14,7 +14,7 @@ import { repositoryDir } from '../support/fixtures.ts'
 import { typeErrorsOf } from '../support/type-errors.ts'
 
 const files = [
-  join(repositoryDir, 'README.md'),
+  ...['README.md', 'CONTRIBUTING.md', 'ARCHITECTURE.md'].map((name) => join(repositoryDir, name)),
   ...readdirSync(join(repositoryDir, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md') && name !== join('reference', 'api.md'))
     .map((name) => join(repositoryDir, 'docs', name)),
