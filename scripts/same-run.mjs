@@ -16,7 +16,15 @@ import { parseArgs } from 'node:util'
 
 const here = fileURLToPath(new URL('..', import.meta.url))
 
-const miniCode = ['examples/mini-code.yaml', '--set', 'evalEvery=2', '--set', 'evalItems=8', '--set', 'promptsPerStep=4']
+const miniCode = [
+  'examples/mini-code.yaml',
+  '--set',
+  'evalEvery=2',
+  '--set',
+  'evalItems=8',
+  '--set',
+  'promptsPerStep=4',
+]
 
 /** Runs by name, as arguments of `magrpo train`. */
 const runs = {
@@ -24,7 +32,15 @@ const runs = {
   'mini-code-lora': [...miniCode, '--set', 'team.adapter={rank: 4}'],
   'mini-code-turns': [...miniCode, '--set', 'algorithm.turns=2', '--set', 'algorithm.groupSize=2'],
   'mini-code-iac': [...miniCode, '--set', 'algorithm={name: iac}', '--set', 'team.adapter={rank: 4}'],
-  story: ['examples/story.yaml', '--set', 'evalEvery=0', '--set', 'promptsPerStep=2', '--set', 'sampling.maxNewTokens=64'],
+  story: [
+    'examples/story.yaml',
+    '--set',
+    'evalEvery=0',
+    '--set',
+    'promptsPerStep=2',
+    '--set',
+    'sampling.maxNewTokens=64',
+  ],
 }
 
 /** What is compared of a run folder: lines and weights, by their path. */
@@ -64,11 +80,16 @@ for (const [name, args] of Object.entries(runs)) {
       const run = `${name}, ${deterministic ? 'deterministic, ' : ''}${threads} thread${threads > 1 ? 's' : ''}`
       const given = [...args, '--steps', values.steps, '--set', `deterministic=${deterministic}`]
       const folder = (side) => path.join(scratch, `${name}-${deterministic ? 'd' : 'n'}${threads}-${side}`)
-      const [theirs, ours] = [train(other, folder('other'), given, threads), train(here, folder('here'), given, threads)]
+      const [theirs, ours] = [
+        train(other, folder('other'), given, threads),
+        train(here, folder('here'), given, threads),
+      ]
       const names = [...new Set([...theirs.keys(), ...ours.keys()])]
       const wrong = names.filter((file) => theirs.get(file) !== ours.get(file))
       different += wrong.length
-      console.log(wrong.length === 0 ? `same       ${run}: ${names.length} files` : `DIFFERENT  ${run}: ${wrong.join(', ')}`)
+      console.log(
+        wrong.length === 0 ? `same       ${run}: ${names.length} files` : `DIFFERENT  ${run}: ${wrong.join(', ')}`,
+      )
     }
   }
 }
