@@ -1,6 +1,6 @@
 import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
-import { type ConfigIssue, MagrpoError } from './errors.ts'
+import { ConfigError, type ConfigIssue, MagrpoError } from './errors.ts'
 import { shown } from './inspect.ts'
 import { suggestion } from './nearest.ts'
 
@@ -64,6 +64,18 @@ export function validate<T>(
     value: null,
     issues: [...byPath.values()].map(({ path, message }) => located([...prefix, ...path], message, lines)),
   }
+}
+
+/**
+ * A value with its defaults.
+ *
+ * @param where what the error calls the value
+ * @throws ConfigError listing everything that is wrong
+ */
+export function resolve<T>(schema: z.ZodType<T>, input: unknown, where: string): T {
+  const { value, issues } = validate(schema, input)
+  if (issues !== null) throw new ConfigError(issues, where)
+  return value
 }
 
 /** An issue with its path as text and the line it stands on. */

@@ -81,7 +81,7 @@ async function trainAndTell(
   signal: AbortSignal,
 ): Promise<void> {
   const { train } = await import('../rl/train.ts')
-  const { magrpo } = await import('../rl/algorithms/algorithms.ts')
+  const { magrpo } = await import('../rl/algorithms/magrpo.ts')
   const { evaluate } = await import('../rl/evaluate.ts')
   const { team, models } = loaded
   const say = options.quiet ? () => {} : note

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import type { GenerateRequest, Prompt, Sample, Sampling } from '../model/types.ts'
+import type { Sampling } from '../model/sampling.ts'
+import type { GenerateRequest, Prompt, Sample } from '../model/types.ts'
 import { inBatches } from './batches.ts'
 import { interruptible } from './interrupts.ts'
 import { checkFields, excerpt, type InputLine, idsField, lineError, readJsonLines } from './json-lines-input.ts'

@@ -3,50 +3,63 @@ import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { z } from 'zod'
 import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
+import { flag, integer, seed, text, unfilled } from '../base/fields.ts'
 import { checkRegularFile } from '../base/read-files.ts'
 import { choice, type Lines, located, noLines, readYaml, section, validate } from '../base/validate.ts'
 import { type RunConfig, resolveConfig, type TaskConfig } from '../config/load.ts'
-import { configSchema, type TeamConfig } from '../config/schema.ts'
+import { nameSchema, samplingSchema, type TeamConfig, taskSchema, teamSchema } from '../config/schema.ts'
 import { applySetting, type Setting } from '../config/set-paths.ts'
-import type { Sampling } from '../model/types.ts'
+import type { Sampling } from '../model/sampling.ts'
+import { maxRows, rewardCallShape } from '../rl/options/run.ts'
 import { type BaselineName, baselineNames } from '../tasks/task/baselines.ts'
 
-const count = z.int().min(1)
-const text = z.string().min(1)
-const seed = z.int().min(0).max(0xff_ff_ff_ff)
-const { team, sampling } = configSchema.shape
-
 const methodSchema = section({
-  name: text.optional(),
+  /** What the row is called. */
+  name: text().optional(),
+  /** An untrained way to play: `single`, `parallel`, `pipeline`, `discussion`. Left out, the team plays. */
   baseline: choice(baselineNames).optional(),
-  team: team.optional(),
-  run: z.union([text, z.array(text).min(1)]).optional(),
-  train: z.union([text, z.looseObject({})]).optional(),
+  /** Its team, in the place of the comparison’s. */
+  team: teamSchema.optional(),
+  /** A run folder whose weights it has, or one per seed. */
+  run: z.union([text(), z.array(text()).min(1)]).optional(),
+  /** A configuration (or its file) that is trained first, once per seed. */
+  train: z.union([text(), z.looseObject({})]).optional(),
+  /** Which weights of a run: `final`, `best`, or `initial`. Defaults to `final`. */
   weights: choice(['final', 'best', 'initial']).optional(),
-  agent: text.optional(),
-  retrain: z.boolean().default(true),
+  /** Whose weights a single model has. Defaults to what the task says. */
+  agent: text().optional(),
+  /** Whether finished trainings of an earlier comparison in the same folder are done again. */
+  retrain: flag().default(true),
+  /** What a single model’s answer without a delimiter is worth: nothing (`strict`), or a cut at random (`cut`). */
   missingDelimiter: choice(['strict', 'cut']).default('strict'),
-  turns: count.optional(),
-  sampling: sampling.unwrap().optional(),
+  /** Turns of an episode. Defaults to those of the run or the training, else to 1. */
+  turns: integer({ from: 1 }).optional(),
+  /** How it draws, in the place of the comparison’s. */
+  sampling: samplingSchema.optional(),
 })
 
 /** The schema of a comparison's file; the tasks and trainings in it are checked by their own. */
 export const compareSchema = section({
-  name: z
-    .string()
-    .regex(/^\w[\w.-]*$/, 'expected letters, digits, dots, dashes and underscores')
-    .optional(),
-  task: z.union([text, z.looseObject({})]),
-  team: team.optional(),
-  sampling: sampling,
-  items: count.optional(),
-  samples: count.default(1),
-  seeds: z.union([count, z.array(seed).min(1)]).default(3),
-  timedItems: z.int().min(0).default(8),
-  metrics: z.array(text).optional(),
-  maxRows: count.optional(),
-  rewardTimeoutMs: z.number().positive().optional(),
-  rewardConcurrency: count.optional(),
+  /** Name of the comparison. Defaults to the name of the file. */
+  name: nameSchema.optional(),
+  /** The task all methods play, on its held-out items. */
+  task: taskSchema,
+  /** The team of methods that name none. */
+  team: teamSchema.optional(),
+  /** How completions are drawn. What is left out comes from the task, then from the defaults. */
+  sampling: samplingSchema.default({}),
+  /** Held-out items, from the first on. Defaults to all. */
+  items: integer({ from: 1 }).optional(),
+  /** Joint completions per item and seed. */
+  samples: integer({ from: 1 }).default(1),
+  /** So many seeds, from 0 on, or a list of them. */
+  seeds: z.union([integer({ from: 1 }), z.array(seed()).min(1)]).default(3),
+  /** Items generated alone for speed and response time; `0` leaves both out. */
+  timedItems: integer({ from: 0 }).default(8),
+  /** Prefixes of the task’s metrics that get a table. Defaults to those of the task. */
+  metrics: z.array(text()).optional(),
+  ...unfilled({ maxRows, ...rewardCallShape }),
+  /** What is compared, in the order of the rows. */
   methods: z.array(methodSchema).min(1),
 })
 

@@ -5,6 +5,7 @@ import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
 import { suggestion } from '../base/nearest.ts'
 import { checkRegularFile } from '../base/read-files.ts'
 import { type Lines, located, noLines, readYaml, section, validate } from '../base/validate.ts'
+import { type AlgorithmConfig, algorithmNames, readAlgorithm } from '../rl/algorithms/registry.ts'
 import { isTaskName, type TaskName, taskNames, taskRegistry } from '../tasks/registry.ts'
 import { configSchema, type RawConfig, type TaskModule } from './schema.ts'
 import { applySetting, type Setting } from './set-paths.ts'
@@ -13,10 +14,11 @@ import { applySetting, type Setting } from './set-paths.ts'
 export type TaskConfig = { name: TaskName; options: Record<string, unknown> } | TaskModule
 
 /** A configuration that is known to be valid. Paths in it are relative to the working directory. */
-export interface RunConfig extends Omit<RawConfig, 'task'> {
+export interface RunConfig extends Omit<RawConfig, 'task' | 'algorithm'> {
   name: string
   runDir: string
   task: TaskConfig
+  algorithm: AlgorithmConfig
 }
 
 /**
@@ -62,11 +64,18 @@ export function resolveConfig(input: unknown, options: ResolveOptions = {}): Run
   const lines = withoutSettings(options.lines ?? noLines, settings)
   const raw = validate(configSchema, merged, lines)
   const task = readTask((merged as { task?: unknown }).task, lines)
-  const issues = [...(raw.issues ?? []), ...(task.issues ?? []), ...crossChecks(merged, lines)]
+  const algorithm = readSettings((merged as { algorithm?: unknown }).algorithm, lines)
+  const issues = [...(raw.issues ?? []), ...(task.issues ?? []), ...algorithm, ...crossChecks(merged, lines)]
   if (issues.length > 0) throw new ConfigError(unique(issues), where)
   const config = raw.value as RawConfig
   const runName = config.name ?? (name.replace(/[^\w.-]+/g, '-').replace(/^[.-]+/, '') || 'run')
-  return { ...config, name: runName, runDir: config.runDir ?? join('runs', runName), task: task.value as TaskConfig }
+  return {
+    ...config,
+    algorithm: config.algorithm as AlgorithmConfig,
+    name: runName,
+    runDir: config.runDir ?? join('runs', runName),
+    task: task.value as TaskConfig,
+  }
 }
 
 /** A line says nothing about a value that was put over the file's. */
@@ -74,6 +83,14 @@ function withoutSettings(lines: Lines, settings: readonly Setting[]): Lines {
   const isSet = (path: readonly PropertyKey[]) =>
     settings.some((setting) => setting.path.every((key, index) => index >= path.length || key === String(path[index])))
   return { at: (path) => (isSet(path) ? undefined : lines.at(path)) }
+}
+
+/** What is wrong with the settings of an algorithm whose name is known. */
+function readSettings(input: unknown, lines: Lines): ConfigIssue[] {
+  if (typeof input !== 'object' || input === null) return []
+  const { name = 'magrpo', ...settings } = input as Record<string, unknown>
+  const isKnown = algorithmNames.some((known) => known === name)
+  return isKnown ? readAlgorithm(String(name), settings, lines, ['algorithm']).issues : []
 }
 
 type TaskResult = { value: TaskConfig | null; issues: ConfigIssue[] | null }

@@ -15,6 +15,6 @@ export type EvaluateOptions<Item = unknown> = EvaluateSettings<Item> & { team: T
  *
  * @throws ConfigError for settings out of range; MagrpoError `ERR_TASK` where task and team do not fit; see `rollOut`
  */
-export async function evaluate<Item>(options: EvaluateOptions<Item>): Promise<EvalReport> {
-  return evaluatePlayers(playersOf(options.team), options)
+export async function evaluate<Item>({ team, ...settings }: EvaluateOptions<Item>): Promise<EvalReport> {
+  return evaluatePlayers(playersOf(team), settings)
 }

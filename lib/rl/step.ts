@@ -1,11 +1,12 @@
 /** One training step: rollout, signals, update, report. Liu et al. (AAAI 2026), Algorithm 1, one episode of a batch. */
 import type { Task } from '../tasks/task/types.ts'
+import { algorithmEntry } from './algorithms/registry.ts'
+import { signalsOf } from './algorithms/signals.ts'
 import type { Support } from './backend/auxiliary-models.ts'
 import type { EngineScoreOptions } from './backend/engine.ts'
 import { type Players, trainedPolicies } from './backend/training-backend.ts'
 import { criticInputs, scoreValues } from './credit/critic.ts'
 import { scoreReferences } from './credit/kl.ts'
-import { signalsOf } from './credit/signals.ts'
 import type { NodeSignal } from './credit/types.ts'
 import { learningRateAt } from './options/schedule.ts'
 import {
@@ -159,7 +160,7 @@ async function judge<Item>(
   const { algorithm } = options
   const references = algorithm.kl ? await scoreReferences(players.engine, nodes, support.references, limits) : undefined
   if (algorithm.critic === null) return { signals: signalsOf(nodes, algorithm, { references }), inputs: [] }
-  const layout = { type: algorithm.critic.type, isCentral: algorithm.name === 'maac' }
+  const layout = { type: algorithm.critic.type, isCentral: algorithmEntry(algorithm).critic?.scope === 'team' }
   const inputs = criticInputs(players.engine, nodes, support.critics, layout)
   const values = await scoreValues(players.engine, inputs, players.agents.length, limits)
   return { signals: signalsOf(nodes, algorithm, { references, values }), inputs }

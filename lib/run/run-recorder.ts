@@ -6,8 +6,9 @@ import type { EvalReport, SampleRow, StepReport } from '../rl/types/reports.ts'
 import type { RunMemory, RunOrigin } from '../rl/types/run-store.ts'
 import type { RunEnd, RunSink, SaveTeam, Snapshot } from '../rl/types/sink.ts'
 import type { Task } from '../tasks/task/types.ts'
+import { type CheckpointOptions, checkpointSection } from './checkpoint-options.ts'
 import { CheckpointStore, type LineBytes } from './checkpoint-store.ts'
-import { Checkpointer, type CheckpointOptions, checkpointDefaults } from './checkpointer.ts'
+import { Checkpointer } from './checkpointer.ts'
 import { dataChecksum } from './data-checksum.ts'
 import { findResumePoint } from './resume-point.ts'
 import { RewardLog } from './reward-log.ts'
@@ -60,7 +61,7 @@ export class RunRecorder implements RunSink, RunMemory {
   async onStart(options: ResolvedTrainOptions): Promise<void> {
     const folder = await this.#open()
     this.#opened = folder
-    const { task, onResolved, onWarning = () => {} } = this.#options
+    const { task, onResolved, onWarning = () => {}, checkpointEvery, keepCheckpoints } = this.#options
     const data = {
       items: await dataChecksum(task?.items ?? []),
       heldOut: await dataChecksum(task?.heldOut ?? []),
@@ -75,8 +76,7 @@ export class RunRecorder implements RunSink, RunMemory {
     this.#rewards = await RewardLog.open(folder.file(runFiles.rewards), found?.step ?? 0)
     await folder.remove(runFiles.result)
     this.#checkpointer = new Checkpointer({
-      checkpointEvery: this.#options.checkpointEvery ?? checkpointDefaults.checkpointEvery,
-      keepCheckpoints: this.#options.keepCheckpoints ?? checkpointDefaults.keepCheckpoints,
+      ...checkpointSection.parse({ checkpointEvery, keepCheckpoints }),
       store,
       options,
       data,

@@ -93,12 +93,14 @@ export async function loadTeam(
     if (algorithm.critic?.placement !== 'separate')
       throw teamError(
         'team.critic',
-        `expected an algorithm with a separate critic (iac or maac), but it is ${algorithm.name}`,
+        `expected an algorithm with a separate critic, such as iac, but it is ${algorithm.name}`,
       )
     const folder = modelFolder(critic)
     const critics: Policy[] = []
     let base: Model | undefined
-    for (let index = 0; index < (algorithm.name === 'maac' ? 1 : names.length); index++) {
+    const { algorithmEntry } = await import('../rl/algorithms/registry.ts')
+    const isCentral = algorithmEntry(algorithm).critic?.scope === 'team'
+    for (let index = 0; index < (isCentral ? 1 : names.length); index++) {
       if (adapter === 'full') critics.push(own(await Policy.full(await open(critic, folder))))
       else {
         base ??= bases.get(folder) ?? (await open(critic, folder))

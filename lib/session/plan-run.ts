@@ -48,6 +48,8 @@ export async function planRun(
         task: _task,
         algorithm: _algorithm,
         trackers,
+        checkpointEvery: _every,
+        keepCheckpoints: _keep,
         ...settings
       } = config
       await loadTrackers(trackers)

@@ -3,13 +3,12 @@ import { isDeepStrictEqual } from 'node:util'
 import { parse } from 'yaml'
 import { MagrpoError } from '../base/errors.ts'
 import type { RunConfig } from '../config/load.ts'
-import type { RawConfig } from '../config/schema.ts'
 import { ReportSink } from '../report/report-sink.ts'
-import type { Algorithm } from '../rl/algorithms/algorithms.ts'
+import type { Algorithm } from '../rl/options/algorithm.ts'
 import type { Run } from '../rl/run.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
 import type { RunSink } from '../rl/types/sink.ts'
-import type { CheckpointOptions } from '../run/checkpointer.ts'
+import type { CheckpointOptions } from '../run/checkpoint-options.ts'
 import { type Environment, packageVersion } from '../run/environment.ts'
 import { recordEnvironment, restoreThreads } from '../run/run-environment.ts'
 import { RunFolder, runFiles } from '../run/run-folder.ts'
@@ -127,7 +126,8 @@ async function prepareIn(folder: RunFolder, config: RunConfig, options: PrepareR
     })
     undo.unshift(() => (recorder.started || folder.isResumed ? folder.release() : folder.discard()))
     const { train } = await import('../rl/train.ts')
-    const { name, runDir: _runDir, team: _team, task: _task, algorithm: _algorithm, trackers, ...settings } = config
+    const { name, runDir: _runDir, team: _team, task: _task, algorithm: _algorithm, trackers, ...rest } = config
+    const { checkpointEvery, keepCheckpoints, ...settings } = rest
     const tracked = new TrackerSink(await loadTrackers(trackers), { run: { name, folder: folder.path }, sinks })
     const report = new ReportSink(folder.path, sinks)
     const asked = {
@@ -146,8 +146,8 @@ async function prepareIn(folder: RunFolder, config: RunConfig, options: PrepareR
 }
 
 /** The algorithm of a configuration. */
-export async function makeAlgorithm(config: RawConfig['algorithm']): Promise<Algorithm> {
-  const { algorithmOf } = await import('../rl/algorithms/algorithms.ts')
+export async function makeAlgorithm(config: RunConfig['algorithm']): Promise<Algorithm> {
+  const { algorithmOf } = await import('../rl/algorithms/registry.ts')
   const { name, ...settings } = config
   return algorithmOf(name, settings)
 }

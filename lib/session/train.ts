@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { resolve } from '../base/validate.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { ReportSink } from '../report/report-sink.ts'
 import type { Run } from '../rl/run.ts'
 import { train as trainTeam } from '../rl/train.ts'
 import type { TrainOptions } from '../rl/train-options.ts'
-import { type CheckpointOptions, checkCheckpointOptions } from '../run/checkpointer.ts'
+import { type CheckpointOptions, checkpointSection } from '../run/checkpoint-options.ts'
 import { packageVersion } from '../run/environment.ts'
 import { recordEnvironment, restoreThreads } from '../run/run-environment.ts'
 import { RunFolder } from '../run/run-folder.ts'
@@ -46,7 +47,7 @@ export interface RecordedTrainOptions<Item = unknown> extends TrainOptions<Item>
 export function train<Item>(options: RecordedTrainOptions<Item>): Run {
   const { runDir, resume = false, checkpointEvery, keepCheckpoints, onWarning, ...others } = options
   const { sinks: given = [], trackers = [], ...rest } = others
-  checkCheckpointOptions({ checkpointEvery, keepCheckpoints })
+  resolve(checkpointSection, { checkpointEvery, keepCheckpoints }, 'The configuration of the run')
   const about = { name: runDir === undefined ? 'run' : basename(runDir), folder: runDir ?? null }
   const sinks = [...given, new TrackerSink(trackers, { run: about, sinks: given })]
   if (runDir === undefined) return trainTeam({ ...rest, sinks })

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { magrpo } from '../../lib/rl/algorithms/algorithms.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
 import { resolveTrainOptions } from '../../lib/rl/resolve-options.ts'
 import { startRun } from '../../lib/rl/run.ts'
 import type { TrainOptions } from '../../lib/rl/train-options.ts'

@@ -1,7 +1,8 @@
 /** One step of the trainer, options and all, moves a table as a naive GRPO does. */
 import test from 'ava'
-import type { AlgorithmOptions } from '../../lib/rl/algorithms/algorithms.ts'
-import { grpo, magrpo } from '../../lib/rl/algorithms/algorithms.ts'
+import { grpo } from '../../lib/rl/algorithms/grpo.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
+import type { AlgorithmOptions } from '../../lib/rl/options/algorithm.ts'
 import { ItemOrder } from '../../lib/rl/rollout/item-order.ts'
 import { rollOut } from '../../lib/rl/rollout/rollout.ts'
 import type { RolloutNode } from '../../lib/rl/rollout/tree.ts'

@@ -2,7 +2,7 @@
 import { pathToFileURL } from 'node:url'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
-import { magrpo } from '../../lib/rl/algorithms/algorithms.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
 import type { MemoryPart } from '../../lib/rl/memory/plan.ts'
 import { Team } from '../../lib/rl/team/team.ts'
 import { train } from '../../lib/rl/train.ts'

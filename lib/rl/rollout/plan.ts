@@ -1,7 +1,8 @@
-import type { Sampling } from '../../model/types.ts'
+import type { Sampling } from '../../model/sampling.ts'
 import type { Task } from '../../tasks/task/types.ts'
 import type { Engine } from '../backend/engine.ts'
 import type { JointMode } from '../options/algorithm.ts'
+import { evaluationSection } from '../options/run.ts'
 import type { RewardMemory } from '../types/run-store.ts'
 import type { StepItem } from './item-order.ts'
 /** What a rollout is made by. */
@@ -35,7 +36,7 @@ export interface RolloutPlan<Item> {
   rewards?: { memory: RewardMemory; part: string }
 }
 
-export const defaultMaxRows = 256
+const defaultMaxRows = evaluationSection.shape.maxRows.parse(undefined)
 
 /** Items that an evaluation generates in one batch. */
 export function itemsAtOnce(samples: number, agents: number, maxRows = defaultMaxRows): number {

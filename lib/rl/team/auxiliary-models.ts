@@ -1,6 +1,7 @@
 /** References and critics of a real team: what it was given, and what can be made over its models. */
 import type { ConfigIssue } from '../../base/errors.ts'
 import { Policy } from '../../model/policy.ts'
+import { algorithmEntry } from '../algorithms/registry.ts'
 import { type CriticSeat, noSupport, type Support } from '../backend/auxiliary-models.ts'
 import type { Algorithm } from '../options/algorithm.ts'
 import type { Agent, Team } from './team.ts'
@@ -47,14 +48,19 @@ function checkReference({ name, policy, reference }: Agent, team: Team): ConfigI
   return [{ path, message: `expected a reference with the ${own} tokens of '${name}' but received one with ${other}` }]
 }
 
-function checkCritics(team: Team, { name }: Algorithm): ConfigIssue[] {
+/** Whether one critic judges the whole team. */
+const isCentralIn = (algorithm: Algorithm) => algorithmEntry(algorithm).critic?.scope === 'team'
+
+function checkCritics(team: Team, algorithm: Algorithm): ConfigIssue[] {
   const path = 'team.critics'
+  const { name } = algorithm
+  const isCentral = isCentralIn(algorithm)
   const { agents, critics } = team
-  const expected = name === 'maac' ? 1 : agents.length
+  const expected = isCentral ? 1 : agents.length
   const issues: ConfigIssue[] = []
   if (critics.length > 0) {
     if (critics.length !== expected) {
-      const what = name === 'maac' ? 'one central critic' : 'a critic for each of the agents'
+      const what = isCentral ? 'one central critic' : 'a critic for each of the agents'
       issues.push({ path, message: `expected ${expected} for ${name} (${what}), received ${critics.length}` })
     }
     if (critics.some((critic) => critic.kind === 'base')) {
@@ -70,19 +76,19 @@ function checkCritics(team: Team, { name }: Algorithm): ConfigIssue[] {
     }
   } else {
     const needing = agents.filter(({ policy }) => policy.kind !== 'base')
-    const whole = (name === 'maac' ? needing.slice(0, 1) : needing).find(({ policy }) => policy.kind === 'full')
+    const whole = (isCentral ? needing.slice(0, 1) : needing).find(({ policy }) => policy.kind === 'full')
     if (whole) {
       const message =
         `expected ${expected} for ${name}, received none; critics are made by themselves only over the models of adapters, ` +
         `and all weights of '${whole.name}' are trained. Give Team.of critics over models of their own (team.critic in a configuration)` +
-        (name === 'maac' ? '' : ", or use placement 'shared'")
+        (isCentral ? '' : ", or use placement 'shared'")
       issues.push({ path, message })
     }
   }
-  if (name === 'maac' && agents.some((agent) => agent.name === 'critic')) {
+  if (isCentral && agents.some((agent) => agent.name === 'critic')) {
     issues.push({
       path: 'team.agents',
-      message: "expected another name than 'critic' for maac, whose critic is saved there",
+      message: `expected another name than 'critic' for ${name}, whose critic is saved there`,
     })
   }
   return issues
@@ -93,7 +99,7 @@ function checkCritics(team: Team, { name }: Algorithm): ConfigIssue[] {
  *
  * - References: the one given, else the bare base of an adapter's model, which takes no memory of its own.
  * - Shared critics: a value head on each agent's policy.
- * - Separate critics: those given, else new adapters over the agents' models (`maac`: the first trained agent's).
+ * - Separate critics: those given, else new adapters over the agents' models (one of the whole team: over the first trained agent's).
  *
  * What is made belongs to the team.
  */
@@ -116,7 +122,7 @@ function baseOf(team: Team, policy: Policy): Policy {
 
 async function prepareCritics(team: Team, algorithm: Algorithm, policies: Policy[]): Promise<(CriticSeat | null)[]> {
   const { placement, hiddenSize } = algorithm.critic!
-  const isCentral = algorithm.name === 'maac'
+  const isCentral = isCentralIn(algorithm)
   const isTrained = team.agents.map(({ policy }) => policy.kind !== 'base')
   const seats = team.agents.map((): CriticSeat | null => null)
   const head = async (policy: Policy, seed: number) => {

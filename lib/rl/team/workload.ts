@@ -1,10 +1,12 @@
 /** The memory plan of a real team. */
 
+import { adapterShape } from '../../model/lora-options.ts'
 import { adapterParameters, valueHeadParameters } from '../../model/memory-terms.ts'
 import type { Model } from '../../model/model.ts'
 import type { Policy } from '../../model/policy.ts'
 import { workAtOnce } from '../../model/side-by-side.ts'
 import type { Task } from '../../tasks/task/types.ts'
+import { algorithmEntry } from '../algorithms/registry.ts'
 import { type MemoryPlan, type PlannedPolicy, planMemory } from '../memory/plan.ts'
 import { itemsAtOnce } from '../rollout/plan.ts'
 import type { ResolvedTrainOptions } from '../types/options.ts'
@@ -16,8 +18,8 @@ const growthBytes = 96 * 2 ** 20
 /** Items whose prompts are looked at, and those of them that are counted in tokens: the longest in characters. */
 const looked = { items: 4096, counted: 8 }
 
-/** Rank of the adapters that are made for critics, see `Policy.lora`. */
-const criticRank = 16
+/** Rank of the adapters that are made for critics. */
+const criticRank = adapterShape.rank.parse(undefined)
 
 /** Plans the memory of a run; the team's models are loaded already. */
 export function planTeamMemory<Item>(team: Team, task: Task<Item>, options: ResolvedTrainOptions): MemoryPlan {
@@ -81,7 +83,8 @@ function policiesOf(team: Team, models: readonly Model[], { algorithm }: Resolve
   const agents = trained.map((policy) => planned(policy, critic?.placement === 'shared'))
   if (critic?.placement !== 'separate') return agents
   if (team.critics.length > 0) return [...agents, ...team.critics.map((policy) => planned(policy, true))]
-  const made = algorithm.name === 'maac' ? trained.slice(0, 1) : team.agents.map(({ policy }) => policy)
+  const made =
+    algorithmEntry(algorithm).critic?.scope === 'team' ? trained.slice(0, 1) : team.agents.map(({ policy }) => policy)
   const critics = made.map(
     ({ model }): PlannedPolicy => ({
       model: models.indexOf(model),

@@ -1,5 +1,7 @@
 /** Updates from one rollout: gradients of all groups, then one optimizer step a policy; once or several times. */
-import type { LossOptions, StepOptions, StepResult } from '../../model/types.ts'
+
+import type { StepOptions } from '../../model/step-options.ts'
+import type { LossOptions, StepResult } from '../../model/types.ts'
 import type { Engine, EngineScoreOptions } from '../backend/engine.ts'
 import type { Algorithm } from '../options/algorithm.ts'
 import type { TrainGroup } from './train-groups.ts'
