@@ -10,7 +10,7 @@
 #include "model/config.h"
 #include "model/weights.h"
 #include "rollout/generate.h"
-#include "train/accumulate.h"
+#include "train/pass.h"
 #include "train/policy.h"
 
 namespace magrpo::binding {

@@ -6,7 +6,7 @@
 #include "binding/handles.h"
 #include "core/device.h"
 #include "core/errors.h"
-#include "train/accumulate.h"
+#include "train/pass.h"
 
 namespace magrpo::binding {
 namespace {
@@ -14,7 +14,7 @@ namespace {
 struct PolicyList {
   std::vector<std::shared_ptr<train::Policy>> policies;
   std::vector<const model::Adapter*> adapters;
-  std::vector<Napi::ObjectReference> keep;
+  std::vector<Napi::ObjectReference> keep_alive;
 };
 
 // The policies of a call; each must belong to `model`.
@@ -28,12 +28,12 @@ PolicyList policy_list(Napi::Env env, const Napi::Value& value, const std::share
     if (state->model != model) throw_error(env, "ERR_ARGUMENT", core::concat("Expected policy ", i, " to belong to this model."));
     list.policies.push_back(state->policy);
     list.adapters.push_back(state->policy->adapter());
-    list.keep.push_back(Napi::Persistent(element.As<Napi::Object>()));
+    list.keep_alive.push_back(Napi::Persistent(element.As<Napi::Object>()));
   }
   return list;
 }
 
-void require_disposal_order(JobSpec& spec, const std::shared_ptr<ModelState>& model) {
+void depend_on(JobSpec& spec, const std::shared_ptr<ModelState>& model) {
   spec.device = model->device;
   spec.reads.push_back(model->decoder.get());
 }
@@ -91,8 +91,8 @@ Napi::Value ModelHandle::create_policy(const Napi::CallbackInfo& info) {
   }
   auto made = std::make_shared<PolicyState>(model, full);
   JobSpec spec;
-  require_disposal_order(spec, model);
-  spec.keep.push_back(Napi::Persistent(Value()));
+  depend_on(spec, model);
+  spec.keep_alive.push_back(Napi::Persistent(Value()));
   spec.advance = [model, made, full, rank, scale, targets, seed] {
     made->policy = full ? std::make_shared<train::Policy>(model->decoder)
                         : std::make_shared<train::Policy>(
@@ -169,10 +169,10 @@ Napi::Value ModelHandle::generate(const Napi::CallbackInfo& info) {
       });
     };
   }
-  require_disposal_order(spec, model);
+  depend_on(spec, model);
   for (const auto& policy : list.policies) spec.reads.push_back(policy.get());
-  spec.keep = std::move(list.keep);
-  spec.keep.push_back(Napi::Persistent(Value()));
+  spec.keep_alive = std::move(list.keep_alive);
+  spec.keep_alive.push_back(Napi::Persistent(Value()));
   struct State {
     std::unique_ptr<rollout::Generation> generation;
     rollout::GenerateResult result;
@@ -199,7 +199,7 @@ Napi::Value ModelHandle::score(const Napi::CallbackInfo& info, bool with_gradien
   const Napi::Env env = info.Env();
   const auto model = state(env);
   const auto object = object_argument(info, 0, "the request");
-  auto request = std::make_shared<train::ScoreRequest>();
+  auto request = std::make_shared<train::PassRequest>();
   request->tree = tree_field(object, "tree");
   PolicyList list = policy_list(env, object.Get("policies"), model);
   request->policies = list.policies;
@@ -220,21 +220,21 @@ Napi::Value ModelHandle::score(const Napi::CallbackInfo& info, bool with_gradien
   JobSpec spec;
   spec.one_thread = object.Get("oneThread").ToBoolean();
   spec.cancel = cancel_option(info, 1);
-  require_disposal_order(spec, model);
+  depend_on(spec, model);
   for (const auto& policy : list.policies) (with_gradient ? spec.writes : spec.reads).push_back(policy.get());
-  spec.keep = std::move(list.keep);
-  spec.keep.push_back(Napi::Persistent(Value()));
+  spec.keep_alive = std::move(list.keep_alive);
+  spec.keep_alive.push_back(Napi::Persistent(Value()));
   struct State {
-    std::unique_ptr<train::Accumulation> accumulation;
+    std::unique_ptr<train::Pass> pass;
     train::ScoreResult result;
   };
   auto run = std::make_shared<State>();
   const core::CancelFlagPtr cancel = spec.cancel;
   spec.advance = [model, request, run, cancel] {
-    if (!run->accumulation) run->accumulation = std::make_unique<train::Accumulation>(*model->decoder, std::move(*request), cancel);
-    if (!run->accumulation->advance()) return false;
-    run->result = run->accumulation->take_result();
-    run->accumulation.reset();
+    if (!run->pass) run->pass = std::make_unique<train::Pass>(*model->decoder, std::move(*request), cancel);
+    if (!run->pass->advance()) return false;
+    run->result = run->pass->take_result();
+    run->pass.reset();
     return true;
   };
   spec.result = [run](Napi::Env env) { return to_js(env, run->result); };
@@ -257,10 +257,10 @@ Napi::Value ModelHandle::logits(const Napi::CallbackInfo& info) {
     return 0;
   });
   JobSpec spec;
-  require_disposal_order(spec, model);
+  depend_on(spec, model);
   for (const auto& policy : list.policies) spec.reads.push_back(policy.get());
-  spec.keep = std::move(list.keep);
-  spec.keep.push_back(Napi::Persistent(Value()));
+  spec.keep_alive = std::move(list.keep_alive);
+  spec.keep_alive.push_back(Napi::Persistent(Value()));
   auto values = std::make_shared<std::vector<float>>();
   spec.advance = [model, tree, rows, values, policies = list.policies, adapters = list.adapters] {
     at::NoGradGuard no_grad;
@@ -287,8 +287,8 @@ Napi::Value ModelHandle::write_tensors(const Napi::CallbackInfo& info) {
   const std::string file = string_argument(info, 0, "the file");
   const std::string header = bytes_argument(info, 1, "the header");
   JobSpec spec;
-  require_disposal_order(spec, model);
-  spec.keep.push_back(Napi::Persistent(Value()));
+  depend_on(spec, model);
+  spec.keep_alive.push_back(Napi::Persistent(Value()));
   spec.advance = [model, file, header] {
     model::write_tensors(file, header, model::named_slices(model->decoder->config(), model->decoder->weights()));
     return true;
@@ -306,7 +306,7 @@ Napi::Value ModelHandle::dispose(const Napi::CallbackInfo& info) {
     spec.writes.push_back(state_->decoder.get());
     spec.advance = [state = state_]() mutable {
       state.reset();
-      core::give_back_blocks();
+      core::release_cached_blocks();
       return true;
     };
     Napi::MemoryManagement::AdjustExternalMemory(env, -state_->weight_bytes);
@@ -361,7 +361,7 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
     for (const auto& slice : model::named_slices(config, weights))
       made->tensors.push_back({slice.name, slice.tensor.scalar_type(), slice.view().sizes().vec()});
     made->decoder = std::make_shared<model::Decoder>(config, std::move(weights));
-    core::give_back_blocks();  // what was read into
+    core::release_cached_blocks();  // what was read into
     return true;
   };
   spec.result = [made](Napi::Env env) -> Napi::Value {

@@ -14,13 +14,13 @@ train::Section section_argument(const Napi::CallbackInfo& info) {
   throw_error(info.Env(), "ERR_ARGUMENT", core::concat("Expected weights, optimizer, gradients or valueHead but received \"", name, "\"."));
 }
 
-// A job that changes the policy; what a full policy writes are the model's own weights.
+// A job that changes the policy; a full policy writes the model's own weights.
 JobSpec writing_job(const std::shared_ptr<PolicyState>& state, const Napi::Object& self) {
   JobSpec spec;
   spec.device = state->model->device;
   spec.writes.push_back(state->policy.get());
   (state->policy->is_full() ? spec.writes : spec.reads).push_back(&state->policy->decoder());
-  spec.keep.push_back(Napi::Persistent(self));
+  spec.keep_alive.push_back(Napi::Persistent(self));
   return spec;
 }
 
