@@ -18,12 +18,12 @@ export type MemoryShape = Pick<
 const float = 4
 
 /** Logits that exist at once in training: `kChunkLogits` of `native/train/log_prob_head.h`. */
-const chunkLogits = 2 ** 22
+export const chunkLogits = 2 ** 22
 /** Tokens of the vocabulary whose logits exist together: `kTileColumns` there. */
-const tileColumns = 8192
+export const tileColumns = 8192
 
-/** Most tokens of one prefill pass: `kPrefillTokens` of `native/rollout/generate.cc`. */
-const prefillTokens = 4096
+/** Most tokens of one prefill pass: `kPrefillTokens` of `native/rollout/generate.h`. */
+export const prefillTokens = 4096
 
 const widths = ({ hiddenSize, intermediateSize, numHeads, numKvHeads, headDim }: MemoryShape) => ({
   h: hiddenSize,

@@ -260,7 +260,17 @@ export interface NativeModel {
   dispose(): Promise<void>
 }
 
-/** What the addon says of itself. */
+/** Sizes of the core that memory depends on. */
+export interface NativeLimits {
+  /** Logits that exist at once in a pass: `kChunkLogits` of `native/train/log_prob_head.h`. */
+  chunkLogits: number
+  /** Tokens of the vocabulary whose logits are computed together on the CPU: `kTileColumns` there. */
+  tileColumns: number
+  /** Maximum number of prompt tokens per prefill pass: `kPrefillTokens` of `native/rollout/generate.h`. */
+  prefillTokens: number
+}
+
+/** The addon's build and settings. */
 export interface NativeInfo {
   libtorchVersion: string
   /** `cpu` or the CUDA version the addon was built against. */
@@ -269,6 +279,7 @@ export interface NativeInfo {
   threads: number
   /** Rows up to which products are those of `native/kernels/row_product/row_product.h`, by the processor; null: any. */
   rowProductRows: number | null
+  limits: NativeLimits
   cuda: { available: boolean; reason: null | 'cpu_build' | 'no_driver' | 'no_device' | 'driver_too_old' }
 }
 

@@ -12,6 +12,8 @@
 #include "core/device.h"
 #include "core/errors.h"
 #include "kernels/row_product/row_product.h"
+#include "rollout/generate.h"
+#include "train/log_prob_head.h"
 
 #if TORCH_VERSION_MAJOR != 2 || TORCH_VERSION_MINOR < 11 || TORCH_VERSION_MINOR > 14
 #error "magrpo supports libtorch 2.11 to 2.14: run `npx magrpo setup`, or point MAGRPO_LIBTORCH at one of these."
@@ -19,6 +21,15 @@
 
 namespace magrpo::binding {
 namespace {
+
+// Sizes that the memory plan of lib/model/memory-terms.ts is made of.
+Napi::Object limits(Napi::Env env) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("chunkLogits", to_js(env, train::kChunkLogits));
+  result.Set("tileColumns", to_js(env, train::kTileColumns));
+  result.Set("prefillTokens", to_js(env, rollout::kPrefillTokens));
+  return result;
+}
 
 Napi::Value info_of(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -31,7 +42,9 @@ Napi::Value info_of(const Napi::CallbackInfo& info) {
   result.Set("variant", core::build_variant());
   result.Set("cpuCapability", at::get_cpu_capability());
   result.Set("threads", intra_op_threads());
-  result.Set("rowProductRows", kernels::row_product_is_always_faster() ? env.Null() : Napi::Number::New(env, kernels::kRowProductRows).As<Napi::Value>());
+  const auto always = kernels::row_product_is_always_faster();
+  result.Set("rowProductRows", always ? env.Null() : to_js(env, kernels::kRowProductRows).As<Napi::Value>());
+  result.Set("limits", limits(env));
   result.Set("cuda", cuda);
   return result;
 }

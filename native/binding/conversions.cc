@@ -204,6 +204,7 @@ train::StepOptions step_options(const Napi::Object& object) {
           number_field(object, "epsilon"),      number_field(object, "weightDecay"), number_field(object, "maxGradNorm")};
 }
 
+Napi::Number to_js(Napi::Env env, int64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
 Napi::Float32Array to_js(Napi::Env env, const std::vector<float>& values) { return copy_to_js<Napi::Float32Array>(env, values); }
 Napi::Int32Array to_js(Napi::Env env, const std::vector<int32_t>& values) { return copy_to_js<Napi::Int32Array>(env, values); }
 

@@ -268,7 +268,7 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
   const int64_t at_once = std::clamp<int64_t>((1 << 17) / scratch_of_head, 1, heads);
   // A share of the tasks for each thread that is worth it, with memory of its own.
   const int64_t worth = context * dim * rows_ * heads / 16384;
-  const int64_t shares = std::clamp<int64_t>(worth, 1, std::min<int64_t>(tasks, core::loop_threads()));
+  const int64_t shares = std::clamp<int64_t>(worth, 1, std::min<int64_t>(tasks, core::loop_thread_count()));
   const int64_t scratch_of_share = at_once * scratch_of_head;
   if (static_cast<int64_t>(scratch_.size()) < shares * scratch_of_share)
     scratch_.resize(static_cast<size_t>(shares * at_once * kernels::rows_scratch(shape, kernels::kMaxSharedRows, 1, context + kMoreContext)));

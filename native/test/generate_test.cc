@@ -131,7 +131,7 @@ TEST("generate: tokens that are read late are the same, wherever rows end") {
   EXPECT(std::any_of(expected.rows.begin(), expected.rows.end(), [](const RowResult& row) { return !row.stopped && row.ids.size() > 5; }));
   std::vector<int32_t> ended;
   int64_t tokens = 0;
-  request.reads_late = true;
+  request.async_readback = true;
   request.on_row = [&](int32_t row, const RowResult&) { ended.push_back(row); };
   request.on_tokens = [&](const std::vector<int32_t>& rows, const std::vector<int32_t>&) { tokens += static_cast<int64_t>(rows.size()); };
   const auto late = run(*setting.decoder, request);
@@ -150,10 +150,10 @@ TEST("generate: tokens that are read late are the same, wherever rows end") {
 // Draws a token on each thread, so that all have the memory that they keep for it.
 void draw_on_all_threads(int threads, int64_t vocab, const Sampling& sampling) {
   const std::vector<float> logits(static_cast<size_t>(vocab), 0.0f);
-  std::atomic<int> here = 0;
+  std::atomic<int> host = 0;
   core::parallel_for(threads, 1, [&](int64_t, int64_t) {
-    ++here;
-    while (here < threads) std::this_thread::yield();
+    ++host;
+    while (host < threads) std::this_thread::yield();
     SamplerScratch scratch;
     choose_token(logits.data(), vocab, sampling, {}, 0.5, scratch);
   });

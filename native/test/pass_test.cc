@@ -10,7 +10,7 @@
 #include "core/random.h"
 #include "test/harness.h"
 #include "test/tiny_decoder.h"
-#include "train/accumulate.h"
+#include "train/pass.h"
 
 namespace magrpo::train {
 namespace {
@@ -29,8 +29,8 @@ core::TokenTree sample_tree(int32_t first_policy, int32_t second_policy) {
 }
 
 // Every token is scored except the first ones of roots; some of the prompts' and most of the children's carry weights.
-ScoreRequest sample_request(core::TokenTree tree, std::vector<std::shared_ptr<Policy>> policies, bool with_weights) {
-  ScoreRequest request;
+PassRequest sample_request(core::TokenTree tree, std::vector<std::shared_ptr<Policy>> policies, bool with_weights) {
+  PassRequest request;
   const auto starts = tree.starts();
   request.scored.assign(tree.ids.size(), 1);
   if (with_weights) request.weights.assign(tree.ids.size(), 0.0f);
@@ -47,12 +47,12 @@ ScoreRequest sample_request(core::TokenTree tree, std::vector<std::shared_ptr<Po
   return request;
 }
 
-ScoreResult run(const model::Decoder& decoder, ScoreRequest request, int* passes = nullptr) {
-  Accumulation accumulation(decoder, std::move(request), std::make_shared<core::CancelFlag>());
+ScoreResult run(const model::Decoder& decoder, PassRequest request, int* passes = nullptr) {
+  Pass pass(decoder, std::move(request), std::make_shared<core::CancelFlag>());
   int count = 1;
-  while (!accumulation.advance()) ++count;
+  while (!pass.advance()) ++count;
   if (passes != nullptr) *passes = count;
-  return accumulation.take_result();
+  return pass.take_result();
 }
 
 struct Reference {
@@ -65,7 +65,7 @@ struct Reference {
 
 // Computes the path of each segment by itself.
 Reference reference(const model::Config& config, model::Weights weights, std::vector<model::Adapter> adapters,
-                    const ScoreRequest& request) {
+                    const PassRequest& request) {
   const core::TokenTree& tree = request.tree;
   Reference result{std::move(weights), std::move(adapters), {}, {}, at::zeros({}, at::kDouble)};
   result.log_probs.resize(tree.ids.size());
@@ -90,7 +90,7 @@ Reference reference(const model::Config& config, model::Weights weights, std::ve
   return result;
 }
 
-void check_scores(const ScoreRequest& request, const ScoreResult& actual, const Reference& expected, double tolerance) {
+void check_scores(const PassRequest& request, const ScoreResult& actual, const Reference& expected, double tolerance) {
   for (size_t i = 0; i < request.scored.size(); ++i) {
     if (request.scored[i] == 0) {
       EXPECT(actual.log_probs[i] == 0.0f && actual.entropies[i] == 0.0f, "token ", i);
@@ -235,11 +235,11 @@ TEST("accumulate: bfloat16 weights get float32 gradients near those of float64")
 TEST("accumulate: requests that do not fit are refused, a cancelled one stops") {
   const Adapters a;
   const auto broken = [&](auto change) {
-    ScoreRequest request = sample_request(sample_tree(1, 0), a.policies, true);
+    PassRequest request = sample_request(sample_tree(1, 0), a.policies, true);
     change(request);
     return request;
   };
-  using Request = ScoreRequest;
+  using Request = PassRequest;
   EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.scored.pop_back(); })));
   EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.weights.pop_back(); })));
   EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.scored[0] = 1; })));
@@ -249,10 +249,10 @@ TEST("accumulate: requests that do not fit are refused, a cancelled one stops") 
   EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([&](Request& r) { r.policies[0] = std::make_shared<Policy>(a.decoder); })));
   EXPECT_THROWS("ERR_TOKEN_RANGE", run(*a.decoder, broken([](Request& r) { r.tree.ids[3] = 23; })));
   const auto cancel = std::make_shared<core::CancelFlag>();
-  Accumulation accumulation(*a.decoder, broken([](Request& r) { r.max_tokens_per_micro_batch = 1; }), cancel);
-  EXPECT(!accumulation.advance());
+  Pass pass(*a.decoder, broken([](Request& r) { r.max_tokens_per_micro_batch = 1; }), cancel);
+  EXPECT(!pass.advance());
   cancel->cancel();
-  EXPECT_THROWS("ERR_CANCELLED", accumulation.advance());
+  EXPECT_THROWS("ERR_CANCELLED", pass.advance());
 }
 
 }  // namespace
