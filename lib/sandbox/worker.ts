@@ -1,7 +1,9 @@
 /** One worker: a child process that serves one request after the other, and the frames exchanged with it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { SandboxError } from '../base/errors.ts'
+import { packageDir } from '../base/package-dir.ts'
 import { explainFailure, nobody, unavailable, type WorkerCommand } from './command.ts'
 import type { SandboxResources } from './types.ts'
 
@@ -9,7 +11,7 @@ import type { SandboxResources } from './types.ts'
 const startMs = 120_000
 
 /** The package's folder of Python sources. */
-const pythonDir = new URL('../../python/', import.meta.url)
+const pythonDir = join(packageDir, 'python')
 
 /** The folders in it that a worker needs; `worker.py` beside them puts what they hold together. */
 const workerFolders = ['sandbox', 'code_task', 'cooperation']
@@ -23,10 +25,10 @@ export interface WorkerSources {
 /** Reads the Python sources of a worker. */
 export async function readSources(): Promise<WorkerSources> {
   const inFolders = await Promise.all(
-    workerFolders.map(async (folder) => (await readdir(new URL(folder, pythonDir))).map((name) => `${folder}/${name}`)),
+    workerFolders.map(async (folder) => (await readdir(join(pythonDir, folder))).map((name) => `${folder}/${name}`)),
   )
   const paths = ['worker.py', ...inFolders.flat().filter((path) => path.endsWith('.py'))]
-  const read = async (path: string) => [path, await readFile(new URL(path, pythonDir), 'utf8')] as const
+  const read = async (path: string) => [path, await readFile(join(pythonDir, path), 'utf8')] as const
   const { 'sandbox/boot.py': boot, ...modules } = Object.fromEntries(await Promise.all(paths.map(read)))
   return { boot: boot!, modules }
 }

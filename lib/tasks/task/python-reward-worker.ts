@@ -1,10 +1,11 @@
 /** One process that has a user's Python reward loaded, and the JSON lines exchanged with it. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { type ErrorCode, MagrpoError } from '../../base/errors.ts'
 import { onAbort } from '../../base/on-abort.ts'
+import { packageDir } from '../../base/package-dir.ts'
 import type { Joint } from './completion.ts'
 
 /** What a worker has to know. */
@@ -46,7 +47,7 @@ const graceMs = 2000
 /** Loading a file may mean loading a model: it gets at least so long. */
 const loadMs = 300_000
 
-const host = fileURLToPath(new URL('../../../python/reward/host.py', import.meta.url))
+const host = join(packageDir, 'python/reward/host.py')
 
 /** Serves one call at a time. A call that is late or aborted ends the process, since nothing else would stop it. */
 export class PythonRewardWorker {
