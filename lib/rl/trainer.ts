@@ -72,7 +72,7 @@ export class Trainer<Item> implements Drive {
       order: new ItemOrder({ items: task.items.length, promptsPerStep, seed, shuffle, epochs }),
       signal: AbortSignal.any([this.stopController.signal, ...(parts.signal ? [parts.signal] : [])]),
       rewards: parts.memory?.rewards,
-      onMove: () => {
+      beforeOptimizerStep: () => {
         this.isWhole = false
       },
     }
