@@ -1,5 +1,6 @@
 /** Plays one method with one seed: rows of all joint completions, and the timing of single items. */
 
+import { mapConcurrently } from '../base/concurrency.ts'
 import { type ComparisonSample, type ComparisonTiming, cutName, type SaidText } from '../report/comparison/types.ts'
 import type { Players } from '../rl/backend/training-backend.ts'
 import { evaluatePlayers } from '../rl/evaluation.ts'
@@ -185,22 +186,4 @@ class GenerationMeter {
     this.seconds = 0
     this.tokens = 0
   }
-}
-
-/** Results in order, at most `limit` calls under way at once. */
-async function mapConcurrently<In, Out>(
-  values: readonly In[],
-  limit: number,
-  work: (value: In) => Promise<Out>,
-): Promise<Out[]> {
-  const results = new Array<Out>(values.length)
-  let next = 0
-  const worker = async () => {
-    while (next < values.length) {
-      const index = next++
-      results[index] = await work(values[index]!)
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(limit, values.length) }, worker))
-  return results
 }

@@ -7,20 +7,21 @@ import type { TrainOptions } from './train-options.ts'
 import { type Drive, Trainer } from './trainer.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
 import type { StepReport } from './types/reports.ts'
-import type { RunMemory } from './types/run-store.ts'
+import type { RunStore } from './types/run-store.ts'
 import type { RunResult } from './types/sink.ts'
 
 /**
  * Begins a run for players of any engine; see `train`.
  *
- * @param memory where the run goes on and what is kept of it
+ * @param store keeps the run, and knows where it goes on; without one nothing is kept
+ * @throws ConfigError or MagrpoError `ERR_TASK` for options that are out of range or do not fit each other
  */
-export function startRun<Item>(players: Players, options: Omit<TrainOptions<Item>, 'team'>, memory?: RunMemory): Run {
+export function startRun<Item>(players: Players, options: Omit<TrainOptions<Item>, 'team'>, store?: RunStore): Run {
   const resolved = resolveTrainOptions(options, players.agents)
   const issues = players.support.check(resolved.algorithm)
   if (issues.length > 0) throw new ConfigError(issues, 'The team')
   const { task, sinks = [], signal } = options
-  return new Run(new Trainer({ players, task, options: resolved, sinks, signal, memory }))
+  return new Run(new Trainer({ players, task, options: resolved, sinks, signal, store }))
 }
 
 /**

@@ -1,4 +1,15 @@
-/** One training step: rollout, signals, update, report. Liu et al. (AAAI 2026), Algorithm 1, one episode of a batch. */
+/**
+ * One training step: Liu et al. (AAAI 2026), Algorithm 1, one episode of a batch. Its stages, and the file of each:
+ *
+ * 1. items      `rollout/item-order.ts` picks them; `rollout/pipeline.ts` starts rollouts, ahead of the update if it may
+ * 2. rollout    `rollout/rollout.ts` plays the turns: prompts from the task (`task-calls.ts`), completions from the engine
+ * 3. rewards    `rollout/turn-rewards.ts` queues each joint completion that is whole, `reward-queue.ts` calls the task's reward
+ * 4. scores     `credit/kl.ts` asks the references and `credit/critic.ts` the critics, if the algorithm has any
+ * 5. credit     `credit/signals.ts`: returns, credit of each completion, baseline and so the advantages
+ * 6. weights    `update/train-groups.ts` makes a weight per token of the advantages
+ * 7. update     `update/update.ts` accumulates gradients and steps each policy; from its first step on there is no way back
+ * 8. report     `report/metrics.ts` and `report/sample-rows.ts`
+ */
 import type { Task } from '../tasks/task/types.ts'
 import { algorithmEntry } from './algorithms/registry.ts'
 import { signalsOf } from './algorithms/signals.ts'
@@ -40,8 +51,8 @@ export interface StepContext<Item> {
   signal: AbortSignal
   /** Where verdicts are remembered. */
   rewards?: RewardMemory
-  /** Called before each move of an optimizer; until the step has ended, weights are between two steps. */
-  onMove?(): void
+  /** Called before each step of a policy's optimizer; until the training step has ended, weights are between two steps. */
+  beforeOptimizerStep?(): void
 }
 
 /** A finished step, and what the run goes on with. */
@@ -112,8 +123,8 @@ export async function runStep<Item>(
     criticGroups: algorithm.critic?.placement === 'separate' ? criticGroups(signals, inputs, algorithm) : [],
     algorithm,
     minibatches: options.minibatches,
+    beforeStep: () => context.beforeOptimizerStep?.(),
     optionsOf: (policy) => {
-      context.onMove?.()
       const isAgent = policies.includes(policy)
       return { ...settings, learningRate: isAgent ? learningRate : rateOf(algorithm.critic?.learningRate ?? peak) }
     },

@@ -3,7 +3,7 @@
 import { type Run, startRun } from './run.ts'
 import { playersOf } from './team/policy-engine.ts'
 import type { TrainOptions } from './train-options.ts'
-import type { RunMemory } from './types/run-store.ts'
+import type { RunStore } from './types/run-store.ts'
 
 /**
  * Trains a team on a task.
@@ -14,10 +14,10 @@ import type { RunMemory } from './types/run-store.ts'
  * for await (const step of train(options)) console.log(step.index, step.metrics['reward/mean'])
  * ```
  *
- * @param memory where the run goes on and what is kept of it
+ * @param store keeps the run, and knows where it goes on
  * @throws ConfigError or MagrpoError `ERR_TASK` at once, for options that are out of range or do not fit each other
  */
-export function train<Item>(options: TrainOptions<Item>, memory?: RunMemory): Run {
+export function train<Item>(options: TrainOptions<Item>, store?: RunStore): Run {
   const { team, ...rest } = options
-  return startRun(playersOf(team, options), rest, memory)
+  return startRun(playersOf(team, options), rest, store)
 }

@@ -12,7 +12,7 @@ import { RolloutPipeline } from './rollout/pipeline.ts'
 import { rollOutStep, runStep, type StepContext } from './step.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
 import type { EvalReport, RunWarning, StepReport } from './types/reports.ts'
-import type { RunMemory } from './types/run-store.ts'
+import type { RunOrigin, RunStore } from './types/run-store.ts'
 import type { RunEnd, RunResult, RunSink, Snapshot } from './types/sink.ts'
 
 /** What a {@link Trainer} is made of. */
@@ -22,8 +22,8 @@ export interface TrainerParts<Item> {
   options: ResolvedTrainOptions
   sinks: readonly RunSink[]
   signal?: AbortSignal
-  /** What an earlier process left of this run, and what is kept of it. Default: nothing. */
-  memory?: RunMemory
+  /** Keeps the run, and knows where it goes on. Default: nothing is kept. */
+  store?: RunStore
 }
 
 /** What a `Run` needs of a trainer, whatever its items are. */
@@ -43,6 +43,8 @@ export class Trainer<Item> implements Drive {
   readonly result: Promise<RunResult>
   private readonly parts: TrainerParts<Item>
   private readonly context: StepContext<Item>
+  /** Who is told of the run, in this order. */
+  private readonly listeners: readonly RunSink[]
   private readonly watch: WarningWatch
   private readonly stopController = new AbortController()
   private readonly stopReason = new Error('The run was stopped.')
@@ -71,11 +73,11 @@ export class Trainer<Item> implements Drive {
       support: noSupport(players.agents.length),
       order: new ItemOrder({ items: task.items.length, promptsPerStep, seed, shuffle, epochs }),
       signal: AbortSignal.any([this.stopController.signal, ...(parts.signal ? [parts.signal] : [])]),
-      rewards: parts.memory?.rewards,
-      onMove: () => {
+      beforeOptimizerStep: () => {
         this.isWhole = false
       },
     }
+    this.listeners = [...(parts.store ? [parts.store] : []), ...parts.sinks]
     this.watch = WarningWatch.of(options)
     this.result = new Promise((resolve, reject) => {
       this.settle = { resolve, reject }
@@ -109,9 +111,11 @@ export class Trainer<Item> implements Drive {
       // Before the sinks, so that a run which does not fit leaves nothing behind.
       const tight = checkMemory(this.plan())
       await this.checkPrompts()
+      const opened = await this.parts.store?.open(this.options)
+      this.context.rewards = opened?.rewards
       await this.tell((sink) => sink.onStart?.(this.options))
       if (tight !== null) await this.warn([{ code: 'memory', index: 0, message: tight }])
-      await this.prepare()
+      await this.prepare(opened?.origin ?? null)
       yield* this.work()
       ending = { reason: 'finished' }
     } catch (error) {
@@ -123,11 +127,10 @@ export class Trainer<Item> implements Drive {
   }
 
   /** Makes references and critics, and either goes on where the run stood or says what can be said before the first step. */
-  private async prepare(): Promise<void> {
+  private async prepare(origin: RunOrigin | null): Promise<void> {
     const { players } = this.context
     this.context.support = await players.support.prepare(this.options.algorithm)
-    const origin = await this.parts.memory?.origin()
-    if (origin) {
+    if (origin !== null) {
       this.isWhole = false
       await players.weights.read(origin.directory, this.trained)
       this.isWhole = true
@@ -248,7 +251,7 @@ export class Trainer<Item> implements Drive {
   }
 
   private async tell(call: (sink: RunSink) => void | Promise<void>): Promise<void> {
-    for (const sink of this.parts.sinks) await call(sink)
+    for (const sink of this.listeners) await call(sink)
   }
 
   private endingOf(error: unknown): Pick<RunEnd, 'reason' | 'error'> {
@@ -270,7 +273,7 @@ export class Trainer<Item> implements Drive {
     const snapshot = this.isWhole ? this.snapshot() : null
     const failures = end.reason === 'aborted' || end.reason === 'failed' ? [end.error] : []
     await this.warn(this.watch.end(this.stepsDone)).catch((error: unknown) => failures.push(error))
-    for (const sink of this.parts.sinks) {
+    for (const sink of this.listeners) {
       try {
         await sink.onEnd?.(end, this.context.players.save, snapshot)
       } catch (error) {

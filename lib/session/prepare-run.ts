@@ -135,7 +135,7 @@ async function prepareIn(folder: RunFolder, config: RunConfig, options: PrepareR
       team: loaded.team,
       task,
       algorithm,
-      sinks: [recorder, ...sinks, tracked, report],
+      sinks: [...sinks, tracked, report],
       signal,
     }
     return { run: train(asked, recorder), folder, task, loaded, dispose }

@@ -76,5 +76,5 @@ export function train<Item>(options: RecordedTrainOptions<Item>): Run {
     onWarning,
     onResolved: (resolved, folder) => folder.writeConfig(resolved),
   })
-  return trainTeam({ ...rest, sinks: [recorder, ...sinks, new ReportSink(runDir, given)] }, recorder)
+  return trainTeam({ ...rest, sinks: [...sinks, new ReportSink(runDir, given)] }, recorder)
 }

@@ -17,8 +17,8 @@ async function record(t: ExecutionContext, changes: Partial<TrainOptions<ToyItem
     await writeFile(join(directory, 'left', 'weights'), 'left')
   }
   const recorder = new RunRecorder(folder)
-  const options = { task: complementTask(), optimizer: { learningRate: 1 }, steps: 5, sinks: [recorder], ...changes }
-  return { folder, recorder, run: startRun({ ...players, save }, options) }
+  const options = { task: complementTask(), optimizer: { learningRate: 1 }, steps: 5, ...changes }
+  return { folder, recorder, run: startRun({ ...players, save }, options, recorder) }
 }
 
 async function linesOf(folder: RunFolder, name: string): Promise<Record<string, unknown>[]> {

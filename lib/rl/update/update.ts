@@ -85,16 +85,20 @@ function look(
  * as it is, momentum and weight decay included, as plain gradient ascent on equation 2 would leave it.
  *
  * @param optionsOf settings by policy
+ * @param beforeStep called before each step of a policy
  * @returns results by policy
  */
 export async function stepPolicies(
   engine: Engine,
   groups: readonly TrainGroup[],
   optionsOf: (policy: number) => StepOptions,
+  beforeStep: () => void = () => {},
 ): Promise<Map<number, StepResult>> {
   const results = new Map<number, StepResult>()
   for (const { policy } of groups.map(({ group }) => group)) {
-    if (!results.has(policy)) results.set(policy, await engine.step(policy, optionsOf(policy)))
+    if (results.has(policy)) continue
+    beforeStep()
+    results.set(policy, await engine.step(policy, optionsOf(policy)))
   }
   return results
 }
@@ -108,6 +112,8 @@ export interface UpdatePlan extends EngineScoreOptions {
   algorithm: Algorithm
   minibatches: number
   optionsOf: (policy: number) => StepOptions
+  /** Called before each step of a policy; from the first call on weights change. */
+  beforeStep?: () => void
 }
 
 /** What all updates of a rollout did. */
@@ -132,7 +138,7 @@ export interface Updated {
  * @throws the signal's reason
  */
 export async function update(engine: Engine, plan: UpdatePlan): Promise<Updated> {
-  const { algorithm, minibatches, maxTokensPerMicroBatch, optionsOf } = plan
+  const { algorithm, minibatches, maxTokensPerMicroBatch, optionsOf, beforeStep } = plan
   const loss = lossOf(algorithm)
   const valueClip = algorithm.critic?.clip ?? null
   const total: Updated = {
@@ -157,7 +163,7 @@ export async function update(engine: Engine, plan: UpdatePlan): Promise<Updated>
     total.tokens += policies.tokens + critics.tokens
     weighted += policies.weighted
     clipped += policies.clipped
-    total.results = await stepPolicies(engine, [...groups, ...criticGroups], optionsOf)
+    total.results = await stepPolicies(engine, [...groups, ...criticGroups], optionsOf, beforeStep)
     for (const [policy, { skipped }] of total.results) if (skipped) total.skipped.add(policy)
   }
   total.clippedShare = weighted === 0 ? 0 : clipped / weighted

@@ -1,7 +1,8 @@
 import { MagrpoError } from '../../base/errors.ts'
-import { PythonSandbox } from '../../sandbox/python-sandbox.ts'
+import type { PythonSandbox } from '../../sandbox/python-sandbox.ts'
 import type { CodeDiagnosis, CodeReport, CodeRequest, SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
 import { type CodeItem, checkCodeItem } from './item.ts'
+import { LazySandbox, VerdictMemory } from './lazy-sandbox.ts'
 
 /** Which rules score a joint completion: `strict` reads syntax trees, `paper` scores as the published reward does. */
 export type CodeRules = 'strict' | 'paper'
@@ -92,31 +93,13 @@ export function createCodeReward(options: CodeRewardOptions = {}): CodeReward {
       `Expected "strict" or "paper" as rules of the code reward but received ${JSON.stringify(rules)}.`,
     )
   const limits = rules === 'paper' ? { ...paperLimits, ...options.limits } : options.limits
-  const reports = new Map<string, CodeReport>()
-  let started: Promise<PythonSandbox> | undefined
-  const sandboxOf = async (): Promise<PythonSandbox> => {
-    if (options.sandbox) return options.sandbox
-    started ??= PythonSandbox.start(options.sandboxOptions).catch((error) => {
-      started = undefined
-      throw error
-    })
-    return started
-  }
+  const lazy = new LazySandbox(options.sandbox, options.sandboxOptions)
+  const reports = new VerdictMemory<CodeReport>(remember)
   const report: CodeReward['report'] = async (item, texts, signal) => {
     const request = requestOf(item, texts)
-    const key = JSON.stringify(request)
-    const known = reports.get(key)
-    if (known !== undefined) return known
-    const sandbox = await sandboxOf()
-    const fresh = await sandbox.runCode({ rules, ...request, limits, signal })
-    if (remember > 0) {
-      reports.set(key, fresh)
-      for (const oldest of reports.keys()) {
-        if (reports.size <= remember) break
-        reports.delete(oldest)
-      }
-    }
-    return fresh
+    return reports.get(JSON.stringify(request), signal, async () =>
+      (await lazy.get()).runCode({ rules, ...request, limits, signal }),
+    )
   }
   return {
     maxReward: (agents) => (agents > 1 ? 4 : 2.1),
@@ -124,14 +107,10 @@ export function createCodeReward(options: CodeRewardOptions = {}): CodeReward {
     score: async (item, texts, signal) => scoreOf(await report(item, texts, signal)),
     async diagnose(item, texts, signal) {
       const request = requestOf(item, texts)
-      return (await sandboxOf()).diagnose({ rules, ...request, limits, signal })
+      return (await lazy.get()).diagnose({ rules, ...request, limits, signal })
     },
-    sandbox: sandboxOf,
-    async dispose() {
-      const sandbox = await started?.catch(() => undefined)
-      started = undefined
-      await sandbox?.dispose()
-    },
+    sandbox: () => lazy.get(),
+    dispose: () => lazy.dispose(),
   }
 }
 

@@ -1,8 +1,8 @@
 /** Rewards that a user has written in Python: the settings, and what a task makes of them. */
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { MagrpoError } from '../../base/errors.ts'
-import type { Joint } from './completion.ts'
+import { DisposedError, MagrpoError } from '../../base/errors.ts'
+import { WorkerPool } from '../../base/worker-pool.ts'
 import { PythonRewardWorker, type WorkerSettings } from './python-reward-worker.ts'
 import type { Task } from './types.ts'
 
@@ -61,10 +61,15 @@ export function isPythonReward(reward: unknown): reward is PythonRewardSettings 
  * ```
  */
 export function pythonReward<Item = unknown>(settings: PythonRewardSettings): PythonReward<Item> {
-  const pool = new Pool(checkedSettings(settings), settings.workers ?? 1)
+  const checked = checkedSettings(settings)
+  const pool = new WorkerPool({
+    size: settings.workers ?? 1,
+    start: (signal) => PythonRewardWorker.start(checked, signal),
+    disposedError: () => new DisposedError(`The Python reward ${settings.python}`),
+  })
   return {
-    reward: (item, joint, { signal }) => pool.score(item, joint, signal),
-    start: () => pool.start(),
+    reward: (item, joint, { signal }) => pool.call({ item, joint }, signal),
+    start: () => pool.warmUp(),
     dispose: () => pool.dispose(),
   }
 }
@@ -104,62 +109,4 @@ function checkedSettings(settings: PythonRewardSettings): WorkerSettings {
   const path = resolve(file)
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) fail(`there is no file ${file}`)
   return { python, path, name, call, interpreter, timeoutMs, log }
-}
-
-/** Workers, and the calls that wait for one. */
-class Pool {
-  readonly #settings: WorkerSettings
-  readonly #idle: PythonRewardWorker[] = []
-  readonly #all = new Set<PythonRewardWorker>()
-  readonly #waiting: (() => void)[] = []
-  #free: number
-  #isDisposed = false
-
-  constructor(settings: WorkerSettings, workers: number) {
-    this.#settings = settings
-    this.#free = workers
-  }
-
-  async start(): Promise<void> {
-    await this.#with(async (worker) => worker.ready)
-  }
-
-  score(item: unknown, joint: Joint, signal: AbortSignal): ReturnType<PythonRewardWorker['score']> {
-    return this.#with((worker) => worker.score(item, joint, signal), signal)
-  }
-
-  async dispose(): Promise<void> {
-    this.#isDisposed = true
-    await Promise.all([...this.#all].map((worker) => worker.end()))
-  }
-
-  /** Lends an idle worker, or a new one while there are fewer than allowed. */
-  async #with<T>(work: (worker: PythonRewardWorker) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    while (this.#free === 0) await new Promise<void>((go) => this.#waiting.push(go))
-    this.#free--
-    try {
-      signal?.throwIfAborted()
-      const worker = this.#idle.pop() ?? this.#newWorker()
-      try {
-        return await work(worker)
-      } finally {
-        if (worker.isAlive) this.#idle.push(worker)
-      }
-    } finally {
-      this.#free++
-      this.#waiting.shift()?.()
-    }
-  }
-
-  #newWorker(): PythonRewardWorker {
-    if (this.#isDisposed)
-      throw new MagrpoError(
-        'ERR_DISPOSED',
-        `The Python reward ${this.#settings.python} was used after it was disposed.`,
-      )
-    const worker = new PythonRewardWorker(this.#settings)
-    this.#all.add(worker)
-    void worker.ended.then(() => this.#all.delete(worker))
-    return worker
-  }
 }

@@ -42,11 +42,7 @@ export async function tableRun(path: string, { resume, train, recorder, sinks = 
   }
   const options = { task: complementTask(), optimizer: { learningRate: 1 }, steps: 11, evalEvery: 2, ...train }
   const recording = new RunRecorder(folder, { checkpointEvery: 3, task: options.task, ...recorder })
-  const run = startRun(
-    { ...players, save, weights: { ...weights, write } },
-    { ...options, sinks: [recording, ...sinks] },
-    recording,
-  )
+  const run = startRun({ ...players, save, weights: { ...weights, write } }, { ...options, sinks }, recording)
   return { folder, engine, run }
 }
 
