@@ -20,8 +20,14 @@ const architecture = `
   tasks/baselines: base tasks/task
   tasks/writing: base tasks/task tasks/datasets tasks/baselines
   tasks/code: base sandbox tasks/task tasks/datasets
+  tasks/tldr: tasks/task tasks/datasets tasks/baselines tasks/writing
+  tasks/arxiv: base tasks/task tasks/datasets tasks/baselines tasks/writing
+  tasks/story: base tasks/task tasks/baselines tasks/writing
+  tasks/humaneval: tasks/task tasks/datasets tasks/code
+  tasks/coophumaneval: tasks/task tasks/datasets tasks/code
+  tasks/mbpp: base tasks/task tasks/datasets tasks/code
   tasks/mini-code: base sandbox tasks/task tasks/code
-  tasks: base tasks/task tasks/baselines tasks/writing tasks/code tasks/mini-code
+  tasks: tasks/task tasks/code tasks/tldr tasks/arxiv tasks/story tasks/humaneval tasks/coophumaneval tasks/mbpp tasks/mini-code
   rl/options: base model
   rl/types: text model tasks/task rl/options
   rl/memory: base native model
@@ -45,7 +51,7 @@ const architecture = `
   compare: base model tasks/task tasks/baselines rl/options rl/types rl/backend rl/rollout rl/team rl run ui report/comparison config session
   doctor: base native
   cli: base model tasks/task tasks rl/types rl/memory rl/algorithms rl run watch ui report/comparison report config session compare doctor
-  .: base native hub sandbox text model tasks/task tasks/datasets tasks/baselines tasks/writing tasks/code tasks/mini-code tasks rl/options rl/types rl/memory rl/credit rl/algorithms rl/team rl run track watch report/comparison report config session compare doctor
+  .: base native hub sandbox text model tasks/task tasks/datasets tasks/baselines tasks/writing tasks/code tasks/tldr tasks/arxiv tasks/story tasks/mbpp tasks/mini-code tasks rl/options rl/types rl/memory rl/credit rl/algorithms rl/team rl run track watch report/comparison report config session compare doctor
 `
 
 type Graph = Map<string, Set<string>>

@@ -34,9 +34,10 @@ export async function main(argv: string[]): Promise<number> {
   ] as const)
     if (!stream.listeners('error').includes(listener)) stream.on('error', listener)
   process.on('exit', failIfLeft)
-  const program = await createProgram()
+  const words = argv.slice(2)
+  const program = await createProgram(words)
   try {
-    checkOptionNames(await createProgram(), argv.slice(2))
+    checkOptionNames(await createProgram(words), words)
     await program.parseAsync(argv)
     return Number(process.exitCode ?? exitCodes.ok)
   } catch (error) {
@@ -48,7 +49,8 @@ export async function main(argv: string[]): Promise<number> {
   }
 }
 
-async function createProgram(): Promise<Command> {
+/** @param words of the command line */
+async function createProgram(words: readonly string[]): Promise<Command> {
   const program = new Command('magrpo')
     .description('Train teams of language models to work together.')
     .version(await packageVersion())
@@ -79,7 +81,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0,
   addExportCommand(program)
   addGenerateCommand(program)
   addLogProbsCommand(program)
-  addRewardCommand(program)
+  await addRewardCommand(program, words)
   addDoctorCommand(program)
   addSetupCommand(program)
   // What commander prints and throws for wrong usage is settled in one place, for every command.

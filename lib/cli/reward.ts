@@ -3,8 +3,8 @@ import { type Command, Option } from 'commander'
 import { inOrder } from '../base/concurrency.ts'
 import { MagrpoError, SandboxError } from '../base/errors.ts'
 import { nearest } from '../base/nearest.ts'
-import type { Scorer } from '../tasks/registry.ts'
 import type { Joint } from '../tasks/task/completion.ts'
+import type { Scorer } from '../tasks/task/entry.ts'
 import type { RewardResult } from '../tasks/task/types.ts'
 import { interruptible } from './interrupts.ts'
 import { checkFields, excerpt, type InputLine, lineError, readJsonLines } from './json-lines-input.ts'
@@ -16,12 +16,17 @@ interface RewardOptions {
   json?: boolean
 }
 
-/** Adds `magrpo reward`: a task's joint reward of given completions. */
-export function addRewardCommand(program: Command): void {
+/**
+ * Adds `magrpo reward`: a task's joint reward of given completions.
+ *
+ * @param words of the command line; the names of the tasks are loaded only for this command
+ */
+export async function addRewardCommand(program: Command, words: readonly string[]): Promise<void> {
+  const names = words.includes('reward') ? `: ${(await import('../tasks/names.ts')).taskNames.join(', ')}` : ''
   program
     .command('reward')
     .description('joint reward of completions: JSON lines in, one line each out')
-    .requiredOption('--task <name>', 'built-in task: tldr, arxiv, story, humaneval, coophumaneval, mbpp, mini-code')
+    .requiredOption('--task <name>', `built-in task${names}`)
     .addOption(new Option('--rules <set>', 'which rule set scores').choices(['paper', 'strict']).default('strict'))
     .option('--json', 'print {"total":..,"parts":{..}} for each line')
     .addHelpText(
@@ -37,7 +42,7 @@ Example:
 }
 
 async function reward(options: RewardOptions, signal: AbortSignal): Promise<void> {
-  const { isTaskName, taskNames, taskRegistry } = await import('../tasks/registry.ts')
+  const { isTaskName, taskNames, taskRegistry } = await import('../tasks/names.ts')
   if (!isTaskName(options.task)) {
     const near = nearest(options.task, taskNames)
     const remedy = near === undefined ? `known: ${taskNames.join(', ')}` : `did you mean ${near}?`

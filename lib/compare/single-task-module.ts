@@ -2,7 +2,8 @@
 import { fileURLToPath } from 'node:url'
 import type { TaskConfig } from '../config/load.ts'
 import { loadTask } from '../session/load-task.ts'
-import { type SingleTaskOptions, singleTask } from '../tasks/baselines/single-task.ts'
+import type { SingleTaskOptions } from '../tasks/baselines/options.ts'
+import { singleTask } from '../tasks/baselines/single-task.ts'
 import type { Task } from '../tasks/task/types.ts'
 
 /** Options of the module. */

@@ -6,7 +6,7 @@ import { suggestion } from '../base/nearest.ts'
 import { checkRegularFile } from '../base/read-files.ts'
 import { type Lines, located, noLines, readYaml, section, validate } from '../base/validate.ts'
 import { type AlgorithmConfig, algorithmNames, readAlgorithm } from '../rl/algorithms/registry.ts'
-import { isTaskName, type TaskName, taskNames, taskRegistry } from '../tasks/registry.ts'
+import { isTaskName, type TaskName, taskNames, taskRegistry } from '../tasks/names.ts'
 import { configSchema, type RawConfig, type TaskModule } from './schema.ts'
 import { applySetting, type Setting } from './set-paths.ts'
 
@@ -114,8 +114,7 @@ function readTask(input: unknown, lines: Lines): TaskResult {
           : `unknown task ${JSON.stringify(name)}; ${known}`
     return { value: null, issues: [located(['task', 'name'], message, lines)] }
   }
-  const schema = taskRegistry[name].options as z.ZodType<Record<string, unknown>>
-  const checked = validate(schema, options, lines, ['task'])
+  const checked = validate<Record<string, unknown>>(taskRegistry[name].options, options, lines, ['task'])
   return checked.issues ? checked : { value: { name, options: checked.value }, issues: null }
 }
 

@@ -1,8 +1,9 @@
 import { MagrpoError } from '../base/errors.ts'
 import { importModule } from '../base/import-module.ts'
 import type { TaskConfig } from '../config/load.ts'
-import { type CreateContext, type TaskEntry, taskRegistry } from '../tasks/registry.ts'
+import { taskRegistry } from '../tasks/names.ts'
 import { defineTask } from '../tasks/task/define-task.ts'
+import type { CreateContext } from '../tasks/task/entry.ts'
 import type { Task } from '../tasks/task/types.ts'
 
 /**
@@ -13,10 +14,7 @@ import type { Task } from '../tasks/task/types.ts'
  * @throws MagrpoError `ERR_TASK` if a module cannot be loaded or exports no task; what the task itself throws
  */
 export async function loadTask(config: TaskConfig, context: CreateContext = {}): Promise<Task> {
-  if (!('module' in config)) {
-    const entry = taskRegistry[config.name] as TaskEntry<Record<string, unknown>>
-    return entry.create(config.options, context)
-  }
+  if (!('module' in config)) return taskRegistry[config.name].create(config.options, context)
   const exported = await importModule(config.module, (message, cause) => taskError(config.module, message, cause))
   const found = exported.default ?? exported.task
   const task: unknown = typeof found === 'function' ? await found(config.options ?? {}) : found

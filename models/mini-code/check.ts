@@ -5,8 +5,8 @@ import { Policy } from '../../lib/model/policy.ts'
 import { evaluate } from '../../lib/rl/evaluate.ts'
 import { Team } from '../../lib/rl/team/team.ts'
 import { conventionEntropy } from '../../lib/tasks/mini-code/convention.ts'
-import { miniCodeFeedbacks } from '../../lib/tasks/mini-code/feedback.ts'
 import { createJudge } from '../../lib/tasks/mini-code/judge.ts'
+import { miniCodeFeedbacks } from '../../lib/tasks/mini-code/options.ts'
 import { miniCode } from '../../lib/tasks/mini-code/task.ts'
 
 const problems = 200

@@ -1,5 +1,5 @@
 /** The supervised mix that the mini-code model is made of: every situation an agent can be in, and what it may write there. */
-import { type MiniCodeFeedback, miniCodeFeedbacks } from '../../lib/tasks/mini-code/feedback.ts'
+
 import {
   type Fold,
   folds,
@@ -9,6 +9,7 @@ import {
   type Transformation,
   transformations,
 } from '../../lib/tasks/mini-code/grammar.ts'
+import { type MiniCodeFeedback, miniCodeFeedbacks } from '../../lib/tasks/mini-code/options.ts'
 import { type MiniCodeItem, problemOf } from '../../lib/tasks/mini-code/problems.ts'
 import { agentPrompt, alonePrompt, shownPrompt } from '../../lib/tasks/mini-code/prompts.ts'
 import { seededRandom, shuffled } from '../../lib/tasks/mini-code/random.ts'

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { compareSchema } from '../../lib/compare/config.ts'
 import { configSchema } from '../../lib/config/schema.ts'
-import { taskNames, taskRegistry } from '../../lib/tasks/registry.ts'
+import { taskNames, taskRegistry } from '../../lib/tasks/names.ts'
 import type { Docstrings } from './docstrings.ts'
 
 /** What is used of JSON Schema. */
@@ -68,24 +68,6 @@ const interfaces: Record<string, string[]> = {
   optimizer: ['OptimizerOptions'],
 }
 
-const taskInterfaces: Record<string, string[]> = {
-  tldr: ['WritingOptions', 'SingleTaskOptions'],
-  arxiv: ['ArxivOptions', 'SingleTaskOptions'],
-  story: ['StoryOptions'],
-  humaneval: ['CodeDataOptions'],
-  coophumaneval: ['CodeDataOptions'],
-  mbpp: ['MbppOptions'],
-  'mini-code': ['MiniCodeOptions'],
-}
-
-const ownOfTasks: Record<string, string> = {
-  reward: 'A reward in Python in the place of the task’s own: see docs/python-rewards.md.',
-  agents: '`2` is the team, `1` a single model that writes everything.',
-  sandbox: '`bubblewrap`, or `process`: limits only, no security boundary.',
-  workers: 'Programs that run at the same time. Defaults to the number of cores.',
-  expert: 'Whom `expert_edits` asks.',
-}
-
 const ownOfComparisons: Record<string, string> = {
   name: 'Name of the comparison. Defaults to the name of the file.',
   task: 'The task all methods play, on its held-out items.',
@@ -117,7 +99,7 @@ const ownOfComparisons: Record<string, string> = {
 export function runJsonSchema(docstrings: Docstrings): JsonSchema {
   const schema = toJson(configSchema)
   describe(schema, '', (path, key) => own[join(path, key)] ?? docstrings.of(interfaces[path] ?? [], key))
-  schema.properties!.task = { ...taskSchema(docstrings), description: own.task }
+  schema.properties!.task = { ...taskSchema(), description: own.task }
   return { ...schema, title: 'magrpo run' }
 }
 
@@ -130,20 +112,15 @@ export function compareJsonSchema(docstrings: Docstrings): JsonSchema {
     own[join(path, key).replace(/^methods\./, '')] ??
     docstrings.of(nested(path), key)
   describe(schema, '', text)
-  schema.properties!.task = { ...taskSchema(docstrings), description: ownOfComparisons.task }
+  schema.properties!.task = { ...taskSchema(), description: ownOfComparisons.task }
   return { ...schema, title: 'magrpo comparison' }
 }
 
-function taskSchema(docstrings: Docstrings): JsonSchema {
+function taskSchema(): JsonSchema {
   const named = taskNames.map((name): JsonSchema => {
     const entry = taskRegistry[name]
     const options = toJson(entry.options)
-    const members = taskInterfaces[name]!
-    describe(options, '', (path, key) => {
-      if (path === '') return ownOfTasks[key] ?? docstrings.of(members, key)
-      if (path === 'reward') return docstrings.of(['PythonRewardSettings'], key)
-      return docstrings.of(path === 'expert' ? ['ExpertOptions'] : ['FileSource', 'HubSource'], key)
-    })
+    describe(options, '', () => undefined)
     const { type, properties, required = [], additionalProperties } = options
     return {
       title: name,
@@ -193,7 +170,7 @@ function describeAll(
   textOf: (path: string, key: string) => string | undefined,
 ): string[] {
   return Object.entries(schema.properties ?? {}).flatMap(([key, property]) => {
-    property.description = textOf(path, key)
+    property.description ??= textOf(path, key)
     const below = partsOf(property).flatMap((part) => describeAll(part, join(path, key), textOf))
     return property.description === undefined ? [join(path, key), ...below] : below
   })

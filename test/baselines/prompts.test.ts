@@ -1,14 +1,14 @@
 import test from 'ava'
 import { playWith } from '../../lib/compare/play-baseline.ts'
+import { arxiv } from '../../lib/tasks/arxiv/task.ts'
 import { cutByRatio, splitAtDelimiter } from '../../lib/tasks/baselines/cut-text.ts'
 import { codeTask } from '../../lib/tasks/code/task.ts'
 import { miniCode } from '../../lib/tasks/mini-code/task.ts'
+import { story } from '../../lib/tasks/story/task.ts'
 import type { Completion } from '../../lib/tasks/task/completion.ts'
 import type { Task } from '../../lib/tasks/task/types.ts'
-import { arxiv } from '../../lib/tasks/writing/arxiv.ts'
+import { tldr } from '../../lib/tasks/tldr/task.ts'
 import { paragraphDelimiter } from '../../lib/tasks/writing/baselines.ts'
-import { story } from '../../lib/tasks/writing/story.ts'
-import { tldr } from '../../lib/tasks/writing/tldr.ts'
 import { TextEngine } from './support/text-engine.ts'
 
 const completion = (text: string): Completion => ({ text, ids: new Int32Array(0), finish: 'stop', logProbSum: 0 })

@@ -3,10 +3,10 @@ import { columnMeter } from '../../lib/compare/columns.ts'
 import { codeComponents } from '../../lib/tasks/code/columns.ts'
 import { scoreOf } from '../../lib/tasks/code/reward.ts'
 import { codeTask } from '../../lib/tasks/code/task.ts'
+import { story } from '../../lib/tasks/story/task.ts'
 import type { Task } from '../../lib/tasks/task/types.ts'
 import { writingComponents } from '../../lib/tasks/writing/columns.ts'
 import { scoreWriting, tldrThresholds } from '../../lib/tasks/writing/reward.ts'
-import { story } from '../../lib/tasks/writing/story.ts'
 
 /** Table 2 of the paper, in % of the maximum: structure, syntax, tests, cooperation, return. */
 const publishedCode: [string, number, number, number, number, number][] = [

@@ -35,7 +35,7 @@ test('a small configuration is enough, and defaults are filled in', (t) => {
   t.is(config.runDir, 'runs/run')
   t.is(config.seed, 0)
   t.deepEqual(config.team.adapter, { rank: 16, targets: 'all-linear' })
-  t.deepEqual(config.task, { name: 'story', options: { rules: 'strict' } })
+  t.deepEqual(config.task, { name: 'story', options: { heldOut: 200, rules: 'strict' } })
   t.deepEqual(config.algorithm, { name: 'magrpo' })
 })
 

@@ -1,10 +1,9 @@
 import test from 'ava'
 import { PythonSandbox } from '../../lib/sandbox/python-sandbox.ts'
-import { type FeedbackMode, feedbackModes } from '../../lib/tasks/code/feedback.ts'
 import { sliced } from '../../lib/tasks/code/feedback-analysis.ts'
 import type { CodeItem } from '../../lib/tasks/code/item.ts'
-import { codeTask } from '../../lib/tasks/code/task.ts'
-import type { FeedbackOptions } from '../../lib/tasks/code/transition.ts'
+import { type FeedbackMode, feedbackModes } from '../../lib/tasks/code/options.ts'
+import { type CodeTaskOptions, codeTask } from '../../lib/tasks/code/task.ts'
 import type { Completion } from '../../lib/tasks/task/completion.ts'
 import type { Task, TurnHistory } from '../../lib/tasks/task/types.ts'
 import { rejectsWith } from '../support/errors.ts'
@@ -35,7 +34,7 @@ function completion(text: string): Completion {
 }
 
 /** The prompts that follow answers, turn after turn. */
-async function promptsAfter(turns: string[][], options: FeedbackOptions & { rules?: 'paper' | 'strict' } = {}) {
+async function promptsAfter(turns: string[][], options: Partial<CodeTaskOptions> = {}) {
   const agents = turns[0]!.length as 1 | 2
   const task: Task<CodeItem> = codeTask({ items: [item], agents, sandbox, ...options })
   const history: TurnHistory[] = []
@@ -165,7 +164,7 @@ test('single agents: the entry point only, and not a word on aux', async (t) => 
 
 test('the slice decides which tests are shown and counted', async (t) => {
   const answers = [[aux, 'def spread(xs):\n    s = aux(xs)\n    return s[-1] - s[0]\n']]
-  const shown = async (sandboxSlice?: FeedbackOptions['sandboxSlice']) =>
+  const shown = async (sandboxSlice?: CodeTaskOptions['sandboxSlice']) =>
     /Tests: (\d of \d)/.exec((await promptsAfter(answers, { sandboxSlice }))[0]!)?.[1]
   t.is(await shown(), '1 of 1')
   t.is(await shown(2), '2 of 2')
@@ -175,7 +174,9 @@ test('the slice decides which tests are shown and counted', async (t) => {
   const prompts = await promptsAfter(answers, { feedback: 'passed', sandboxSlice: 1 })
   t.regex(prompts[0]!, /all levels passed/)
   t.deepEqual(sliced([1, 2, 3], -5), [1, 2, 3])
-  t.throws(() => codeTask({ items: [item], sandboxSlice: 1.5 }), { message: /whole number or "all"/ })
+  t.throws(() => codeTask({ items: [item], sandboxSlice: 1.5 }), {
+    message: /sandboxSlice: expected int, or expected "all"/,
+  })
 })
 
 test('paper rules: the published extraction decides what is seen', async (t) => {
@@ -206,9 +207,15 @@ test('scale and shift move the total, its bounds and the threshold; the parts st
 
 test('settings that cannot be are refused', async (t) => {
   const make = async (options: object) => codeTask({ items: [item], ...options })
-  await rejectsWith(t, () => make({ feedback: 'loud' }), 'ERR_ARGUMENT', 'level_feedback', '"loud"')
+  await rejectsWith(
+    t,
+    () => make({ feedback: 'loud' }),
+    'ERR_CONFIG',
+    'feedback: unknown value "loud"',
+    'level_feedback',
+  )
   await rejectsWith(t, () => make({ feedback: 'expert_edits' }), 'ERR_ARGUMENT', 'expert.url')
-  await rejectsWith(t, () => make({ rewardScale: 0 }), 'ERR_ARGUMENT', 'rewardScale')
+  await rejectsWith(t, () => make({ rewardScale: 0 }), 'ERR_CONFIG', 'rewardScale')
 })
 
 test('chat: every prompt is one user message with the same text', async (t) => {

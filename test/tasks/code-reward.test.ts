@@ -1,10 +1,11 @@
 import test from 'ava'
 import { PythonSandbox } from '../../lib/sandbox/python-sandbox.ts'
 import type { CodeItem } from '../../lib/tasks/code/item.ts'
-import { type CodeReward, type CodeRules, createCodeReward } from '../../lib/tasks/code/reward.ts'
+import { type CodeReward, createCodeReward } from '../../lib/tasks/code/reward.ts'
+import type { Rules } from '../../lib/tasks/task/options.ts'
 
 let sandbox: PythonSandbox
-let rewards: Record<CodeRules, CodeReward>
+let rewards: Record<Rules, CodeReward>
 
 test.before(async () => {
   sandbox = await PythonSandbox.start({ workers: 2 })
@@ -320,7 +321,7 @@ test('equal completions run once, and scores do not share their parts', async (t
     return sandbox.runCode(request)
   }
   const counting = { runCode } as unknown as PythonSandbox
-  const reward = createCodeReward({ sandbox: counting, remember: 2 })
+  const reward = createCodeReward({ rules: 'strict', sandbox: counting, remember: 2 })
   const first = await reward.score(item, [aux, useful])
   const kept = { ...first.parts }
   first.parts.tests = -1

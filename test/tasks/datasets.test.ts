@@ -1,12 +1,17 @@
 import { cp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'ava'
-import { withSignature } from '../../lib/tasks/code/mbpp.ts'
+import { arxivData } from '../../lib/tasks/arxiv/options.ts'
+import { coophumanevalData } from '../../lib/tasks/coophumaneval/task.ts'
 import { loadItems } from '../../lib/tasks/datasets/items.ts'
-import { type DataSource, loadSource } from '../../lib/tasks/datasets/load.ts'
-import { publishedData } from '../../lib/tasks/datasets/paper-splits.ts'
+import { loadSource } from '../../lib/tasks/datasets/load.ts'
 import { parseSplit } from '../../lib/tasks/datasets/slice.ts'
+import type { DataSource } from '../../lib/tasks/datasets/source.ts'
+import { humanevalData } from '../../lib/tasks/humaneval/task.ts'
 import { tasks } from '../../lib/tasks/index.ts'
+import { withSignature } from '../../lib/tasks/mbpp/signature.ts'
+import { mbppData } from '../../lib/tasks/mbpp/task.ts'
+import { tldrData } from '../../lib/tasks/tldr/options.ts'
 import { rejectsWith } from '../support/errors.ts'
 import { goldenDir, sharedDir, skip } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
@@ -54,7 +59,7 @@ test('splits as data sets write them', (t) => {
 })
 
 const load = async (source: DataSource, part: 'train' | 'heldOut' = 'train') =>
-  numbers(await loadSource(source, { task: 'humaneval', part, fields: [] }))
+  numbers(await loadSource(source, { published: humanevalData, part, fields: [] }))
 
 test('a part of a local file by split, offset and limit', async (t) => {
   const file = parquet('snappy')
@@ -80,9 +85,9 @@ test("the paper's splits do not overlap, and have the published sizes", async (t
   const humaneval = join(shared, 'data/HumanEval.jsonl.gz')
   const all = await loadItems<{ task_id: string }>(humaneval)
   const ids = async (split: string, part: 'train' | 'heldOut') =>
-    (await loadSource<{ task_id: string }>({ file: humaneval, split }, { task: 'humaneval', part, fields: [] })).map(
-      ({ task_id }) => task_id,
-    )
+    (
+      await loadSource<{ task_id: string }>({ file: humaneval, split }, { published: humanevalData, part, fields: [] })
+    ).map(({ task_id }) => task_id)
   const range = (from: number, to: number) => all.slice(from, to).map(({ task_id }) => task_id)
   t.deepEqual(await ids('paper', 'train'), range(33, 133))
   t.deepEqual(await ids('paper', 'heldOut'), range(0, 32))
@@ -91,8 +96,8 @@ test("the paper's splits do not overlap, and have the published sizes", async (t
   const file = join(shared, 'data/CoopHumanEval.json')
   const task = await tasks.coophumaneval({ train: { file, split: 'paper' }, heldOut: { file, split: 'paper' } })
   t.deepEqual([task.items.length, task.heldOut?.length], [66, 16])
-  for (const { splits } of Object.values(publishedData))
-    for (const { train = [], heldOut } of Object.values(splits) as { train?: string[]; heldOut: string[] }[])
+  for (const { splits } of [humanevalData, coophumanevalData, mbppData, tldrData, arxivData])
+    for (const { train = [], heldOut = [] } of Object.values(splits))
       for (const text of [...train, ...heldOut]) t.notThrows(() => parseSplit(text))
 })
 

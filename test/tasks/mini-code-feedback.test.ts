@@ -1,6 +1,7 @@
 import test from 'ava'
 import { PythonSandbox } from '../../lib/sandbox/python-sandbox.ts'
-import { type MiniCodeFeedback, miniCodeFeedbacks, signalLines } from '../../lib/tasks/mini-code/feedback.ts'
+import { signalLines } from '../../lib/tasks/mini-code/feedback.ts'
+import { type MiniCodeFeedback, miniCodeFeedbacks } from '../../lib/tasks/mini-code/options.ts'
 import { type MiniCodeItem, miniCodeProblems, problemOf } from '../../lib/tasks/mini-code/problems.ts'
 import { auxSolution, mainSolution } from '../../lib/tasks/mini-code/solutions.ts'
 import { miniCode } from '../../lib/tasks/mini-code/task.ts'
@@ -105,6 +106,6 @@ test('a long error is cut and takes one line', (t) => {
 test('an unknown mode is refused by name', (t) => {
   t.throws(() => miniCode({ feedback: 'expert_edits' as MiniCodeFeedback }), {
     code: 'ERR_CONFIG',
-    message: /feedback: expected one of plain, passed, level_passed, level_feedback but received "expert_edits"/,
+    message: /feedback: unknown value "expert_edits"; known: plain, passed, level_passed, level_feedback/,
   })
 })

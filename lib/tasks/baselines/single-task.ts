@@ -2,17 +2,10 @@
 import { ConfigError } from '../../base/errors.ts'
 import type { Joint } from '../task/completion.ts'
 import { defineTask } from '../task/define-task.ts'
+import { readOptions } from '../task/options.ts'
 import type { Task } from '../task/types.ts'
+import { type SingleTaskOptions, singleTaskOptions } from './options.ts'
 import { baselinePlan, undivided } from './rounds.ts'
-
-/** Options of {@link singleTask}. */
-export interface SingleTaskOptions {
-  /**
-   * What an answer scores that cannot be taken apart: `strict` (default) takes it for the first agent's text and leaves the
-   * others empty, `cut` cuts it at the low end of the task's range, for TLDR after a third.
-   */
-  missingDelimiter?: 'strict' | 'cut'
-}
 
 /**
  * The task of the `single` baseline: one agent, the baseline's prompt, and the team's reward on the parts of its answer.
@@ -20,7 +13,7 @@ export interface SingleTaskOptions {
  * @throws MagrpoError `ERR_TASK` if the task has no prompt for it; ConfigError for `cut` where the task cannot cut
  */
 export function singleTask<Item>(task: Task<Item>, options: SingleTaskOptions = {}): Task<Item> {
-  const { missingDelimiter = 'strict' } = options
+  const { missingDelimiter } = readOptions('The single model', singleTaskOptions, options)
   const plan = baselinePlan(task, 'single')
   const { cut } = plan
   if (missingDelimiter === 'cut' && cut === undefined) {

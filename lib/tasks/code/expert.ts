@@ -1,32 +1,11 @@
 /** An expert model behind an OpenAI-compatible chat endpoint, asked for edits between turns. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { z } from 'zod'
 import { MagrpoError } from '../../base/errors.ts'
+import { readOptions } from '../task/options.ts'
 import { lastJsonObject } from './expert-json.ts'
 import type { CodeItem } from './item.ts'
-
-/** Where the expert is and how it is asked. */
-export interface ExpertOptions {
-  /** Base URL of the endpoint, up to and including its version (`http://localhost:8000/v1`); `/chat/completions` is added. */
-  url: string
-  /** Name of the model, as the endpoint knows it. */
-  model: string
-  /** Name of the environment variable that holds the key. Defaults to none: no key is sent. */
-  keyVariable?: string
-  /** Sampling temperature of the edits. Defaults to `0.3`. */
-  temperature?: number
-  /** Longest answer, in tokens. Defaults to `2048`. */
-  maxTokens?: number
-  /** How often an edit is asked for before the turn goes on without. Defaults to `3`. */
-  attempts?: number
-  /** Time limit of one attempt, milliseconds. Defaults to `60000`. */
-  timeoutMs?: number
-  /** Wait before the second attempt, milliseconds; it doubles with each further one. Defaults to `1000`. */
-  backoffMs?: number
-  /** Requests under way at once. Defaults to `8`. */
-  concurrency?: number
-  /** Takes a warning, once for each cause. */
-  log?: (message: string) => void
-}
+import { type ExpertOptions, expertOptions } from './options.ts'
 
 /** What the expert would change; `null` where it would change nothing. */
 export interface ExpertEdits {
@@ -62,22 +41,14 @@ const longestWaitMs = 60_000
 
 /** Asks an expert for edits; see {@link Expert.edit}. */
 export class Expert {
-  readonly #options: Required<Omit<ExpertOptions, 'keyVariable' | 'log'>> & Pick<ExpertOptions, 'keyVariable' | 'log'>
+  readonly #options: z.output<z.ZodObject<typeof expertOptions>> & Pick<ExpertOptions, 'log'>
   readonly #warned = new Set<string>()
   readonly #waiting: (() => void)[] = []
   #underWay = 0
 
   /** @throws MagrpoError `ERR_ARGUMENT` for an address that is none, or where the key's variable is not set */
   constructor(options: ExpertOptions) {
-    const defaults = {
-      temperature: 0.3,
-      maxTokens: 2048,
-      attempts: 3,
-      timeoutMs: 60_000,
-      backoffMs: 1000,
-      concurrency: 8,
-    }
-    this.#options = { ...defaults, ...options }
+    this.#options = { ...readOptions('The expert', expertOptions, options), log: options.log }
     if (!/^https?:\/\//.test(options.url) || !URL.canParse(options.url))
       throw new MagrpoError(
         'ERR_ARGUMENT',

@@ -1,7 +1,7 @@
 /** What feedback is made of: the facts of the last turn's program and those test results that feedback may show. */
-import { MagrpoError } from '../../base/errors.ts'
 import type { CodeDiagnosis, CodeReport, TestOutcome } from '../../sandbox/types.ts'
 import type { CodeItem } from './item.ts'
+import type { SandboxSlice } from './options.ts'
 import type { CodeReward } from './reward.ts'
 
 /** One assert whose result is shown. */
@@ -17,21 +17,6 @@ export interface TurnAnalysis {
   tests: ShownTest[] | null
   /** How many asserts the slice has. */
   testCount: number
-}
-
-/**
- * Which asserts feedback shows: the first so many; `0` or `all`: all of them; negative: the last so many. Results come from
- * the run that the reward counts, so what is left out is hidden, not skipped.
- */
-export type SandboxSlice = number | 'all'
-
-/** @throws MagrpoError `ERR_ARGUMENT` unless it is a whole number or `all` */
-export function checkSandboxSlice(slice: SandboxSlice): SandboxSlice {
-  if (slice === 'all' || Number.isSafeInteger(slice)) return slice
-  throw new MagrpoError(
-    'ERR_ARGUMENT',
-    `Expected a whole number or "all" as sandboxSlice but received ${JSON.stringify(slice)}.`,
-  )
 }
 
 /** The part of a list that a slice names. */

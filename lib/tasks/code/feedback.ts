@@ -10,23 +10,7 @@ import type { TurnHistory } from '../task/types.ts'
 import type { TurnAnalysis } from './feedback-analysis.ts'
 import { compactSignals, detailedSignals, passedSignal } from './feedback-text.ts'
 import type { CodeItem } from './item.ts'
-
-/**
- * How much the next prompts say. `plain`: only to revise; `passed`: whether everything passed; `level_passed`: a line a level;
- * `level_feedback`: the whole history and every diagnostic; `expert_edits`: what an expert model would change.
- */
-export const feedbackModes = ['plain', 'passed', 'level_passed', 'level_feedback', 'expert_edits'] as const
-
-/** One of {@link feedbackModes}. */
-export type FeedbackMode = (typeof feedbackModes)[number]
-
-/** Settings of {@link feedbackPrompt}. */
-export interface FeedbackTextOptions {
-  /** Show the first turn's prompt again. Defaults to `true`; `level_feedback` always shows it, as part of the history. */
-  originalPrompt?: boolean
-  /** Show the agent its function of the turn before. Defaults to `true`; `level_feedback` always shows it. */
-  previousResponse?: boolean
-}
+import type { FeedbackMode, FeedbackSettings } from './options.ts'
 
 /** What the next prompt of one agent is made of. */
 export interface FeedbackInput {
@@ -43,8 +27,10 @@ export interface FeedbackInput {
 }
 
 /** The next prompt of one agent. */
-export function feedbackPrompt(input: FeedbackInput, options: FeedbackTextOptions = {}): string {
-  const { originalPrompt = true, previousResponse = true } = options
+export function feedbackPrompt(
+  input: FeedbackInput,
+  { originalPrompt, previousResponse }: Pick<FeedbackSettings, 'originalPrompt' | 'previousResponse'>,
+): string {
   const sections =
     input.mode === 'level_feedback'
       ? historySections(input)

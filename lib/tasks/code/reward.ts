@@ -1,16 +1,14 @@
 import { MagrpoError } from '../../base/errors.ts'
 import type { PythonSandbox } from '../../sandbox/python-sandbox.ts'
 import type { CodeDiagnosis, CodeReport, CodeRequest, SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
+import type { Rules } from '../task/options.ts'
 import { type CodeItem, checkCodeItem } from './item.ts'
 import { LazySandbox, VerdictMemory } from './lazy-sandbox.ts'
 
-/** Which rules score a joint completion: `strict` reads syntax trees, `paper` scores as the published reward does. */
-export type CodeRules = 'strict' | 'paper'
-
 /** Options of `createCodeReward`. */
 export interface CodeRewardOptions {
-  /** Which rule set scores. Defaults to `strict`. */
-  rules?: CodeRules
+  /** Which rule set scores. */
+  rules: Rules
   /** A sandbox to share; it is not disposed with the reward. Without one a sandbox is started at the first score. */
   sandbox?: PythonSandbox
   /** Options of the sandbox that is started where none is given. */
@@ -85,13 +83,8 @@ export const paperLimits: Partial<SandboxLimits> = {
  * await reward.dispose()
  * ```
  */
-export function createCodeReward(options: CodeRewardOptions = {}): CodeReward {
-  const { rules = 'strict', remember = 4096 } = options
-  if (rules !== 'strict' && rules !== 'paper')
-    throw new MagrpoError(
-      'ERR_ARGUMENT',
-      `Expected "strict" or "paper" as rules of the code reward but received ${JSON.stringify(rules)}.`,
-    )
+export function createCodeReward(options: CodeRewardOptions): CodeReward {
+  const { rules, remember = 4096 } = options
   const limits = rules === 'paper' ? { ...paperLimits, ...options.limits } : options.limits
   const lazy = new LazySandbox(options.sandbox, options.sandboxOptions)
   const reports = new VerdictMemory<CodeReport>(remember)

@@ -1,34 +1,31 @@
-import { MagrpoError } from '../../base/errors.ts'
 import type { Joint } from '../task/completion.ts'
 import { defineTask } from '../task/define-task.ts'
+import { type OptionsOf, readOptions } from '../task/options.ts'
 import type { Task } from '../task/types.ts'
 import { codeBaselines } from './baselines.ts'
 import { codeMeter } from './columns.ts'
 import { CooperationMemory, cooperationReport, cooperationReportMetrics } from './cooperation-report.ts'
 import { type CodeItem, checkCodeItem } from './item.ts'
+import { codeSettings, type ExpertOptions } from './options.ts'
 import { codePrompt, noParametersPrompt, parametersOf } from './prompts.ts'
 import { type CodeRewardOptions, createCodeReward, scoreOf } from './reward.ts'
-import { asPrompt, codeTransition, type FeedbackOptions } from './transition.ts'
+import { asPrompt, codeTransition } from './transition.ts'
 
 /** Options of {@link codeTask}. */
-export interface CodeTaskOptions extends CodeRewardOptions, FeedbackOptions {
+export interface CodeTaskOptions extends Omit<CodeRewardOptions, 'rules'>, OptionsOf<typeof codeSettings> {
   /** The problems trained on. */
   items: readonly CodeItem[]
   /** Held-out problems for evaluation. */
   heldOut?: readonly CodeItem[]
   /** Name used in run folders and metrics. Defaults to `code`. */
   name?: string
-  /** `2` (default): the first writes `aux`, the second the entry point. `1`: the entry point only. */
-  agents?: 1 | 2
   /**
    * Whether a problem whose prompt shows no parameters gives an error sentence as prompt, as the published formatter does.
    * Defaults to `false`: the parameters stay open.
    */
   needsParameters?: boolean
-  /** The total is multiplied by it and then shifted; the parts stay as they are. Defaults to `1`. */
-  rewardScale?: number
-  /** Added to the scaled total; `-4` makes full marks 0, as in the published multi-turn experiments. Defaults to `0`. */
-  rewardShift?: number
+  /** Whom `expert_edits` asks; needed for it. */
+  expert?: ExpertOptions
   /**
    * Most samples of an evaluation that are run again with other helpers, to see what the helper is good for; see
    * `cooperationReport`. Defaults to `16`; `0` runs none.
@@ -45,18 +42,16 @@ export const finishedAbove = { team: 3.8, single: 2 }
  * `codeTransition`. Teams of two have the shares of cooperation schemes as metrics (`cooperation/...`), and evaluations
  * run some samples with other helpers; see `docs/cooperation.md`.
  *
- * @throws MagrpoError `ERR_DATA` naming the problem and the field that is missing; `ERR_ARGUMENT` for an option out of range
+ * @throws MagrpoError `ERR_DATA` naming the problem and the field that is missing; `ERR_ARGUMENT` for `expert_edits` without an expert; ConfigError for
+ *   an option out of range
  */
 export function codeTask(options: CodeTaskOptions): Task<CodeItem> {
-  const { items, heldOut, name = 'code', agents = 2, rewardScale = 1, rewardShift = 0 } = options
+  const { items, heldOut, name = 'code' } = options
+  const settings = readOptions(`Task "${name}"`, codeSettings, options)
+  const { rules, agents, rewardScale, rewardShift, chat } = settings
   for (const [list, problems] of Object.entries({ items, heldOut: heldOut ?? [] }))
     for (const [index, item] of problems.entries()) checkCodeItem(item, `${list}[${index}]`)
-  if (!(rewardScale > 0 && Number.isFinite(rewardScale) && Number.isFinite(rewardShift)))
-    throw new MagrpoError(
-      'ERR_ARGUMENT',
-      `Expected a number above 0 as rewardScale and a number as rewardShift but received ${rewardScale} and ${rewardShift}.`,
-    )
-  const reward = createCodeReward(options)
+  const reward = createCodeReward({ ...options, rules })
   const processed = (total: number) => total * rewardScale + rewardShift
   const isProcessed = rewardScale !== 1 || rewardShift !== 0
   const readings = new CooperationMemory()
@@ -77,7 +72,7 @@ export function codeTask(options: CodeTaskOptions): Task<CodeItem> {
     heldOut,
     observe(item, agent) {
       const isOpen = options.needsParameters && parametersOf(item.prompt) === '...'
-      return asPrompt(isOpen ? noParametersPrompt : codePrompt(item, agent, agents), options.chat)
+      return asPrompt(isOpen ? noParametersPrompt : codePrompt(item, agent, agents), chat)
     },
     async reward(item, joint, { signal }) {
       const texts = textsOf(joint)
@@ -88,10 +83,10 @@ export function codeTask(options: CodeTaskOptions): Task<CodeItem> {
         ? { total: processed(total), parts: { ...parts, raw: total }, ...why }
         : { total, parts, ...why }
     },
-    transition: codeTransition(reward, agents, options),
+    transition: codeTransition(reward, settings, options.expert),
     ...(agents === 2 && { metrics, examine }),
     baselines: codeBaselines(agents),
-    columns: (task) => codeMeter({ ...options, task }),
+    columns: (task) => codeMeter({ ...options, rules, task }),
     maxReward: processed(reward.maxReward(agents)),
     minReward: processed(0),
     defaults: {

@@ -3,53 +3,13 @@
 import { MagrpoError } from '../../base/errors.ts'
 import { nearest } from '../../base/nearest.ts'
 import { loadItems } from './items.ts'
-import { type PublishedData, type PublishedName, publishedData } from './paper-splits.ts'
 import { parseSplit, type SplitSlice } from './slice.ts'
-
-/** A part of a local file. */
-export interface FileSource {
-  /** Path of a JSON Lines, JSON or Parquet file; the first two also as `.gz`. */
-  file: string
-  /**
-   * `[33:133]`, or a named split of the task such as `paper`. The name of a split before the brackets says nothing here: a file
-   * is one split.
-   */
-  split?: string
-  /** Rows to skip of what the split leaves. */
-  offset?: number
-  /** Rows to take at most. */
-  limit?: number
-}
-
-/** A part of a data set on the hub. */
-export interface HubSource {
-  /** `organisation/name`. */
-  hub: string
-  /** `train`, `test[33:133]`, or a named split of the task such as `paper`. Defaults to `train`. */
-  split?: string
-  /** Branch, tag or commit. Defaults to `main`. */
-  revision?: string
-  /** One of several configurations of a data set, which lie in folders of their own. */
-  config?: string
-  /** Rows to skip of what the split leaves. */
-  offset?: number
-  /** Rows to take at most. */
-  limit?: number
-}
-
-/**
- * Where items come from. A text is the path of a file; `hub:organisation/name` or `hub:organisation/name@revision`, a data set
- * of the hub (its split `train`); or a named split of the task (`paper`), of the published data set on the hub.
- */
-export type DataSource = string | FileSource | HubSource | AnySource
-
-/** A source as configurations have it: either `file` or `hub` is given. */
-export type AnySource = Partial<FileSource & HubSource>
+import type { AnySource, DataSource, ItemSource, PublishedData } from './source.ts'
 
 /** What {@link loadSource} has to know besides. */
 export interface LoadSourceOptions {
-  /** The task, for its named splits. */
-  task?: PublishedName
+  /** The task's published data set, for its named splits. */
+  published?: PublishedData
   /** Which part of a named split. */
   part: 'train' | 'heldOut'
   /** Fields that every item must have, as strings. */
@@ -97,6 +57,29 @@ export async function loadSource<Item>(source: DataSource, options: LoadSourceOp
   )
 }
 
+/** What {@link loadSplits} has to know besides. */
+export interface LoadSplitsOptions<Item> extends Omit<LoadSourceOptions, 'part'> {
+  /** Changes each item that was loaded or given. */
+  prepare?(item: Item): Item
+}
+
+/**
+ * The items of a task from its options.
+ *
+ * @throws MagrpoError as {@link loadSource} does
+ */
+export async function loadSplits<Item>(
+  { train, heldOut }: { train: ItemSource<Item>; heldOut?: ItemSource<Item> },
+  { prepare = (item) => item, ...options }: LoadSplitsOptions<Item>,
+): Promise<{ items: readonly Item[]; heldOut?: readonly Item[] }> {
+  const load = async (source: ItemSource<Item>, part: 'train' | 'heldOut') => {
+    const isItems = (given: ItemSource<Item>): given is readonly Item[] => Array.isArray(given)
+    return (isItems(source) ? source : await loadSource<Item>(source, { ...options, part })).map(prepare)
+  }
+  const items = await load(train, 'train')
+  return heldOut === undefined ? { items } : { items, heldOut: await load(heldOut, 'heldOut') }
+}
+
 const finite = (index: number) => (index === Infinity ? undefined : index)
 
 function describe({ start, stop }: SplitSlice, offset: number, limit: number): string {
@@ -122,7 +105,7 @@ async function loadRows<Item>(
   return rows.slice(start)
 }
 
-function asObject(source: DataSource, { task }: LoadSourceOptions): AnySource {
+function asObject(source: DataSource, { published }: LoadSourceOptions): AnySource {
   if (typeof source !== 'string') {
     const both: AnySource = source
     if ((both.file === undefined) === (both.hub === undefined))
@@ -133,15 +116,14 @@ function asObject(source: DataSource, { task }: LoadSourceOptions): AnySource {
     const [hub, revision] = source.slice(4).split('@') as [string, string?]
     return { hub, revision }
   }
-  if (task !== undefined && Object.hasOwn(publishedData[task].splits, source))
-    return { hub: publishedData[task].hub, split: source }
+  if (published && Object.hasOwn(published.splits, source)) return { hub: published.hub, split: source }
   return { file: source }
 }
 
 /** The parts that a split's text stands for: one, or several of which the data set has one. */
-function splitSlices(split: string | undefined, { task, part }: LoadSourceOptions): [SplitSlice, ...SplitSlice[]] {
+function splitSlices(split: string | undefined, { published, part }: LoadSourceOptions): [SplitSlice, ...SplitSlice[]] {
   if (split === undefined) return [{ name: undefined, start: 0, stop: Infinity }]
-  const named: PublishedData['splits'] = task === undefined ? {} : publishedData[task].splits
+  const named = published?.splits ?? {}
   if (!Object.hasOwn(named, split)) {
     const near = /\[/.test(split) ? undefined : nearest(split, Object.keys(named))
     if (near !== undefined && split.startsWith('paper'))
@@ -152,7 +134,7 @@ function splitSlices(split: string | undefined, { task, part }: LoadSourceOption
   if (texts === undefined)
     throw new MagrpoError(
       'ERR_ARGUMENT',
-      `The split "${split}" of task "${task}" has held-out items only; use it for heldOut, and another one for train.`,
+      `The split "${split}" of ${published!.hub} has held-out items only; use it for heldOut, and another one for train.`,
     )
   return texts.map(parseSplit) as [SplitSlice, ...SplitSlice[]]
 }

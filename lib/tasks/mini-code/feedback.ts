@@ -2,14 +2,7 @@
  * What the agents of mini-code are told after a turn: the feedback modes of the code tasks that need no expert, in short lines.
  */
 
-/**
- * How much the next prompts say. `plain`: nothing; `passed`: whether the program passed; `level_passed`: a line of levels;
- * `level_feedback`: the levels of both functions, and the error of the first assert that failed.
- */
-export const miniCodeFeedbacks = ['plain', 'passed', 'level_passed', 'level_feedback'] as const
-
-/** One of `miniCodeFeedbacks`. */
-export type MiniCodeFeedback = (typeof miniCodeFeedbacks)[number]
+import type { MiniCodeFeedback } from './options.ts'
 
 /** What is known of a joint program. */
 export interface TurnFacts {

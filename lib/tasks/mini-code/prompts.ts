@@ -2,8 +2,9 @@
  * What the agents of mini-code read: plain text that a tiny model has been trained on, always a problem, code that is there
  * already, and a comment that says what to write next. Written code that is shown keeps its printable ASCII only.
  */
-import { type MiniCodeFeedback, signalLines, type TurnFacts } from './feedback.ts'
+import { signalLines, type TurnFacts } from './feedback.ts'
 import { describe, type Problem } from './grammar.ts'
+import type { MiniCodeFeedback } from './options.ts'
 
 /** Agent names, in order: the helper's author and the entry point's. */
 export const agents = ['aux', 'main'] as const

@@ -3,27 +3,17 @@ import type { SandboxOptions } from '../../sandbox/types.ts'
 import { codeMeter } from '../code/columns.ts'
 import { cooperationReport, cooperationReportMetrics } from '../code/cooperation-report.ts'
 import { defineTask } from '../task/define-task.ts'
+import { readOptions } from '../task/options.ts'
 import type { Task } from '../task/types.ts'
 import { miniCodeBaselines } from './baselines.ts'
 import { conventionMetrics } from './convention.ts'
-import { type MiniCodeFeedback, miniCodeFeedbacks } from './feedback.ts'
 import { createJudge, miniCodeLimits as limits, type ProgramRunner } from './judge.ts'
+import { type MiniCodeSettings, miniCodeSettings } from './options.ts'
 import { type MiniCodeItem, miniCodeProblems } from './problems.ts'
 import { agentPrompt, agents, revisionPrompt } from './prompts.ts'
 
 /** Options of {@link miniCode}. */
-export interface MiniCodeOptions {
-  /** Number of training problems, the first so many of a fixed shuffled order. Defaults to all. */
-  train?: number
-  /** Number of problems in the task's `heldOut`. Defaults to all of the part named by `evaluateOn`. */
-  heldOut?: number
-  /**
-   * Which problems are the task's `heldOut`: `validation` (default), for watching a run and choosing its settings, or
-   * `held-out`, for a final score. No (predicate, transformation) pair is in two of training, validation and held-out.
-   */
-  evaluateOn?: 'validation' | 'held-out'
-  /** What the agents read after a turn, where there are several; see {@link MiniCodeFeedback}. Defaults to `level_feedback`. */
-  feedback?: MiniCodeFeedback
+export interface MiniCodeOptions extends MiniCodeSettings {
   /** Runs the programs; it is not disposed with the task. Without one a sandbox is started at the first reward. */
   sandbox?: ProgramRunner
   /** Options of the sandbox that is started where none is given. */
@@ -53,20 +43,20 @@ const finishedAbove = 0.9
  * @throws ConfigError if a number of problems is out of range or `feedback` is unknown
  * @example
  * ```ts
- * const task = miniCode()
+ * const task = tasks.miniCode()
  * task.observe(task.items[0]!, 0, []) // 'def solve(xs):\n    """Return the ...."""\n# write aux\n'
  * ```
  */
 export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
   const problems = miniCodeProblems()
-  const part = options.evaluateOn === 'held-out' ? problems.heldOut : problems.validation
-  const feedback = knownFeedback(options.feedback)
+  const { train, heldOut, evaluateOn, feedback } = readOptions('Task "mini-code"', miniCodeSettings, options)
+  const part = evaluateOn === 'held-out' ? problems.heldOut : problems.validation
   const judge = createJudge(options)
   return defineTask<MiniCodeItem>({
     name: 'mini-code',
     agents: [...agents],
-    items: firstOf(problems.train, options.train, 'train', 1),
-    heldOut: firstOf(part, options.heldOut, 'heldOut', 0),
+    items: firstOf(problems.train, train, 'train'),
+    heldOut: firstOf(part, heldOut, 'heldOut'),
     observe: (item, agent) => agentPrompt(item.prompt, agent),
     async reward(item, joint, { signal }) {
       const facts = await judge.verdict(item, joint[0]?.text ?? '', joint[1]?.text ?? '', signal)
@@ -97,7 +87,7 @@ export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
       return cooperationReportMetrics(await cooperationReport(samples, { sandbox, experiments, limits, signal }))
     },
     baselines: miniCodeBaselines,
-    columns: (task) => codeMeter({ task, sandboxOptions: options.sandboxOptions, limits }),
+    columns: (task) => codeMeter({ rules: 'strict', task, sandboxOptions: options.sandboxOptions, limits }),
     maxReward: 1,
     minReward: 0,
     defaults: { maxNewTokens: 40, temperature: 1, terminationThreshold: finishedAbove, rewardTimeoutMs: null },
@@ -105,15 +95,9 @@ export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
   })
 }
 
-function firstOf(items: MiniCodeItem[], count: number | undefined, option: string, least: number): MiniCodeItem[] {
+function firstOf(items: MiniCodeItem[], count: number | undefined, option: string): MiniCodeItem[] {
   if (count === undefined) return items
-  if (Number.isInteger(count) && count >= least && count <= items.length) return items.slice(0, count)
-  const message = `expected a whole number from ${least} to ${items.length} but received ${count}`
+  if (count <= items.length) return items.slice(0, count)
+  const message = `expected a whole number up to ${items.length} but received ${count}`
   throw new ConfigError([{ path: option, message }], 'Task "mini-code"')
-}
-
-function knownFeedback(feedback: MiniCodeFeedback = 'level_feedback'): MiniCodeFeedback {
-  if (miniCodeFeedbacks.includes(feedback)) return feedback
-  const message = `expected one of ${miniCodeFeedbacks.join(', ')} but received ${JSON.stringify(feedback)}`
-  throw new ConfigError([{ path: 'feedback', message }], 'Task "mini-code"')
 }

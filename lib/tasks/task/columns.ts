@@ -32,6 +32,8 @@ export interface ColumnMeter {
   /** Columns in the table's order; null where they are the parts of the task's reward, known only afterwards. */
   columns: Column[] | null
   /**
+   * Columns of one joint completion.
+   *
    * @param isAlone one model wrote it for a team of several agents: what needs a helper is not defined then
    */
   measure(
@@ -41,6 +43,7 @@ export interface ColumnMeter {
     isAlone: boolean,
     signal?: AbortSignal,
   ): Promise<MeasuredColumns>
+  /** Frees what measuring holds. */
   dispose(): Promise<void>
 }
 

@@ -1,5 +1,6 @@
 import { MagrpoError } from '../../base/errors.ts'
-import { isPythonReward, type PythonReward, type PythonRewardSettings, pythonReward } from './python-reward.ts'
+import { isPythonReward, type PythonReward, pythonReward } from './python-reward.ts'
+import type { PythonRewardSettings } from './python-reward-options.ts'
 import type { Task, TaskParts } from './types.ts'
 
 /** A task as a user writes it: its reward may be a Python function. */

@@ -1,34 +1,12 @@
-/** Rewards that a user has written in Python: the settings, and what a task makes of them. */
+/** Rewards that a user has written in Python, and what a task makes of them. */
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { DisposedError, MagrpoError } from '../../base/errors.ts'
+import { section, validate } from '../../base/validate.ts'
 import { WorkerPool } from '../../base/worker-pool.ts'
+import { type PythonRewardSettings, pythonRewardOptions } from './python-reward-options.ts'
 import { PythonRewardWorker, type WorkerSettings } from './python-reward-worker.ts'
 import type { Task } from './types.ts'
-
-/**
- * How the function is called. `item`: `f(item, completions)`, one text an agent; `comlrl`: one list of a single text an agent, and
- * `batch_items=[item]` if it takes that; `trl` (one agent): by keywords `prompts`, `completions` and the item's fields, each a
- * list of one. `comlrl` and `trl` return a list of one reward. `auto`: `trl` for a first parameter named `prompts` or
- * `completions`, `comlrl` for another one whose name has `completion` in it, else `item`.
- */
-export const callStyles = ['auto', 'item', 'comlrl', 'trl'] as const
-
-/** A reward written in Python. */
-export interface PythonRewardSettings {
-  /** File and function, `my_reward.py:score`; the file's path is relative to the working directory. */
-  python: string
-  /** How the function is called, see docs/python-rewards.md. Defaults to `auto`. */
-  call?: (typeof callStyles)[number]
-  /** The Python to run. Defaults to `python3` of the PATH, so that of an active virtual environment. */
-  interpreter?: string
-  /** Processes, each with the file loaded once; calls beyond them wait. Defaults to `1`. */
-  workers?: number
-  /** Time limit of one call, milliseconds; loading the file may take five minutes. Defaults to `60000`. */
-  timeoutMs?: number
-  /** Takes what the function prints, line by line. */
-  log?: (line: string) => void
-}
 
 /** A running Python reward. */
 export interface PythonReward<Item = unknown> {
@@ -46,7 +24,7 @@ export function isPythonReward(reward: unknown): reward is PythonRewardSettings 
 }
 
 /**
- * Makes a reward of a Python function. The file is loaded once a process, outside of any sandbox: it is the user's own.
+ * Makes a reward of a Python function. Each process loads the file once, outside of any sandbox: it is the user's own.
  *
  * The function gets the item as a dict and the completions, which are texts with `ids`, `finish` and `log_prob_sum`
  * beside them; it returns a number, or a dict with `total` and `parts`. It may be asynchronous.
@@ -61,10 +39,10 @@ export function isPythonReward(reward: unknown): reward is PythonRewardSettings 
  * ```
  */
 export function pythonReward<Item = unknown>(settings: PythonRewardSettings): PythonReward<Item> {
-  const checked = checkedSettings(settings)
+  const [worker, size] = checkedSettings(settings)
   const pool = new WorkerPool({
-    size: settings.workers ?? 1,
-    start: (signal) => PythonRewardWorker.start(checked, signal),
+    size,
+    start: (signal) => PythonRewardWorker.start(worker, signal),
     disposedError: () => new DisposedError(`The Python reward ${settings.python}`),
   })
   return {
@@ -94,19 +72,18 @@ export async function withPythonReward<Item>(task: Task<Item>, settings: PythonR
   return { ...rest, defaults: sampling, reward, dispose: disposeBoth }
 }
 
-function checkedSettings(settings: PythonRewardSettings): WorkerSettings {
-  const { python, call = 'auto', interpreter = 'python3', workers = 1, timeoutMs = 60_000, log } = settings
+function checkedSettings({ log, ...settings }: PythonRewardSettings): [WorkerSettings, workers: number] {
   const fail = (what: string): never => {
+    const { python } = settings
     throw new MagrpoError('ERR_TASK', `The Python reward ${JSON.stringify(python)}: ${what}.`, { details: { python } })
   }
-  const [, file, name] = /^(.+\.py):([\p{L}_][\p{L}\p{N}_.]*)$/u.exec(String(python)) ?? []
+  const { value, issues } = validate(section(pythonRewardOptions), settings)
+  if (issues) return fail(issues.map(({ path, message }) => `${path}: ${message}`).join('; '))
+  const { workers, ...worker } = value
+  const [, file, name] = /^(.+\.py):([\p{L}_][\p{L}\p{N}_.]*)$/u.exec(worker.python) ?? []
   if (file === undefined || name === undefined)
     return fail('expected a file and a function in the form my_reward.py:score')
-  if (!callStyles.includes(call)) fail(`expected one of ${callStyles.join(', ')} as call but received ${String(call)}`)
-  if (!(Number.isInteger(workers) && workers >= 1)) fail(`expected workers >= 1 but received ${workers}`)
-  if (!(timeoutMs > 0 && timeoutMs < 2 ** 31))
-    fail(`expected milliseconds above 0 as timeoutMs but received ${timeoutMs}`)
   const path = resolve(file)
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) fail(`there is no file ${file}`)
-  return { python, path, name, call, interpreter, timeoutMs, log }
+  return [{ ...worker, path, name, log }, workers]
 }

@@ -1,12 +1,13 @@
 /** The score columns of the writing tasks: Table 1 of Liu et al. (AAAI 2026). The return is the task's own, gated reward. */
 import { type Column, type ColumnMeter, percentColumn } from '../task/columns.ts'
-import { measureWriting, scoreMeasures, type WritingRules, type WritingThresholds } from './reward.ts'
+import type { Rules } from '../task/options.ts'
+import { measureWriting, scoreMeasures, type WritingThresholds } from './reward.ts'
 
 /** Columns of Table 1 after speed and time. */
 export const writingColumns: Column[] = ['structure', 'consistency', 'coherence', 'return'].map(percentColumn)
 
 /** The meter of the writing tasks. Components are ungated: each is scored whether or not the levels before it were passed. */
-export function writingMeter(thresholds: WritingThresholds, rules: WritingRules): ColumnMeter {
+export function writingMeter(thresholds: WritingThresholds, rules: Rules): ColumnMeter {
   return {
     kind: 'writing',
     columns: writingColumns,
@@ -25,7 +26,7 @@ export function writingComponents(
   first: string,
   second: string,
   thresholds: WritingThresholds,
-  rules: WritingRules,
+  rules: Rules,
 ): { structure: number; consistency: number; coherence: number } {
   const measured = measureWriting(first, second, thresholds.transitionsIn, rules)
   const [min] = thresholds.words

@@ -6,15 +6,10 @@
 
 import { MagrpoError } from '../../base/errors.ts'
 import type { Joint } from '../task/completion.ts'
+import type { Rules } from '../task/options.ts'
 import type { TransitionCategory } from './transition-words.ts'
 import { transitionsBySubstring, transitionsByWord } from './transitions.ts'
 import { countCharacters, jaccardIndex, splitWords, uniqueWords } from './words.ts'
-
-/**
- * How texts are read. `paper`: as the published code does, transition words found inside other words included.
- * `strict`: transition words only as whole words. All thresholds are the same.
- */
-export type WritingRules = 'paper' | 'strict'
 
 /**
  * A score that is 1 from `full[0]` to `full[1]`, falls linearly to 0 at `zero[0]` and `zero[1]`, and fails outside.
@@ -110,7 +105,7 @@ export function measureWriting(
   first: string,
   second: string,
   transitionsIn: WritingThresholds['transitionsIn'],
-  rules: WritingRules,
+  rules: Rules,
 ): WritingMeasures {
   const characters: [number, number] = [countCharacters(first), countCharacters(second)]
   const unique: [number, number] = [uniqueWords(first).size, uniqueWords(second).size]
@@ -130,7 +125,7 @@ function findTransitions(
   first: string,
   second: string,
   where: WritingThresholds['transitionsIn'],
-  rules: WritingRules,
+  rules: Rules,
 ): TransitionCategory[] {
   if (rules === 'paper') return transitionsBySubstring(where === 'both' ? first + second : second)
   if (where === 'second') return transitionsByWord(second)
@@ -151,7 +146,7 @@ export function scoreWriting(
   first: string,
   second: string,
   thresholds: WritingThresholds,
-  rules: WritingRules = 'strict',
+  rules: Rules = 'strict',
 ): WritingReward {
   return scoreMeasures(measureWriting(first, second, thresholds.transitionsIn, rules), thresholds)
 }
@@ -203,7 +198,7 @@ export function writingMetrics(
   first: string,
   second: string,
   thresholds: WritingThresholds,
-  rules: WritingRules,
+  rules: Rules,
 ): Record<string, number> {
   const measures = measureWriting(first, second, thresholds.transitionsIn, rules)
   const finite = (ratio: number) => (Number.isFinite(ratio) ? ratio : 0)

@@ -1,5 +1,5 @@
 /** Problems of the converted MBPP, whose prompts name a function without its parameters. */
-import type { CodeItem } from './item.ts'
+import type { CodeItem } from '../code/item.ts'
 
 /**
  * Gives a problem whose prompt has no parameters (`def function():`) the signature that its tests call: the entry point's name

@@ -1,22 +1,14 @@
 /** Expanding an abstract into the introduction of a paper: one agent each for its two halves. */
 
-import { ConfigError } from '../../base/errors.ts'
+import { loadSplits } from '../datasets/load.ts'
 import { defineTask } from '../task/define-task.ts'
+import { readOptions } from '../task/options.ts'
 import type { Task } from '../task/types.ts'
+import { writingSettings } from '../writing/options.ts'
+import { arxivThresholds } from '../writing/reward.ts'
+import { asPrompt, writingRewards } from '../writing/writing-task.ts'
 import { arxivBaselines } from './baselines.ts'
-import type { ArxivItem } from './items.ts'
-import { arxivThresholds } from './reward.ts'
-import type { WritingOptions } from './writing-task.ts'
-import { asPrompt, loadSplits, writingRewards } from './writing-task.ts'
-
-/** Options of {@link arxiv}. */
-export interface ArxivOptions extends WritingOptions<ArxivItem> {
-  /**
-   * Which published thresholds of the length ratio are used: those behind the paper's tables, or those of the code
-   * since 2026. Defaults to `paper-time`, for both rule sets.
-   */
-  thresholds?: keyof typeof arxivThresholds
-}
+import { type ArxivItem, type ArxivOptions, arxivData, arxivSettings } from './options.ts'
 
 /**
  * The arXiv task of MAGRPO: agent `background` writes background and motivation of an introduction, agent `method` its
@@ -26,25 +18,18 @@ export interface ArxivOptions extends WritingOptions<ArxivItem> {
  * @throws MagrpoError `ERR_DATA` if a file cannot be read or an item has no `abstract_text`
  * @example
  * ```ts
- * const task = await arxiv({ train: 'arxiv-train.jsonl', rules: 'paper' })
+ * const task = await tasks.arxiv({ train: 'arxiv-train.jsonl', rules: 'paper' })
  * ```
  */
 export async function arxiv(options: ArxivOptions): Promise<Task<ArxivItem>> {
-  const chat = options.chat ?? false
-  const column = options.thresholds ?? 'paper-time'
-  if (!Object.hasOwn(arxivThresholds, column))
-    throw new ConfigError(
-      [{ path: 'thresholds', message: `expected "paper-time" or "current" but received ${JSON.stringify(column)}` }],
-      'Task "arxiv"',
-    )
-  const rewards = writingRewards<ArxivItem>('arxiv', arxivThresholds[column], options.rules)
-  const splits = await loadSplits('arxiv', options, 'abstract_text')
+  const { chat, rules, thresholds } = readOptions('Task "arxiv"', { ...writingSettings, ...arxivSettings }, options)
+  const splits = await loadSplits(options, { published: arxivData, fields: ['abstract_text'], log: options.log })
   return defineTask<ArxivItem>({
     name: 'arxiv',
     agents: ['background', 'method'],
     ...splits,
     observe: (item, agent) => asPrompt(agent === 0 ? backgroundPrompt(item) : methodPrompt(item), chat),
-    ...rewards,
+    ...writingRewards<ArxivItem>('arxiv', arxivThresholds[thresholds], rules),
     baselines: arxivBaselines,
     defaults: { maxNewTokens: 256, temperature: 0.7, topP: 0.9 },
   })

@@ -1,12 +1,14 @@
 /** Summarising a Reddit post twice: one agent briefly, the other at about twice the length. */
 
+import { loadSplits } from '../datasets/load.ts'
 import { defineTask } from '../task/define-task.ts'
+import { readOptions } from '../task/options.ts'
 import type { Task } from '../task/types.ts'
-import { tldrBaselines } from './baselines.ts'
-import type { TldrItem } from './items.ts'
-import { tldrThresholds } from './reward.ts'
-import type { WritingOptions } from './writing-task.ts'
-import { asPrompt, loadSplits, writingRewards } from './writing-task.ts'
+import { type WritingOptions, writingSettings } from '../writing/options.ts'
+import { tldrThresholds } from '../writing/reward.ts'
+import { asPrompt, writingRewards } from '../writing/writing-task.ts'
+import { post, tldrBaselines } from './baselines.ts'
+import { type TldrItem, tldrData } from './options.ts'
 
 /**
  * The TLDR task of MAGRPO: agent `summarizer` writes a brief summary of a post, agent `elaborator` a detailed one,
@@ -16,25 +18,22 @@ import { asPrompt, loadSplits, writingRewards } from './writing-task.ts'
  * @throws MagrpoError `ERR_DATA` if a file cannot be read or an item has no `prompt`
  * @example
  * ```ts
- * const task = await tldr({ train: 'tldr-train.jsonl', heldOut: { file: 'tldr-eval.jsonl', limit: 100 } })
+ * const task = await tasks.tldr({ train: 'tldr-train.jsonl', heldOut: { file: 'tldr-eval.jsonl', limit: 100 } })
  * ```
  */
 export async function tldr(options: WritingOptions<TldrItem>): Promise<Task<TldrItem>> {
-  const chat = options.chat ?? false
-  const rewards = writingRewards<TldrItem>('tldr', tldrThresholds, options.rules)
-  const splits = await loadSplits('tldr', options, 'prompt')
+  const { chat, rules } = readOptions('Task "tldr"', writingSettings, options)
+  const splits = await loadSplits(options, { published: tldrData, fields: ['prompt'], log: options.log })
   return defineTask<TldrItem>({
     name: 'tldr',
     agents: ['summarizer', 'elaborator'],
     ...splits,
     observe: (item, agent) => asPrompt(agent === 0 ? briefPrompt(item) : detailedPrompt(item), chat),
-    ...rewards,
+    ...writingRewards<TldrItem>('tldr', tldrThresholds, rules),
     baselines: tldrBaselines,
     defaults: { maxNewTokens: 256, temperature: 0.7, topP: 0.9 },
   })
 }
-
-const post = (item: TldrItem) => item.prompt.replace(/\s*TL;DR:?\s*$/, '').trim()
 
 const briefPrompt = (item: TldrItem) =>
   `Here is a post from Reddit.

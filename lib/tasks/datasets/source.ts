@@ -1,0 +1,64 @@
+/** Where the items of a task come from, as options say it, and the published data set that a task may have. */
+import { z } from 'zod'
+import { section } from '../../base/validate.ts'
+
+const text = z.string().min(1)
+
+/** Keys of a source. */
+const sourceKeys = {
+  file: text.optional().describe('Path of a JSON Lines, JSON or Parquet file; the first two also as `.gz`.'),
+  hub: text.optional().describe('A data set of the hub, `organisation/name`.'),
+  revision: text.optional().describe('Branch, tag or commit of the data set. Defaults to `main`.'),
+  config: text.optional().describe('One of several configurations of a data set, which lie in folders of their own.'),
+  split: text
+    .optional()
+    .describe(
+      '`train`, `test[33:133]`, or a named split of the task such as `paper`. Defaults to `train` of a data set; a file is one split, so that of it only the brackets count.',
+    ),
+  offset: z.int().min(0).optional().describe('Rows to skip of what the split leaves.'),
+  limit: z.int().min(1).optional().describe('Rows to take at most.'),
+}
+
+/** The option of a source: a text or an object, as {@link DataSource}. */
+export const dataSource = z.union([
+  text,
+  section(sourceKeys).refine(({ file, hub }) => (file === undefined) !== (hub === undefined), {
+    message: 'expected either file or hub',
+    path: ['file'],
+  }),
+])
+
+/** A source as configurations have it: either `file` or `hub` is given. @interface */
+export type AnySource = z.input<z.ZodObject<typeof sourceKeys>>
+
+/** A part of a local file: a JSON Lines, JSON or Parquet file; the first two also as `.gz`. */
+export interface FileSource extends Required<Pick<AnySource, 'file'>>, Pick<AnySource, 'split' | 'offset' | 'limit'> {}
+
+/** A part of a data set on the hub, `organisation/name`. */
+export interface HubSource extends Required<Pick<AnySource, 'hub'>>, Omit<AnySource, 'hub' | 'file'> {}
+
+/**
+ * Where items come from. A text is the path of a file; `hub:organisation/name` or `hub:organisation/name@revision`, a data set
+ * of the hub (its split `train`); or a named split of the task (`paper`), of the published data set on the hub.
+ */
+export type DataSource = string | FileSource | HubSource | AnySource
+
+/** Where items come from: a file, a data set of the hub, a part of one (see {@link DataSource}), or the items themselves. */
+export type ItemSource<Item> = DataSource | readonly Item[]
+
+/**
+ * The published data set of a task, with the parts of it that the experiments of MAGRPO (arXiv 2508.04652) used, as their
+ * configurations say.
+ */
+export interface PublishedData {
+  /** Its name on the hub. */
+  hub: string
+  /** Parts by name. A split may have several names, of which a version of the data set has one. */
+  splits: Record<string, { train?: readonly string[]; heldOut?: readonly string[] }>
+}
+
+/** The options of a task's two sources. */
+export const sourceOptions = {
+  train: dataSource.describe('The items to train on: a file, a data set of the hub, or a part of one.'),
+  heldOut: dataSource.optional().describe('Held-out items for evaluation. Defaults to none.'),
+}

@@ -1,0 +1,16 @@
+/** The options of `mbpp`. */
+import { choice } from '../../base/validate.ts'
+import type { CodeDataOptions } from '../code/load-task.ts'
+import type { OptionsOf } from '../task/options.ts'
+
+/** Options of `mbpp` alone. */
+export const mbppSettings = {
+  signatures: choice(['repaired', 'published'])
+    .optional()
+    .describe(
+      'Many problems of the published conversion show no parameters. `repaired`: the prompt gets the signature that the tests call; `published`: both agents get the error sentence of the published formatter. Defaults to `published` for the rules `paper`, else to `repaired`.',
+    ),
+}
+
+/** Options of `mbpp`. */
+export interface MbppOptions extends CodeDataOptions, OptionsOf<typeof mbppSettings> {}

@@ -1,0 +1,38 @@
+/** Options of `mini-code`. */
+import { z } from 'zod'
+import { choice } from '../../base/validate.ts'
+import type { OptionsOf } from '../task/options.ts'
+
+/**
+ * How much the next prompts say. `plain`: nothing; `passed`: whether the program passed; `level_passed`: a line of levels;
+ * `level_feedback`: the levels of both functions, and the error of the first assert that failed.
+ */
+export const miniCodeFeedbacks = ['plain', 'passed', 'level_passed', 'level_feedback'] as const
+
+/** One of `miniCodeFeedbacks`. */
+export type MiniCodeFeedback = (typeof miniCodeFeedbacks)[number]
+
+/** Settings besides the sandbox. */
+export const miniCodeSettings = {
+  train: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('Number of training problems, the first so many of a fixed shuffled order. Defaults to all.'),
+  heldOut: z
+    .int()
+    .min(0)
+    .optional()
+    .describe("Number of problems in the task's `heldOut`. Defaults to all of the part named by `evaluateOn`."),
+  evaluateOn: choice(['validation', 'held-out'])
+    .default('validation')
+    .describe(
+      "Which problems are the task's `heldOut`: `validation`, for watching a run and choosing its settings, or `held-out`, for a final score. No (predicate, transformation) pair is in two of training, validation and held-out.",
+    ),
+  feedback: choice(miniCodeFeedbacks)
+    .default('level_feedback')
+    .describe('What the agents read after a turn, if there are several; see docs/tasks/mini-code.md.'),
+}
+
+/** {@link miniCodeSettings} as a program gives them. */
+export type MiniCodeSettings = OptionsOf<typeof miniCodeSettings>

@@ -1,0 +1,39 @@
+/** The settings of a reward in Python; see `pythonReward`. */
+import { z } from 'zod'
+import { choice } from '../../base/validate.ts'
+import type { OptionsOf } from './options.ts'
+
+/**
+ * How the function is called. `item`: `f(item, completions)`, one text per agent; `comlrl`: one list of a single text per agent,
+ * and `batch_items=[item]` if it takes that; `trl` (one agent): by keywords `prompts`, `completions` and the item's fields, each a
+ * list of one. `comlrl` and `trl` return a list of one reward. `auto`: `trl` for a first parameter named `prompts` or
+ * `completions`, `comlrl` for another one whose name has `completion` in it, else `item`.
+ */
+export const callStyles = ['auto', 'item', 'comlrl', 'trl'] as const
+
+/** Options of a reward in Python. */
+export const pythonRewardOptions = {
+  python: z
+    .string()
+    .min(1)
+    .describe("File and function, `my_reward.py:score`; the file's path is relative to the working directory."),
+  call: choice(callStyles).default('auto').describe('How the function is called, see docs/python-rewards.md.'),
+  interpreter: z
+    .string()
+    .min(1)
+    .default('python3')
+    .describe('The Python to run; `python3` is that of the PATH, so that of an active virtual environment.'),
+  workers: z.int().min(1).default(1).describe('Processes, each of which loads the file once; calls beyond them wait.'),
+  timeoutMs: z
+    .number()
+    .positive()
+    .lt(2 ** 31)
+    .default(60_000)
+    .describe('Time limit of one call, milliseconds; loading the file may take five minutes.'),
+}
+
+/** A reward written in Python. */
+export interface PythonRewardSettings extends OptionsOf<typeof pythonRewardOptions> {
+  /** Takes what the function prints, line by line. */
+  log?: (line: string) => void
+}
