@@ -47,7 +47,6 @@ export type { Comparison, ComparisonAbout, MethodAbout, MethodSummary } from './
 export { type ReportOptions, writeReport } from './report/report.ts'
 export { grpo, iac, maac, magrpo, mareinforce, maremax, marloo } from './rl/algorithms/algorithms.ts'
 export { type AdvantageSettings, type GroupAdvantages, groupAdvantages } from './rl/credit/advantages.ts'
-export { type EvaluateOptions, evaluate } from './rl/evaluate.ts'
 export type { EvaluateSettings } from './rl/evaluation.ts'
 export type { DeviceMemory, MemoryPart, MemoryPartName, MemoryPlan } from './rl/memory/plan.ts'
 export type * from './rl/options/algorithm.ts'
@@ -84,6 +83,7 @@ export type {
   TestReport,
   TestRequest,
 } from './sandbox/types.ts'
+export { type EvaluateOptions, evaluate } from './session/evaluate.ts'
 export type { PrepareResumeOptions } from './session/prepare-run.ts'
 export { type ResumedRun, type ResumeOptions, resume } from './session/resume.ts'
 export { type RecordedTrainOptions, train } from './session/train.ts'
