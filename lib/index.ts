@@ -59,7 +59,6 @@ export { maremax } from './rl/algorithms/maremax.ts'
 export { marloo } from './rl/algorithms/marloo.ts'
 export { type AlgorithmConfig, type AlgorithmName, algorithms } from './rl/algorithms/registry.ts'
 export { type AdvantageSettings, type GroupAdvantages, groupAdvantages } from './rl/credit/advantages.ts'
-export { type EvaluateOptions, evaluate } from './rl/evaluate.ts'
 export type { EvaluateSettings } from './rl/evaluation.ts'
 export type { DeviceMemory, MemoryPart, MemoryPartName, MemoryPlan } from './rl/memory/plan.ts'
 export type * from './rl/options/algorithm.ts'
@@ -98,6 +97,7 @@ export type {
   TestReport,
   TestRequest,
 } from './sandbox/types.ts'
+export { type EvaluateOptions, evaluate } from './session/evaluate.ts'
 export type { PrepareResumeOptions } from './session/prepare-run.ts'
 export { type ResumedRun, type ResumeOptions, resume } from './session/resume.ts'
 export { type RecordedTrainOptions, train } from './session/train.ts'

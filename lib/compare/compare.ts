@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Disposer } from '../base/disposer.ts'
 import { ComparisonFolder, comparisonFiles } from '../report/comparison/folder.ts'
 import { summarize } from '../report/comparison/summarize.ts'
 import {
@@ -42,17 +43,18 @@ export interface CompareOptions {
 export async function compare(config: CompareConfig, options: CompareOptions = {}): Promise<Comparison> {
   const { out, signal, onProgress = () => {}, log = () => {} } = options
   const task = await loadTask(config.task, { log })
-  const undo: (() => Promise<unknown> | undefined)[] = [() => task.dispose?.()]
+  const disposer = new Disposer()
+  disposer.defer(() => task.dispose?.())
   try {
     for (const { play } of config.methods) if (play !== 'team') checkBaseline(task, play)
     const meter = columnMeter(task)
-    undo.push(() => meter.dispose())
+    disposer.use(meter)
     const heldOut = task.heldOut?.length ? task.heldOut : task.items
     const items = heldOut.slice(0, config.items)
     const folder = out === undefined ? undefined : await ComparisonFolder.create(out, config)
-    if (folder) undo.push(() => folder.close())
+    if (folder) disposer.defer(() => folder.close())
     const runsDir = folder ? join(folder.path, comparisonFiles.runs) : await mkdtemp(join(tmpdir(), 'magrpo-compare-'))
-    if (!folder) undo.push(() => rm(runsDir, { recursive: true, force: true }))
+    if (!folder) disposer.defer(() => rm(runsDir, { recursive: true, force: true }))
     const teams: OpenTeamContext = { task, seeds: config.seeds, runsDir, signal, onProgress, log }
     const samples: ComparisonSample[] = []
     const timings: ComparisonTiming[] = []
@@ -86,7 +88,7 @@ export async function compare(config: CompareConfig, options: CompareOptions = {
     await folder?.finish(comparison)
     return comparison
   } finally {
-    for (const step of undo.reverse()) await step()
+    await disposer.dispose()
   }
 }
 

@@ -1,8 +1,7 @@
-/** Evaluation of a team: the door to `evaluation.ts`. */
-import { type EvaluateSettings, evaluatePlayers } from './evaluation.ts'
-import { playersOf } from './team/policy-engine.ts'
-import type { Team } from './team/team.ts'
-import type { EvalReport } from './types/reports.ts'
+import { type EvaluateSettings, evaluatePlayers } from '../rl/evaluation.ts'
+import { playersOf } from '../rl/team/policy-engine.ts'
+import type { Team } from '../rl/team/team.ts'
+import type { EvalReport } from '../rl/types/reports.ts'
 
 /** What {@link evaluate} takes. */
 export type EvaluateOptions<Item = unknown> = EvaluateSettings<Item> & { team: Team }
