@@ -1,7 +1,7 @@
 import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { ConfigError, type ConfigIssue, MagrpoError } from './errors.ts'
-import { shown } from './inspect.ts'
+import { inspect } from './inspect.ts'
 import { suggestion } from './nearest.ts'
 
 /** Separates the messages of one zod issue that stands for several unknown keys. */
@@ -113,7 +113,7 @@ const tidy = (text: string) => text.replace(/^(?:Invalid \w+|Too (?:small|big)):
 function withReceived(message: string, value: unknown): string {
   if (value === undefined) return `missing; ${message}`
   if (message.startsWith('unknown ')) return message
-  const text = shown(value)
+  const text = inspect(value)
   return `${message}; received ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`
 }
 

@@ -13,14 +13,14 @@ import {
   cutName,
   type MethodAbout,
 } from '../report/comparison/types.ts'
-import { playersOf } from '../rl/team/policy-engine.ts'
+import { backendOf } from '../rl/team/policy-engine.ts'
 import { loadTask } from '../session/load-task.ts'
 import type { LoadedTeam } from '../session/load-team.ts'
 import { checkBaseline } from '../tasks/baselines/rounds.ts'
 import type { Task } from '../tasks/task/types.ts'
 import { columnMeter } from './columns.ts'
 import type { CompareConfig, MethodConfig } from './config.ts'
-import { findTeam, loadPlayers, type OpenTeamContext } from './open-team.ts'
+import { findTeam, loadTeamOf, type OpenTeamContext } from './open-team.ts'
 import { type PlayContext, playMethod, timeMethod } from './play-method.ts'
 
 /** What {@link compare} may be told. */
@@ -60,10 +60,10 @@ export async function compare(config: CompareConfig, options: CompareOptions = {
     const timings: ComparisonTiming[] = []
     const methods: MethodAbout[] = []
     for (const method of config.methods) {
-      const about = await playSeeds(method, config.seeds, teams, async (players, seed, turns) => {
+      const about = await playSeeds(method, config.seeds, teams, async (loaded, seed, turns) => {
         const play = { config, task, items, meter, signal, onProgress: progressOf(method, seed, onProgress) }
-        const rows = await playMethod(method, playersOf(players.team), seed, turns, play satisfies PlayContext)
-        const times = await timeMethod(method, playersOf(players.team), seed, turns, play)
+        const rows = await playMethod(method, backendOf(loaded.team), seed, turns, play satisfies PlayContext)
+        const times = await timeMethod(method, backendOf(loaded.team), seed, turns, play)
         samples.push(...rows)
         timings.push(...times)
         await folder?.append(rows, times)
@@ -97,27 +97,27 @@ async function playSeeds(
   method: MethodConfig,
   seeds: readonly number[],
   context: OpenTeamContext,
-  play: (players: LoadedTeam, seed: number, turns: number) => Promise<void>,
+  play: (loaded: LoadedTeam, seed: number, turns: number) => Promise<void>,
 ): Promise<MethodAbout> {
-  let open: { key: string; players: LoadedTeam } | undefined
+  let open: { key: string; loaded: LoadedTeam } | undefined
   let about: MethodAbout | undefined
   try {
     for (const seed of seeds) {
       context.signal?.throwIfAborted()
       const found = await findTeam(method, seed, context)
       if (open?.key !== found.key) {
-        await open?.players.dispose()
+        await open?.loaded.dispose()
         open = undefined
-        open = { key: found.key, players: await loadPlayers(method, found, context) }
+        open = { key: found.key, loaded: await loadTeamOf(method, found, context) }
       }
       const turns = method.play === 'team' ? (method.turns ?? found.turns) : 1
-      await play(open.players, seed, turns)
+      await play(open.loaded, seed, turns)
       const weights =
         about === undefined || about.weights === found.about ? found.about : `${about.weights}, ${found.about}`
       about = { name: method.name, play: method.play, turns, weights }
     }
   } finally {
-    await open?.players.dispose()
+    await open?.loaded.dispose()
   }
   return about!
 }

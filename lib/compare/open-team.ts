@@ -124,7 +124,7 @@ async function trainTeam(
 }
 
 /** Loads what {@link findTeam} found, as the players of a method. */
-export function loadPlayers(
+export function loadTeamOf(
   method: MethodConfig,
   found: FoundTeam,
   { task, signal, onProgress, log }: OpenTeamContext,

@@ -14,7 +14,7 @@ import { resolveSampling } from '../rl/resolve-options.ts'
 import { itemsAtOnce } from '../rl/rollout/plan.ts'
 import { rewardTimeoutOf, runRewards } from '../rl/rollout/reward-queue.ts'
 import { completionOf } from '../rl/rollout/tree.ts'
-import { playersOf } from '../rl/team/policy-engine.ts'
+import { backendOf } from '../rl/team/policy-engine.ts'
 import type { Team } from '../rl/team/team.ts'
 import { baselinePlan, undivided } from '../tasks/baselines/rounds.ts'
 import type { BaselineName, BaselinePrompt } from '../tasks/task/baselines.ts'
@@ -93,7 +93,7 @@ export interface BaselineSample extends ScoredJoint {
  *   settings out of range; what the reward and generation throw
  */
 export function playBaseline<Item>(settings: BaselineSettings<Item> & { team: Team }): Promise<BaselineSample[]> {
-  return playWith(playersOf(settings.team), settings)
+  return playWith(backendOf(settings.team), settings)
 }
 
 /** {@link playBaseline} with players of any engine. */

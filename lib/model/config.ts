@@ -3,7 +3,7 @@
  * name; both spellings of the rope settings are understood.
  */
 import { ModelFormatError } from '../base/errors.ts'
-import { shown } from '../base/inspect.ts'
+import { inspect } from '../base/inspect.ts'
 import type { NativeModelConfig, NativeRope } from '../native/addon-types.ts'
 
 /** Architectures that magrpo computes, by `model_type`. */
@@ -26,7 +26,7 @@ export interface ModelConfig extends NativeModelConfig {
 type Json = Record<string, unknown>
 
 /** More layers than any model has: a number beyond it is damage, found before memory is taken. */
-const mostLayers = 10_000
+const maxLayers = 10_000
 
 /**
  * The configuration in `json`, the parsed `config.json` of `file`.
@@ -50,7 +50,7 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
   const hiddenSize = fields.integer('hidden_size')
   const numHeads = fields.integer('num_attention_heads')
   const numLayers = fields.integer('num_hidden_layers')
-  if (numLayers > mostLayers) fields.malformed('num_hidden_layers', `at most ${mostLayers} layers`, numLayers)
+  if (numLayers > maxLayers) fields.malformed('num_hidden_layers', `at most ${maxLayers} layers`, numLayers)
   const numKvHeads = fields.integer('num_key_value_heads', numHeads)
   if (numHeads % numKvHeads !== 0)
     fields.malformed('num_attention_heads', `a multiple of "num_key_value_heads" (${numKvHeads})`, numHeads)
@@ -124,7 +124,7 @@ class Fields {
   malformed(name: string, expected: string, value: unknown): never {
     throw new ModelFormatError(
       'ERR_MODEL_FORMAT',
-      `Expected ${expected} for "${name}" but received ${shown(value)} (${this.file}).`,
+      `Expected ${expected} for "${name}" but received ${inspect(value)} (${this.file}).`,
       { details: { file: this.file, field: name } },
     )
   }
@@ -178,10 +178,10 @@ function refuseConflict(fields: Fields, newer: Json, older: Json): void {
   // A frequency base alone says nothing about the type.
   const typeOf = (settings: Json) => typesOf(settings)[0] ?? 'default'
   const scales = Object.keys(older).some((key) => key !== 'rope_theta')
-  const differs = (key: string) => key in newer && key in older && shown(newer[key]) !== shown(older[key])
+  const differs = (key: string) => key in newer && key in older && inspect(newer[key]) !== inspect(older[key])
   const wrong = !scales || typeOf(newer) === typeOf(older) ? Object.keys(older).find(differs) : 'rope_type'
   if (wrong === undefined) return
-  const said = (settings: Json) => shown(wrong === 'rope_type' ? typeOf(settings) : settings[wrong])
+  const said = (settings: Json) => inspect(wrong === 'rope_type' ? typeOf(settings) : settings[wrong])
   fields.malformed(
     wrong === 'rope_theta' && fields.json.rope_theta !== undefined ? 'rope_theta' : 'rope_scaling',
     `the same ${wrong} as in "rope_parameters" (${said(newer)}), or one of the two settings alone,`,

@@ -4,7 +4,7 @@ import { mean, standardError } from '../base/statistics.ts'
 import { validate } from '../base/validate.ts'
 import type { Sampling } from '../model/sampling.ts'
 import type { Task } from '../tasks/task/types.ts'
-import { checkAgents, type Players } from './backend/training-backend.ts'
+import { checkAgents, type TrainingBackend } from './backend/training-backend.ts'
 import { type EvaluationOptions, evaluationSection } from './options/run.ts'
 import { completionMetrics, onlyFinite, rewardMetrics, withPrefix } from './report/metrics.ts'
 import { sampleRows } from './report/sample-rows.ts'
@@ -14,7 +14,7 @@ import { rewardTimeoutOf } from './rollout/reward-queue.ts'
 import { rollOut } from './rollout/rollout.ts'
 import { jointOf, type RolloutNode } from './rollout/tree.ts'
 import type { EvalReport, Metrics, SampleRow } from './types/reports.ts'
-import type { RewardMemory } from './types/run-store.ts'
+import type { RewardCache } from './types/run-store.ts'
 
 /** What `evaluate` takes besides the team. */
 export interface EvaluateSettings<Item = unknown> extends EvaluationOptions {
@@ -29,24 +29,24 @@ export interface EvaluateSettings<Item = unknown> extends EvaluationOptions {
 }
 
 /**
- * Mean reward, parts and metrics of players of any engine; see `evaluate`.
+ * Mean reward, parts and metrics with any backend; see `evaluate`.
  *
  * @param index number of steps done before, for the report
  * @param memory where verdicts are remembered
  */
-export async function evaluatePlayers<Item>(
-  players: Players,
+export async function evaluateBackend<Item>(
+  backend: TrainingBackend,
   settings: EvaluateSettings<Item>,
   index = 0,
-  memory?: RewardMemory,
+  memory?: RewardCache,
 ): Promise<EvalReport> {
-  const { plan, options } = evaluationPlan(players, settings)
+  const { plan, options } = evaluationPlan(backend, settings)
   const { samples, greedy: isGreedy, maxRows, logSamples } = options
   const total = plan.items.length * (Number(samples > 0) + Number(isGreedy))
   const start = performance.now()
   const metrics: Metrics = {}
   const rows: SampleRow[] = []
-  const names = players.agents.map(({ name }) => name)
+  const names = backend.agents.map(({ name }) => name)
   let done = 0
   const pass = async (phase: 'eval' | 'greedy', passPlan: RolloutPlan<Item>) => {
     const rewards = memory && { memory, part: `${phase}/${index}` }
@@ -71,9 +71,9 @@ export async function evaluatePlayers<Item>(
   }
 }
 
-function evaluationPlan<Item>(players: Players, settings: EvaluateSettings<Item>) {
+function evaluationPlan<Item>(backend: TrainingBackend, settings: EvaluateSettings<Item>) {
   const { task, items: given, sampling, onProgress: _, signal, ...rest } = settings
-  checkAgents(players.agents, task)
+  checkAgents(backend.agents, task)
   const items = given ?? (task.heldOut?.length ? task.heldOut : task.items)
   if (items.length === 0) {
     throw new MagrpoError(
@@ -90,8 +90,8 @@ function evaluationPlan<Item>(players: Players, settings: EvaluateSettings<Item>
     issues.push({ path: 'turns', message: `expected a task with a transition for ${options!.turns} turns` })
   if (options === null || drawing.value === null || issues.length > 0) throw new ConfigError(issues, 'The evaluation')
   const plan: RolloutPlan<Item> = {
-    engine: players.engine,
-    policies: players.agents.map(({ policy }) => policy),
+    engine: backend.engine,
+    policies: backend.agents.map(({ policy }) => policy),
     task,
     items,
     chosen: items.map((_, item) => ({ item, slot: item })),

@@ -127,7 +127,7 @@ function checkTogether<Item>(resolved: ResolvedTrainOptions, given: Omit<TrainOp
 }
 
 /** Completions that a step or an evaluation may hold in memory; more than any run needs, and fewer than a heap can hold. */
-const mostCompletions = 2 ** 18
+const maxCompletions = 2 ** 18
 
 /** What a step and an evaluation hold in memory, and into how many parts a step can be cut. */
 function checkSize(resolved: ResolvedTrainOptions): ConfigIssue[] {
@@ -135,8 +135,8 @@ function checkSize(resolved: ResolvedTrainOptions): ConfigIssue[] {
   const issues: ConfigIssue[] = []
   const { groupSize, jointMode, turns } = algorithm
   const refuse = (path: string, count: number, how: string) => {
-    if (!(count > mostCompletions)) return
-    const message = `expected at most ${mostCompletions} completions ${how}, received ${count}; use a smaller number`
+    if (!(count > maxCompletions)) return
+    const message = `expected at most ${maxCompletions} completions ${how}, received ${count}; use a smaller number`
     issues.push({ path, message })
   }
   const joint = jointMode === 'cross' ? groupSize ** team.length : groupSize
@@ -144,7 +144,7 @@ function checkSize(resolved: ResolvedTrainOptions): ConfigIssue[] {
   for (let turn = 0; turn < Math.min(turns, 64); turn++) nodes += joint ** turn
   const aPrompt = nodes * groupSize * team.length
   const aStep = `a step (promptsPerStep ${promptsPerStep} x ${aPrompt} completions a prompt)`
-  if (aPrompt > mostCompletions)
+  if (aPrompt > maxCompletions)
     refuse(
       turns > 1 ? 'algorithm.turns' : 'algorithm.groupSize',
       aPrompt,

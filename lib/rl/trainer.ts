@@ -1,8 +1,8 @@
 /** The loop of a run: steps, evaluations, warnings, sinks, and every way to end. */
 import type { Task } from '../tasks/task/types.ts'
-import { noSupport } from './backend/auxiliary-models.ts'
-import { type Players, trainedPolicies } from './backend/training-backend.ts'
-import { evaluatePlayers } from './evaluation.ts'
+import { noAuxiliaryModels } from './backend/auxiliary-models.ts'
+import { type TrainingBackend, trainedPolicies } from './backend/training-backend.ts'
+import { evaluateBackend } from './evaluation.ts'
 import { checkMemory } from './memory/fit.ts'
 import type { MemoryPlan } from './memory/plan.ts'
 import { WarningWatch } from './report/warnings.ts'
@@ -17,7 +17,7 @@ import type { RunEnd, RunResult, RunSink, Snapshot } from './types/sink.ts'
 
 /** What a {@link Trainer} is made of. */
 export interface TrainerParts<Item> {
-  players: Players
+  backend: TrainingBackend
   task: Task<Item>
   options: ResolvedTrainOptions
   sinks: readonly RunSink[]
@@ -62,15 +62,15 @@ export class Trainer<Item> implements Drive {
   private isWhole = true
 
   constructor(parts: TrainerParts<Item>) {
-    const { players, task, options } = parts
+    const { backend, task, options } = parts
     const { promptsPerStep, seed, shuffle, epochs } = options
     this.parts = parts
     this.options = options
     this.context = {
-      players,
+      backend,
       task,
       options,
-      support: noSupport(players.agents.length),
+      auxiliary: noAuxiliaryModels(backend.agents.length),
       order: new ItemOrder({ items: task.items.length, promptsPerStep, seed, shuffle, epochs }),
       signal: AbortSignal.any([this.stopController.signal, ...(parts.signal ? [parts.signal] : [])]),
       beforeOptimizerStep: () => {
@@ -93,13 +93,13 @@ export class Trainer<Item> implements Drive {
 
   /** See `Run.plan`. */
   plan(): MemoryPlan | null {
-    return this.parts.players.planMemory?.(this.parts.task as Task, this.options) ?? null
+    return this.parts.backend.planMemory?.(this.parts.task as Task, this.options) ?? null
   }
 
   /** See `Run.checkPrompts`. */
   async checkPrompts(): Promise<void> {
-    const { players, task, order, signal } = this.context
-    await checkFirstPrompts(players, task, this.options, order, signal)
+    const { backend, task, order, signal } = this.context
+    await checkFirstPrompts(backend, task, this.options, order, signal)
   }
 
   /** The run, step by step. */
@@ -128,11 +128,11 @@ export class Trainer<Item> implements Drive {
 
   /** Makes references and critics, and either goes on where the run stood or says what can be said before the first step. */
   private async prepare(origin: RunOrigin | null): Promise<void> {
-    const { players } = this.context
-    this.context.support = await players.support.prepare(this.options.algorithm)
+    const { backend } = this.context
+    this.context.auxiliary = await backend.auxiliary.prepare(this.options.algorithm)
     if (origin !== null) {
       this.isWhole = false
-      await players.weights.read(origin.directory, this.trained)
+      await backend.weights.read(origin.directory, this.trained)
       this.isWhole = true
       const { state } = origin
       this.stepsDone = state.step
@@ -187,16 +187,16 @@ export class Trainer<Item> implements Drive {
 
   /** Policies that are trained, critics included, each once. */
   private get trained(): number[] {
-    const { players, support } = this.context
-    const agents = trainedPolicies(players.agents).filter((policy) => policy !== null)
-    const critics = support.critics.flatMap((seat) => (seat === null ? [] : [seat.policy]))
+    const { backend, auxiliary } = this.context
+    const agents = trainedPolicies(backend.agents).filter((policy) => policy !== null)
+    const critics = auxiliary.critics.flatMap((binding) => (binding === null ? [] : [binding.policy]))
     return [...new Set([...agents, ...critics])]
   }
 
   private snapshot(): Snapshot {
     const { stepsDone: step, skippedSteps, seconds, best, last } = this
     const state = { step, skippedSteps, seconds, best, last, warnings: this.watch.state }
-    return { state, write: (directory) => this.context.players.weights.write(directory, this.trained) }
+    return { state, write: (directory) => this.context.backend.weights.write(directory, this.trained) }
   }
 
   private async step(index: number, rollouts: RolloutPipeline): Promise<StepReport> {
@@ -217,12 +217,12 @@ export class Trainer<Item> implements Drive {
   }
 
   private async evaluate(): Promise<void> {
-    const { players, task, options, signal } = this.context
+    const { backend, task, options, signal } = this.context
     signal.throwIfAborted()
     const items = task.heldOut?.slice(0, options.evalItems)
     await this.tell((sink) => sink.onEvalStart?.({ index: this.stepsDone, items: items?.length ?? 0 }))
-    const report = await evaluatePlayers(
-      players,
+    const report = await evaluateBackend(
+      backend,
       {
         task,
         items,
@@ -243,7 +243,7 @@ export class Trainer<Item> implements Drive {
     const isBest = this.best === null || report.score > this.best.score
     if (isBest) this.best = report
     await this.tell((sink) => sink.onEval?.(report))
-    if (isBest && options.keepBest) await this.tell((sink) => sink.onBest?.(report, players.save))
+    if (isBest && options.keepBest) await this.tell((sink) => sink.onBest?.(report, backend.save))
   }
 
   private async warn(warnings: readonly RunWarning[]): Promise<void> {
@@ -263,7 +263,7 @@ export class Trainer<Item> implements Drive {
   /** What a dropped step has accumulated must not reach the next one who steps these policies. */
   private async dropGradients(): Promise<void> {
     // The error that ended the run is the one to report, not that of a core which is gone.
-    await Promise.allSettled(this.trained.map((policy) => this.context.players.engine.zeroGrad(policy)))
+    await Promise.allSettled(this.trained.map((policy) => this.context.backend.engine.zeroGrad(policy)))
   }
 
   /** Tells every sink, also after one of them failed, and settles the result. */
@@ -275,7 +275,7 @@ export class Trainer<Item> implements Drive {
     await this.warn(this.watch.end(this.stepsDone)).catch((error: unknown) => failures.push(error))
     for (const sink of this.listeners) {
       try {
-        await sink.onEnd?.(end, this.context.players.save, snapshot)
+        await sink.onEnd?.(end, this.context.backend.save, snapshot)
       } catch (error) {
         failures.push(error)
       }

@@ -1,7 +1,7 @@
 /** The one place where a run is put together: a team on a task, where the run is kept, and who hears of it. */
 import { ReportSink } from '../report/report-sink.ts'
 import { type Run, startRun } from '../rl/run.ts'
-import { playersOf } from '../rl/team/policy-engine.ts'
+import { backendOf } from '../rl/team/policy-engine.ts'
 import type { TrainOptions } from '../rl/train-options.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
 import type { RunWarning } from '../rl/types/reports.ts'
@@ -57,7 +57,7 @@ export function assemble<Item>(parts: RunParts<Item>): AssembledRun {
   const { task } = options
   const { open, ...recorded } = record ?? {}
   const store = open && new RunRecorder(open, { ...recorded, task, onWarning })
-  const run = startRun(playersOf(team, options), { ...options, sinks }, store)
+  const run = startRun(backendOf(team, options), { ...options, sinks }, store)
   return { run, hasBegun: () => store?.started ?? false }
 }
 

@@ -1,5 +1,5 @@
-import { type EvaluateSettings, evaluatePlayers } from '../rl/evaluation.ts'
-import { playersOf } from '../rl/team/policy-engine.ts'
+import { type EvaluateSettings, evaluateBackend } from '../rl/evaluation.ts'
+import { backendOf } from '../rl/team/policy-engine.ts'
 import type { Team } from '../rl/team/team.ts'
 import type { EvalReport } from '../rl/types/reports.ts'
 
@@ -15,5 +15,5 @@ export type EvaluateOptions<Item = unknown> = EvaluateSettings<Item> & { team: T
  * @throws ConfigError for settings out of range; MagrpoError `ERR_TASK` where task and team do not fit; see `rollOut`
  */
 export async function evaluate<Item>({ team, ...settings }: EvaluateOptions<Item>): Promise<EvalReport> {
-  return evaluatePlayers(playersOf(team), settings)
+  return evaluateBackend(backendOf(team), settings)
 }

@@ -1,5 +1,5 @@
 import type { RunConfig } from '../config/load.ts'
-import { type FreeOf, judgeMemory, type MemoryVerdict } from '../rl/memory/fit.ts'
+import { compareWithFree, type FreeOf, type MemoryVerdict } from '../rl/memory/fit.ts'
 import type { MemoryPlan } from '../rl/memory/plan.ts'
 import { WarningWatch } from '../rl/report/warnings.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
@@ -34,7 +34,7 @@ export async function planRun(
     for (const { message } of WarningWatch.of(run.options).start()) onWarning(`warning: ${message}`)
     const plan = run.plan()!
     await run.checkPrompts()
-    return { options: run.options, plan, judged: judgeMemory(plan, freeOf) }
+    return { options: run.options, plan, judged: compareWithFree(plan, freeOf) }
   } finally {
     await dispose()
   }

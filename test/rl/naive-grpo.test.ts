@@ -9,7 +9,7 @@ import type { RolloutNode } from '../../lib/rl/rollout/tree.ts'
 import { startRun } from '../../lib/rl/run.ts'
 import type { StepReport } from '../../lib/rl/types/reports.ts'
 import { finiteDifferences, naiveObjective } from './support/naive.ts'
-import { TableEngine, tablePlayers } from './support/table-engine.ts'
+import { TableEngine, tableBackend } from './support/table-engine.ts'
 import { complementTask } from './support/toy-task.ts'
 
 const shape = { prompts: 4, positions: 3, tokens: 4 }
@@ -38,8 +38,8 @@ const taskOf = (agents: readonly string[]) =>
   })
 
 async function trained(engine: TableEngine, names: readonly string[], algorithm: ReturnType<typeof magrpo>) {
-  const players = tablePlayers(engine, names, undefined, { references: names.map(() => 3) })
-  const run = startRun(players, {
+  const backend = tableBackend(engine, names, undefined, { references: names.map(() => 3) })
+  const run = startRun(backend, {
     task: taskOf(names),
     algorithm,
     optimizer: { learningRate },

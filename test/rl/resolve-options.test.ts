@@ -4,10 +4,10 @@ import { grpo } from '../../lib/rl/algorithms/grpo.ts'
 import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
 import { resolveSampling, resolveTrainOptions } from '../../lib/rl/resolve-options.ts'
 import type { TrainOptions } from '../../lib/rl/train-options.ts'
-import { TableEngine, tablePlayers } from './support/table-engine.ts'
+import { TableEngine, tableBackend } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 
-const { agents } = tablePlayers(new TableEngine(2, { prompts: 1, positions: 1, tokens: 2 }), ['left', 'right'])
+const { agents } = tableBackend(new TableEngine(2, { prompts: 1, positions: 1, tokens: 2 }), ['left', 'right'])
 const resolve = (changes: Partial<Omit<TrainOptions<ToyItem>, 'team'>> = {}, team = agents) =>
   resolveTrainOptions({ task: complementTask(), optimizer: { learningRate: 1e-3 }, steps: 2, ...changes }, team)
 

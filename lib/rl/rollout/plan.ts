@@ -3,7 +3,7 @@ import type { Task } from '../../tasks/task/types.ts'
 import type { Engine } from '../backend/engine.ts'
 import type { JointMode } from '../options/algorithm.ts'
 import { evaluationSection } from '../options/run.ts'
-import type { RewardMemory } from '../types/run-store.ts'
+import type { RewardCache } from '../types/run-store.ts'
 import type { StepItem } from './item-order.ts'
 /** What a rollout is made by. */
 export interface RolloutPlan<Item> {
@@ -33,7 +33,7 @@ export interface RolloutPlan<Item> {
    * Where verdicts are remembered, and what part of the run this rollout is. With slot, turn, node and joint action it is the place
    * of a joint completion: `PART/SLOT/TURN/NODE/JOINT`.
    */
-  rewards?: { memory: RewardMemory; part: string }
+  rewards?: { memory: RewardCache; part: string }
 }
 
 const defaultMaxRows = evaluationSection.shape.maxRows.parse(undefined)

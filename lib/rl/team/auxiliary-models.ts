@@ -2,7 +2,7 @@
 import type { ConfigIssue } from '../../base/errors.ts'
 import { Policy } from '../../model/policy.ts'
 import { algorithmEntry } from '../algorithms/registry.ts'
-import { type CriticSeat, noSupport, type Support } from '../backend/auxiliary-models.ts'
+import { type AuxiliaryModels, type CriticBinding, noAuxiliaryModels } from '../backend/auxiliary-models.ts'
 import type { Algorithm } from '../options/algorithm.ts'
 import type { Agent, Team } from './team.ts'
 
@@ -10,7 +10,7 @@ import type { Agent, Team } from './team.ts'
 const withHead = new WeakSet<Policy>()
 
 /** What the algorithm needs, the team was not given, and cannot be made over the models it has. */
-export function checkSupport(team: Team, algorithm: Algorithm): ConfigIssue[] {
+export function checkAuxiliaryModels(team: Team, algorithm: Algorithm): ConfigIssue[] {
   return [
     ...checkKinds(team),
     ...(algorithm.kl === null ? [] : team.agents.flatMap((agent) => checkReference(agent, team))),
@@ -103,16 +103,20 @@ function checkCritics(team: Team, algorithm: Algorithm): ConfigIssue[] {
  *
  * What is made belongs to the team.
  */
-export async function prepareSupport(team: Team, algorithm: Algorithm, policies: Policy[]): Promise<Support> {
-  const support = noSupport(team.agents.length)
+export async function prepareAuxiliaryModels(
+  team: Team,
+  algorithm: Algorithm,
+  policies: Policy[],
+): Promise<AuxiliaryModels> {
+  const auxiliary = noAuxiliaryModels(team.agents.length)
   if (algorithm.kl !== null) {
     for (const [agent, { policy, reference }] of team.agents.entries()) {
       if (policy.kind === 'base') continue
-      support.references[agent] = numberOf(policies, reference ?? baseOf(team, policy))
+      auxiliary.references[agent] = numberOf(policies, reference ?? baseOf(team, policy))
     }
   }
-  if (algorithm.critic !== null) support.critics = await prepareCritics(team, algorithm, policies)
-  return support
+  if (algorithm.critic !== null) auxiliary.critics = await prepareCritics(team, algorithm, policies)
+  return auxiliary
 }
 
 function baseOf(team: Team, policy: Policy): Policy {
@@ -120,11 +124,11 @@ function baseOf(team: Team, policy: Policy): Policy {
   return known ?? team.adopt(Policy.base(policy.model))
 }
 
-async function prepareCritics(team: Team, algorithm: Algorithm, policies: Policy[]): Promise<(CriticSeat | null)[]> {
+async function prepareCritics(team: Team, algorithm: Algorithm, policies: Policy[]): Promise<(CriticBinding | null)[]> {
   const { placement, hiddenSize } = algorithm.critic!
   const isCentral = isCentralIn(algorithm)
   const isTrained = team.agents.map(({ policy }) => policy.kind !== 'base')
-  const seats = team.agents.map((): CriticSeat | null => null)
+  const bindings = team.agents.map((): CriticBinding | null => null)
   const head = async (policy: Policy, seed: number) => {
     if (!withHead.has(policy)) await policy.attachValueHead({ hiddenSize: hiddenSize ?? undefined, seed })
     withHead.add(policy)
@@ -134,10 +138,10 @@ async function prepareCritics(team: Team, algorithm: Algorithm, policies: Policy
   for (const [agent, { policy }] of team.agents.entries()) {
     if (!isTrained[agent]) continue
     const critic = placement === 'shared' ? policy : team.critics[isCentral ? 0 : agent]!
-    const readsIds = critic.model === policy.model || critic.model.source === policy.model.source
-    seats[agent] = { policy: await head(critic, agent), readsIds: readsIds && !isCentral }
+    const sharesTokenizer = critic.model === policy.model || critic.model.source === policy.model.source
+    bindings[agent] = { policy: await head(critic, agent), sharesTokenizer: sharesTokenizer && !isCentral }
   }
-  return seats
+  return bindings
 }
 
 /** Adapters over the agents' models. A frozen agent gets one as well, so that critics are numbered like agents. */

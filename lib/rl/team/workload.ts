@@ -15,8 +15,8 @@ import type { Team } from './team.ts'
 /** Node’s own heap, libtorch’s caches and freed blocks of tensors (64 MiB) grow by about this much once a run goes. */
 const growthBytes = 96 * 2 ** 20
 
-/** Items whose prompts are looked at, and those of them that are counted in tokens: the longest in characters. */
-const looked = { items: 4096, counted: 8 }
+/** Items whose prompts are promptScan at, and those of them that are counted in tokens: the longest in characters. */
+const promptScan = { items: 4096, counted: 8 }
 
 /** Rank of the adapters that are made for critics. */
 const criticRank = adapterShape.rank.parse(undefined)
@@ -49,7 +49,7 @@ export function planTeamMemory<Item>(team: Team, task: Task<Item>, options: Reso
   return planMemory({
     models: planned,
     policies,
-    seats: team.agents.map(({ policy }, agent) => ({
+    agents: team.agents.map(({ policy }, agent) => ({
       model: models.indexOf(policy.model),
       isTrained: policy.kind !== 'base',
       promptTokens: longestPrompt(task, agent, policy.model),
@@ -106,7 +106,7 @@ function rankOf({ parameterCount, model }: Policy): number {
  * them says what is wrong.
  */
 function longestPrompt<Item>(task: Task<Item>, agent: number, model: Model): number {
-  const every = Math.max(1, Math.ceil(task.items.length / looked.items))
+  const every = Math.max(1, Math.ceil(task.items.length / promptScan.items))
   const prompts = task.items.flatMap((item, index) => {
     if (index % every !== 0) return []
     try {
@@ -117,7 +117,7 @@ function longestPrompt<Item>(task: Task<Item>, agent: number, model: Model): num
       return []
     }
   })
-  const longest = prompts.sort((a, b) => b.length - a.length).slice(0, looked.counted)
+  const longest = prompts.sort((a, b) => b.length - a.length).slice(0, promptScan.counted)
   const tokens = longest.map(({ prompt }) => {
     try {
       return typeof prompt === 'string'

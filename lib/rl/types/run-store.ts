@@ -4,7 +4,7 @@ import type { ResolvedTrainOptions } from './options.ts'
 import type { RunSink, RunState } from './sink.ts'
 
 /** Verdicts that were given already, so that none is asked for twice. */
-export interface RewardMemory {
+export interface RewardCache {
   /**
    * The verdict on a joint completion, if it is known.
    *
@@ -26,7 +26,7 @@ export interface RunOrigin {
 export interface OpenedRun {
   /** Where the run goes on, null for its beginning. */
   origin: RunOrigin | null
-  rewards: RewardMemory
+  rewards: RewardCache
 }
 
 /**

@@ -14,7 +14,7 @@ export type ProgramRunner = Pick<PythonSandbox, 'runCode' | 'readCooperation' | 
 export const miniCodeLimits: Partial<SandboxLimits> = { cpuSeconds: 1, programCpuSeconds: 2, maxTimeouts: 1 }
 
 /** Verdicts kept. */
-const mostVerdicts = 20_000
+const maxVerdicts = 20_000
 
 /** What {@link createJudge} takes: a sandbox that is not disposed with the judge, or options of one of its own. */
 export interface JudgeOptions {
@@ -36,8 +36,8 @@ export interface Judge {
 /** A judge of joint programs. Its own sandbox, if it is given none, starts with the first program. */
 export function createJudge({ sandbox, sandboxOptions }: JudgeOptions): Judge {
   const lazy = new LazySandbox<ProgramRunner>(sandbox, sandboxOptions)
-  const verdicts = new VerdictMemory<TurnFacts>(mostVerdicts)
-  const readings = new CooperationMemory(mostVerdicts)
+  const verdicts = new VerdictMemory<TurnFacts>(maxVerdicts)
+  const readings = new CooperationMemory(maxVerdicts)
   const run = async (item: MiniCodeItem, aux: string, main: string, signal: AbortSignal): Promise<TurnFacts> => {
     const { prompt, test, entry_point: entryPoint } = item
     const runner = await lazy.get()

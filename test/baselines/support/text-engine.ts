@@ -51,7 +51,7 @@ export class TextEngine {
     return { generations, stats: { prefillTokens: requests.length, newTokens, seconds: 0.001 } }
   }
 
-  /** Players with a policy each. */
+  /** TrainingBackend with a policy each. */
   players(count: number) {
     return { engine: this, agents: Array.from({ length: count }, (_, policy) => ({ policy })) }
   }
