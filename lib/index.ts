@@ -27,20 +27,14 @@ export type { BubblewrapReport } from './doctor/doctor-bubblewrap.ts'
 export type { DownloadEvent } from './hub/download.ts'
 export type { AdapterSettings } from './model/adapter.ts'
 export { type Architecture, type ModelConfig, supportedArchitectures } from './model/config.ts'
-export {
-  accumulateBatch,
-  type BatchOptions,
-  generateBatch,
-  type SampleEvent,
-  scoreBatch,
-  type TokenEvent,
-} from './model/generate.ts'
+export { generateBatch, type SampleEvent, type TokenEvent } from './model/generate.ts'
 export type { LoraOptions } from './model/lora-options.ts'
 export { type LoadOptions, Model } from './model/model.ts'
 export { modelFolder } from './model/names.ts'
 export { type GenerateOptions, Policy, type PolicyGroup } from './model/policy.ts'
 export { type DownloadOptions, type PulledModel, pullModel } from './model/pull.ts'
 export type * from './model/sampling.ts'
+export { accumulateBatch, type BatchOptions, scoreBatch } from './model/score.ts'
 export type { StepOptions } from './model/step-options.ts'
 export type * from './model/types.ts'
 export type { NativeInfo, NativeRope } from './native/addon-types.ts'

@@ -1,7 +1,8 @@
 /** One repetition of each case, as users reach it: the library's own calls, all their cost included. */
-import { accumulateBatch, generateBatch, scoreBatch } from '../../lib/model/generate.ts'
+import { generateBatch } from '../../lib/model/generate.ts'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
+import { accumulateBatch, scoreBatch } from '../../lib/model/score.ts'
 import { TreeBuilder } from '../../lib/model/token-tree.ts'
 import type { LossOptions, ScoredGroup } from '../../lib/model/types.ts'
 import { callNative } from '../../lib/native/call.ts'

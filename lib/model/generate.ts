@@ -14,8 +14,6 @@ import { divide, runCalls } from './side-by-side.ts'
 import { checkPrompt, TreeBuilder } from './token-tree.ts'
 import type { GenerateRequest, GenerateStats, Generation, PolicyRef, Prompt, RandomStream, Sample } from './types.ts'
 
-export { accumulateBatch, type BatchOptions, scoreBatch } from './score.ts'
-
 /** New tokens of one sample. */
 export interface TokenEvent {
   /** Number of the request. */

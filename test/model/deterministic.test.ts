@@ -1,7 +1,8 @@
 /** The settings that change how a batch is computed: `deterministic` and `activationCheckpointing`. */
 import test, { type ExecutionContext } from 'ava'
-import { accumulateBatch, generateBatch } from '../../lib/model/generate.ts'
+import { generateBatch } from '../../lib/model/generate.ts'
 import { Policy } from '../../lib/model/policy.ts'
+import { accumulateBatch } from '../../lib/model/score.ts'
 import type { GenerateRequest, ScoredGroup } from '../../lib/model/types.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
 import { goldenModel } from '../support/golden-models.ts'

@@ -1,8 +1,9 @@
 /** What must hold between sampling and scoring, whatever the weights: one computation in many arrangements. */
 import { join } from 'node:path'
 import test from 'ava'
-import { generateBatch, type SampleEvent, scoreBatch } from '../../lib/model/generate.ts'
+import { generateBatch, type SampleEvent } from '../../lib/model/generate.ts'
 import { Policy } from '../../lib/model/policy.ts'
+import { scoreBatch } from '../../lib/model/score.ts'
 import type { GenerateRequest, Sample } from '../../lib/model/types.ts'
 import { goldenDir, readGolden } from '../support/fixtures.ts'
 import { goldenModel } from '../support/golden-models.ts'

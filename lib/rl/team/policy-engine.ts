@@ -1,9 +1,10 @@
 /** The {@link Engine} over real policies, and the backend of a real team. */
 import { join } from 'node:path'
 import { MagrpoError } from '../../base/errors.ts'
-import { accumulateBatch, generateBatch, scoreBatch } from '../../model/generate.ts'
+import { generateBatch } from '../../model/generate.ts'
 import type { Policy } from '../../model/policy.ts'
 import { readPolicyState, writePolicyState } from '../../model/policy-state.ts'
+import { accumulateBatch, scoreBatch } from '../../model/score.ts'
 import { checkPrompt, throwFirst } from '../../model/token-tree.ts'
 import type { Prompt } from '../../model/types.ts'
 import type { Engine } from '../backend/engine.ts'
