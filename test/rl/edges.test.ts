@@ -136,7 +136,8 @@ test('adapters of different rank and targets in one batch are those of batches o
       weights: new Float32Array(ids.length).fill(i === 0 ? 0.5 : -0.25),
     })),
   })
-  const { accumulateBatch, generateBatch } = await import('../../lib/model/generate.ts')
+  const { generateBatch } = await import('../../lib/model/generate.ts')
+  const { accumulateBatch } = await import('../../lib/model/score.ts')
   const [together, alone] = [await open(), await open()]
   // Two steps: B begins at zero, and with it the gradient of A.
   for (let step = 0; step < 2; step++) {
