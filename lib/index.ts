@@ -26,7 +26,8 @@ export type { AddonReport, CpuReport } from './doctor/doctor-addon.ts'
 export type { BubblewrapReport } from './doctor/doctor-bubblewrap.ts'
 export type { DownloadEvent } from './hub/download.ts'
 export type { AdapterSettings } from './model/adapter.ts'
-export { type Architecture, type ModelConfig, supportedArchitectures } from './model/config.ts'
+export { supportedArchitectures } from './model/architecture.ts'
+export type { Architecture, ModelConfig } from './model/config.ts'
 export {
   accumulateBatch,
   type BatchOptions,

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { DisposedError, MagrpoError } from '../base/errors.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
-import { type AdapterSettings, allProjections, readAdapter, writeAdapter } from './adapter.ts'
+import { type AdapterSettings, readAdapter, writeAdapter } from './adapter.ts'
+import { projectionNames } from './architecture.ts'
 import { checkPolicy } from './check-memory.ts'
 import { findFolder } from './folder.ts'
 import { accumulateBatch, type BatchOptions, generateBatch, scoreBatch, type TokenEvent } from './generate.ts'
@@ -100,7 +101,7 @@ export class Policy {
       throw new MagrpoError('ERR_ARGUMENT', `Expected a positive integer for rank but received ${rank}.`)
     if (!(alpha > 0 && Number.isFinite(alpha)))
       throw new MagrpoError('ERR_ARGUMENT', `Expected a positive alpha but received ${alpha}.`)
-    const projections = targets === 'all-linear' ? [...allProjections] : [...targets]
+    const projections = targets === 'all-linear' ? projectionNames(model.config.architecture) : [...targets]
     const settings: AdapterSettings = { rank, alpha, targets: projections, rankStabilised: false }
     return Policy.#over(model, await createAdapter(model, settings, seed), settings)
   }
@@ -113,7 +114,7 @@ export class Policy {
    */
   static async fromAdapter(model: Model, source: string, options: DownloadOptions = {}): Promise<Policy> {
     const { folder } = await findFolder(source, 'adapter', options)
-    const { settings, weightsFile } = await readAdapter(folder)
+    const { settings, weightsFile } = await readAdapter(folder, projectionNames(model.config.architecture))
     const sources = (await readSafetensorsHeader(weightsFile)).map(toNativeSource)
     const native = await createAdapter(model, settings, 0)
     try {

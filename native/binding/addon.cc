@@ -12,6 +12,7 @@
 #include "core/device.h"
 #include "core/errors.h"
 #include "kernels/row_product/row_product.h"
+#include "model/architecture.h"
 
 #if TORCH_VERSION_MAJOR != 2 || TORCH_VERSION_MINOR < 11 || TORCH_VERSION_MINOR > 14
 #error "magrpo supports libtorch 2.11 to 2.14: run `npx magrpo setup`, or point MAGRPO_LIBTORCH at one of these."
@@ -19,6 +20,32 @@
 
 namespace magrpo::binding {
 namespace {
+
+Napi::Array array_of(Napi::Env env, const std::vector<Napi::Value>& values) {
+  Napi::Array array = Napi::Array::New(env, values.size());
+  for (size_t i = 0; i < values.size(); ++i) array.Set(static_cast<uint32_t>(i), values[i]);
+  return array;
+}
+
+// The table as it was compiled.
+Napi::Array architectures_of(Napi::Env env) {
+  const auto text = [env](const std::string& value) -> Napi::Value { return Napi::String::New(env, value); };
+  const auto number = [env](auto value) -> Napi::Value { return Napi::Number::New(env, static_cast<double>(value)); };
+  std::vector<Napi::Value> all;
+  for (const model::Architecture& a : model::architectures()) {
+    std::vector<Napi::Value> projections;
+    for (const auto& [tensor, in, out] : a.projections) projections.push_back(array_of(env, {text(tensor), number(in), number(out)}));
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("modelType", a.model_type);
+    object.Set("tensors",
+               array_of(env, {text(a.embedding), text(a.attention_norm), text(a.query_norm), text(a.key_norm), text(a.attention_post_norm),
+                              text(a.mlp_norm), text(a.mlp_post_norm), text(a.final_norm), text(a.head)}));
+    object.Set("projections", array_of(env, projections));
+    object.Set("formulas", array_of(env, {number(a.activation), number(a.embedding_scale), number(a.norm_offset)}));
+    all.push_back(object);
+  }
+  return array_of(env, all);
+}
 
 Napi::Value info_of(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -32,6 +59,7 @@ Napi::Value info_of(const Napi::CallbackInfo& info) {
   result.Set("cpuCapability", at::get_cpu_capability());
   result.Set("threads", intra_op_threads());
   result.Set("rowProductRows", kernels::row_product_is_always_faster() ? env.Null() : Napi::Number::New(env, kernels::kRowProductRows).As<Napi::Value>());
+  result.Set("architectures", architectures_of(env));
   result.Set("cuda", cuda);
   return result;
 }
