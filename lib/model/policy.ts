@@ -4,7 +4,8 @@ import { DisposedError, MagrpoError } from '../base/errors.ts'
 import { resolve } from '../base/validate.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
-import { type AdapterSettings, allProjections, readAdapter, writeAdapter } from './adapter.ts'
+import { type AdapterSettings, readAdapter, writeAdapter } from './adapter.ts'
+import { projectionNames } from './architecture.ts'
 import { checkPolicy } from './check-memory.ts'
 import { findFolder } from './folder.ts'
 import { generateBatch, type TokenEvent } from './generate.ts'
@@ -78,7 +79,7 @@ export class Policy {
    */
   static async lora(model: Model, options: LoraOptions = {}): Promise<Policy> {
     const { rank, targets, seed, alpha = 2 * rank } = resolve(loraSection, options, 'Policy.lora')
-    const projections = targets === 'all-linear' ? [...allProjections] : [...targets]
+    const projections = targets === 'all-linear' ? projectionNames(model.config.architecture) : [...targets]
     const settings: AdapterSettings = { rank, alpha, targets: projections, rankStabilised: false }
     return Policy.#over(model, await createAdapter(model, settings, seed), settings)
   }
@@ -91,7 +92,7 @@ export class Policy {
    */
   static async fromAdapter(model: Model, source: string, options: DownloadOptions = {}): Promise<Policy> {
     const { folder } = await findFolder(source, 'adapter', options)
-    const { settings, weightsFile } = await readAdapter(folder)
+    const { settings, weightsFile } = await readAdapter(folder, projectionNames(model.config.architecture))
     const sources = (await readSafetensorsHeader(weightsFile)).map(toNativeSource)
     const native = await createAdapter(model, settings, 0)
     try {

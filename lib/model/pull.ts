@@ -9,6 +9,7 @@ import { type DownloadEvent, fetchFiles, type HubListing, listFiles } from '../h
 import { withRepositoryLock } from '../hub/lock.ts'
 import { parseHubName } from '../hub/names.ts'
 import { readAdapter } from './adapter.ts'
+import { projectionNames } from './architecture.ts'
 import { parseModelConfig } from './config.ts'
 import { companionFiles } from './names.ts'
 import { shardsOf } from './safetensors.ts'
@@ -138,7 +139,7 @@ export async function pullModel(name: string, options: DownloadOptions = {}): Pr
     ).filter((path) => files.has(path))
     checkWeights(repository, listing, kind)
     await fetchFiles(access, listing, heads, { signal })
-    if (kind === 'adapter') await readAdapter(folder)
+    if (kind === 'adapter') await readAdapter(folder, projectionNames())
     else parseModelConfig(await readJsonFile(folder, 'config.json'), join(folder, 'config.json'))
     const weights = kind === 'adapter' ? [adapterWeights] : files.has(single) ? [single] : await shardsOf(folder)
     const lost = weights.find((path) => !files.has(path))

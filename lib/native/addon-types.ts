@@ -37,6 +37,8 @@ export interface NativeRope {
 
 /** A decoder's shape; every field is honoured by `native/model`. */
 export interface NativeModelConfig {
+  /** One of `native/model/arch`. */
+  architecture: string
   vocabSize: number
   hiddenSize: number
   intermediateSize: number
@@ -45,14 +47,16 @@ export interface NativeModelConfig {
   numKvHeads: number
   headDim: number
   rmsNormEps: number
+  /** Attention's scores are divided by its root. */
+  queryScalar: number
   rope: NativeRope
+  /** Of layers with a window, where it is another. */
+  slidingRope: NativeRope | null
   /** Bias of q, k and v. */
   qkvBias: boolean
   /** Bias of the attention's output projection. */
   outputBias: boolean
   mlpBias: boolean
-  /** RMS norm of each query and key head before the rotation (qwen3). */
-  qkNorm: boolean
   tieWordEmbeddings: boolean
   /** (numLayers) tokens a position may look back, itself included; 0 means all. */
   slidingWindows: Int32Array
@@ -270,6 +274,16 @@ export interface NativeLimits {
   prefillTokens: number
 }
 
+/** What was compiled of one of `native/model/arch`; the order of everything is that of `native/model/architecture.h`. */
+export interface NativeArchitecture {
+  modelType: string
+  /** Checkpoint names; empty where there is no such tensor. */
+  tensors: string[]
+  /** Name and numbers of the widths of its input and output. */
+  projections: [tensor: string, from: number, to: number][]
+  formulas: [activation: number, embeddingScale: number, normOffset: number]
+}
+
 /** The addon's build and settings. */
 export interface NativeInfo {
   libtorchVersion: string
@@ -290,6 +304,8 @@ export interface NativeLiveObjects {
 }
 
 export interface NativeAddon {
+  /** The architectures as they were compiled, for the test that compares them with their files. */
+  architectures(): NativeArchitecture[]
   info(): NativeInfo
   /** Intra-op threads of the CPU executor. */
   setThreads(count: number): void

@@ -33,7 +33,8 @@ std::vector<Row> rows() {
 }
 
 struct Setting {
-  std::shared_ptr<model::Decoder> decoder = test::tiny_decoder(test::tiny_config(), 1);
+  std::string architecture = "qwen3";
+  std::shared_ptr<model::Decoder> decoder = test::tiny_decoder(test::tiny_config(architecture), 1);
   model::Adapter first = test::random_adapter(decoder->config(), 2, 0.7, {"q_proj", "v_proj", "up_proj"}, 50);
   model::Adapter second = test::random_adapter(decoder->config(), 3, 1.5, {"k_proj", "down_proj"}, 90);
 
@@ -61,25 +62,27 @@ std::vector<int32_t> text_of(const core::TokenTree& tree, int32_t segment) {
 }
 
 TEST("generate: prompts are computed once; log-probabilities are those of the whole text in float64") {
-  const Setting setting;
-  const auto request = setting.request();
-  const auto result = run(*setting.decoder, request);
-  EXPECT(result.prefill_tokens == 15, "however many rows continue a prompt");
-  const auto weights = test::in_double(setting.decoder->weights());
-  const std::vector<model::Adapter> adapters{test::in_double(setting.first), test::in_double(setting.second)};
-  at::NoGradGuard no_grad;
-  for (size_t r = 0; r < result.rows.size(); ++r) {
-    const auto& row = result.rows[r];
-    EXPECT(static_cast<int32_t>(row.ids.size()) == request.rows[r].limit && !row.stopped, "row ", r);
-    const int32_t policy = request.tree.policy[request.rows[r].segment];
-    auto text = text_of(request.tree, request.rows[r].segment);
-    const int64_t start = static_cast<int64_t>(text.size());
-    text.insert(text.end(), row.ids.begin(), row.ids.end());
-    const auto all = test::naive_log_probs(setting.decoder->config(), weights, policy < 0 ? nullptr : &adapters[policy], text);
-    for (size_t i = 0; i < row.ids.size(); ++i) {
-      const auto at = all[start + static_cast<int64_t>(i) - 1];
-      EXPECT_NEAR(row.log_probs[i], at[row.ids[i]].item<double>(), 2e-5, "row ", r, " token ", i);
-      EXPECT_NEAR(row.entropies[i], -(at.exp() * at).sum().item<double>(), 2e-5, "row ", r, " token ", i);
+  for (const char* architecture : test::kArchitectures) {
+    const Setting setting{architecture};
+    const auto request = setting.request();
+    const auto result = run(*setting.decoder, request);
+    EXPECT(result.prefill_tokens == 15, "however many rows continue a prompt");
+    const auto weights = test::in_double(setting.decoder->weights());
+    const std::vector<model::Adapter> adapters{test::in_double(setting.first), test::in_double(setting.second)};
+    at::NoGradGuard no_grad;
+    for (size_t r = 0; r < result.rows.size(); ++r) {
+      const auto& row = result.rows[r];
+      EXPECT(static_cast<int32_t>(row.ids.size()) == request.rows[r].limit && !row.stopped, "row ", r);
+      const int32_t policy = request.tree.policy[request.rows[r].segment];
+      auto text = text_of(request.tree, request.rows[r].segment);
+      const int64_t start = static_cast<int64_t>(text.size());
+      text.insert(text.end(), row.ids.begin(), row.ids.end());
+      const auto all = test::naive_log_probs(setting.decoder->config(), weights, policy < 0 ? nullptr : &adapters[policy], text);
+      for (size_t i = 0; i < row.ids.size(); ++i) {
+        const auto at = all[start + static_cast<int64_t>(i) - 1];
+        EXPECT_NEAR(row.log_probs[i], at[row.ids[i]].item<double>(), 2e-5, "row ", r, " token ", i);
+        EXPECT_NEAR(row.entropies[i], -(at.exp() * at).sum().item<double>(), 2e-5, "row ", r, " token ", i);
+      }
     }
   }
 }

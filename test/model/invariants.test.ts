@@ -18,7 +18,7 @@ const promptsOf = (name: string): Int32Array[] => {
 
 const stream = { seed: 11, step: 0, agent: 0, prompt: 0, sample: 0 }
 
-for (const name of ['llama3', 'mistral-window', 'qwen2-window', 'qwen3-untied']) {
+for (const name of ['llama3', 'mistral-window', 'qwen2-window', 'qwen3-untied', 'gemma3']) {
   test(`${name}: the sampler's log-probs and entropies are those of a full pass`, async (t) => {
     const policy = Policy.base(await openModel(t, goldenModel(name)))
     const generations = await policy.generate(promptsOf(name), { count: 3, maxNewTokens: 24, stream })

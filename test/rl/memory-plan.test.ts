@@ -11,6 +11,7 @@ import { checkMemory, compareWithFree } from '../../lib/rl/memory/fit.ts'
 import { type MemoryPartName, planMemory, type Workload } from '../../lib/rl/memory/plan.ts'
 
 const shape = {
+  architecture: 'llama',
   vocabSize: 100,
   hiddenSize: 8,
   intermediateSize: 16,
