@@ -25,8 +25,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// One adapter of a policy: for some columns of the output.
-struct Piece {
+// The adapter of one projection: for some columns of the output.
+struct LoraSlice {
   int64_t column;
   LowRank low_rank;
 
@@ -34,38 +34,38 @@ struct Piece {
   int64_t width() const { return low_rank.b.size(0); }
 };
 
-// What a policy's tokens get beside the product.
-struct Band {
+// The LoRA updates for one policy's rows.
+struct PolicyRows {
   int64_t begin, end;  // the tokens
   double scale;
-  std::vector<Piece> pieces;
+  std::vector<LoraSlice> slices;
 
   at::Tensor rows(const at::Tensor& x) const { return x.narrow(0, begin, end - begin); }
-  at::Tensor block(const at::Tensor& y, const Piece& piece) const { return rows(y).narrow(1, piece.column, piece.width()); }
+  at::Tensor block(const at::Tensor& y, const LoraSlice& slice) const { return rows(y).narrow(1, slice.column, slice.width()); }
   // All A one below the other, (Σ r, in), so that tokens are read once.
   at::Tensor all_a() const {
-    if (pieces.size() == 1) return pieces.front().low_rank.a;
+    if (slices.size() == 1) return slices.front().low_rank.a;
     variable_list parts;
-    for (const Piece& piece : pieces) parts.push_back(piece.low_rank.a);
+    for (const LoraSlice& slice : slices) parts.push_back(slice.low_rank.a);
     return at::cat(parts, 0);
   }
 };
 
-std::vector<Band> bands_of(const Config& config, const std::vector<const Adapter*>& adapters, const PackedBatch& batch, size_t layer,
-                           const std::vector<Projection>& projections) {
-  std::vector<Band> bands;
+std::vector<PolicyRows> policy_rows_of(const Config& config, const std::vector<const Adapter*>& adapters, const PackedBatch& batch,
+                                       size_t layer, const std::vector<Projection>& projections) {
+  std::vector<PolicyRows> policies;
   for (const auto& range : batch.policies) {
     const Adapter* adapter = range.policy < 0 ? nullptr : adapters[range.policy];
     if (adapter == nullptr) continue;
-    Band band{range.begin, range.end, adapter->scale, {}};
+    PolicyRows policy{range.begin, range.end, adapter->scale, {}};
     int64_t column = 0;
     for (const Projection p : projections) {
-      if (const LowRank& low_rank = adapter->layers[layer][p]; low_rank.a.defined()) band.pieces.push_back({column, low_rank});
+      if (const LowRank& low_rank = adapter->layers[layer][p]; low_rank.a.defined()) policy.slices.push_back({column, low_rank});
       column += output_size(config, p);
     }
-    if (!band.pieces.empty()) bands.push_back(std::move(band));
+    if (!policy.slices.empty()) policies.push_back(std::move(policy));
   }
-  return bands;
+  return policies;
 }
 
 at::Tensor value_of(const ProductInput& input) {
@@ -79,7 +79,7 @@ at::Tensor value_of(const ProductInput& input) {
 }
 
 // Whether the kernels compute it, and its gradient.
-bool kernels_support(const ProductInput& input) {
+bool kernels_support_input(const ProductInput& input) {
   switch (input.kind) {
     case ProductInput::kGated:
       return kernels_support_gates(input.source);
@@ -92,9 +92,9 @@ bool kernels_support(const ProductInput& input) {
 // For training: one node of the graph in place of some ten an adapter, and no tensor of the output's size but the output.
 class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
  public:
-  // `low_ranks`: A and B of each piece, for the graph.
+  // `low_ranks`: A and B of each slice, for the graph.
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& source, const at::Tensor& weight, const std::optional<at::Tensor>& bias,
-                            const std::optional<at::Tensor>& norm_weight, at::TensorList low_ranks, const std::vector<Band>& bands,
+                            const std::optional<at::Tensor>& norm_weight, at::TensorList low_ranks, const std::vector<PolicyRows>& policies,
                             const ProductInput& input) {
     at::Tensor inverse;
     const bool is_normed = input.kind == ProductInput::kNormed;
@@ -104,15 +104,15 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
     saved.insert(saved.end(), low_ranks.begin(), low_ranks.end());
     std::vector<int64_t> layout;
     std::vector<double> scales;
-    for (const Band& band : bands) {
-      saved.push_back(at::mm(band.rows(x), band.all_a().t()));  // (n, Σ r)
-      scales.push_back(band.scale);
-      layout.insert(layout.end(), {band.begin, band.end, static_cast<int64_t>(band.pieces.size())});
+    for (const PolicyRows& policy : policies) {
+      saved.push_back(at::mm(policy.rows(x), policy.all_a().t()));  // (n, Σ r)
+      scales.push_back(policy.scale);
+      layout.insert(layout.end(), {policy.begin, policy.end, static_cast<int64_t>(policy.slices.size())});
       int64_t from = 0;
-      for (const Piece& piece : band.pieces) {
-        const at::Tensor inner = saved.back().narrow(1, std::exchange(from, from + piece.rank()), piece.rank());
-        band.block(y, piece).addmm_(inner, piece.low_rank.b.t(), 1.0, band.scale);
-        layout.push_back(piece.column);
+      for (const LoraSlice& slice : policy.slices) {
+        const at::Tensor inner = saved.back().narrow(1, std::exchange(from, from + slice.rank()), slice.rank());
+        policy.block(y, slice).addmm_(inner, slice.low_rank.b.t(), 1.0, policy.scale);
+        layout.push_back(slice.column);
       }
     }
     ctx->save_for_backward(saved);
@@ -129,7 +129,7 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &source = saved[0], &weight = saved[1], d_y = gradients[0].contiguous();
-    const std::vector<Band> bands = read_bands(ctx, saved);
+    const std::vector<PolicyRows> policies = read_policy_rows(ctx, saved);
     const ProductInput input{static_cast<ProductInput::Kind>(ctx->saved_data["kind"].toInt()),
                              source,
                              saved[2],
@@ -140,8 +140,8 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
     const at::Tensor d_weight = weight.requires_grad() ? at::mm(d_y.t(), x) : at::Tensor();
     const at::Tensor d_bias = ctx->saved_data["trains_bias"].toBool() ? d_y.sum(0) : at::Tensor();
     variable_list d_low_ranks;
-    auto inner = saved.end() - static_cast<int64_t>(bands.size());
-    for (const Band& band : bands) add_gradients(band, *inner++, x, d_y, d_x, d_low_ranks);
+    auto inner = saved.end() - static_cast<int64_t>(policies.size());
+    for (const PolicyRows& policy : policies) add_gradients(policy, *inner++, x, d_y, d_x, d_low_ranks);
     at::Tensor d_norm_weight;
     if (d_x.defined() && input.kind == ProductInput::kGated) d_x = gated_gradient(input.activation, source, d_x);
     if (d_x.defined() && input.kind == ProductInput::kNormed) {
@@ -151,67 +151,67 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
     }
     variable_list result{d_x, d_weight, d_bias, d_norm_weight};
     result.insert(result.end(), d_low_ranks.begin(), d_low_ranks.end());
-    result.insert(result.end(), 2, at::Tensor());  // the bands and the input
+    result.insert(result.end(), 2, at::Tensor());  // the policies and the input
     return result;
   }
 
  private:
-  // Adds a band's part to d_x, where that is wanted, and its A and B's gradients to the list.
-  static void add_gradients(const Band& band, const at::Tensor& inner, const at::Tensor& x, const at::Tensor& d_y, const at::Tensor& d_x,
-                            variable_list& d_low_ranks) {
-    const bool is_trained = band.pieces.front().low_rank.a.requires_grad();
+  // Adds a policy's part to d_x, where that is wanted, and its A and B's gradients to the list.
+  static void add_gradients(const PolicyRows& policy, const at::Tensor& inner, const at::Tensor& x, const at::Tensor& d_y,
+                            const at::Tensor& d_x, variable_list& d_low_ranks) {
+    const bool is_trained = policy.slices.front().low_rank.a.requires_grad();
     const at::Tensor d_inner = at::empty_like(inner);
     variable_list d_bs;
     int64_t from = 0;
-    for (const Piece& piece : band.pieces) {
-      const at::Tensor d_block = band.block(d_y, piece);
-      at::Tensor d_part = d_inner.narrow(1, from, piece.rank());
-      at::mm_out(d_part, d_block, piece.low_rank.b);
-      const at::Tensor part = inner.narrow(1, std::exchange(from, from + piece.rank()), piece.rank());
-      d_bs.push_back(is_trained ? at::mm(d_block.t(), part).mul_(band.scale) : at::Tensor());
+    for (const LoraSlice& slice : policy.slices) {
+      const at::Tensor d_block = policy.block(d_y, slice);
+      at::Tensor d_part = d_inner.narrow(1, from, slice.rank());
+      at::mm_out(d_part, d_block, slice.low_rank.b);
+      const at::Tensor part = inner.narrow(1, std::exchange(from, from + slice.rank()), slice.rank());
+      d_bs.push_back(is_trained ? at::mm(d_block.t(), part).mul_(policy.scale) : at::Tensor());
     }
-    d_inner.mul_(band.scale);
-    if (d_x.defined()) band.rows(d_x).addmm_(d_inner, band.all_a());
-    const at::Tensor d_a = is_trained ? at::mm(d_inner.t(), band.rows(x)) : at::Tensor();
+    d_inner.mul_(policy.scale);
+    if (d_x.defined()) policy.rows(d_x).addmm_(d_inner, policy.all_a());
+    const at::Tensor d_a = is_trained ? at::mm(d_inner.t(), policy.rows(x)) : at::Tensor();
     from = 0;
-    for (size_t i = 0; i < band.pieces.size(); ++i) {
-      const int64_t rank = band.pieces[i].rank();
+    for (size_t i = 0; i < policy.slices.size(); ++i) {
+      const int64_t rank = policy.slices[i].rank();
       d_low_ranks.push_back(is_trained ? d_a.narrow(0, std::exchange(from, from + rank), rank) : at::Tensor());
       d_low_ranks.push_back(d_bs[i]);
     }
   }
 
-  static std::vector<Band> read_bands(AutogradContext* ctx, const variable_list& saved) {
+  static std::vector<PolicyRows> read_policy_rows(AutogradContext* ctx, const variable_list& saved) {
     const auto layout = ctx->saved_data["layout"].toIntVector();
     auto low_rank = saved.begin() + 4;
     auto number = layout.begin();
-    std::vector<Band> bands;
+    std::vector<PolicyRows> policies;
     for (const double scale : ctx->saved_data["scales"].toDoubleVector()) {
-      Band band{number[0], number[1], scale, {}};
-      const int64_t pieces = number[2];
+      PolicyRows policy{number[0], number[1], scale, {}};
+      const int64_t slices = number[2];
       number += 3;
-      for (int64_t i = 0; i < pieces; ++i, low_rank += 2) band.pieces.push_back({*number++, {low_rank[0], low_rank[1]}});
-      bands.push_back(std::move(band));
+      for (int64_t i = 0; i < slices; ++i, low_rank += 2) policy.slices.push_back({*number++, {low_rank[0], low_rank[1]}});
+      policies.push_back(std::move(policy));
     }
-    return bands;
+    return policies;
   }
 };
 
-at::Tensor delta(const at::Tensor& x, const Band& band, const LowRank& low_rank) {
-  const at::Tensor rows = band.rows(x).to(at::kFloat);
+at::Tensor delta(const at::Tensor& x, const PolicyRows& policy, const LowRank& low_rank) {
+  const at::Tensor rows = policy.rows(x).to(at::kFloat);
   // Without a graph by the product of few rows where there are few, which gives a row the same bits whatever else is in the batch.
   const auto times = [](const at::Tensor& from, const at::Tensor& weight) {
     return at::GradMode::is_enabled() ? at::linear(from, weight) : project(from, weight, at::Tensor());
   };
-  return times(times(rows, low_rank.a), low_rank.b).mul(band.scale).to(x.scalar_type());
+  return times(times(rows, low_rank.a), low_rank.b).mul(policy.scale).to(x.scalar_type());
 }
 
 // Adds scale · (x Aᵀ) Bᵀ to y's block by the kernels of few rows.
-void add_to_rows(const Band& band, const Piece& piece, const at::Tensor& x, at::Tensor& y) {
-  const int64_t rows = band.end - band.begin, rank = piece.rank();
+void add_to_rows(const PolicyRows& policy, const LoraSlice& slice, const at::Tensor& x, at::Tensor& y) {
+  const int64_t rows = policy.end - policy.begin, rank = slice.rank();
   const at::Tensor inner = at::empty({rows, rank}, x.options());
-  const kernels::RowProduct down{.x = x.const_data_ptr<float>() + band.begin * x.stride(0),
-                                 .weight = piece.low_rank.a.const_data_ptr(),
+  const kernels::RowProduct down{.x = x.const_data_ptr<float>() + policy.begin * x.stride(0),
+                                 .weight = slice.low_rank.a.const_data_ptr(),
                                  .bias = nullptr,
                                  .y = inner.mutable_data_ptr<float>(),
                                  .rows = rows,
@@ -219,9 +219,9 @@ void add_to_rows(const Band& band, const Piece& piece, const at::Tensor& x, at::
                                  .out = rank,
                                  .x_stride = x.stride(0),
                                  .y_stride = rank};
-  float* block = y.mutable_data_ptr<float>() + band.begin * y.stride(0) + piece.column;
-  const float* b = piece.low_rank.b.const_data_ptr<float>();
-  const float scale = static_cast<float>(band.scale);
+  float* block = y.mutable_data_ptr<float>() + policy.begin * y.stride(0) + slice.column;
+  const float* b = slice.low_rank.b.const_data_ptr<float>();
+  const float scale = static_cast<float>(policy.scale);
   if (!x.is_cuda()) {
     kernels::row_product(down, 0, rank);
     // The CPU's low_rank_add wants B transposed, which pays where many steps use it (model/row_decoder.h).
@@ -231,7 +231,7 @@ void add_to_rows(const Band& band, const Piece& piece, const at::Tensor& x, at::
                                  .y = block,
                                  .rows = rows,
                                  .in = rank,
-                                 .out = piece.width(),
+                                 .out = slice.width(),
                                  .x_stride = rank,
                                  .y_stride = y.stride(0),
                                  .scale = scale,
@@ -244,7 +244,7 @@ void add_to_rows(const Band& band, const Piece& piece, const at::Tensor& x, at::
                                      .y = block,
                                      .rows = rows,
                                      .rank = rank,
-                                     .out = piece.width(),
+                                     .out = slice.width(),
                                      .b_rank_stride = 1,
                                      .b_out_stride = rank,
                                      .y_stride = y.stride(0),
@@ -253,23 +253,23 @@ void add_to_rows(const Band& band, const Piece& piece, const at::Tensor& x, at::
   }
 }
 
-at::Tensor without_gradient(const std::vector<Band>& bands, const at::Tensor& x, at::Tensor y) {
-  const bool takes_rows = takes_kernels(x) && takes_kernels(y) && has_dense_rows(x) && has_dense_rows(y) &&
-                          x.size(0) <= (x.is_cuda() ? kernels::kRowProductRowsCuda : kernels::kRowProductRows);
-  for (const Band& band : bands)
-    for (const Piece& piece : band.pieces) {
-      if (takes_rows) add_to_rows(band, piece, x, y);
-      else band.block(y, piece).add_(delta(x, band, piece.low_rank));
+at::Tensor without_gradient(const std::vector<PolicyRows>& policies, const at::Tensor& x, at::Tensor y) {
+  const bool use_row_kernels = kernels_support(x) && kernels_support(y) && has_dense_rows(x) && has_dense_rows(y) &&
+                               x.size(0) <= (x.is_cuda() ? kernels::kRowProductRowsCuda : kernels::kRowProductRows);
+  for (const PolicyRows& policy : policies)
+    for (const LoraSlice& slice : policy.slices) {
+      if (use_row_kernels) add_to_rows(policy, slice, x, y);
+      else policy.block(y, slice).add_(delta(x, policy, slice.low_rank));
     }
   return y;
 }
 
 // From libtorch's operations: for what is not in float32.
-at::Tensor composed(const std::vector<Band>& bands, const at::Tensor& x, at::Tensor y) {
-  for (const Band& band : bands)
-    for (const Piece& piece : band.pieces) {
-      const int64_t right = y.size(1) - piece.column - piece.width(), below = y.size(0) - band.end;
-      y = y + at::constant_pad_nd(delta(x, band, piece.low_rank), {piece.column, right, band.begin, below});
+at::Tensor composed(const std::vector<PolicyRows>& policies, const at::Tensor& x, at::Tensor y) {
+  for (const PolicyRows& policy : policies)
+    for (const LoraSlice& slice : policy.slices) {
+      const int64_t right = y.size(1) - slice.column - slice.width(), below = y.size(0) - policy.end;
+      y = y + at::constant_pad_nd(delta(x, policy, slice.low_rank), {slice.column, right, policy.begin, below});
     }
   return y;
 }
@@ -279,20 +279,20 @@ at::Tensor composed(const std::vector<Band>& bands, const at::Tensor& x, at::Ten
 at::Tensor adapted_product(const Config& config, const std::vector<const Adapter*>& adapters, const PackedBatch& batch, size_t layer,
                            const std::vector<Projection>& projections, const ProductInput& input, const at::Tensor& weight,
                            const at::Tensor& bias) {
-  const std::vector<Band> bands = bands_of(config, adapters, batch, layer, projections);
+  const std::vector<PolicyRows> policies = policy_rows_of(config, adapters, batch, layer, projections);
   const bool is_float = input.source.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat;
-  if (!at::GradMode::is_enabled() || !is_float || !kernels_support(input)) {
+  if (!at::GradMode::is_enabled() || !is_float || !kernels_support_input(input)) {
     const at::Tensor x = value_of(input), y = project(x, weight, bias);
-    if (bands.empty()) return y;
-    return at::GradMode::is_enabled() ? composed(bands, x, y) : without_gradient(bands, x, y);
+    if (policies.empty()) return y;
+    return at::GradMode::is_enabled() ? composed(policies, x, y) : without_gradient(policies, x, y);
   }
   // What libtorch's own node keeps is needed anyway.
-  if (bands.empty() && input.kind == ProductInput::kPlain) return project(input.source, weight, bias);
+  if (policies.empty() && input.kind == ProductInput::kPlain) return project(input.source, weight, bias);
   variable_list low_ranks;
-  for (const Band& band : bands)
-    for (const Piece& piece : band.pieces) low_ranks.insert(low_ranks.end(), {piece.low_rank.a, piece.low_rank.b});
+  for (const PolicyRows& policy : policies)
+    for (const LoraSlice& slice : policy.slices) low_ranks.insert(low_ranks.end(), {slice.low_rank.a, slice.low_rank.b});
   const auto if_defined = [](const at::Tensor& x) { return x.defined() ? std::optional<at::Tensor>(x) : std::nullopt; };
-  return AdaptedProduct::apply(input.source, weight, if_defined(bias), if_defined(input.norm_weight), at::TensorList(low_ranks), bands,
+  return AdaptedProduct::apply(input.source, weight, if_defined(bias), if_defined(input.norm_weight), at::TensorList(low_ranks), policies,
                                input);
 }
 

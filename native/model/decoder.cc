@@ -114,14 +114,18 @@ at::Tensor Decoder::attention_block(const ProductInput& input, const PackedBatch
                                     size_t layer, const Rotation& rotation, KvCache* cache) const {
   const LayerWeights& w = weights_.layers[layer];
   const int64_t tokens = input.source.size(0), dim = config_.head_dim;
-  const at::Tensor qkv = adapted_product(config_, adapters, batch, layer, {kQuery, kKey, kValue}, input, w.qkv, w.qkv_bias);
+  // 1. Project
+  const at::Tensor qkv =
+      adapted_product(config_, adapters, batch, layer, {kQuery, kKey, kValue}, input, w.qkv, w.qkv_bias);  // (N, (H + 2K) x D)
   // One split: its backward pass joins the gradients, where three slices would add up three tensors of the whole size.
   const auto split = qkv.split_with_sizes({config_.q_size(), config_.kv_size(), config_.kv_size()}, 1);
   at::Tensor q = split[0].view({tokens, config_.num_heads, dim}), k = split[1].view({tokens, config_.num_kv_heads, dim}), v = split[2];
+  // 2. Norm and rotate
   if (w.q_norm.defined()) q = rms_norm(q, w.q_norm, norm());
   if (w.k_norm.defined()) k = rms_norm(k, w.k_norm, norm());
-  q = rotate(q, rotation).view({tokens, config_.q_size()});
-  k = rotate(k, rotation).view({tokens, config_.kv_size()});
+  q = rotate(q, rotation).view({tokens, config_.q_size()});   // (N, H x D)
+  k = rotate(k, rotation).view({tokens, config_.kv_size()});  // (N, K x D)
+  // 3. Keys and values of all that was seen: (slots, K x D)
   if (cache != nullptr) {
     const at::Tensor& slots = batch.device ? batch.device->slots : batch.slots;
     cache->keys[layer].index_copy_(0, slots, k.to(at::kFloat));
@@ -129,8 +133,9 @@ at::Tensor Decoder::attention_block(const ProductInput& input, const PackedBatch
     k = cache->keys[layer];
     v = cache->values[layer];
   }
-  const at::Tensor mixed = tree_attention(config_, static_cast<int64_t>(layer), q, k, v, batch);
-  return adapted_product(config_, adapters, batch, layer, {kOutput}, ProductInput::plain(mixed), w.output, w.output_bias);
+  // 4. Attend and project: (N, H x D), then (N, h)
+  const at::Tensor attended = tree_attention(config_, static_cast<int64_t>(layer), q, k, v, batch);
+  return adapted_product(config_, adapters, batch, layer, {kOutput}, ProductInput::plain(attended), w.output, w.output_bias);
 }
 
 at::Tensor Decoder::mlp_block(const ProductInput& input, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,

@@ -32,7 +32,7 @@ class Decoder : core::Counted<Decoder> {
   // A decoding step: logits (N, V) of every row of the batch. On CUDA devices by a recorded graph, where that is switched on.
   at::Tensor step_logits(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache& cache) const;
 
-  // Makes the batch known to a CUDA device, once; forward does it where nobody did before.
+  // Uploads the batch to a CUDA device, once; forward does it where nobody did before.
   void upload(const PackedBatch& batch) const;
 
   // Belongs around everything that is computed with this decoder: its device, and its own stream if it has one.

@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "kernels/row_product/row_product.h"
+#include "model/rows.h"
 
 namespace magrpo::model {
 namespace {
@@ -27,9 +28,9 @@ bool has_bfloat16_products() {
 #endif
 }
 
-// Training takes the kernel for any number of rows or for none: products of other roundings at some sizes would make the gradient
+// Training uses the kernel for any number of rows or for none: products of other roundings at some sizes would make the gradient
 // depend on where micro-batches are cut.
-bool takes_rows(const at::Tensor& x, const at::Tensor& weight, bool trains) {
+bool use_row_product(const at::Tensor& x, const at::Tensor& weight, bool trains) {
   if (!weight.is_cpu() || !weight.is_contiguous()) return false;
   if (weight.scalar_type() == at::kFloat && kernels::row_product_is_always_faster()) return true;
   return !trains && x.size(0) <= kernels::kRowProductRows &&
@@ -50,9 +51,8 @@ at::Tensor row_product(const at::Tensor& x, const at::Tensor& weight, const at::
                                     rows.size(1),
                                     weight.size(0),
                                     weight.scalar_type() == at::kBFloat16};
-  // A second thread pays for itself from some tens of microseconds of work on.
-  const int64_t grain = std::max<int64_t>(1, (1 << 19) / (product.in * std::max<int64_t>(product.rows, 4)));
-  at::parallel_for(0, product.out, grain, [&](int64_t begin, int64_t end) { kernels::row_product(product, begin, end); });
+  at::parallel_for(0, product.out, row_product_grain(product.rows, product.in),
+                   [&](int64_t begin, int64_t end) { kernels::row_product(product, begin, end); });
   return y.to(x.scalar_type());
 }
 
@@ -62,7 +62,7 @@ class Product : public torch::autograd::Function<Product> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight) {
     ctx->save_for_backward({x, weight});
-    if (takes_rows(x, weight, true)) return row_product(x, weight, {});
+    if (use_row_product(x, weight, true)) return row_product(x, weight, {});
     return at::mm(x.to(at::kFloat), weight.to(at::kFloat).t()).to(x.scalar_type());
   }
 
@@ -88,7 +88,7 @@ at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tens
 }
 
 at::Tensor project(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool trains) {
-  const bool rows = takes_rows(x, weight, trains);
+  const bool rows = use_row_product(x, weight, trains);
   if (rows && !at::GradMode::is_enabled()) return row_product(x, weight, bias);
   if (!rows && !widens_products(weight)) return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
   const at::Tensor y = Product::apply(x, weight);

@@ -1,4 +1,15 @@
-// Products with weights, in the precision that this processor is fast in.
+// Products with weights, in the precision that this processor is fast in. Which code computes one:
+//
+//   weights               rows                        without gradients         in training
+//   float32, CPU          few, or any where always    kernels/row_product       kernels/row_product where it is always faster,
+//                         faster                                                else libtorch
+//   float32, CPU          more                        libtorch                  libtorch
+//   bfloat16, CPU         few                         kernels/row_product       as more
+//   bfloat16, CPU         more                        libtorch, widened to float32 where the processor lacks its instructions
+//   any, CUDA             any                         libtorch                  libtorch
+//
+// "Few" is kernels::kRowProductRows. Adapters come on top: adapted_product.h in a pass over many tokens, row_decoder.h in a step of
+// decoding, which follows the first two lines.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -96,7 +96,7 @@ NormGradients rms_norm_gradients(const at::Tensor& x, const at::Tensor& weight, 
 }
 
 bool kernels_support_norm(const at::Tensor& x, const at::Tensor& weight) {
-  return takes_kernels(x) && takes_kernels(weight) && has_dense_rows(x);
+  return kernels_support(x) && kernels_support(weight) && has_dense_rows(x);
 }
 
 at::Tensor rms_norm_rows(const at::Tensor& x, const at::Tensor& weight, NormSettings settings, at::Tensor* inverse) {

@@ -73,7 +73,7 @@ Rotation rotation(const at::Tensor& inverse_frequencies, const at::Tensor& posit
 }
 
 at::Tensor rotate(const at::Tensor& x, const Rotation& rotation) {
-  if (takes_kernels(x) && has_dense_rows(x))
+  if (kernels_support(x) && has_dense_rows(x))
     return at::GradMode::is_enabled() && x.requires_grad() ? Rotary::apply(x, rotation.cos, rotation.sin)
                                                            : turned(x, rotation.cos, rotation.sin, 1.0f);
   const int64_t half = x.size(-1) / 2;

@@ -54,7 +54,7 @@ PackedBatch RowBatch::packed() const {
   return batch;
 }
 
-bool RowDecoder::takes(const Decoder& decoder) { return takes_kernels(decoder.weights().embedding); }
+bool RowDecoder::supports(const Decoder& decoder) { return kernels_support(decoder.weights().embedding); }
 
 RowDecoder::RowDecoder(const Decoder& decoder, const std::vector<const Adapter*>& adapters)
     : decoder_(decoder), adapters_(adapters), transposed_(adapters.size()) {
@@ -75,11 +75,11 @@ void RowDecoder::reserve(const RowBatch& batch) {
     if (static_cast<int64_t>(buffer.size()) < rows_ * width) buffer.resize(static_cast<size_t>(rows_ * width));
   };
   fit(hidden_, config.hidden_size);
-  fit(normed_, config.hidden_size);
+  fit(normalized_, config.hidden_size);
   fit(qkv_, config.qkv_size());
   fit(q_, config.q_size());
-  fit(turned_, config.q_size());
-  fit(mixed_, config.q_size());
+  fit(unrotated_, config.q_size());
+  fit(attention_out_, config.q_size());
   fit(gate_up_, 2 * config.intermediate_size);
   fit(activated_, config.intermediate_size);
   fit(logits_, config.vocab_size);
@@ -88,12 +88,12 @@ void RowDecoder::reserve(const RowBatch& batch) {
     rotations_ = decoder_.rotations(at::arange(std::max<int64_t>(256, 2 * positions), at::kLong));
 }
 
-bool RowDecoder::takes_row_product() const { return rows_ <= kernels::kRowProductRows || kernels::row_product_is_always_faster(); }
+bool RowDecoder::use_row_product() const { return rows_ <= kernels::kRowProductRows || kernels::row_product_is_always_faster(); }
 
 template <class Work>
-void RowDecoder::in_parts(int64_t size, int64_t grain, const Work& work) const {
+void RowDecoder::parallel_over(int64_t size, int64_t grain, const Work& work) const {
   // More rows go through libtorch's products, whose threads the helpers would be in the way of.
-  if (takes_row_product()) core::parallel_for(size, grain, work);
+  if (use_row_product()) core::parallel_for(size, grain, work);
   else at::parallel_for(0, size, grain, work);
 }
 
@@ -110,51 +110,51 @@ const float* RowDecoder::logits(const RowBatch& batch, KvCache& cache) {
   }
   for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
     const LayerWeights& w = weights.layers[layer];
-    norm(hidden_.data(), w.attention_norm, normed_.data());
-    product(batch, normed_, w.qkv, w.qkv_bias, {layer, {kQuery, kKey, kValue}}, false, qkv_);
+    norm(hidden_.data(), w.attention_norm, normalized_.data());
+    linear(batch, normalized_, w.qkv, w.qkv_bias, {layer, {kQuery, kKey, kValue}}, false, qkv_);
     attention(batch, layer, cache);
-    add_product(batch, mixed_, w.output, w.output_bias, {layer, {kOutput}}, w.attention_post_norm);
-    norm(hidden_.data(), w.mlp_norm, normed_.data());
-    product(batch, normed_, w.gate_up, w.gate_up_bias, {layer, {kGate, kUp}}, false, gate_up_);
-    in_parts(rows_, rows_grain(2 * config.intermediate_size), [&](int64_t begin, int64_t end) {
+    add_linear(batch, attention_out_, w.output, w.output_bias, {layer, {kOutput}}, w.attention_post_norm);
+    norm(hidden_.data(), w.mlp_norm, normalized_.data());
+    linear(batch, normalized_, w.gate_up, w.gate_up_bias, {layer, {kGate, kUp}}, false, gate_up_);
+    parallel_over(rows_, rows_grain(2 * config.intermediate_size), [&](int64_t begin, int64_t end) {
       kernels::swiglu_forward(config.architecture->activation, gate_up_.data(), config.intermediate_size, begin, end, activated_.data());
     });
-    add_product(batch, activated_, w.down, w.down_bias, {layer, {kDown}}, w.mlp_post_norm);
+    add_linear(batch, activated_, w.down, w.down_bias, {layer, {kDown}}, w.mlp_post_norm);
   }
-  norm(hidden_.data(), weights.final_norm, normed_.data());
-  product(batch, normed_, weights.head, {}, {0, {}}, false, logits_);
+  norm(hidden_.data(), weights.final_norm, normalized_.data());
+  linear(batch, normalized_, weights.head, {}, {0, {}}, false, logits_);
   return logits_.data();
 }
 
-void RowDecoder::add_product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias,
-                             const Adapted& adapted, const at::Tensor& post_norm) {
-  if (!post_norm.defined()) return product(batch, x, weight, bias, adapted, true, hidden_);
-  product(batch, x, weight, bias, adapted, false, normed_);
-  norm(normed_.data(), post_norm, normed_.data());
+void RowDecoder::add_linear(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias,
+                            const LinearSite& site, const at::Tensor& post_norm) {
+  if (!post_norm.defined()) return linear(batch, x, weight, bias, site, true, hidden_);
+  linear(batch, x, weight, bias, site, false, normalized_);
+  norm(normalized_.data(), post_norm, normalized_.data());
   const int64_t size = rows_ * decoder_.config().hidden_size;
-  std::transform(normed_.data(), normed_.data() + size, hidden_.data(), hidden_.data(), std::plus<float>());
+  std::transform(normalized_.data(), normalized_.data() + size, hidden_.data(), hidden_.data(), std::plus<float>());
 }
 
 void RowDecoder::norm(const float* x, const at::Tensor& weight, float* y) const {
   const int64_t width = decoder_.config().hidden_size;
   const auto [eps, offset] = decoder_.norm();
   const kernels::NormShape shape{1, width, width, static_cast<float>(eps), static_cast<float>(offset)};
-  in_parts(rows_, rows_grain(width),
-           [&](int64_t begin, int64_t end) { kernels::rms_norm_forward(shape, x, pointer(weight), begin, end, y, nullptr); });
+  parallel_over(rows_, rows_grain(width),
+                [&](int64_t begin, int64_t end) { kernels::rms_norm_forward(shape, x, pointer(weight), begin, end, y, nullptr); });
 }
 
-void RowDecoder::share(const RowBatch& batch, const Adapted& adapted) {
-  shares_.clear();
+void RowDecoder::collect_lora(const RowBatch& batch, const LinearSite& site) {
+  lora_.clear();
   int64_t inner_size = 0;
   for (const PolicyRange& range : batch.policies) {
     const Adapter* adapter = range.policy < 0 ? nullptr : adapters_[range.policy];
     int64_t column = 0;
-    for (const Projection p : adapted.projections) {
-      if (adapter != nullptr && adapter->layers[adapted.layer][p].a.defined()) {
-        const at::Tensor& a = adapter->layers[adapted.layer][p].a;
-        const at::Tensor& b = transposed_[range.policy][adapted.layer][p];
-        shares_.push_back({a.const_data_ptr<float>(), b.const_data_ptr<float>(), a.size(0), b.size(1), static_cast<float>(adapter->scale),
-                           range, column, nullptr});
+    for (const Projection p : site.projections) {
+      if (adapter != nullptr && adapter->layers[site.layer][p].a.defined()) {
+        const at::Tensor& a = adapter->layers[site.layer][p].a;
+        const at::Tensor& b = transposed_[range.policy][site.layer][p];
+        lora_.push_back({a.const_data_ptr<float>(), b.const_data_ptr<float>(), a.size(0), b.size(1), static_cast<float>(adapter->scale),
+                         range, column, nullptr});
         inner_size += (range.end - range.begin) * a.size(0);
       }
       column += output_size(decoder_.config(), p);
@@ -162,34 +162,34 @@ void RowDecoder::share(const RowBatch& batch, const Adapted& adapted) {
   }
   if (static_cast<int64_t>(inner_.size()) < inner_size) inner_.resize(static_cast<size_t>(inner_size));
   float* inner = inner_.data();
-  for (AdapterShare& share : shares_) {
-    share.inner = inner;
-    inner += (share.range.end - share.range.begin) * share.rank;
+  for (LoraSlice& slice : lora_) {
+    slice.inner = inner;
+    inner += (slice.range.end - slice.range.begin) * slice.rank;
   }
 }
 
-void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias,
-                         const Adapted& adapted, bool adds, core::Floats& y) {
+void RowDecoder::linear(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias,
+                        const LinearSite& site, bool adds, core::Floats& y) {
   const int64_t in = weight.size(1), out = weight.size(0);
-  share(batch, adapted);
-  in_parts(static_cast<int64_t>(shares_.size()), 1, [&](int64_t begin, int64_t end) {
+  collect_lora(batch, site);
+  parallel_over(static_cast<int64_t>(lora_.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t s = begin; s < end; ++s) {
-      const AdapterShare& share = shares_[s];
-      kernels::row_product({.x = x.data() + share.range.begin * in,
-                            .weight = share.a,
+      const LoraSlice& slice = lora_[s];
+      kernels::row_product({.x = x.data() + slice.range.begin * in,
+                            .weight = slice.a,
                             .bias = nullptr,
-                            .y = share.inner,
-                            .rows = share.range.end - share.range.begin,
+                            .y = slice.inner,
+                            .rows = slice.range.end - slice.range.begin,
                             .in = in,
-                            .out = share.rank,
+                            .out = slice.rank,
                             .x_stride = in,
-                            .y_stride = share.rank},
-                           0, share.rank);
+                            .y_stride = slice.rank},
+                           0, slice.rank);
     }
   });
 
-  const bool takes_rows = takes_row_product();
-  if (!takes_rows) {
+  const bool by_rows = use_row_product();
+  if (!by_rows) {
     const auto of = [&](const core::Floats& buffer, int64_t width) {
       return at::from_blob(const_cast<float*>(buffer.data()), {rows_, width}, at::kFloat);
     };
@@ -208,24 +208,22 @@ void RowDecoder::product(const RowBatch& batch, const core::Floats& x, const at:
                                  .x_stride = in,
                                  .y_stride = out,
                                  .adds = adds};
-  if (!takes_rows && shares_.empty()) return;
-  // A second thread pays for itself from some tens of microseconds of work on.
-  const int64_t grain = std::max<int64_t>(1, (1 << 19) / (in * std::max<int64_t>(rows_, 4)));
-  in_parts(out, grain, [&](int64_t begin, int64_t end) {
-    if (takes_rows) kernels::row_product(base, begin, end);
-    for (const AdapterShare& share : shares_) {
-      const int64_t first = std::max(begin, share.column), last = std::min(end, share.column + share.width);
+  if (!by_rows && lora_.empty()) return;
+  parallel_over(out, row_product_grain(rows_, in), [&](int64_t begin, int64_t end) {
+    if (by_rows) kernels::row_product(base, begin, end);
+    for (const LoraSlice& slice : lora_) {
+      const int64_t first = std::max(begin, slice.column), last = std::min(end, slice.column + slice.width);
       if (first >= last) continue;
-      kernels::low_rank_add({.inner = share.inner,
-                             .b = share.b,
-                             .y = y.data() + share.range.begin * out + share.column,
-                             .rows = share.range.end - share.range.begin,
-                             .rank = share.rank,
-                             .out = share.width,
-                             .b_rank_stride = share.width,
+      kernels::low_rank_add({.inner = slice.inner,
+                             .b = slice.b,
+                             .y = y.data() + slice.range.begin * out + slice.column,
+                             .rows = slice.range.end - slice.range.begin,
+                             .rank = slice.rank,
+                             .out = slice.width,
+                             .b_rank_stride = slice.width,
                              .y_stride = out,
-                             .scale = share.scale},
-                            first - share.column, last - share.column);
+                             .scale = slice.scale},
+                            first - slice.column, last - slice.column);
     }
   });
 }
@@ -240,28 +238,28 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
   float* values = cache.values[layer].mutable_data_ptr<float>();
   const float* cos = pointer(rotation.cos);
   const float* sin = pointer(rotation.sin);
-  // The turned queries go to q_, keys and values straight to the cache.
-  const auto turn = [&](int64_t row, const float* x, int64_t heads, const at::Tensor& weight, float* y) {
+  // 1. Norm and rotate: queries to q_ (rows, H x D), keys and values to their slots of the cache (slots, K x D).
+  const auto rotate = [&](int64_t row, const float* x, int64_t heads, const at::Tensor& weight, float* y) {
     if (weight.defined()) {
-      float* normed = turned_.data() + row * q_size;
-      kernels::rms_norm_forward({heads, dim, heads * dim, eps, offset}, x, pointer(weight), 0, 1, normed, nullptr);
-      x = normed;
+      float* normalized = unrotated_.data() + row * q_size;
+      kernels::rms_norm_forward({heads, dim, heads * dim, eps, offset}, x, pointer(weight), 0, 1, normalized, nullptr);
+      x = normalized;
     }
     const int64_t at = batch.positions[row] * (dim / 2);
     kernels::rotary({heads, dim, heads * dim, 1.0f}, x, cos + at, sin + at, 0, 1, y);
   };
-  in_parts(rows_, rows_grain(qkv_size), [&](int64_t begin, int64_t end) {
+  parallel_over(rows_, rows_grain(qkv_size), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float* qkv = qkv_.data() + r * qkv_size;
-      turn(r, qkv, config.num_heads, w.q_norm, q_.data() + r * q_size);
-      turn(r, qkv + q_size, config.num_kv_heads, w.k_norm, keys + batch.slots[r] * kv_size);
+      rotate(r, qkv, config.num_heads, w.q_norm, q_.data() + r * q_size);
+      rotate(r, qkv + q_size, config.num_kv_heads, w.k_norm, keys + batch.slots[r] * kv_size);
       std::copy_n(qkv + q_size + kv_size, kv_size, values + batch.slots[r] * kv_size);
     }
   });
   const kernels::AttentionShape shape{
       config.num_heads, config.num_kv_heads, dim, config.sliding_windows[layer], config.attention_scale(), q_size, kv_size, kv_size};
-  const kernels::AttentionPointers data{q_.data(), keys, values, mixed_.data(), nullptr};
-  // Neighbours whose first range is the same are taken together.
+  const kernels::AttentionPointers data{q_.data(), keys, values, attention_out_.data(), nullptr};
+  // 2. Deal the rows out. Neighbours whose first range is the same are taken together.
   std::vector<int64_t>& ends = part_ends_;
   ends.clear();
   for (int64_t r = 0; r < rows_; ++r) {
@@ -281,7 +279,8 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
   const int64_t scratch_of_share = at_once * scratch_of_head;
   if (static_cast<int64_t>(scratch_.size()) < shares * scratch_of_share)
     scratch_.resize(static_cast<size_t>(shares * at_once * kernels::rows_scratch(shape, kernels::kMaxSharedRows, 1, context + kMoreContext)));
-  in_parts(shares, 1, [&](int64_t begin, int64_t end) {
+  // 3. Attention, of each part and key-value head: attention_out_ (rows, H x D).
+  parallel_over(shares, 1, [&](int64_t begin, int64_t end) {
     float* scratch = scratch_.data() + begin * scratch_of_share;
     const int64_t last = end * tasks / shares;
     for (int64_t task = begin * tasks / shares, next; task < last; task = next) {

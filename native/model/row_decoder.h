@@ -1,4 +1,4 @@
-// One more token for each of many texts, on the CPU in float32: the step that generation repeats, in buffers made once.
+// Decode-step forward pass: one token per sequence, float32 on the CPU, no allocation.
 #pragma once
 
 #include <array>
@@ -29,13 +29,13 @@ struct RowBatch {
 };
 
 // Computes what Decoder::forward and Decoder::logits compute, without libtorch's operations and without allocating, both of which
-// would cost more than the work of a step: sums differ in rounding only. More rows than kernels/row_product.h takes go through
+// would cost more than the work of a step: sums differ in rounding only. More rows than kernels/row_product.h supports go through
 // libtorch's products. A row's logits do not depend on the other rows, bit for bit, up to
 // kernels::kRowProductRows rows. Call on the executor thread only; nobody may change the weights meanwhile.
 class RowDecoder {
  public:
   // Whether the decoder is one for this class: float32 on the CPU.
-  static bool takes(const Decoder& decoder);
+  static bool supports(const Decoder& decoder);
 
   // `adapters[p]` belongs to policy p of the batches, nullptr: none.
   RowDecoder(const Decoder& decoder, const std::vector<const Adapter*>& adapters);
@@ -44,14 +44,14 @@ class RowDecoder {
   const float* logits(const RowBatch& batch, KvCache& cache);
 
  private:
-  // Which adapters go with a product: of `layer`, whose outputs stand side by side.
-  struct Adapted {
+  // A linear map: of `layer`, the projections whose outputs stand side by side.
+  struct LinearSite {
     size_t layer;
     std::initializer_list<Projection> projections;
   };
 
-  // One adapter's share of a product.
-  struct AdapterShare {
+  // The LoRA update of one policy and projection.
+  struct LoraSlice {
     const float* a;  // (rank, in)
     const float* b;  // (rank, width): transposed
     int64_t rank, width;
@@ -63,20 +63,20 @@ class RowDecoder {
 
   // Makes room for a batch.
   void reserve(const RowBatch& batch);
-  // Fills in shares_ for a product.
-  void share(const RowBatch& batch, const Adapted& adapted);
+  // Fills in lora_ for a linear map.
+  void collect_lora(const RowBatch& batch, const LinearSite& site);
   // Whether this batch's products are those of kernels/row_product.h, rather than libtorch's.
-  bool takes_row_product() const;
+  bool use_row_product() const;
   // Calls work(begin, end) for parts of [0, size), each of at least `grain`.
   template <class Work>
-  void in_parts(int64_t size, int64_t grain, const Work& work) const;
+  void parallel_over(int64_t size, int64_t grain, const Work& work) const;
   void norm(const float* x, const at::Tensor& weight, float* y) const;
   // Adds to hidden_ what a product of x gives, through a norm where `post_norm` is defined.
-  void add_product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias, const Adapted& adapted,
-                   const at::Tensor& post_norm);
+  void add_linear(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias, const LinearSite& site,
+                  const at::Tensor& post_norm);
   // y = x · weightᵀ + bias + adapters, or added to y.
-  void product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias, const Adapted& adapted,
-               bool adds, core::Floats& y);
+  void linear(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias, const LinearSite& site,
+              bool adds, core::Floats& y);
   void attention(const RowBatch& batch, size_t layer, KvCache& cache);
 
   const Decoder& decoder_;
@@ -85,11 +85,11 @@ class RowDecoder {
   std::vector<std::vector<std::array<at::Tensor, kProjections>>> transposed_;
   int64_t rows_ = 0;
   // (rows, ...) activations.
-  core::Floats hidden_, normed_, qkv_, q_, mixed_, gate_up_, activated_, logits_, inner_;
-  core::Floats turned_;  // (rows, H x D) queries or keys before they are turned
+  core::Floats hidden_, normalized_, qkv_, q_, attention_out_, gate_up_, activated_, logits_, inner_;
+  core::Floats unrotated_;  // (rows, H x D) normalized queries or keys before they are rotated
   core::Floats scratch_;  // of attention
   std::vector<Rotation> rotations_;  // of all positions up to the largest that was met, or more, for each of the ropes
-  std::vector<AdapterShare> shares_;
+  std::vector<LoraSlice> lora_;
   std::vector<int64_t> part_ends_;  // rows whose attention is computed together
 };
 

@@ -47,7 +47,7 @@ class Gated : public torch::autograd::Function<Gated> {
 
 }  // namespace
 
-bool kernels_support_gates(const at::Tensor& gate_up) { return takes_kernels(gate_up) && gate_up.is_contiguous(); }
+bool kernels_support_gates(const at::Tensor& gate_up) { return kernels_support(gate_up) && gate_up.is_contiguous(); }
 
 at::Tensor gated_gradient(Activation activation, const at::Tensor& gate_up, const at::Tensor& d_y) {
   const at::Tensor d_rows = d_y.contiguous();

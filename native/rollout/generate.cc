@@ -55,7 +55,7 @@ Generation::Generation(const model::Decoder& decoder, GenerateRequest request, c
   if constexpr (core::kHasCuda) request_.async_readback |= decoder_.device().is_cuda() && core::cuda::pins_memory();
   request_.async_readback &= supports_device_sampling(request_.sampling) && !request_.deterministic;
   cache_ = model::KvCache(decoder_.config(), slots, at::TensorOptions().dtype(at::kFloat).device(decoder_.device()));
-  if (model::RowDecoder::takes(decoder_)) row_decoder_.emplace(decoder_, request_.adapters);
+  if (model::RowDecoder::supports(decoder_)) row_decoder_.emplace(decoder_, request_.adapters);
   segments_of_root_ = model::segments_by_root(tree);
   pass_ends_ = model::cut_into_passes(tree, segments_of_root_, request_.deterministic ? 1 : kPrefillTokens);
 }
