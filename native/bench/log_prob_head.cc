@@ -1,3 +1,5 @@
+#include "train/log_prob_head.h"
+
 #include <ATen/ops/gather.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/log_softmax.h>
@@ -6,7 +8,6 @@
 #include <string>
 
 #include "bench/kernel_cases.h"
-#include "train/log_prob_head.h"
 
 namespace magrpo::bench {
 namespace {

@@ -79,7 +79,8 @@ Napi::Value info_of(const Napi::CallbackInfo& info) {
 
 Napi::Value set_threads(const Napi::CallbackInfo& info) {
   const double count = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
-  if (!(count >= 1 && count <= 1024)) throw_error(info.Env(), "ERR_ARGUMENT", core::concat("Expected 1 to 1024 threads but received ", count, "."));
+  if (!(count >= 1 && count <= 1024))
+    throw_error(info.Env(), "ERR_ARGUMENT", core::concat("Expected 1 to 1024 threads but received ", count, "."));
   set_intra_op_threads(static_cast<int>(count));
   return info.Env().Undefined();
 }

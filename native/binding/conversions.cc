@@ -165,7 +165,8 @@ std::vector<model::TensorSource> tensor_sources(const Napi::Value& value) {
     if (dtype == "F16") source.dtype = at::kHalf;
     else if (dtype == "BF16") source.dtype = at::kBFloat16;
     else if (dtype != "F32")
-      throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected dtype F32, F16 or BF16 for tensor \"", source.name, "\" but received ", dtype, "."));
+      throw core::Error("ERR_MODEL_FORMAT",
+                        core::concat("Expected dtype F32, F16 or BF16 for tensor \"", source.name, "\" but received ", dtype, "."));
     const auto shape = field(object, "shape", "an array", &Napi::Value::IsArray).As<Napi::Array>();
     for (uint32_t d = 0; d < shape.Length(); ++d) source.shape.push_back(shape.Get(d).ToNumber().Int64Value());
     sources.push_back(std::move(source));
@@ -174,8 +175,13 @@ std::vector<model::TensorSource> tensor_sources(const Napi::Value& value) {
 }
 
 rollout::Sampling sampling(const Napi::Object& object) {
-  rollout::Sampling result{number_field(object, "temperature"), integer_field(object, "topK"), number_field(object, "topP"),
-                           number_field(object, "minP"), number_field(object, "repetitionPenalty"), int32s_field(object, "stopIds"), {}};
+  rollout::Sampling result{number_field(object, "temperature"),
+                           integer_field(object, "topK"),
+                           number_field(object, "topP"),
+                           number_field(object, "minP"),
+                           number_field(object, "repetitionPenalty"),
+                           int32s_field(object, "stopIds"),
+                           {}};
   const auto strings = field(object, "stopStrings", "an array", &Napi::Value::IsArray).As<Napi::Array>();
   for (uint32_t i = 0; i < strings.Length(); ++i) {
     const Napi::Value value = strings.Get(i);
@@ -197,7 +203,7 @@ train::LossSettings loss_settings(const Napi::Value& value) {
     settings.clip_low = number_field(clip, "low");
     settings.clip_high = number_field(clip, "high");
     core::check_argument(settings.clip_low >= 0.0 && settings.clip_high >= 0.0, "Expected clip bounds of 0 or more but received ",
-                   settings.clip_low, " and ", settings.clip_high, ".");
+                         settings.clip_low, " and ", settings.clip_high, ".");
   }
   if (object.Get("kl").IsObject()) {
     const Napi::Object kl = object_field(object, "kl");

@@ -48,8 +48,7 @@ Napi::Value ModelHandle::create_policy(const Napi::CallbackInfo& info) {
     PolicyHandle::Unwrap(object)->adopt(made);
     return object;
   };
-  return start(env, std::move(spec),
-               [model, made, full, settings] { made->policy = make_policy(model->decoder, full, settings); });
+  return start(env, std::move(spec), [model, made, full, settings] { made->policy = make_policy(model->decoder, full, settings); });
 }
 
 }  // namespace magrpo::binding

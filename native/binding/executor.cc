@@ -64,8 +64,7 @@ Executor::Entry* Executor::next_runnable() {
   Entry* found = nullptr;
   for (auto entry = queue_.begin(); entry != queue_.end(); ++entry) {
     if (entry->is_running || (found != nullptr && found->last_slice <= entry->last_slice)) continue;
-    const bool blocked =
-        std::any_of(queue_.begin(), entry, [&](const Entry& earlier) { return conflict(*earlier.task, *entry->task); });
+    const bool blocked = std::any_of(queue_.begin(), entry, [&](const Entry& earlier) { return conflict(*earlier.task, *entry->task); });
     if (!blocked) found = &*entry;
   }
   return found;
@@ -98,7 +97,8 @@ void Executor::run(bool is_worker) {
     (is_worker ? wake_workers_ : wake_main_).wait(lock, [&] { return (task = try_dequeue(is_worker)) != nullptr; });
     lock.unlock();
     // libtorch's thread count is per calling thread, so it is set here rather than in set_intra_op_threads.
-    if (const int requested = requested_threads.load(); !is_worker && requested != threads && requested > 0) at::set_num_threads(threads = requested);
+    if (const int requested = requested_threads.load(); !is_worker && requested != threads && requested > 0)
+      at::set_num_threads(threads = requested);
     const bool done = advance_for_time_slice(*task);
     lock.lock();
     const auto entry = std::find_if(queue_.begin(), queue_.end(), [&](const Entry& e) { return e.task == task; });

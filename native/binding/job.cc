@@ -99,8 +99,7 @@ class Environment::Job : public Task, private core::Counted<AnyJob> {
 };
 
 Environment::Environment(Napi::Env env) {
-  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "magrpo"), 0, 1, nullptr, nullptr, this, on_wake,
-                                  &wake_);
+  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "magrpo"), 0, 1, nullptr, nullptr, this, on_wake, &wake_);
   napi_unref_threadsafe_function(env, wake_);  // an idle addon does not keep the process alive
   napi_add_env_cleanup_hook(env, on_teardown, this);
 }

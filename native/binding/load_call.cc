@@ -39,7 +39,8 @@ using Progress = std::function<void(const int64_t& done, const int64_t& total)>;
 void load(const LoadRequest& request, const core::CancelFlagPtr& cancel, const Progress& progress, ModelState& made) {
   const auto options = at::TensorOptions().dtype(request.dtype).device(core::resolve_device(request.device));
   // Before memory is allocated: a wrong number in config.json may ask for more than there is.
-  model::check_shapes(model::named_slices(request.config, model::allocate_weights(request.config, options.device(at::kMeta))), request.sources);
+  model::check_shapes(model::named_slices(request.config, model::allocate_weights(request.config, options.device(at::kMeta))),
+                      request.sources);
   model::Weights weights = model::allocate_weights(request.config, options);
   model::read_tensors(model::named_slices(request.config, weights), request.sources, cancel, progress);
   made.device = request.device;
@@ -68,9 +69,8 @@ Napi::Value load_model(const Napi::CallbackInfo& info) {
     Napi::MemoryManagement::AdjustExternalMemory(env, made->weight_bytes);
     return handle;
   };
-  return start(env, std::move(spec), [made, request = std::move(request), cancel = spec.cancel, progress] {
-    load(request, cancel, progress, *made);
-  });
+  return start(env, std::move(spec),
+               [made, request = std::move(request), cancel = spec.cancel, progress] { load(request, cancel, progress, *made); });
 }
 
 }  // namespace magrpo::binding

@@ -18,7 +18,8 @@ Napi::Value ModelHandle::logits(const Napi::CallbackInfo& info) {
   guarded(env, [&] {
     tree.check(model->decoder->config().vocab_size, static_cast<int64_t>(list.adapters.size()));
     for (const int32_t row : rows)
-      core::check_argument(row >= 0 && row < tree.segments() && tree.length(row) > 0, "Expected a non-empty segment but received ", row, ".");
+      core::check_argument(row >= 0 && row < tree.segments() && tree.length(row) > 0, "Expected a non-empty segment but received ", row,
+                           ".");
     return 0;
   });
 

@@ -9,14 +9,10 @@ namespace magrpo::binding {
 Napi::Function ModelHandle::define(Napi::Env env) {
   return DefineClass(env, "Model",
                      {InstanceMethod<&ModelHandle::create_policy>("createPolicy"),
-                      InstanceMethod<&ModelHandle::set_token_bytes>("setTokenBytes"),
-                      InstanceMethod<&ModelHandle::generate>("generate"),
-                      InstanceMethod<&ModelHandle::log_probs>("logProbs"),
-                      InstanceMethod<&ModelHandle::accumulate>("accumulate"),
-                      InstanceMethod<&ModelHandle::logits>("logits"),
-                      InstanceMethod<&ModelHandle::tensors>("tensors"),
-                      InstanceMethod<&ModelHandle::write_tensors>("writeTensors"),
-                      InstanceMethod<&ModelHandle::dispose>("dispose")});
+                      InstanceMethod<&ModelHandle::set_token_bytes>("setTokenBytes"), InstanceMethod<&ModelHandle::generate>("generate"),
+                      InstanceMethod<&ModelHandle::log_probs>("logProbs"), InstanceMethod<&ModelHandle::accumulate>("accumulate"),
+                      InstanceMethod<&ModelHandle::logits>("logits"), InstanceMethod<&ModelHandle::tensors>("tensors"),
+                      InstanceMethod<&ModelHandle::write_tensors>("writeTensors"), InstanceMethod<&ModelHandle::dispose>("dispose")});
 }
 
 ModelHandle::ModelHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
@@ -46,8 +42,7 @@ Napi::Value ModelHandle::set_token_bytes(const Napi::CallbackInfo& info) {
   auto table = std::make_shared<rollout::TokenBytes>();
   table->offset.assign(offset.Data(), offset.Data() + offset.ElementLength());
   table->bytes = bytes_argument(info, 1, "the tokens' bytes");
-  const bool rising = !table->offset.empty() && table->offset.front() == 0 &&
-                      std::is_sorted(table->offset.begin(), table->offset.end()) &&
+  const bool rising = !table->offset.empty() && table->offset.front() == 0 && std::is_sorted(table->offset.begin(), table->offset.end()) &&
                       table->offset.back() == static_cast<int64_t>(table->bytes.size());
   if (!rising) throw_error(env, "ERR_ARGUMENT", "Expected rising offsets from 0 to the number of bytes.");
   model->token_bytes = std::move(table);

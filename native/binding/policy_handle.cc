@@ -29,10 +29,8 @@ Napi::Function PolicyHandle::define(Napi::Env env) {
   return DefineClass(env, "Policy",
                      {InstanceMethod<&PolicyHandle::step>("step"), InstanceMethod<&PolicyHandle::zero_grad>("zeroGrad"),
                       InstanceMethod<&PolicyHandle::attach_value_head>("attachValueHead"),
-                      InstanceMethod<&PolicyHandle::tensors>("tensors"),
-                      InstanceMethod<&PolicyHandle::write_tensors>("writeTensors"),
-                      InstanceMethod<&PolicyHandle::read_tensors>("readTensors"),
-                      InstanceMethod<&PolicyHandle::dispose>("dispose")});
+                      InstanceMethod<&PolicyHandle::tensors>("tensors"), InstanceMethod<&PolicyHandle::write_tensors>("writeTensors"),
+                      InstanceMethod<&PolicyHandle::read_tensors>("readTensors"), InstanceMethod<&PolicyHandle::dispose>("dispose")});
 }
 
 PolicyHandle::PolicyHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) { Value().TypeTag(&kTag); }

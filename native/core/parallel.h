@@ -25,8 +25,9 @@ void parallel_for(int64_t size, int64_t grain, const Work& work) {
   if (threads == 1) return work(int64_t{0}, size);
   // One part per thread: more would let others take over from a preempted thread, but cost too much in loops this short.
   const int64_t part = (size + threads - 1) / threads;
-  run_shared_loop(size, part < grain ? grain : part, threads,
-             [](const void* w, int64_t begin, int64_t end) { (*static_cast<const Work*>(w))(begin, end); }, &work);
+  run_shared_loop(
+      size, part < grain ? grain : part, threads,
+      [](const void* w, int64_t begin, int64_t end) { (*static_cast<const Work*>(w))(begin, end); }, &work);
 }
 
 }  // namespace magrpo::core

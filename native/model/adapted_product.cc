@@ -74,7 +74,8 @@ at::Tensor value_of(const ProductInput& input) {
       return gated(input.activation, input.source);
     case ProductInput::kNormed:
       return rms_norm(input.source, input.norm_weight, input.norm);
-    default: return input.source;
+    default:
+      return input.source;
   }
 }
 
@@ -85,7 +86,8 @@ bool kernels_support_input(const ProductInput& input) {
       return kernels_support_gates(input.source);
     case ProductInput::kNormed:
       return kernels_support_norm(input.source, input.norm_weight);
-    default: return true;
+    default:
+      return true;
   }
 }
 

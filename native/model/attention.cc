@@ -17,8 +17,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-kernels::AttentionShape shape_of(const Config& config, int64_t layer, const at::Tensor& q, const at::Tensor& k,
-                                 const at::Tensor& v) {
+kernels::AttentionShape shape_of(const Config& config, int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   return {config.num_heads,         config.num_kv_heads, config.head_dim, config.sliding_windows[layer],
           config.attention_scale(), q.stride(0),         k.stride(0),     v.stride(0)};
 }
@@ -89,10 +88,9 @@ class TreeAttention : public torch::autograd::Function<TreeAttention> {
     at::Tensor d_k = at::zeros({k.size(0), k.size(1)}, k.options());
     at::Tensor d_v = at::zeros({v.size(0), v.size(1)}, v.options());
     const kernels::AttentionPointers data{q.const_data_ptr<float>(), k.const_data_ptr<float>(), v.const_data_ptr<float>(),
-                                          const_cast<float*>(out.const_data_ptr<float>()),
-                                          const_cast<float*>(lse.const_data_ptr<float>())};
-    const kernels::AttentionGradients grads{d_out.const_data_ptr<float>(), d_q.mutable_data_ptr<float>(),
-                                            d_k.mutable_data_ptr<float>(), d_v.mutable_data_ptr<float>()};
+                                          const_cast<float*>(out.const_data_ptr<float>()), const_cast<float*>(lse.const_data_ptr<float>())};
+    const kernels::AttentionGradients grads{d_out.const_data_ptr<float>(), d_q.mutable_data_ptr<float>(), d_k.mutable_data_ptr<float>(),
+                                            d_v.mutable_data_ptr<float>()};
     if (q.is_cuda()) {
       if constexpr (core::kHasCuda) {
         const at::Tensor delta = at::empty({q.size(0), heads}, q.options());
@@ -121,9 +119,8 @@ at::Tensor tree_attention(const Config& config, int64_t layer, const at::Tensor&
                           const PackedBatch& batch) {
   const at::Tensor q32 = as_float(q), k32 = as_float(k), v32 = as_float(v);
   const auto shape = shape_of(config, layer, q32, k32, v32);
-  const at::Tensor out = at::GradMode::is_enabled() && q.requires_grad()
-                             ? TreeAttention::apply(q32, k32, v32, shape, &batch)
-                             : forward(shape, q32, k32, v32, batch, nullptr);
+  const at::Tensor out = at::GradMode::is_enabled() && q.requires_grad() ? TreeAttention::apply(q32, k32, v32, shape, &batch)
+                                                                         : forward(shape, q32, k32, v32, batch, nullptr);
   return out.to(q.scalar_type());
 }
 

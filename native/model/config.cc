@@ -21,14 +21,13 @@ void Config::check() const {
   const auto require = [](bool holds, const auto&... parts) {
     if (!holds) throw core::Error("ERR_MODEL_FORMAT", core::concat(parts...));
   };
-  require(vocab_size > 0 && hidden_size > 0 && intermediate_size > 0 && num_layers > 0 && num_heads > 0 &&
-              num_kv_heads > 0 && head_dim > 0,
+  require(vocab_size > 0 && hidden_size > 0 && intermediate_size > 0 && num_layers > 0 && num_heads > 0 && num_kv_heads > 0 && head_dim > 0,
           "Expected positive sizes in config.json.");
-  require(num_heads % num_kv_heads == 0, "Expected num_attention_heads (", num_heads,
-          ") to be a multiple of num_key_value_heads (", num_kv_heads, ").");
+  require(num_heads % num_kv_heads == 0, "Expected num_attention_heads (", num_heads, ") to be a multiple of num_key_value_heads (",
+          num_kv_heads, ").");
   require(head_dim % 2 == 0, "Expected an even head_dim but received ", head_dim, ".");
-  require(static_cast<int64_t>(sliding_windows.size()) == num_layers, "Expected ", num_layers,
-          " sliding windows but received ", sliding_windows.size(), ".");
+  require(static_cast<int64_t>(sliding_windows.size()) == num_layers, "Expected ", num_layers, " sliding windows but received ",
+          sliding_windows.size(), ".");
   require(!ropes.empty(), "Expected rotary settings.");
   for (const Rope& rope : ropes)
     require(rope.type == "default" || rope.type == "linear" || rope.type == "llama3",

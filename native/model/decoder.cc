@@ -70,17 +70,18 @@ class Decoder::CheckpointedLayer : public torch::autograd::Function<Checkpointed
     const at::AutoGradMode grad_mode(true);
     const auto saved = ctx->get_saved_variables();
     const auto pointer = [ctx](const char* name) { return ctx->saved_data[name].toInt(); };
-    const Call call{reinterpret_cast<const Decoder*>(pointer("decoder")), reinterpret_cast<const PackedBatch*>(pointer("batch")),
+    const Call call{reinterpret_cast<const Decoder*>(pointer("decoder")),
+                    reinterpret_cast<const PackedBatch*>(pointer("batch")),
                     reinterpret_cast<const std::vector<const Adapter*>*>(pointer("adapters")),
-                    static_cast<size_t>(pointer("number")), {saved[1], saved[2]}};
+                    static_cast<size_t>(pointer("number")),
+                    {saved[1], saved[2]}};
     const at::Tensor x = saved[0].detach().requires_grad_(true);
     call(x).backward(gradients[0]);
     return {x.grad(), at::Tensor()};
   }
 };
 
-at::Tensor Decoder::forward(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache* cache,
-                            bool checkpoints) const {
+at::Tensor Decoder::forward(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache* cache, bool checkpoints) const {
   upload(batch);
   const at::Tensor& ids = batch.device ? batch.device->ids : batch.ids;
   const at::Tensor& positions = batch.device ? batch.device->positions : batch.positions;

@@ -26,8 +26,7 @@ class Decoder : core::Counted<Decoder> {
   // Hidden states after the final norm: (N, h). With a cache, the pass's keys and values are written to `batch.slots` first.
   // `checkpoints`: of each layer the graph keeps its input only, and backward computes the layer again (Chen et al. 2016); batch
   // and adapters must outlive it.
-  at::Tensor forward(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache* cache,
-                     bool checkpoints = false) const;
+  at::Tensor forward(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache* cache, bool checkpoints = false) const;
 
   // A decoding step: logits (N, V) of every row of the batch. On CUDA devices by a recorded graph, where that is switched on.
   at::Tensor step_logits(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache& cache) const;
@@ -58,8 +57,8 @@ class Decoder : core::Counted<Decoder> {
 
   at::Tensor layer(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters, size_t number,
                    const Rotation& rotation, KvCache* cache) const;
-  at::Tensor attention_block(const ProductInput& input, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
-                             size_t layer, const Rotation& rotation, KvCache* cache) const;
+  at::Tensor attention_block(const ProductInput& input, const PackedBatch& batch, const std::vector<const Adapter*>& adapters, size_t layer,
+                             const Rotation& rotation, KvCache* cache) const;
   at::Tensor mlp_block(const ProductInput& input, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
                        size_t layer) const;
 

@@ -33,8 +33,7 @@ bool has_bfloat16_products() {
 bool use_row_product(const at::Tensor& x, const at::Tensor& weight, bool trains) {
   if (!weight.is_cpu() || !weight.is_contiguous()) return false;
   if (weight.scalar_type() == at::kFloat && kernels::row_product_is_always_faster()) return true;
-  return !trains && x.size(0) <= kernels::kRowProductRows &&
-         (weight.scalar_type() == at::kFloat || weight.scalar_type() == at::kBFloat16);
+  return !trains && x.size(0) <= kernels::kRowProductRows && (weight.scalar_type() == at::kFloat || weight.scalar_type() == at::kBFloat16);
 }
 
 at::Tensor row_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {

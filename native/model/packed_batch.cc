@@ -82,8 +82,8 @@ std::vector<int64_t> cut_into_passes(const core::TokenTree& tree, const std::vec
   return ends;
 }
 
-PackedBatch pack_roots(const core::TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root, int64_t begin,
-                       int64_t end, KeyPlace place, std::vector<int64_t>& row_of_token) {
+PackedBatch pack_roots(const core::TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root, int64_t begin, int64_t end,
+                       KeyPlace place, std::vector<int64_t>& row_of_token) {
   const auto starts = tree.starts();
   int64_t tokens = 0;
   for (int64_t r = begin; r < end; ++r)

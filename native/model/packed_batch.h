@@ -56,8 +56,8 @@ std::shared_ptr<const DevicePass> upload(const PackedBatch& batch, const kernels
 enum class KeyPlace { kPass, kCache };
 
 // Packs all segments under the roots `roots[begin..end)`, in that order. `row_of_token` (N of the tree) receives each packed token's row.
-PackedBatch pack_roots(const core::TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root, int64_t begin,
-                       int64_t end, KeyPlace place, std::vector<int64_t>& row_of_token);
+PackedBatch pack_roots(const core::TokenTree& tree, const std::vector<std::vector<int32_t>>& segments_of_root, int64_t begin, int64_t end,
+                       KeyPlace place, std::vector<int64_t>& row_of_token);
 
 // (roots) the segments of each root in rising order; roots are sorted by policy, so that a policy's rows stay together.
 std::vector<std::vector<int32_t>> segments_by_root(const core::TokenTree& tree);

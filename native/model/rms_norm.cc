@@ -35,8 +35,8 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, NormSettings s
     return y;
   }
   for_rows(x.size(0), shape.heads * shape.size, [&](int64_t begin, int64_t end) {
-    kernels::rms_norm_forward(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), begin, end,
-                              y.mutable_data_ptr<float>(), inverse);
+    kernels::rms_norm_forward(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), begin, end, y.mutable_data_ptr<float>(),
+                              inverse);
   });
   return y;
 }

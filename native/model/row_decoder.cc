@@ -278,7 +278,8 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
   const int64_t shares = std::clamp<int64_t>(worth, 1, std::min<int64_t>(tasks, core::loop_thread_count()));
   const int64_t scratch_of_share = at_once * scratch_of_head;
   if (static_cast<int64_t>(scratch_.size()) < shares * scratch_of_share)
-    scratch_.resize(static_cast<size_t>(shares * at_once * kernels::rows_scratch(shape, kernels::kMaxSharedRows, 1, context + kMoreContext)));
+    scratch_.resize(
+        static_cast<size_t>(shares * at_once * kernels::rows_scratch(shape, kernels::kMaxSharedRows, 1, context + kMoreContext)));
   // 3. Attention, of each part and key-value head: attention_out_ (rows, H x D).
   parallel_over(shares, 1, [&](int64_t begin, int64_t end) {
     float* scratch = scratch_.data() + begin * scratch_of_share;

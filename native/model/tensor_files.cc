@@ -1,12 +1,11 @@
 // Reading and writing the bytes of safetensors files. Headers are TypeScript's matter: no JSON here.
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/isfinite.h>
+#include <c10/core/ScalarType.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/isfinite.h>
-#include <c10/core/ScalarType.h>
 
 #include <cerrno>
 #include <cstring>
@@ -26,14 +25,15 @@ class MappedFile {
   explicit MappedFile(const std::string& path) {
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) throw core::Error("ERR_MODEL_FORMAT", core::concat("Cannot open ", path, ": ", std::strerror(errno), "."));
-    struct stat status {};
+    struct stat status{};
     ::fstat(descriptor, &status);
     size_ = status.st_size;
     if (size_ > 0) data_ = ::mmap(nullptr, static_cast<size_t>(size_), PROT_READ, MAP_PRIVATE, descriptor, 0);
     const int failure = errno;
     ::close(descriptor);
     if (size_ == 0 || data_ == MAP_FAILED)
-      throw core::Error("ERR_MODEL_FORMAT", core::concat("Cannot map ", path, ": ", size_ == 0 ? "the file is empty" : std::strerror(failure), "."));
+      throw core::Error("ERR_MODEL_FORMAT",
+                        core::concat("Cannot map ", path, ": ", size_ == 0 ? "the file is empty" : std::strerror(failure), "."));
   }
   ~MappedFile() { ::munmap(data_, static_cast<size_t>(size_)); }
   MappedFile(const MappedFile&) = delete;
@@ -66,12 +66,12 @@ const TensorSource& source_of(const NamedSlice& slice, const SourcesByName& by_n
   const auto found = by_name.find(slice.name);
   if (found == by_name.end())
     throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected a tensor \"", slice.name, "\" but found none in ",
-                                           by_name.empty() ? "the files" : by_name.begin()->second->file,
-                                           by_name.size() > 1 ? " or the files beside it." : "."));
+                                                       by_name.empty() ? "the files" : by_name.begin()->second->file,
+                                                       by_name.size() > 1 ? " or the files beside it." : "."));
   const at::Tensor target = slice.view();
   if (target.sizes() != at::IntArrayRef(found->second->shape))
-    throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected shape ", shape_text(target.sizes()), " for tensor \"", slice.name, "\" but ",
-                                           found->second->file, " has ", shape_text(found->second->shape), "."));
+    throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected shape ", shape_text(target.sizes()), " for tensor \"", slice.name,
+                                                       "\" but ", found->second->file, " has ", shape_text(found->second->shape), "."));
   return *found->second;
 }
 
@@ -82,8 +82,8 @@ void check_shapes(const std::vector<NamedSlice>& slices, const std::vector<Tenso
   for (const auto& slice : slices) source_of(slice, by_name);
 }
 
-void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources,
-                  const core::CancelFlagPtr& cancel, const std::function<void(int64_t, int64_t)>& progress) {
+void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources, const core::CancelFlagPtr& cancel,
+                  const std::function<void(int64_t, int64_t)>& progress) {
   const auto by_name = by_name_of(sources);
   for (const auto& slice : slices) source_of(slice, by_name);  // all or nothing
   std::map<std::string, std::unique_ptr<MappedFile>> files;
@@ -96,8 +96,8 @@ void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<Tenso
     if (!file) file = std::make_unique<MappedFile>(source.file);
     const int64_t bytes = target.numel() * static_cast<int64_t>(c10::elementSize(source.dtype));
     if (source.begin < 0 || source.begin + bytes > file->size())
-      throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected ", bytes, " bytes at ", source.begin, " of ", source.file, " for tensor \"",
-                                             slice.name, "\" but the file has ", file->size(), " bytes."));
+      throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected ", bytes, " bytes at ", source.begin, " of ", source.file,
+                                                         " for tensor \"", slice.name, "\" but the file has ", file->size(), " bytes."));
     // Data of a safetensors file may stand at any offset; an unaligned tensor goes through aligned memory first.
     std::vector<char> aligned;
     char* data = file->at(source.begin);
@@ -107,8 +107,9 @@ void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<Tenso
     }
     target.copy_(at::from_blob(data, source.shape, at::TensorOptions().dtype(source.dtype)));
     if (!at::isfinite(target).all().item<bool>())
-      throw core::Error("ERR_MODEL_WEIGHTS", core::concat("Tensor \"", slice.name, "\" of ", source.file,
-                                              " holds NaN or infinite values: the file is damaged, or training diverged before it was saved."));
+      throw core::Error("ERR_MODEL_WEIGHTS",
+                        core::concat("Tensor \"", slice.name, "\" of ", source.file,
+                                     " holds NaN or infinite values: the file is damaged, or training diverged before it was saved."));
     if (progress) progress(++done, static_cast<int64_t>(slices.size()));
   }
 }

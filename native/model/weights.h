@@ -82,8 +82,8 @@ void check_shapes(const std::vector<NamedSlice>& slices, const std::vector<Tenso
 
 // Fills `slices` from `sources`, matched by name. Files are memory-mapped after their size was checked; values are copied.
 // Throws ERR_MODEL_FORMAT (missing tensor, wrong shape, short file), ERR_MODEL_WEIGHTS (NaN or infinity).
-void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources,
-                  const core::CancelFlagPtr& cancel, const std::function<void(int64_t, int64_t)>& progress);
+void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources, const core::CancelFlagPtr& cancel,
+                  const std::function<void(int64_t, int64_t)>& progress);
 
 // Writes `header` and the slices' bytes to `file` and syncs it to the disk.
 void write_tensors(const std::string& file, const std::string& header, const std::vector<NamedSlice>& slices);

@@ -31,7 +31,7 @@ class DrawnTokens {
 
  private:
   at::Tensor results_;  // (3, N) int32: tokens, log-probs and entropies in one tensor, so that one copy suffices
-  at::Tensor host_;     // the copy, if queued
+  at::Tensor host_;  // the copy, if queued
   std::shared_ptr<c10::Event> copied_;
 };
 

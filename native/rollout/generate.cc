@@ -35,7 +35,7 @@ Generation::Generation(const model::Decoder& decoder, GenerateRequest request, c
   tree.check(decoder_.config().vocab_size, static_cast<int64_t>(request_.adapters.size()));
   request_.sampling.check();
   core::check_argument(request_.sampling.stop_strings.empty() || request_.token_bytes != nullptr,
-                 "Expected the tokenizer's bytes for stop strings but the model has none.");
+                       "Expected the tokenizer's bytes for stop strings but the model has none.");
   for (const auto& text : request_.sampling.stop_strings) {
     core::check_argument(!text.empty(), "Expected stop strings of at least one character but received an empty one.");
     longest_stop_ = std::max(longest_stop_, text.size());
@@ -45,7 +45,7 @@ Generation::Generation(const model::Decoder& decoder, GenerateRequest request, c
   for (size_t b = 0; b < request_.rows.size(); ++b) {
     const Row& row = request_.rows[b];
     core::check_argument(row.segment >= 0 && row.segment < tree.segments(), "Expected row ", b, " to continue a segment from 0 to ",
-                   tree.segments() - 1, " but received ", row.segment, ".");
+                         tree.segments() - 1, " but received ", row.segment, ".");
     core::check_argument(row.limit > 0, "Expected row ", b, " to get at least one new token but its limit is ", row.limit, ".");
     rows_of_segment_[row.segment].push_back(static_cast<int32_t>(b));
     first_slot_.push_back(slots);
@@ -80,8 +80,7 @@ void Generation::prefill_pass() {
   const int64_t begin = next_pass_ == 0 ? 0 : pass_ends_[next_pass_ - 1];
   const int64_t end = pass_ends_[next_pass_++];
   std::vector<int64_t> row_of_token(static_cast<size_t>(tree.tokens()));
-  const model::PackedBatch batch =
-      model::pack_roots(tree, segments_of_root_, begin, end, model::KeyPlace::kCache, row_of_token);
+  const model::PackedBatch batch = model::pack_roots(tree, segments_of_root_, begin, end, model::KeyPlace::kCache, row_of_token);
   result_.prefill_tokens += batch.tokens();
   const at::Tensor hidden = decoder_.forward(batch, request_.adapters, &cache_);
 

@@ -46,9 +46,8 @@ void filter(const float* logits, int64_t vocab_size, float highest_logit, const 
       kept.erase(std::remove_if(kept.begin(), kept.end(), [&](const Candidate& c) { return c.first < bound; }), kept.end());
     }
   }
-  const float highest = std::max_element(kept.begin(), kept.end(), [](const Candidate& a, const Candidate& b) {
-                          return a.first < b.first;
-                        })->first;
+  const float highest =
+      std::max_element(kept.begin(), kept.end(), [](const Candidate& a, const Candidate& b) { return a.first < b.first; })->first;
   if (sampling.top_p < 1.0) {
     double total = 0.0;
     for (const auto& c : kept) total += std::exp(static_cast<double>(c.first) - highest);
@@ -85,20 +84,22 @@ bool Sampling::filters() const { return top_k > 0 || top_p < 1.0 || min_p > 0.0;
 double Sampling::inverse_temperature() const { return temperature == 0.0 ? 0.0 : std::min(1.0 / temperature, kMaxInverseTemperature); }
 
 void Sampling::check() const {
-  core::check_argument(temperature >= 0.0 && std::isfinite(temperature), "Expected temperature of 0 or more but received ", temperature, ".");
+  core::check_argument(temperature >= 0.0 && std::isfinite(temperature), "Expected temperature of 0 or more but received ", temperature,
+                       ".");
   core::check_argument(top_k >= 0, "Expected topK of 0 (all) or more but received ", top_k, ".");
   core::check_argument(top_p > 0.0 && top_p <= 1.0, "Expected topP above 0 and up to 1 but received ", top_p, ".");
   core::check_argument(min_p >= 0.0 && min_p <= 1.0, "Expected minP from 0 to 1 but received ", min_p, ".");
   core::check_argument(repetition_penalty > 0.0 && std::isfinite(repetition_penalty), "Expected a positive repetitionPenalty but received ",
-                 repetition_penalty, ".");
+                       repetition_penalty, ".");
 }
 
-Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen,
-                    double uniform, SamplerScratch& scratch) {
+Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen, double uniform,
+                    SamplerScratch& scratch) {
   const auto drawn = [&](const float* scores) {
     Choice choice{};
-    kernels::sample_rows({scores, &uniform, &choice.token, &choice.log_prob, &choice.entropy, 1, vocab_size, vocab_size,
-                          sampling.inverse_temperature()}, 0, 1);
+    kernels::sample_rows(
+        {scores, &uniform, &choice.token, &choice.log_prob, &choice.entropy, 1, vocab_size, vocab_size, sampling.inverse_temperature()}, 0,
+        1);
     return choice;
   };
   if (!sampling.filters() && sampling.repetition_penalty == 1.0) {
@@ -137,8 +138,7 @@ Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sam
   return choice(last);
 }
 
-std::vector<double> distribution(const float* logits, int64_t vocab_size, const Sampling& sampling,
-                                 const std::vector<int32_t>& seen) {
+std::vector<double> distribution(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen) {
   std::vector<float> scores(logits, logits + vocab_size);
   if (sampling.repetition_penalty != 1.0) penalise(logits, seen, sampling.repetition_penalty, scores);
   std::vector<double> result(static_cast<size_t>(vocab_size), 0.0);

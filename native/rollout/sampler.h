@@ -41,11 +41,10 @@ struct SamplerScratch {
 void check_finite(double score);
 
 // Throws ERR_NON_FINITE as check_finite does. `logits`: (V). `seen`: the ids of the row's whole path so far. `uniform` in [0, 1).
-Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen,
-                    double uniform, SamplerScratch& scratch);
+Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen, double uniform,
+                    SamplerScratch& scratch);
 
 // The distribution that choose_token draws from: (V) probabilities. For tests.
-std::vector<double> distribution(const float* logits, int64_t vocab_size, const Sampling& sampling,
-                                 const std::vector<int32_t>& seen);
+std::vector<double> distribution(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen);
 
 }  // namespace magrpo::rollout

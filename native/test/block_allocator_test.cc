@@ -1,11 +1,12 @@
 // Memory of tensors: freed blocks serve the next tensor of their size, and are given back when they are more than is in use.
+#include "core/block_allocator.h"
+
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 
 #include <vector>
 
-#include "core/block_allocator.h"
 #include "test/harness.h"
 
 namespace magrpo::core {

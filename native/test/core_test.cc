@@ -19,7 +19,7 @@ TEST("philox: gives the published values of Random123") {
   EXPECT((philox({0, 0, 0, 0}, {0, 0}) == Four{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT((philox({ones, ones, ones, ones}, {ones, ones}) == Four{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT((philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
-         Four{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+          Four{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
 TEST("random: uniforms lie in [0, 1), are spread evenly and differ by every part of the stream") {
@@ -120,8 +120,8 @@ TEST("passes: segments are packed side by side, keys are the ranges of their pat
   EXPECT((values(batch.positions) == std::vector<int64_t>{0, 1, 2, 3, 0, 1, 2, 3, 4, 3, 4}));
   EXPECT((row_of_token == std::vector<int64_t>{4, 5, 6, 7, 8, 0, 9, 10, 1, 2, 3}));
   EXPECT(!batch.slots.defined());
-  EXPECT(batch.policies.size() == 2 && batch.policies[0].policy == 0 && batch.policies[0].end == 4 &&
-        batch.policies[1].policy == 1 && batch.policies[1].begin == 4 && batch.policies[1].end == 11);
+  EXPECT(batch.policies.size() == 2 && batch.policies[0].policy == 0 && batch.policies[0].end == 4 && batch.policies[1].policy == 1 &&
+         batch.policies[1].begin == 4 && batch.policies[1].end == 11);
 
   struct Span {
     int64_t begin, length, position;
@@ -142,7 +142,7 @@ TEST("passes: segments are packed side by side, keys are the ranges of their pat
     EXPECT(keys == expected[s].keys, "span ", s);
   }
   EXPECT(batch.groups.size() == 2 && batch.groups[0].begin == 0 && batch.groups[0].end == 2 && batch.groups[1].begin == 2 &&
-        batch.groups[1].end == 5);
+         batch.groups[1].end == 5);
 }
 
 TEST("passes: a pass of the cache keeps keys at the tree's token offsets") {

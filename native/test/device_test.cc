@@ -1,12 +1,13 @@
 // A CUDA device against the CPU, in CUDA builds (MAGRPO_CUDA=1 npm test): says that it skips where there is no device.
 #ifdef MAGRPO_CUDA
+#include "core/device.h"
+
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/clamp.h>
 
 #include <cstdio>
 
-#include "core/device.h"
 #include "rollout/drawn_tokens.h"
 #include "rollout/generate.h"
 #include "test/harness.h"
@@ -63,7 +64,8 @@ rollout::GenerateResult generated(const model::Decoder& decoder, const rollout::
 
 // Log-probs, entropies and the gradients of a weighted sum of both.
 std::vector<at::Tensor> scored(const at::Device& device) {
-  const at::Tensor hidden = random({7, 6}, 1).to(device).set_requires_grad(true), head = random({19, 6}, 2).to(device).set_requires_grad(true);
+  const at::Tensor hidden = random({7, 6}, 1).to(device).set_requires_grad(true),
+                   head = random({19, 6}, 2).to(device).set_requires_grad(true);
   const at::Tensor weights = random({7}, 3).to(device), targets = (random({7}, 4).abs() * 10.0).to(at::kLong).clamp_(0, 18).to(device);
   const train::TokenScores scores = train::score_tokens(hidden, head, targets, 4 * 19);
   (scores.log_probs * weights + scores.entropies * weights.flip(0)).sum().backward();

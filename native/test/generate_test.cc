@@ -1,4 +1,6 @@
 // Generation over a token tree: what rows get is what each would get alone.
+#include "rollout/generate.h"
+
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -11,7 +13,6 @@
 #include <vector>
 
 #include "core/parallel.h"
-#include "rollout/generate.h"
 #include "test/allocation_count.h"
 #include "test/harness.h"
 #include "test/tiny_decoder.h"

@@ -37,8 +37,14 @@ TEST("log-prob head: values and gradients, of entropies too, are those of log_so
   (log_probs * weights + entropies * weights.flip(0)).sum().backward();
   // Rows of a chunk: 1 (even if a row is larger), 1, 4 with 3 left over, all.
   // Tokens of a tile: all, 7 and 5 left over, 1.
-  for (const auto& [chunk, columns] : {std::pair{int64_t{1}, kTileColumns}, {vocab_size, kTileColumns}, {4 * vocab_size + 5, kTileColumns},
-                                      {kChunkLogits, kTileColumns}, {kChunkLogits, 7}, {4 * 7, 7}, {1, 7}, {kChunkLogits, 1}}) {
+  for (const auto& [chunk, columns] : {std::pair{int64_t{1}, kTileColumns},
+                                       {vocab_size, kTileColumns},
+                                       {4 * vocab_size + 5, kTileColumns},
+                                       {kChunkLogits, kTileColumns},
+                                       {kChunkLogits, 7},
+                                       {4 * 7, 7},
+                                       {1, 7},
+                                       {kChunkLogits, 1}}) {
     const at::Tensor hidden = random({count, width}, 1).set_requires_grad(true);
     const at::Tensor head = random({vocab_size, width}, 2).set_requires_grad(true);
     const TokenScores scores = score_tokens(hidden, head, targets, chunk, columns);
@@ -131,13 +137,11 @@ TEST("policy objective: clipping, each KL estimator and the entropy term, with t
     int clipped = 0;
     for (int64_t i = 0; i < count; ++i) {
       const auto at = [&](const at::Tensor& x) { return x[i].item<double>(); };
-      const Slopes expected =
-          naive_objective(all[c], at(log_probs), at(entropies), at(weights), at(old), at(reference), at(penalties));
+      const Slopes expected = naive_objective(all[c], at(log_probs), at(entropies), at(weights), at(old), at(reference), at(penalties));
       sum += expected.value;
       clipped += expected.by_log_prob == 0.0 ? 1 : 0;
       EXPECT_NEAR(at(log_probs.grad()), expected.by_log_prob, 1e-5, "settings ", c, " token ", i);
-      if (all[c].entropy_coefficient != 0.0)
-        EXPECT_NEAR(at(entropies.grad()), expected.by_entropy, 1e-6, "settings ", c, " token ", i);
+      if (all[c].entropy_coefficient != 0.0) EXPECT_NEAR(at(entropies.grad()), expected.by_entropy, 1e-6, "settings ", c, " token ", i);
     }
     EXPECT_NEAR(objective.item<double>(), sum, 1e-4, "settings ", c);
     EXPECT(c != 1 || (clipped > 5 && clipped < count - 5), "some tokens are clipped, some are not");

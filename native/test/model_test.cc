@@ -31,7 +31,7 @@ TEST("rms norm: x / sqrt(mean(x²) + eps) · weight, in float32 for bfloat16 too
       for (int64_t i = 0; i < 10; ++i) squares += std::pow(values[row][i].item<double>(), 2);
       for (int64_t i = 0; i < 10; ++i)
         EXPECT_NEAR(results[row][i].item<double>(),
-                   values[row][i].item<double>() / std::sqrt(squares / 10 + eps) * weight[i].item<double>(), 2e-6);
+                    values[row][i].item<double>() / std::sqrt(squares / 10 + eps) * weight[i].item<double>(), 2e-6);
     }
   }
   EXPECT(largest_difference(rms_norm(x * 0.0, weight, {1e-6}), x * 0.0) == 0.0, "zeros stay zeros");
@@ -118,7 +118,8 @@ std::vector<at::Tensor> low_ranks_of(const std::vector<const Adapter*>& adapters
   std::vector<at::Tensor> found;
   for (const Adapter* adapter : adapters)
     for (int p = 0; adapter != nullptr && p < kProjections; ++p)
-      if (const LowRank& low_rank = adapter->layers[1][p]; low_rank.a.defined()) found.insert(found.end(), {of(low_rank.a), of(low_rank.b)});
+      if (const LowRank& low_rank = adapter->layers[1][p]; low_rank.a.defined())
+        found.insert(found.end(), {of(low_rank.a), of(low_rank.b)});
   return found;
 }
 
@@ -201,7 +202,9 @@ TEST("adapters: one that is not trained gets no gradient and lets that of its in
   const std::vector<const Adapter*> adapters{&frozen, nullptr, nullptr};
   const at::Tensor x = random({8, config.hidden_size}, 3).set_requires_grad(true);
   const at::Tensor weight = random({config.q_size() + 2 * config.kv_size(), config.hidden_size}, 4);
-  adapted_product(config, adapters, banded_batch(), 1, {kQuery, kKey, kValue}, ProductInput::plain(x), weight, at::Tensor()).sum().backward();
+  adapted_product(config, adapters, banded_batch(), 1, {kQuery, kKey, kValue}, ProductInput::plain(x), weight, at::Tensor())
+      .sum()
+      .backward();
   at::Tensor all = weight.clone();
   for (const auto& [p, column] : {std::pair{kQuery, int64_t{0}}, std::pair{kKey, config.q_size()}})
     all.narrow(0, column, output_size(config, p)).add_(frozen.layers[1][p].b.mm(frozen.layers[1][p].a) * 0.5);
@@ -263,8 +266,7 @@ TEST("operations: the model's operations differentiate as what they are composed
         {random({150, 18}, 1), random({6}, 2)});
   check("norm", [](const Inputs& x) { return rms_norm(x[0], x[1], {1e-5}); }, {random({3, 24}, 3), random({24}, 4)});
   const Rotation rotation{random({5, 1, 4}, 5).cos(), random({5, 1, 4}, 5).sin()};
-  check("rotation", [&](const Inputs& x) {
-    return rotate(x[0].narrow(1, 1, 16).view({5, 2, 8}), rotation); }, {random({5, 20}, 6)});
+  check("rotation", [&](const Inputs& x) { return rotate(x[0].narrow(1, 1, 16).view({5, 2, 8}), rotation); }, {random({5, 20}, 6)});
   check("gate", [](const Inputs& x) { return gated(Activation::silu, x[0]); }, {random({9, 14}, 7)});
   check("gate of gelu", [](const Inputs& x) { return gated(Activation::gelu_tanh, x[0]); }, {random({9, 14}, 8)});
   check("norm with an offset", [](const Inputs& x) { return rms_norm(x[0], x[1], {1e-5, 1.0}); }, {random({3, 24}, 3), random({24}, 4)});

@@ -1,4 +1,6 @@
 // Loops shared between threads: every part once, whoever takes it.
+#include "core/parallel.h"
+
 #include <ATen/Parallel.h>
 
 #include <atomic>
@@ -8,7 +10,6 @@
 #include <vector>
 
 #include "core/one_thread.h"
-#include "core/parallel.h"
 #include "test/harness.h"
 
 namespace magrpo::core {

@@ -1,4 +1,6 @@
 // Log-probabilities and gradients of a token tree against a plain float64 decoder that computes each text by itself.
+#include "train/pass.h"
+
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
@@ -10,7 +12,6 @@
 #include "core/random.h"
 #include "test/harness.h"
 #include "test/tiny_decoder.h"
-#include "train/pass.h"
 
 namespace magrpo::train {
 namespace {
@@ -64,8 +65,7 @@ struct Reference {
 };
 
 // Computes the path of each segment by itself.
-Reference reference(const model::Config& config, model::Weights weights, std::vector<model::Adapter> adapters,
-                    const PassRequest& request) {
+Reference reference(const model::Config& config, model::Weights weights, std::vector<model::Adapter> adapters, const PassRequest& request) {
   const core::TokenTree& tree = request.tree;
   Reference result{std::move(weights), std::move(adapters), {}, {}, at::zeros({}, at::kDouble)};
   result.log_probs.resize(tree.ids.size());
@@ -155,11 +155,10 @@ TEST("accumulate: full weights get the gradients of separate texts in float64, t
 struct Adapters {
   std::string architecture = "qwen3";
   std::shared_ptr<model::Decoder> decoder = test::tiny_decoder(test::tiny_config(architecture), 1);
-  model::Adapter first = test::random_adapter(
-      decoder->config(), 2, 0.7, {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}, 50);
+  model::Adapter first =
+      test::random_adapter(decoder->config(), 2, 0.7, {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}, 50);
   model::Adapter second = test::random_adapter(decoder->config(), 3, 1.5, {"v_proj", "down_proj"}, 90);
-  std::vector<std::shared_ptr<Policy>> policies{std::make_shared<Policy>(decoder, first),
-                                                std::make_shared<Policy>(decoder, second)};
+  std::vector<std::shared_ptr<Policy>> policies{std::make_shared<Policy>(decoder, first), std::make_shared<Policy>(decoder, second)};
 };
 
 TEST("accumulate: each adapter gets the gradients of its own texts, the base none") {

@@ -1,4 +1,6 @@
 // The optimizer against the same in double; what a policy saves.
+#include "train/policy.h"
+
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
@@ -9,7 +11,6 @@
 
 #include "test/harness.h"
 #include "test/tiny_decoder.h"
-#include "train/policy.h"
 
 namespace magrpo::train {
 namespace {
@@ -183,8 +184,8 @@ TEST("policy: what is described is what is saved") {
       EXPECT(infos.size() == slices.size());
       for (size_t i = 0; i < slices.size(); ++i)
         EXPECT(infos[i].name == slices[i].name && infos[i].dtype == slices[i].view().scalar_type() &&
-                  at::IntArrayRef(infos[i].shape) == slices[i].view().sizes(),
-              slices[i].name);
+                   at::IntArrayRef(infos[i].shape) == slices[i].view().sizes(),
+               slices[i].name);
     }
   }
 }

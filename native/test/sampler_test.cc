@@ -1,4 +1,6 @@
 // The sampler against transformers' distributions and naive sums in double; the exponential it is made of.
+#include "rollout/sampler.h"
+
 #include <algorithm>
 #include <bit>
 #include <limits>
@@ -6,7 +8,6 @@
 
 #include "core/random.h"
 #include "kernels/simd/exp.h"
-#include "rollout/sampler.h"
 #include "test/harness.h"
 
 namespace magrpo::rollout {
@@ -80,8 +81,8 @@ TEST("sampler: distributions are those of transformers") {
   for (const auto& vector : golden())
     for (size_t c = 0; c < vector.cases.size(); ++c) {
       const auto& expected = vector.cases[c];
-      const auto actual = distribution(vector.logits.data(), static_cast<int64_t>(vector.logits.size()),
-                                       GoldenVector::sampling(expected), vector.ids);
+      const auto actual =
+          distribution(vector.logits.data(), static_cast<int64_t>(vector.logits.size()), GoldenVector::sampling(expected), vector.ids);
       EXPECT(std::count_if(actual.begin(), actual.end(), [](double p) { return p > 0.0; }) == expected.kept, vector.name, " case ", c);
       for (size_t i = 0; i < actual.size(); ++i)
         EXPECT_NEAR(actual[i], expected.probabilities[i], 1e-6, vector.name, " case ", c, " token ", i);
@@ -161,15 +162,27 @@ TEST("sampler: greedy takes the first of the highest; the repetition penalty com
 
 TEST("sampler: extreme logits give finite numbers and only tokens that can be") {
   SamplerScratch scratch;
-  const std::vector<Sampling> all{Sampling{},          settings(0.0),          settings(0.5),        settings(2.0),
-                                  settings(1e-30),     settings(1e30),         settings(1e-40),      settings(5e-324),
-                                  settings(1.0, 1000), settings(1.0, 2),       settings(0.5, 1000),  settings(1.0, 0, 0.999999),
-                                  settings(1e-40, 3),  settings(1e-40, 0, 0.9), settings(1e30, 0, 0.9),
-                                  settings(1.0, 0, 1.0, 1e-9), settings(1e-30, 3, 0.9, 0.1, 1.3)};
-  for (const auto& logits : {std::vector<float>{0.5f, -kInfinity, 0.25f, -kInfinity, -kInfinity},
-                             std::vector<float>{-1e30f, 1e30f, -1e30f, 1e30f, -kInfinity},
-                             std::vector<float>{-1e30f, -1e30f, -1e30f, -1e30f, -1e30f}, std::vector<float>(700, 3.0f),
-                             std::vector<float>{0.0f, -103.0f, -1e30f, -88.0f, -87.0f}})
+  const std::vector<Sampling> all{Sampling{},
+                                  settings(0.0),
+                                  settings(0.5),
+                                  settings(2.0),
+                                  settings(1e-30),
+                                  settings(1e30),
+                                  settings(1e-40),
+                                  settings(5e-324),
+                                  settings(1.0, 1000),
+                                  settings(1.0, 2),
+                                  settings(0.5, 1000),
+                                  settings(1.0, 0, 0.999999),
+                                  settings(1e-40, 3),
+                                  settings(1e-40, 0, 0.9),
+                                  settings(1e30, 0, 0.9),
+                                  settings(1.0, 0, 1.0, 1e-9),
+                                  settings(1e-30, 3, 0.9, 0.1, 1.3)};
+  for (const auto& logits :
+       {std::vector<float>{0.5f, -kInfinity, 0.25f, -kInfinity, -kInfinity}, std::vector<float>{-1e30f, 1e30f, -1e30f, 1e30f, -kInfinity},
+        std::vector<float>{-1e30f, -1e30f, -1e30f, -1e30f, -1e30f}, std::vector<float>(700, 3.0f),
+        std::vector<float>{0.0f, -103.0f, -1e30f, -88.0f, -87.0f}})
     for (size_t s = 0; s < all.size(); ++s)
       for (const double uniform : {0.0, 0.4, 0.9999999, kLargestUniform}) {
         const int64_t size = static_cast<int64_t>(logits.size());

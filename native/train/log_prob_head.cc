@@ -93,10 +93,9 @@ at::Tensor read_rows(const at::Tensor& hidden, const at::Tensor& head, const at:
   if (hidden.is_cuda()) {
     logits = tile_logits(hidden, head);
     if constexpr (core::kHasCuda)
-      kernels::read_logits_cuda(logits.const_data_ptr<float>(), logits.size(0), logits.size(1),
-                                targets.const_data_ptr<int64_t>() + begin, outputs.log_probs.mutable_data_ptr<float>() + begin,
-                                outputs.log_sums.mutable_data_ptr<float>() + begin, outputs.entropies.mutable_data_ptr<float>() + begin,
-                                core::cuda::current_stream());
+      kernels::read_logits_cuda(logits.const_data_ptr<float>(), logits.size(0), logits.size(1), targets.const_data_ptr<int64_t>() + begin,
+                                outputs.log_probs.mutable_data_ptr<float>() + begin, outputs.log_sums.mutable_data_ptr<float>() + begin,
+                                outputs.entropies.mutable_data_ptr<float>() + begin, core::cuda::current_stream());
     return logits;
   }
   Reader reader(targets, begin, hidden.size(0));
@@ -110,7 +109,7 @@ at::Tensor read_rows(const at::Tensor& hidden, const at::Tensor& head, const at:
 
 // Replaces logits of rows [begin, ..) and tokens from `column` on by their gradients, in place.
 void replace_by_gradients(at::Tensor& logits, const at::Tensor& targets, int64_t begin, int64_t column, const Outputs& outputs,
-                         const at::Tensor& d_log_probs, const at::Tensor& d_entropies) {
+                          const at::Tensor& d_log_probs, const at::Tensor& d_entropies) {
   const int64_t rows = logits.size(0), n = logits.size(1);
   float* to = logits.mutable_data_ptr<float>();
   const int64_t* target = targets.const_data_ptr<int64_t>() + begin;
@@ -204,7 +203,8 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
 
 }  // namespace
 
-TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets, int64_t chunk_logits, int64_t tile_columns) {
+TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets, int64_t chunk_logits,
+                         int64_t tile_columns) {
   const bool keep_logits = at::GradMode::is_enabled() && (hidden.requires_grad() || head.requires_grad());
   const auto outputs = LogProbHead::apply(hidden, head, targets, Tiling(head, chunk_logits, tile_columns), keep_logits);
   return {outputs[0], outputs[1]};

@@ -18,7 +18,7 @@ inline constexpr int64_t kTileColumns = 8192;
 
 // hidden: (M, h), head: (V, h), targets: (M) int64. log_probs[i] = logits[i][targets[i]] - logsumexp(logits[i]).
 // The backward pass forms each tile's logits again, unless there is only one: d logits = g (onehot - p) - g_H p (log p + H), with p the softmax.
-TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
-                         int64_t chunk_logits = kChunkLogits, int64_t tile_columns = kTileColumns);
+TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets, int64_t chunk_logits = kChunkLogits,
+                         int64_t tile_columns = kTileColumns);
 
 }  // namespace magrpo::train

@@ -88,7 +88,7 @@ void Pass::check_request() const {
   const size_t tokens = tree.ids.size();
   const auto check_size = [](const char* name, size_t expected, size_t received, bool may_be_empty) {
     core::check_argument(received == expected || (may_be_empty && received == 0), "Expected ", expected, " entries in ", name,
-                   " but received ", received, ".");
+                         " but received ", received, ".");
   };
   check_size("scored", tokens, request_.scored.size(), false);
   check_size("weights", tokens, request_.weights.size(), true);
@@ -100,27 +100,27 @@ void Pass::check_request() const {
   check_size("valueWeights", request_.value_tokens.size(), request_.value_weights.size(), true);
   for (int64_t s = 0; s < tree.segments(); ++s)
     core::check_argument(tree.parent[s] >= 0 || request_.scored[tree.offset[s]] == 0, "Expected the first token of root segment ", s,
-                   " not to be scored: nothing predicts it.");
+                         " not to be scored: nothing predicts it.");
   for (size_t i = 0; i < request_.weights.size(); ++i)
     core::check_argument(std::isfinite(request_.weights[i]) && (request_.weights[i] == 0.0f || request_.scored[i] != 0),
-                   "Expected finite weights on scored tokens only but token ", i, " has weight ", request_.weights[i], ".");
+                         "Expected finite weights on scored tokens only but token ", i, " has weight ", request_.weights[i], ".");
   if (trains) {
     const auto is_full = [](const auto& policy) { return policy->is_full(); };
     core::check_argument(std::all_of(request_.policies.begin(), request_.policies.end(), is_full) ||
-                       std::none_of(request_.policies.begin(), request_.policies.end(), is_full),
-                   "Expected full policies or adapters but received both: texts of the adapters would also train the full weights.");
+                             std::none_of(request_.policies.begin(), request_.policies.end(), is_full),
+                         "Expected full policies or adapters but received both: texts of the adapters would also train the full weights.");
     for (int64_t s = 0; s < tree.segments(); ++s)
       for (int64_t i = tree.offset[s]; i < tree.offset[s + 1]; ++i)
-        core::check_argument(tree.policy[s] >= 0 || request_.weights[i] == 0.0f, "Expected weights on tokens of policies only but token ", i,
-                       " of the bare base has weight ", request_.weights[i], ".");
+        core::check_argument(tree.policy[s] >= 0 || request_.weights[i] == 0.0f, "Expected weights on tokens of policies only but token ",
+                             i, " of the bare base has weight ", request_.weights[i], ".");
   }
   for (const int32_t token : request_.value_tokens) {
     core::check_argument(token >= 0 && token < static_cast<int64_t>(tokens), "Expected value tokens from 0 to ", tokens - 1,
-                   " but received ", token, ".");
+                         " but received ", token, ".");
     const auto after = std::upper_bound(tree.offset.begin(), tree.offset.end(), token);
     const int32_t policy = tree.policy[static_cast<size_t>(after - tree.offset.begin()) - 1];
     core::check_argument(policy >= 0 && request_.policies[policy]->value_head() != nullptr,
-                   "Expected a policy with a value head for value token ", token, ": call attachValueHead first.");
+                         "Expected a policy with a value head for value token ", token, ": call attachValueHead first.");
   }
 }
 
@@ -144,11 +144,11 @@ bool Pass::advance() {
         if (request_.scored[token] == 0) continue;
         tokens.push_back(token);
         rows.push_back(row_of_token[predecessor(tree, s, token)]);
-        any_weight = any_weight || (trains && (request_.weights[token] != 0.0f ||
-                                               (request_.loss.has_penalty() && request_.penalties[token] != 0.0f)));
+        any_weight = any_weight ||
+                     (trains && (request_.weights[token] != 0.0f || (request_.loss.has_penalty() && request_.penalties[token] != 0.0f)));
       }
-  const bool has_values = std::any_of(request_.value_tokens.begin(), request_.value_tokens.end(),
-                                      [&](int32_t token) { return row_of_token[token] >= 0; });
+  const bool has_values =
+      std::any_of(request_.value_tokens.begin(), request_.value_tokens.end(), [&](int32_t token) { return row_of_token[token] >= 0; });
   const bool trains_values = trains && has_values && !request_.value_weights.empty();
   if (!tokens.empty() || has_values) {
     const bool wants_gradient = any_weight || trains_values;
@@ -158,8 +158,8 @@ bool Pass::advance() {
     at::Tensor objective = at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(hidden.device()));
     if (!tokens.empty()) {
       const at::Tensor targets = int64_tensor(tokens, decoder_.device(), [&](int64_t token) { return tree.ids[token]; });
-      const TokenScores scores = score_tokens(hidden.index_select(0, int64_tensor(rows, decoder_.device(), [](int64_t row) { return row; })),
-                                              decoder_.weights().head, targets);
+      const TokenScores scores = score_tokens(
+          hidden.index_select(0, int64_tensor(rows, decoder_.device(), [](int64_t row) { return row; })), decoder_.weights().head, targets);
       const auto gather = [&](const std::vector<float>& values) { return float_tensor(values, tokens, decoder_.device()); };
       if (any_weight)
         objective = objective + policy_objective(scores,
@@ -183,8 +183,8 @@ bool Pass::advance() {
   return next_micro_batch_ == micro_batch_ends_.size();
 }
 
-at::Tensor Pass::add_value_terms(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token,
-                                     int64_t begin, int64_t end, bool wants_gradient) {
+at::Tensor Pass::add_value_terms(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token, int64_t begin,
+                                 int64_t end, bool wants_gradient) {
   const core::TokenTree& tree = request_.tree;
   for (size_t p = 0; p < request_.policies.size(); ++p) {
     std::vector<int64_t> entries;  // of value_tokens: this policy's in this pass

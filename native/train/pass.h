@@ -52,7 +52,7 @@ class Pass {
   void check_request() const;
   // Returns `objective` plus the value terms of a micro-batch; fills in the values.
   at::Tensor add_value_terms(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token, int64_t begin,
-                         int64_t end, bool wants_gradient);
+                             int64_t end, bool wants_gradient);
 
   const model::Decoder& decoder_;
   PassRequest request_;

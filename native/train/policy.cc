@@ -29,8 +29,7 @@ Policy::Policy(std::shared_ptr<model::Decoder> decoder, model::Adapter adapter)
 void Policy::attach_value_head(int64_t hidden_size, uint64_t seed) {
   core::check_argument(hidden_size > 0, "Expected a positive hidden size of the value head but received ", hidden_size, ".");
   if (value_head_) parameters_.resize(parameters_.size() - value_head_->slices().size());
-  value_head_ = std::make_unique<ValueHead>(
-      ValueHead::make(decoder_->config().hidden_size, hidden_size, seed, decoder_->device()));
+  value_head_ = std::make_unique<ValueHead>(ValueHead::make(decoder_->config().hidden_size, hidden_size, seed, decoder_->device()));
   for (const auto& slice : value_head_->slices()) parameters_.push_back({slice.tensor, slice.tensor, {}, {}, {}});
 }
 
@@ -117,7 +116,7 @@ std::vector<model::NamedSlice> Policy::trained_slices() const {
   return result;
 }
 
-std::vector<model::NamedSlice> Policy::slices_of(const std::string& prefix, at::Tensor Parameter::*member) const {
+std::vector<model::NamedSlice> Policy::slices_of(const std::string& prefix, at::Tensor Parameter::* member) const {
   std::vector<model::NamedSlice> result;
   for (const auto& slice : trained_slices())
     for (const auto& p : parameters_)

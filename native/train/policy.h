@@ -80,7 +80,7 @@ class Policy : core::Counted<Policy> {
   bool has_masters() const;
   std::vector<model::NamedSlice> weight_slices() const;
   std::vector<model::NamedSlice> trained_slices() const;  // the value head's included
-  std::vector<model::NamedSlice> slices_of(const std::string& prefix, at::Tensor Parameter::*member) const;
+  std::vector<model::NamedSlice> slices_of(const std::string& prefix, at::Tensor Parameter::* member) const;
 
   std::shared_ptr<model::Decoder> decoder_;
   std::unique_ptr<model::Adapter> adapter_;

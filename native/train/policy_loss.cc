@@ -28,10 +28,8 @@ at::Tensor policy_objective(const TokenScores& scores, const TokenTerms& terms, 
     per_token = scores.log_probs * terms.weights;
   }
   if (settings.kl != KlEstimator::kNone && settings.kl_coefficient != 0.0)
-    per_token = per_token -
-                terms.penalties * kl_of(scores.log_probs, terms.reference_log_probs, settings.kl) * settings.kl_coefficient;
-  if (settings.entropy_coefficient != 0.0)
-    per_token = per_token + terms.penalties * scores.entropies * settings.entropy_coefficient;
+    per_token = per_token - terms.penalties * kl_of(scores.log_probs, terms.reference_log_probs, settings.kl) * settings.kl_coefficient;
+  if (settings.entropy_coefficient != 0.0) per_token = per_token + terms.penalties * scores.entropies * settings.entropy_coefficient;
   return per_token.sum();
 }
 

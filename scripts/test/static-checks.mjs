@@ -3,8 +3,8 @@ import path from 'node:path'
 import { formatCpp } from '../clang-format.mjs'
 import { runLong, SetupError } from '../setup/common.mjs'
 
-/** Whether the C++ files follow `.clang-format`. Off until they have been formatted: node scripts/clang-format.mjs --write */
-const checksCppLayout = false
+/** Whether the C++ files follow `.clang-format`. */
+const checksCppLayout = true
 
 const nodeTool = (root, file, args) =>
   runLong(process.execPath, [path.join(root, 'node_modules', file), ...args], { cwd: root })

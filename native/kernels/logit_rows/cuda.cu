@@ -23,7 +23,7 @@ struct Parts {
 
 // One block per row.
 __global__ void __launch_bounds__(kThreads)
-read_kernel(const float* all, int64_t n, const int64_t* targets, float* log_probs, float* log_sums, float* entropies) {
+    read_kernel(const float* all, int64_t n, const int64_t* targets, float* log_probs, float* log_sums, float* entropies) {
   const int64_t row = blockIdx.x;
   const float* logits = all + row * n;
   Parts& parts = *reinterpret_cast<Parts*>(shared_memory());

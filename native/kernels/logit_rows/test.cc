@@ -101,9 +101,9 @@ TEST("logit rows: what every version reads, and its gradients, agree with the re
           EXPECT_NEAR(read.log_sums[r], highest + std::log(sum), 1e-5, n, ", ", name_of(version));
           EXPECT_NEAR(read.entropies[r], std::log(sum) - weighted / sum, 1e-5, n, ", ", name_of(version));
           EXPECT_NEAR(read.log_probs[r], logits[r * n + work.targets[r]] - highest - std::log(sum), 1e-5, n, ", ", name_of(version));
-          logit_gradient_reference(expected.data() + r * n, n,
-                                   {read.log_sums[r], read.entropies[r], work.d_log_probs[r],
-                                    has_entropy ? work.d_entropies[r] : 0.0f, work.targets[r]});
+          logit_gradient_reference(
+              expected.data() + r * n, n,
+              {read.log_sums[r], read.entropies[r], work.d_log_probs[r], has_entropy ? work.d_entropies[r] : 0.0f, work.targets[r]});
         }
         for (int64_t i = 0; i < work.rows * n; ++i) EXPECT_NEAR(work.logits[i], expected[i], 3e-6, n, " at ", i, ", ", name_of(version));
       }

@@ -11,9 +11,7 @@
 namespace magrpo::bench {
 namespace {
 
-at::Tensor plain_norm(const at::Tensor& x, const at::Tensor& weight) {
-  return x * at::rsqrt(x.square().mean(-1, true) + kEps) * weight;
-}
+at::Tensor plain_norm(const at::Tensor& x, const at::Tensor& weight) { return x * at::rsqrt(x.square().mean(-1, true) + kEps) * weight; }
 
 void add_norms(std::vector<KernelCase>& cases) {
   const at::Tensor weight = variable({kWidth});

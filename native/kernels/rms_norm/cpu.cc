@@ -49,8 +49,8 @@ void rms_norm_forward(const NormShape& shape, const float* x, const float* weigh
   dispatch<forward>(shape, x, weight, begin, end, y, inverse);
 }
 
-void rms_norm_backward(const NormShape& shape, const float* x, const float* weight, const float* inverse, const float* d_y,
-                       int64_t begin, int64_t end, float* d_x, float* d_weight) {
+void rms_norm_backward(const NormShape& shape, const float* x, const float* weight, const float* inverse, const float* d_y, int64_t begin,
+                       int64_t end, float* d_x, float* d_weight) {
   dispatch<backward>(shape, x, weight, inverse, d_y, begin, end, d_x, d_weight);
 }
 

@@ -60,8 +60,8 @@ void rms_norm_forward_cuda(const NormShape& shape, const float* x, const float* 
 void rms_norm_backward_cuda(const NormShape& shape, const float* x, const float* weight, const float* inverse, const float* d_y,
                             int64_t tokens, float* d_x, float* d_weight_parts, core::CudaStream stream) {
   if (tokens == 0) return;
-  launch(input_gradient_kernel, dim3(static_cast<unsigned>(tokens * shape.heads)), kThreads, kThreads / kWarp, stream, shape, x,
-         weight, inverse, d_y, d_x);
+  launch(input_gradient_kernel, dim3(static_cast<unsigned>(tokens * shape.heads)), kThreads, kThreads / kWarp, stream, shape, x, weight,
+         inverse, d_y, d_x);
   if (d_weight_parts == nullptr) return;
   const dim3 grid(static_cast<unsigned>((shape.size + kThreads - 1) / kThreads), static_cast<unsigned>(norm_parts(tokens)));
   launch(weight_gradient_kernel, grid, kThreads, 0, stream, shape, x, inverse, d_y, tokens, d_weight_parts);

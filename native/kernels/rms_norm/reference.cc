@@ -27,8 +27,8 @@ void rms_norm_forward_reference(const NormShape& shape, const float* x, const fl
   }
 }
 
-void rms_norm_backward_reference(const NormShape& shape, const float* x, const float* weight, const float*, const float* d_y,
-                                 int64_t begin, int64_t end, float* d_x, float* d_weight) {
+void rms_norm_backward_reference(const NormShape& shape, const float* x, const float* weight, const float*, const float* d_y, int64_t begin,
+                                 int64_t end, float* d_x, float* d_weight) {
   const int64_t size = shape.size;
   for (int64_t row = begin * shape.heads; row < end * shape.heads; ++row) {
     const float* in = row_of(shape, x, row);

@@ -19,8 +19,8 @@ struct NormShape {
 void rms_norm_forward(const NormShape& shape, const float* x, const float* weight, int64_t begin, int64_t end, float* y, float* inverse);
 
 // Writes d_x of tokens [begin, end) and adds to d_weight (size), which may be null.
-void rms_norm_backward(const NormShape& shape, const float* x, const float* weight, const float* inverse, const float* d_y,
-                       int64_t begin, int64_t end, float* d_x, float* d_weight);
+void rms_norm_backward(const NormShape& shape, const float* x, const float* weight, const float* inverse, const float* d_y, int64_t begin,
+                       int64_t end, float* d_x, float* d_weight);
 
 // The same on a CUDA device, queued on `stream`, for tokens [0, tokens).
 void rms_norm_forward_cuda(const NormShape& shape, const float* x, const float* weight, int64_t tokens, float* y, float* inverse,
@@ -37,7 +37,7 @@ void rms_norm_backward_cuda(const NormShape& shape, const float* x, const float*
 // The same as plain loops in double.
 void rms_norm_forward_reference(const NormShape& shape, const float* x, const float* weight, int64_t begin, int64_t end, float* y,
                                 float* inverse);
-void rms_norm_backward_reference(const NormShape& shape, const float* x, const float* weight, const float* inverse,
-                                 const float* d_y, int64_t begin, int64_t end, float* d_x, float* d_weight);
+void rms_norm_backward_reference(const NormShape& shape, const float* x, const float* weight, const float* inverse, const float* d_y,
+                                 int64_t begin, int64_t end, float* d_x, float* d_weight);
 
 }  // namespace magrpo::kernels

@@ -22,11 +22,11 @@ void add_rotations(std::vector<KernelCase>& cases) {
     const at::Tensor x = variable({rows, kHeads, kDim});
     const std::string shape = std::to_string(rows) + " x 8 x 64";
     const Compute ours = [=] { return model::rotate(x, rotation); }, aten = [=] { return plain_rotation(x, rotation); };
-    cases.push_back({"rotary", shape, kFloat * (2 * x.numel() + rows * kDim), 3 * x.numel(), without_gradient(ours),
-                     without_gradient(aten)});
+    cases.push_back(
+        {"rotary", shape, kFloat * (2 * x.numel() + rows * kDim), 3 * x.numel(), without_gradient(ours), without_gradient(aten)});
     if (rows == kTokens)
-      cases.push_back({"rotary and gradient", shape, kFloat * (4 * x.numel() + 2 * rows * kDim), 6 * x.numel(),
-                       with_gradient(ours, {x}), with_gradient(aten, {x})});
+      cases.push_back({"rotary and gradient", shape, kFloat * (4 * x.numel() + 2 * rows * kDim), 6 * x.numel(), with_gradient(ours, {x}),
+                       with_gradient(aten, {x})});
   }
 }
 

@@ -19,8 +19,8 @@ using test::random;
 using test::unwritten;
 using test::Version;
 
-void rotation(Version version, const RotaryShape& shape, const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin,
-              int64_t tokens, const at::Tensor& y) {
+void rotation(Version version, const RotaryShape& shape, const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, int64_t tokens,
+              const at::Tensor& y) {
   if (version == Version::kCpu) rotary(shape, in(x), in(cos), in(sin), 0, tokens, out(y));
   else rotary_cuda(shape, in(x), in(cos), in(sin), tokens, out(y), nullptr);
 }

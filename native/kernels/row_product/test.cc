@@ -26,8 +26,16 @@ struct Operands {
   at::Tensor x, weight, bias;
   RowProduct product(std::vector<float>& y, int64_t rows, bool has_bias) const {
     y.assign(static_cast<size_t>(rows * weight.size(0)), -1.0f);
-    return {x.const_data_ptr<float>(), weight.const_data_ptr(), has_bias ? bias.const_data_ptr<float>() : nullptr, y.data(), rows,
-            weight.size(1), weight.size(0), x.size(1), weight.size(0), weight.scalar_type() == at::kBFloat16};
+    return {x.const_data_ptr<float>(),
+            weight.const_data_ptr(),
+            has_bias ? bias.const_data_ptr<float>() : nullptr,
+            y.data(),
+            rows,
+            weight.size(1),
+            weight.size(0),
+            x.size(1),
+            weight.size(0),
+            weight.scalar_type() == at::kBFloat16};
   }
 };
 

@@ -63,8 +63,7 @@ TEST("sample: every version draws what loops in double draw, with log-prob and e
   for (const int64_t vocab : {1, 5, 300, 1000, 5000})
     for (const double inverse : {0.0, 0.3, 1.0, 2.0}) {
       const Rows from = spread(vocab, 3);
-      const Drawn expected =
-          drawn(from, inverse, [&](const SampleRows& sample) { sample_rows_reference(sample, 0, sample.rows); });
+      const Drawn expected = drawn(from, inverse, [&](const SampleRows& sample) { sample_rows_reference(sample, 0, sample.rows); });
       for (const Version version : kVersions) {
         const Drawn seen = drawn_by(version, from, inverse);
         for (size_t r = 0; r < from.uniforms.size(); ++r) {
@@ -85,7 +84,8 @@ TEST("sample: every version gives a row alone what it gives it among others, bit
       const Rows row{{begin, begin + from.stride}, {from.uniforms[r]}, from.vocab, from.stride};
       const Drawn alone = drawn_by(version, row, 0.8);
       EXPECT(alone.tokens[0] == together.tokens[r] && alone.log_probs[0] == together.log_probs[r] &&
-                 alone.entropies[0] == together.entropies[r], name_of(version), ", row ", r);
+                 alone.entropies[0] == together.entropies[r],
+             name_of(version), ", row ", r);
     }
   }
 }

@@ -50,9 +50,7 @@ MAGRPO_INLINE void store(const typename Vector<bytes>::Floats& from, float* to) 
 typedef float Four __attribute__((vector_size(16)));
 
 // Source of lane i of a fold: within every four lanes, `block` lanes of a alternate with `block` lanes of b.
-constexpr int folded_lane(int i, int block, int width) {
-  return i / 4 * 4 + (block == 1 ? i % 4 / 2 : i % 2) + i / block % 2 * width;
-}
+constexpr int folded_lane(int i, int block, int width) { return i / 4 * 4 + (block == 1 ? i % 4 / 2 : i % 2) + i / block % 2 * width; }
 
 // Adds lanes that are two apart: a0+a2 b0+b2 a1+a3 b1+b3 with blocks of 1, a0+a2 a1+a3 b0+b2 b1+b3 with blocks of 2.
 template <int block, class V, int... i>

@@ -16,11 +16,11 @@ void add_gates(std::vector<KernelCase>& cases) {
     const Compute ours = [=] { return model::gated(kernels::Activation::silu, x); },
                   aten = [=] { return at::silu(x.narrow(1, 0, kMlp)) * x.narrow(1, kMlp, kMlp); };
     // An exponential counts as ten operations.
-    cases.push_back({"swiglu", shape, kFloat * (x.numel() + rows * kMlp), 13 * rows * kMlp, without_gradient(ours),
-                     without_gradient(aten)});
+    cases.push_back(
+        {"swiglu", shape, kFloat * (x.numel() + rows * kMlp), 13 * rows * kMlp, without_gradient(ours), without_gradient(aten)});
     if (rows == kTokens)
-      cases.push_back({"swiglu and gradient", shape, kFloat * (3 * x.numel() + 2 * rows * kMlp), 33 * rows * kMlp,
-                       with_gradient(ours, {x}), with_gradient(aten, {x})});
+      cases.push_back({"swiglu and gradient", shape, kFloat * (3 * x.numel() + 2 * rows * kMlp), 33 * rows * kMlp, with_gradient(ours, {x}),
+                       with_gradient(aten, {x})});
   }
 }
 

@@ -53,9 +53,7 @@ void add_training_attention(std::vector<KernelCase>& cases) {
   const at::Tensor q = variable({kTokens, kHeads * kDim}), k = variable({kTokens, kKvHeads * kDim}),
                    v = variable({kTokens, kKvHeads * kDim});
   const Compute ours = [=] { return model::tree_attention(config, 0, q, k, v, *batch); };
-  const Compute aten = [=] {
-    return kernels::tree_attention_reference(attention_shape(), q, k, v, batch->spans, batch->ranges);
-  };
+  const Compute aten = [=] { return kernels::tree_attention_reference(attention_shape(), q, k, v, batch->spans, batch->ranges); };
   const int64_t operations = 4 * kHeads * kDim * pairs_of(*batch), bytes = kFloat * (2 * q.numel() + 2 * k.numel());
   const std::string shape = "128 + 8 x 64 tokens";
   cases.push_back({"tree_attention", shape, bytes, operations, without_gradient(ours), without_gradient(aten)});
@@ -73,8 +71,8 @@ void add_decoding_attention(std::vector<KernelCase>& cases) {
     batch->spans.push_back({row, 1, context - 1, 2 * row, 2 * row + 2});
   }
   const auto shape = attention_shape();
-  const at::Tensor q = at::randn({kGroup, kHeads * kDim}), k = at::randn({slots, kKvHeads * kDim}),
-                   v = at::randn({slots, kKvHeads * kDim}), out = at::empty_like(q);
+  const at::Tensor q = at::randn({kGroup, kHeads * kDim}), k = at::randn({slots, kKvHeads * kDim}), v = at::randn({slots, kKvHeads * kDim}),
+                   out = at::empty_like(q);
   const auto ours = [=] {
     const kernels::AttentionPointers data{q.const_data_ptr<float>(), k.const_data_ptr<float>(), v.const_data_ptr<float>(),
                                           out.mutable_data_ptr<float>(), nullptr};
@@ -87,9 +85,7 @@ void add_decoding_attention(std::vector<KernelCase>& cases) {
   // The prompt's keys and values are read once for all rows.
   const int64_t bytes = kFloat * (2 * (kPrompt + kGroup * written) * kKvHeads * kDim + 2 * q.numel());
   cases.push_back({"tree_attention_rows", "8 rows, 160 keys", bytes, 4 * kHeads * kDim * pairs_of(*batch), without_gradient(ours),
-                   without_gradient([=] {
-                     return kernels::tree_attention_reference(shape, q, k, v, batch->spans, batch->ranges);
-                   })});
+                   without_gradient([=] { return kernels::tree_attention_reference(shape, q, k, v, batch->spans, batch->ranges); })});
 }
 
 const Registration decoding_attention(add_decoding_attention);

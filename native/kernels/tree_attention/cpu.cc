@@ -63,7 +63,8 @@ MAGRPO_INLINE int64_t shared_ranges(const Path& a, const Path& b) {
 // Copies the path's keys (or values) of one head, from range `first` on, to rows[j][d] and to the transposed layout; either may be null.
 // Pads the last stride with zeros.
 template <int bytes>
-MAGRPO_INLINE void gather(const float* source, int64_t stride, int64_t dim, const Path& path, int64_t first, float* rows, float* transposed) {
+MAGRPO_INLINE void gather(const float* source, int64_t stride, int64_t dim, const Path& path, int64_t first, float* rows,
+                          float* transposed) {
   const int64_t width = padded_width<bytes>(dim), end = padded(path.context, kStride<bytes>);
   for (int64_t r = path.range_begin + first; r < path.range_end; ++r) {
     const int64_t count = path.count(r), position = path.ranges[r].position;
@@ -161,7 +162,8 @@ MAGRPO_INLINE void weighted_sum(const float* p, const float* rows, int64_t width
 
 // rows[j][d] += Σ_i p[i][j] · x[i][d], for `vectors` vectors from d on.
 template <int bytes, int vectors>
-MAGRPO_INLINE void accumulate_outer_columns(const float* p, const float* x, int64_t width, int64_t n, Visible keys, int64_t d, float* rows) {
+MAGRPO_INLINE void accumulate_outer_columns(const float* p, const float* x, int64_t width, int64_t n, Visible keys, int64_t d,
+                                            float* rows) {
   using V = Vector<bytes>;
   constexpr int items = kItems<bytes>;
   typename V::Floats factors[items][vectors];
@@ -384,14 +386,13 @@ int64_t backward_scratch(const AttentionShape& shape, int64_t context) {
   return padded(context, kMaxStride) * (5 * width + 2 * kMaxItems) + 3 * kMaxItems * width;
 }
 
-void tree_attention_forward(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans,
-                            const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head, float* scratch) {
+void tree_attention_forward(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans, const KeyRange* ranges,
+                            int64_t begin, int64_t end, int64_t kv_head, float* scratch) {
   dispatch<forward<64>, forward<32>, forward<16>>(Pass{shape, data, spans, ranges, begin, end, kv_head, scratch});
 }
 
 void tree_attention_backward(const AttentionShape& shape, const AttentionPointers& data, const AttentionGradients& gradients,
-                             const QuerySpan* spans, const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head,
-                             float* scratch) {
+                             const QuerySpan* spans, const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head, float* scratch) {
   dispatch<backward<64>, backward<32>, backward<16>>(Pass{shape, data, spans, ranges, begin, end, kv_head, scratch}, gradients);
 }
 

@@ -73,7 +73,7 @@ __device__ void find_slots(const QuerySpan& span, const KeyRange* ranges, int64_
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-forward_kernel(AttentionShape shape, AttentionPointers data, AttentionPlanView plan, float* partials) {
+    forward_kernel(AttentionShape shape, AttentionPointers data, AttentionPlanView plan, float* partials) {
   const AttentionTask task = plan.tasks[blockIdx.x];
   const QuerySpan span = plan.spans[task.span];
   const int64_t kv_head = blockIdx.y, fold = shape.heads / shape.kv_heads;
@@ -156,7 +156,8 @@ __global__ void merge_kernel(AttentionShape shape, AttentionPointers data, Atten
   const QuerySpan span = plan.spans[merge.span];
   const int dim = static_cast<int>(shape.head_dim), lane = threadIdx.x, items = items_per_block(shape.head_dim);
   const int64_t head = blockIdx.y, fold = shape.heads / shape.kv_heads, item = head % fold;
-  const float* first = partials + (((merge.part + item / items * merge.parts) * shape.kv_heads + head / fold) * items + item % items) * (dim + 2);
+  const float* first =
+      partials + (((merge.part + item / items * merge.parts) * shape.kv_heads + head / fold) * items + item % items) * (dim + 2);
   const int64_t step = shape.kv_heads * items * (dim + 2);
   float highest = -INFINITY, total = 0.0f;
   for (int64_t part = 0; part < merge.parts; ++part) highest = fmaxf(highest, first[part * step + dim]);
@@ -221,8 +222,8 @@ struct BackwardTile {
 // dq of a task's items: Σ ds k over the keys they see.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-query_gradient_kernel(AttentionShape shape, AttentionPointers data, AttentionGradients gradients, AttentionPlanView plan,
-                      const float* delta) {
+    query_gradient_kernel(AttentionShape shape, AttentionPointers data, AttentionGradients gradients, AttentionPlanView plan,
+                          const float* delta) {
   const AttentionTask task = plan.tasks[blockIdx.x];
   const QuerySpan span = plan.spans[task.span];
   const int64_t kv_head = blockIdx.y, fold = shape.heads / shape.kv_heads;
@@ -262,9 +263,8 @@ query_gradient_kernel(AttentionShape shape, AttentionPointers data, AttentionGra
 
 // dk = Σ ds q and dv = Σ p dO of a tile of keys, over all queries that see them, span after span.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-key_gradient_kernel(AttentionShape shape, AttentionPointers data, AttentionGradients gradients, AttentionPlanView plan,
-                    const float* delta) {
+__global__ void __launch_bounds__(kThreads) key_gradient_kernel(AttentionShape shape, AttentionPointers data, AttentionGradients gradients,
+                                                                AttentionPlanView plan, const float* delta) {
   const KeyTile keys = plan.key_tiles[blockIdx.x];
   const int64_t kv_head = blockIdx.y, fold = shape.heads / shape.kv_heads;
   const int dim = static_cast<int>(shape.head_dim), warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
@@ -333,13 +333,13 @@ dim3 grid_of(int64_t x, int64_t y) { return dim3(static_cast<unsigned>(x), stati
 
 }  // namespace
 
-void tree_attention_forward_cuda(const AttentionShape& shape, const AttentionPointers& data, const AttentionPlanView& plan,
-                                 float* partials, core::CudaStream stream) {
+void tree_attention_forward_cuda(const AttentionShape& shape, const AttentionPointers& data, const AttentionPlanView& plan, float* partials,
+                                 core::CudaStream stream) {
   if (plan.task_count == 0) return;
   with_tile(shape.head_dim, [&](auto tile) {
     using T = decltype(tile);
-    launch(forward_kernel<T>, grid_of(plan.task_count, shape.kv_heads), kThreads, forward_floats<T>(shape.head_dim), stream, shape,
-           data, plan, partials);
+    launch(forward_kernel<T>, grid_of(plan.task_count, shape.kv_heads), kThreads, forward_floats<T>(shape.head_dim), stream, shape, data,
+           plan, partials);
   });
   if (plan.merge_count > 0) launch(merge_kernel, grid_of(plan.merge_count, shape.heads), kWarp, 0, stream, shape, data, plan, partials);
 }
@@ -353,8 +353,10 @@ void tree_attention_backward_cuda(const AttentionShape& shape, const AttentionPo
   with_tile(shape.head_dim, [&](auto tile) {
     using T = decltype(tile);
     const size_t floats = backward_floats<T>(shape.head_dim);
-    launch(query_gradient_kernel<T>, grid_of(plan.task_count, shape.kv_heads), kThreads, floats, stream, shape, data, gradients, plan, delta);
-    launch(key_gradient_kernel<T>, grid_of(plan.key_tile_count, shape.kv_heads), kThreads, floats, stream, shape, data, gradients, plan, delta);
+    launch(query_gradient_kernel<T>, grid_of(plan.task_count, shape.kv_heads), kThreads, floats, stream, shape, data, gradients, plan,
+           delta);
+    launch(key_gradient_kernel<T>, grid_of(plan.key_tile_count, shape.kv_heads), kThreads, floats, stream, shape, data, gradients, plan,
+           delta);
   });
 }
 

@@ -44,8 +44,8 @@ void add_key_tiles(const AttentionShape& shape, const std::vector<QuerySpan>& sp
     const int64_t first = static_cast<int64_t>(viewers.size());
     viewers.insert(viewers.end(), viewed.spans.begin(), viewed.spans.end());
     for (int64_t at = 0; at < viewed.range.length; at += keys)
-      tiles.push_back({begin + at, std::min(keys, viewed.range.length - at), viewed.range.position + at, first,
-                       static_cast<int64_t>(viewers.size())});
+      tiles.push_back(
+          {begin + at, std::min(keys, viewed.range.length - at), viewed.range.position + at, first, static_cast<int64_t>(viewers.size())});
   }
 }
 
@@ -81,8 +81,8 @@ AttentionPlan make_attention_plan(const AttentionShape& shape, const std::vector
     if (parts > 1) merges.push_back({number, part, parts});
     for (int64_t item = 0; item < items; item += block)
       for (int64_t p = 0; p < parts; ++p)
-        tasks.push_back({number, item, p * kSplitKeys, parts == 1 ? context : std::min(context, (p + 1) * kSplitKeys),
-                         parts == 1 ? -1 : part++});
+        tasks.push_back(
+            {number, item, p * kSplitKeys, parts == 1 ? context : std::min(context, (p + 1) * kSplitKeys), parts == 1 ? -1 : part++});
   }
   if (!decodes) add_key_tiles(shape, spans, ranges, key_tiles, viewers);
 

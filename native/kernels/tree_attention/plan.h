@@ -68,8 +68,8 @@ AttentionPlan make_attention_plan(const AttentionShape& shape, const std::vector
                                   bool decodes);
 
 // Forward of all heads and spans, queued on `stream`. The plan lies on the device; `partials` holds its partial_floats.
-void tree_attention_forward_cuda(const AttentionShape& shape, const AttentionPointers& data, const AttentionPlanView& plan,
-                                 float* partials, core::CudaStream stream);
+void tree_attention_forward_cuda(const AttentionShape& shape, const AttentionPointers& data, const AttentionPlanView& plan, float* partials,
+                                 core::CudaStream stream);
 
 // Backward of all heads and spans. `delta`: scratch of (N, H) for `queries` = N. Every sum has a fixed order: no atomics.
 void tree_attention_backward_cuda(const AttentionShape& shape, const AttentionPointers& data, const AttentionGradients& gradients,

@@ -25,9 +25,8 @@ at::Tensor tree_attention_reference(const AttentionShape& shape, const at::Tenso
     const int64_t count = slots.size(0);
     const at::Tensor keys = k.index_select(0, slots).view({count, kv_heads, dim}).permute({1, 2, 0}).unsqueeze(1);    // (K, 1, D, n)
     const at::Tensor values = v.index_select(0, slots).view({count, kv_heads, dim}).permute({1, 0, 2}).unsqueeze(1);  // (K, 1, n, D)
-    const at::Tensor queries = q.narrow(0, span.begin, span.length)
-                                   .reshape({span.length, kv_heads, fold, dim})
-                                   .permute({1, 2, 0, 3});  // (K, H / K, L, D)
+    const at::Tensor queries =
+        q.narrow(0, span.begin, span.length).reshape({span.length, kv_heads, fold, dim}).permute({1, 2, 0, 3});  // (K, H / K, L, D)
     // How far back each key stands from each query: (L, n).
     const at::Tensor back = at::arange(span.position, span.position + span.length, at::kLong).unsqueeze(1) - at::cat(position_parts);
     at::Tensor hidden = back < 0;

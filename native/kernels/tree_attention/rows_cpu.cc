@@ -104,8 +104,7 @@ MAGRPO_INLINE void add_values(const Queries& to, int64_t query, const Keys& v) {
   for (; d + width <= to.dim; d += width) value_tile<bytes, queries, 1>(to, query, v, d);
   for (; d < to.dim; ++d)
     for (int64_t i = query; i < query + queries; ++i)
-      for (int64_t j = 0; j < v.count; ++j)
-        to.out[i * to.dim + d] += to.scores[i * to.context + v.position + j] * v.from[j * v.stride + d];
+      for (int64_t j = 0; j < v.count; ++j) to.out[i * to.dim + d] += to.scores[i * to.context + v.position + j] * v.from[j * v.stride + d];
 }
 
 // Calls tile<queries>(first) for tiles that cover [begin, end).
@@ -244,10 +243,12 @@ struct RowAttention {
   template <int bytes, int most>
   MAGRPO_INLINE void run() const {
     read_queries();
-    for_tiles<most>(data.k, shape.k_stride, [&]<int size>(const Queries& to, int64_t query, const Keys& keys)
+    for_tiles<most>(data.k, shape.k_stride,
+                    [&]<int size>(const Queries& to, int64_t query, const Keys& keys)
                         __attribute__((always_inline)) { score_keys<bytes, size>(to, query, keys, shape.scale); });
     exponentials();
-    for_tiles<most>(data.v, shape.v_stride, [&]<int size>(const Queries& to, int64_t query, const Keys& values)
+    for_tiles<most>(data.v, shape.v_stride,
+                    [&]<int size>(const Queries& to, int64_t query, const Keys& values)
                         __attribute__((always_inline)) { add_values<bytes, size>(to, query, values); });
     write_out();
   }
@@ -265,7 +266,7 @@ int64_t rows_scratch(const AttentionShape& shape, int64_t rows, int64_t kv_heads
 }
 
 void tree_attention_rows(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans, const KeyRange* ranges,
-                   int64_t begin, int64_t end, int64_t kv_begin, int64_t kv_end, float* scratch) {
+                         int64_t begin, int64_t end, int64_t kv_begin, int64_t kv_end, float* scratch) {
   // Tiles that fill the registers of each level beside the keys' vectors.
   dispatch<run<64, 4>, run<32, 2>, run<16, 2>>(RowAttention{shape, data, spans, ranges, begin, end, kv_begin, kv_end, scratch});
 }

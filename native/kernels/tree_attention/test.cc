@@ -40,7 +40,14 @@ struct Case {
 
 // A prompt of 5 with children of 3 and 1, a grandchild of 4 under the first, and a second text of 2; keys are the pass's rows.
 Case tree_case(const char* name, int64_t heads, int64_t kv_heads, int64_t dim, int64_t window, int64_t padding = 0) {
-  return {name, heads, kv_heads, dim, window, 15, 15, padding,
+  return {name,
+          heads,
+          kv_heads,
+          dim,
+          window,
+          15,
+          15,
+          padding,
           {{0, 5, 0, 0, 1}, {5, 3, 5, 1, 3}, {8, 1, 5, 3, 5}, {9, 4, 8, 5, 8}, {13, 2, 0, 8, 9}},
           {{0, 5, 0}, {0, 5, 0}, {5, 3, 5}, {0, 5, 0}, {8, 1, 5}, {0, 5, 0}, {5, 3, 5}, {9, 4, 8}, {13, 2, 0}},
           {{0, 4}, {4, 5}}};
@@ -48,7 +55,14 @@ Case tree_case(const char* name, int64_t heads, int64_t kv_heads, int64_t dim, i
 
 // A prompt of 45 with two completions of 37 and 5: more keys and queries than a block of any version holds.
 Case long_case(const char* name, int64_t window) {
-  return {name, 4, 2, 24, window, 87, 87, 0,
+  return {name,
+          4,
+          2,
+          24,
+          window,
+          87,
+          87,
+          0,
           {{0, 45, 0, 0, 1}, {45, 37, 45, 1, 3}, {82, 5, 45, 3, 5}},
           {{0, 45, 0}, {0, 45, 0}, {45, 37, 45}, {0, 45, 0}, {82, 5, 45}},
           {{0, 3}}};
@@ -56,7 +70,14 @@ Case long_case(const char* name, int64_t window) {
 
 // Two rows behind a shared prompt of 500 and tails of 80 and 1: paths that decoding cuts into parts.
 Case long_cache_case(const char* name, int64_t dim, int64_t window) {
-  return {name, 10, 1, dim, window, 2, 600, 0,
+  return {name,
+          10,
+          1,
+          dim,
+          window,
+          2,
+          600,
+          0,
           {{0, 1, 579, 0, 2}, {1, 1, 500, 2, 4}},
           {{0, 500, 0}, {510, 80, 500}, {0, 500, 0}, {595, 1, 500}},
           {}};
@@ -221,10 +242,30 @@ TEST("attention: a row does not depend on what else is in the batch") {
 
 // Five rows behind a prompt of 41 and, four of them, a second shared range of 9; their tails of 1 to 50 keys; one alone in its text.
 Case rows_case(const char* name, int64_t heads, int64_t kv_heads, int64_t dim, int64_t window, int64_t padding) {
-  return {name, heads, kv_heads, dim, window, 6, 190, padding,
+  return {name,
+          heads,
+          kv_heads,
+          dim,
+          window,
+          6,
+          190,
+          padding,
           {{0, 1, 50, 0, 3}, {1, 1, 99, 3, 6}, {2, 1, 66, 6, 9}, {3, 1, 51, 9, 12}, {4, 1, 43, 12, 14}, {5, 1, 4, 14, 15}},
-          {{0, 41, 0}, {41, 9, 41}, {50, 1, 50}, {0, 41, 0}, {41, 9, 41}, {60, 50, 50}, {0, 41, 0}, {41, 9, 41}, {110, 17, 50},
-           {0, 41, 0}, {41, 9, 41}, {130, 2, 50}, {0, 41, 0}, {140, 3, 41}, {150, 5, 0}},
+          {{0, 41, 0},
+           {41, 9, 41},
+           {50, 1, 50},
+           {0, 41, 0},
+           {41, 9, 41},
+           {60, 50, 50},
+           {0, 41, 0},
+           {41, 9, 41},
+           {110, 17, 50},
+           {0, 41, 0},
+           {41, 9, 41},
+           {130, 2, 50},
+           {0, 41, 0},
+           {140, 3, 41},
+           {150, 5, 0}},
           {}};
 }
 

@@ -64,8 +64,8 @@ int64_t forward_scratch(const AttentionShape& shape, int64_t context);
 int64_t backward_scratch(const AttentionShape& shape, int64_t context);
 
 // Forward of KV head `kv_head` for spans [begin, end).
-void tree_attention_forward(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans,
-                            const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head, float* scratch);
+void tree_attention_forward(const AttentionShape& shape, const AttentionPointers& data, const QuerySpan* spans, const KeyRange* ranges,
+                            int64_t begin, int64_t end, int64_t kv_head, float* scratch);
 
 // Decoding has one query per text. The CPU has a kernel of its own for it; the CUDA kernel covers both cases.
 // Maximum number of rows per call where rows share keys: more would leave too little work for other threads.
@@ -80,7 +80,6 @@ void tree_attention_rows(const AttentionShape& shape, const AttentionPointers& d
 
 // Backward of KV head `kv_head` for spans [begin, end), which must be whole groups.
 void tree_attention_backward(const AttentionShape& shape, const AttentionPointers& data, const AttentionGradients& gradients,
-                             const QuerySpan* spans, const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head,
-                             float* scratch);
+                             const QuerySpan* spans, const KeyRange* ranges, int64_t begin, int64_t end, int64_t kv_head, float* scratch);
 
 }  // namespace magrpo::kernels
