@@ -3,9 +3,6 @@ import path from 'node:path'
 import { formatCpp } from '../clang-format.mjs'
 import { runLong, SetupError } from '../setup/common.mjs'
 
-/** Whether the C++ files follow `.clang-format`. */
-const checksCppLayout = true
-
 const nodeTool = (root, file, args) =>
   runLong(process.execPath, [path.join(root, 'node_modules', file), ...args], { cwd: root })
 
@@ -15,9 +12,7 @@ const checks = [
     title: 'types: tsc --noEmit',
     run: (root) => nodeTool(root, 'typescript/bin/tsc', ['--noEmit', '-p', 'tsconfig.json']),
   },
-  ...(checksCppLayout
-    ? [{ title: 'layout of the C++ files: clang-format', run: (root, log) => formatCpp({ root, log }) }]
-    : []),
+  { title: 'layout of the C++ files: clang-format', run: (root, log) => formatCpp({ root, log }) },
 ]
 
 /**
