@@ -1,6 +1,6 @@
 import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
-import { type ConfigIssue, MagrpoError } from './errors.ts'
+import { ConfigError, type ConfigIssue, MagrpoError } from './errors.ts'
 import { shown } from './inspect.ts'
 import { suggestion } from './nearest.ts'
 
@@ -64,6 +64,25 @@ export function validate<T>(
     value: null,
     issues: [...byPath.values()].map(({ path, message }) => located([...prefix, ...path], message, lines)),
   }
+}
+
+/** Options as a caller gives them: those with a default may be left out. */
+export type OptionsOf<Shape extends z.ZodRawShape> = z.input<z.ZodObject<Shape>>
+
+/**
+ * Options, checked and with their defaults. Keys that the shape does not have are left out.
+ *
+ * @param owner whose they are, for messages
+ * @throws ConfigError listing everything that is wrong
+ */
+export function readOptions<Shape extends z.ZodRawShape>(
+  owner: string,
+  shape: Shape,
+  options: object,
+): z.output<z.ZodObject<Shape>> {
+  const { value, issues } = validate(z.object(shape), options)
+  if (issues) throw new ConfigError(issues, owner)
+  return value as z.output<z.ZodObject<Shape>>
 }
 
 /** An issue with its path as text and the line it stands on. */

@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
 import { checkRegularFile } from '../base/read-files.ts'
 import { choice, type Lines, located, noLines, readYaml, section, validate } from '../base/validate.ts'
+import { choiceSchema } from '../config/choice.ts'
 import { type RunConfig, resolveConfig, type TaskConfig } from '../config/load.ts'
 import { configSchema, type TeamConfig } from '../config/schema.ts'
 import { applySetting, type Setting } from '../config/set-paths.ts'
@@ -21,7 +22,7 @@ const methodSchema = section({
   baseline: choice(baselineNames).optional(),
   team: team.optional(),
   run: z.union([text, z.array(text).min(1)]).optional(),
-  train: z.union([text, z.looseObject({})]).optional(),
+  train: choiceSchema.optional(),
   weights: choice(['final', 'best', 'initial']).optional(),
   agent: text.optional(),
   retrain: z.boolean().default(true),
@@ -36,7 +37,7 @@ export const compareSchema = section({
     .string()
     .regex(/^\w[\w.-]*$/, 'expected letters, digits, dots, dashes and underscores')
     .optional(),
-  task: z.union([text, z.looseObject({})]),
+  task: choiceSchema,
   team: team.optional(),
   sampling: sampling,
   items: count.optional(),

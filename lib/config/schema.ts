@@ -13,7 +13,7 @@ import {
   lengthNormalizations,
 } from '../rl/options/algorithm.ts'
 import { scheduleNames } from '../rl/options/schedule.ts'
-import { trackerNames } from '../track/names.ts'
+import { choiceSchema } from './choice.ts'
 
 const count = z.int().min(1)
 const positive = z.number().positive()
@@ -105,10 +105,7 @@ const algorithmSchema = section({
   critic: criticSchema.nullable().optional(),
 })
 
-/** A tracker by name, or a module that exports one. */
-const trackerSchema = z.union([choice(trackerNames), section({ module: text, options: z.unknown().optional() })])
-
-/** The whole configuration; `task` is checked by its own schema afterwards. */
+/** The whole configuration; `task` and `trackers` are checked by the schemas of what they choose afterwards. */
 export const configSchema = section({
   name: z
     .string()
@@ -116,7 +113,7 @@ export const configSchema = section({
     .optional(),
   runDir: text.optional(),
   team: teamSchema,
-  task: z.union([text, z.looseObject({})]),
+  task: choiceSchema,
   algorithm: algorithmSchema.default({ name: 'magrpo' }),
   sampling: samplingSchema.default({}),
   optimizer: optimizerSchema,
@@ -140,7 +137,7 @@ export const configSchema = section({
   rewardConcurrency: count.optional(),
   pipelineDepth: z.int().min(0).optional(),
   logSamples: z.int().min(0).optional(),
-  trackers: z.array(trackerSchema).default([]),
+  trackers: z.array(choiceSchema).default([]),
 })
 
 /** A configuration as the schema leaves it: defaults that need the task or the team are still open. */
@@ -148,9 +145,3 @@ export type RawConfig = z.infer<typeof configSchema>
 
 /** Settings of the team. */
 export type TeamConfig = RawConfig['team']
-
-/** A user's own task: a module that exports a task, or a function that makes one of `options`. */
-export interface TaskModule {
-  module: string
-  options?: unknown
-}

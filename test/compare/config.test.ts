@@ -52,7 +52,7 @@ test('where weights come from', async (t) => {
     Models,
   ]
   t.deepEqual([own.from, own.config.team.model, own.weights, own.retrain], ['training', 'm', 'final', true])
-  t.deepEqual(own.config.task, { name: 'story', options: { rules: 'strict' } })
+  t.deepEqual(own.config.task, { name: 'story', options: { heldOut: 200, rules: 'strict' } })
   t.deepEqual([best.config.team.model, best.weights, best.retrain], ['other', 'best', false])
   t.is(single.from, 'training')
   t.is(methods[2]!.name, 'Fine-tuned single model')
