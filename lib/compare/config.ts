@@ -15,20 +15,34 @@ import { type BaselineName, baselineNames } from '../tasks/task/baselines.ts'
 const count = z.int().min(1)
 const text = z.string().min(1)
 const seed = z.int().min(0).max(0xff_ff_ff_ff)
-const { team, sampling } = configSchema.shape
+const { team, sampling, rewardTimeoutMs, rewardConcurrency } = configSchema.shape
 
 const methodSchema = section({
-  name: text.optional(),
-  baseline: choice(baselineNames).optional(),
-  team: team.optional(),
-  run: z.union([text, z.array(text).min(1)]).optional(),
-  train: choiceSchema.optional(),
-  weights: choice(['final', 'best', 'initial']).optional(),
-  agent: text.optional(),
-  retrain: z.boolean().default(true),
-  missingDelimiter: choice(['strict', 'cut']).default('strict'),
-  turns: count.optional(),
-  sampling: sampling.unwrap().optional(),
+  name: text.optional().describe('What the row is called.'),
+  baseline: choice(baselineNames)
+    .optional()
+    .describe('An untrained way to play: `single`, `parallel`, `pipeline`, `discussion`. Left out, the team plays.'),
+  team: team.optional().describe("Its team, in the place of the comparison's."),
+  run: z
+    .union([text, z.array(text).min(1)])
+    .optional()
+    .describe('A run folder whose weights it has, or one per seed.'),
+  train: choiceSchema.optional().describe('A configuration (or its file) that is trained first, once per seed.'),
+  weights: choice(['final', 'best', 'initial'])
+    .optional()
+    .describe('Which weights of a run: `final`, `best`, or `initial`. Defaults to `final`.'),
+  agent: text.optional().describe('Whose weights a single model has. Defaults to what the task says.'),
+  retrain: z
+    .boolean()
+    .default(true)
+    .describe('Whether finished trainings of an earlier comparison in the same folder are done again.'),
+  missingDelimiter: choice(['strict', 'cut'])
+    .default('strict')
+    .describe(
+      "What a single model's answer without a delimiter is worth: nothing (`strict`), or a cut at random (`cut`).",
+    ),
+  turns: count.optional().describe('Turns of an episode. Defaults to those of the run or the training, else to 1.'),
+  sampling: sampling.unwrap().optional().describe("How it draws, in the place of the comparison's."),
 })
 
 /** The schema of a comparison's file; the tasks and trainings in it are checked by their own. */
@@ -36,19 +50,34 @@ export const compareSchema = section({
   name: z
     .string()
     .regex(/^\w[\w.-]*$/, 'expected letters, digits, dots, dashes and underscores')
-    .optional(),
-  task: choiceSchema,
-  team: team.optional(),
-  sampling: sampling,
-  items: count.optional(),
-  samples: count.default(1),
-  seeds: z.union([count, z.array(seed).min(1)]).default(3),
-  timedItems: z.int().min(0).default(8),
-  metrics: z.array(text).optional(),
-  maxRows: count.optional(),
-  rewardTimeoutMs: z.number().positive().optional(),
-  rewardConcurrency: count.optional(),
-  methods: z.array(methodSchema).min(1),
+    .optional()
+    .describe('Name of the comparison. Defaults to the name of the file.'),
+  task: choiceSchema.describe('The task all methods play, on its held-out items.'),
+  team: team.optional().describe('The team of methods that name none.'),
+  sampling: sampling.describe(
+    'How completions are drawn. What is left out comes from the task, then from the defaults.',
+  ),
+  items: count.optional().describe('Held-out items, from the first on. Defaults to all.'),
+  samples: count.default(1).describe('Joint completions per item and seed.'),
+  seeds: z
+    .union([count, z.array(seed).min(1)])
+    .default(3)
+    .describe('So many seeds, from 0 on, or a list of them.'),
+  timedItems: z
+    .int()
+    .min(0)
+    .default(8)
+    .describe('Items generated alone for speed and response time; `0` leaves both out.'),
+  metrics: z
+    .array(text)
+    .optional()
+    .describe("Prefixes of the task's metrics that get a table. Defaults to those of the task."),
+  maxRows: count
+    .optional()
+    .describe("Most rows of one batch of generation. Defaults to what the task's length allows."),
+  rewardTimeoutMs,
+  rewardConcurrency,
+  methods: z.array(methodSchema).min(1).describe('What is compared, in the order of the rows.'),
 })
 
 type RawCompare = z.infer<typeof compareSchema>

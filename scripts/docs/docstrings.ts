@@ -1,4 +1,7 @@
 /** Docstrings of the members of public interfaces, as TypeDoc reads them. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 interface Part {
   kind: string
@@ -34,4 +37,21 @@ export class Docstrings {
 function oneLine(summary: readonly Part[]): string {
   const text = summary.map(({ kind, text }) => (kind === 'inline-tag' ? `\`${text}\`` : text)).join('')
   return text.replace(/\s+/g, ' ').trim()
+}
+
+/** Runs TypeDoc for `work` with a folder of its output, `api.md` and `api.json`, which is removed afterwards. */
+export async function withTypeDoc<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const { readDocstrings } = await import(new URL('tools.mjs', import.meta.url).href)
+  const folder = await mkdtemp(join(tmpdir(), 'magrpo-docs-'))
+  try {
+    await readDocstrings(folder)
+    return await work(folder)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
+
+/** The docstrings of all public names. */
+export function readAllDocstrings(): Promise<Docstrings> {
+  return withTypeDoc(async (folder) => new Docstrings(JSON.parse(await readFile(join(folder, 'api.json'), 'utf8'))))
 }
