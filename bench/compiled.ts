@@ -5,11 +5,15 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
+const here = fileURLToPath(new URL('..', import.meta.url))
 const run = promisify(execFile)
 
-/** Compiles the addon, `lib/` and `bench/ours`, and returns the file to start. */
-export async function compileOurs(): Promise<string> {
+/**
+ * Compiles the addon, `lib/` and `bench/ours`, and returns the file to start.
+ *
+ * @param root the checkout; this one by default
+ */
+export async function compileOurs(root = here): Promise<string> {
   const options = { cwd: root }
   await run(process.execPath, ['scripts/setup.mjs', '--quiet', '--only', 'addon,typescript'], options)
   const out = join(root, 'build/bench')

@@ -1,9 +1,10 @@
 /** What correctness is judged by, from our side: the same files as `bench/peers/gates.py` writes. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { accumulateBatch, generateBatch, scoreBatch } from '../../lib/model/generate.ts'
+import { generateBatch } from '../../lib/model/generate.ts'
 import type { Policy } from '../../lib/model/policy.ts'
 import { safetensorsHeader } from '../../lib/model/safetensors.ts'
+import { accumulateBatch, scoreBatch } from '../../lib/model/score.ts'
 import type { NativeSection } from '../../lib/native/addon-types.ts'
 import { clippedLoss, updateGroup } from './cases.ts'
 import type { CaseRequest } from './request.ts'

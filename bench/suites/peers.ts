@@ -15,8 +15,8 @@ export function peersRow(session: Session, spec: RowSpec, model: string): Promis
   return spec.id.startsWith('memory-') ? memoryRow(session, spec, model) : speedRow(session, spec, model)
 }
 
-/** What the rows ask of both sides. */
-interface Plan {
+/** What a row asks of both sides. */
+export interface Plan {
   promptTokens: number
   adapters: boolean
   trains: boolean
@@ -31,7 +31,8 @@ interface Plan {
 const all = agents * groupSize * newTokens
 const stepPeers = ['step-rows', 'step-batched', 'step-trl', 'step-comlrl']
 
-const plans: Record<string, Plan> = {
+/** What each row asks of both sides. */
+export const plans: Record<string, Plan> = {
   'gen-own': { promptTokens: 128, adapters: false, trains: false, ours: 'gen', peers: ['gen'], tokens: all },
   'gen-lora': { promptTokens: 128, adapters: true, trains: false, ours: 'gen', peers: ['gen'], tokens: all },
   ragged: {

@@ -18,7 +18,7 @@ export interface LockOwner {
 }
 
 /** How often a lock may be gone between finding and reading it: others come and go as well. */
-const mostAttempts = 1000
+const maxAttempts = 1000
 
 /** A lock that is held. */
 export class RunLock {
@@ -50,7 +50,7 @@ export class RunLock {
       await writeFile(own, `${JSON.stringify(owner, null, 2)}\n`)
       for (let attempt = 1; !(await linked(own, path)); attempt++) {
         const other = await readOwner(path)
-        if (other === undefined && attempt < mostAttempts) continue
+        if (other === undefined && attempt < maxAttempts) continue
         if (other === undefined) throw new Error('it is there, but cannot be read')
         if (await isAlive(other)) throw lockedError(path, other)
         if (await tookOver(path, other, own)) break

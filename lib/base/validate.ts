@@ -1,7 +1,7 @@
 import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { ConfigError, type ConfigIssue, MagrpoError } from './errors.ts'
-import { shown } from './inspect.ts'
+import { inspect } from './inspect.ts'
 import { suggestion } from './nearest.ts'
 
 /** Separates the messages of one zod issue that stands for several unknown keys. */
@@ -66,23 +66,32 @@ export function validate<T>(
   }
 }
 
+/**
+ * A value with its defaults.
+ *
+ * @param where what the error calls the value
+ * @throws ConfigError listing everything that is wrong
+ */
+export function resolve<T>(schema: z.ZodType<T>, input: unknown, where: string): T {
+  const { value, issues } = validate(schema, input)
+  if (issues !== null) throw new ConfigError(issues, where)
+  return value
+}
+
 /** Options as a caller gives them: those with a default may be left out. */
 export type OptionsOf<Shape extends z.ZodRawShape> = z.input<z.ZodObject<Shape>>
 
 /**
- * Options, checked and with their defaults. Keys that the shape does not have are left out.
+ * Options of a shape, checked and with their defaults. Keys that the shape does not have are left out.
  *
- * @param owner whose they are, for messages
- * @throws ConfigError listing everything that is wrong
+ * @throws ConfigError as {@link resolve}
  */
 export function readOptions<Shape extends z.ZodRawShape>(
-  owner: string,
+  where: string,
   shape: Shape,
   options: object,
 ): z.output<z.ZodObject<Shape>> {
-  const { value, issues } = validate(z.object(shape), options)
-  if (issues) throw new ConfigError(issues, owner)
-  return value as z.output<z.ZodObject<Shape>>
+  return resolve(z.object(shape), options, where) as z.output<z.ZodObject<Shape>>
 }
 
 /** An issue with its path as text and the line it stands on. */
@@ -120,7 +129,7 @@ const tidy = (text: string) => text.replace(/^(?:Invalid \w+|Too (?:small|big)):
 function withReceived(message: string, value: unknown): string {
   if (value === undefined) return `missing; ${message}`
   if (message.startsWith('unknown ')) return message
-  const text = shown(value)
+  const text = inspect(value)
   return `${message}; received ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`
 }
 

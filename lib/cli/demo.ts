@@ -57,19 +57,13 @@ Example:
 
 async function demo(options: DemoOptions, signal: AbortSignal): Promise<void> {
   const { resolveConfig } = await import('../config/load.ts')
-  const { loadTask } = await import('../session/load-task.ts')
-  const { loadTeam } = await import('../session/load-team.ts')
+  const { loadPlay } = await import('../session/load-parts.ts')
   const config = resolveConfig({ ...settings, seed: options.seed, steps: options.steps })
-  const task = await loadTask(config.task, { log: note })
+  const { task, loaded, dispose } = await loadPlay(config, { signal, onWarning: note })
   try {
-    const loaded = await loadTeam(config.team, task.agents, config.seed, { signal })
-    try {
-      await trainAndTell(config, task, loaded, options, signal)
-    } finally {
-      await loaded.dispose()
-    }
+    await trainAndTell(config, task, loaded, options, signal)
   } finally {
-    await task.dispose?.()
+    await dispose()
   }
 }
 
@@ -80,9 +74,9 @@ async function trainAndTell(
   options: DemoOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { train } = await import('../rl/train.ts')
-  const { magrpo } = await import('../rl/algorithms/algorithms.ts')
-  const { evaluate } = await import('../rl/evaluate.ts')
+  const { train } = await import('../session/train.ts')
+  const { magrpo } = await import('../rl/algorithms/magrpo.ts')
+  const { evaluate } = await import('../session/evaluate.ts')
   const { team, models } = loaded
   const say = options.quiet ? () => {} : note
   const { seed, steps, optimizer, sampling, promptsPerStep } = config

@@ -7,7 +7,6 @@ import type { RunConfig } from '../config/load.ts'
 import { parseSetting } from '../config/set-paths.ts'
 import type { EvalReport } from '../rl/types/reports.ts'
 import { runFiles } from '../run/run-folder.ts'
-import { downloadLines } from '../ui/download-lines.ts'
 import { interruptible } from './interrupts.ts'
 import { collect, integerFrom, maxSeed } from './option-values.ts'
 import { note, printJson, printLine, UsageError } from './output.ts'
@@ -62,42 +61,33 @@ Examples:
 
 async function evaluateAndPrint(run: string | undefined, options: EvalOptions, signal: AbortSignal): Promise<void> {
   const { config, weights } = await configOf(run, options)
-  const { loadTask } = await import('../session/load-task.ts')
-  const { loadTeam } = await import('../session/load-team.ts')
-  const { evaluate } = await import('../rl/evaluate.ts')
-  const task = await loadTask(config.task, { log: note })
+  const { loadPlay } = await import('../session/load-parts.ts')
+  const { evaluate } = await import('../session/evaluate.ts')
   const say = options.quiet ? () => {} : note
+  const { task, loaded, dispose } = await loadPlay(config, { signal, weights, onProgress: say, onWarning: note })
   try {
-    const onModel = (source: string) => say(`loading ${source}`)
-    const onDownload = downloadLines({ say: note, sayProgress: say })
-    const settings = { signal, weights, onModel, onDownload }
-    const { team, dispose } = await loadTeam(config.team, task.agents, config.seed, settings)
-    try {
-      const heldOut = task.heldOut?.length ? task.heldOut : task.items
-      const items = heldOut.slice(0, options.items)
-      const { samples, greedy, seed = config.seed } = options
-      const { sampling, rewardTimeoutMs, rewardConcurrency } = config
-      const limits = { rewardTimeoutMs, rewardConcurrency, turns: config.algorithm.turns }
-      const onProgress = progressNotes(say)
-      const report = await evaluate({
-        team,
-        task,
-        items,
-        sampling,
-        samples,
-        greedy,
-        seed,
-        ...limits,
-        signal,
-        onProgress,
-      })
-      const about = { task: task.name, items: items.length, held_out: heldOut === task.heldOut, samples }
-      await print(report, about, options.json === true)
-    } finally {
-      await dispose()
-    }
+    const heldOut = task.heldOut?.length ? task.heldOut : task.items
+    const items = heldOut.slice(0, options.items)
+    const { samples, greedy, seed = config.seed } = options
+    const { sampling, rewardTimeoutMs, rewardConcurrency } = config
+    const limits = { rewardTimeoutMs, rewardConcurrency, turns: config.algorithm.turns }
+    const onProgress = progressNotes(say)
+    const report = await evaluate({
+      team: loaded.team,
+      task,
+      items,
+      sampling,
+      samples,
+      greedy,
+      seed,
+      ...limits,
+      signal,
+      onProgress,
+    })
+    const about = { task: task.name, items: items.length, held_out: heldOut === task.heldOut, samples }
+    await print(report, about, options.json === true)
   } finally {
-    await task.dispose?.()
+    await dispose()
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import type { GenerateRequest, Prompt, Sample, Sampling } from '../model/types.ts'
+import type { Sampling } from '../model/sampling.ts'
+import type { GenerateRequest, Prompt, Sample } from '../model/types.ts'
 import { inBatches } from './batches.ts'
 import { interruptible } from './interrupts.ts'
 import { checkFields, excerpt, type InputLine, idsField, lineError, readJsonLines } from './json-lines-input.ts'
@@ -22,17 +23,17 @@ interface GenerateOptions extends ModelOptions {
 }
 
 /** Most completions computed at once: their keys and values have to fit into memory. */
-const mostRows = 512
+const maxRows = 512
 
 /** Most completions of one prompt, which are all held in memory. */
-const mostCompletions = 65_536
+const maxCompletions = 65_536
 
 /** Adds `magrpo generate`: completions of prompts. */
 export function addGenerateCommand(program: Command): void {
   addModelOptions(program.command('generate'))
     .description('complete prompts: JSON lines in, one line a completion out')
     .option('--prompt <text>', 'a prompt, instead of standard input; may come several times', collect)
-    .option('-n <count>', 'completions a prompt', integerFrom(1, mostCompletions), 1)
+    .option('-n <count>', 'completions a prompt', integerFrom(1, maxCompletions), 1)
     .option('--temperature <number>', '0 is greedy', numberFrom(0), 1)
     .option('--top-k <count>', 'keep the k most probable tokens; 0 keeps all', integerFrom(0), 0)
     .option('--top-p <share>', 'keep the smallest set of tokens with this probability', numberFrom(0, 1, true), 1)
@@ -70,11 +71,11 @@ async function generate(options: GenerateOptions, signal: AbortSignal): Promise<
     const compute = async (batch: InputLine[]) => {
       const samples = batch.map((): Sample[] => [])
       // A prompt with more completions than one batch takes is a batch several times.
-      for (let sample = 0; sample < options.n; sample += mostRows) {
+      for (let sample = 0; sample < options.n; sample += maxRows) {
         const requests = batch.map<GenerateRequest>((line) => ({
           policy,
           prompt: promptOf(line),
-          count: Math.min(mostRows, options.n - sample),
+          count: Math.min(maxRows, options.n - sample),
           stream: { seed: options.seed, step: 0, agent: 0, prompt: line.line - 1, sample },
         }))
         const { generations } = await generateBatch(requests, samplingOf(options), { signal })
@@ -82,7 +83,7 @@ async function generate(options: GenerateOptions, signal: AbortSignal): Promise<
       }
       return samples
     }
-    const lines = Math.min(options.batchSize, Math.max(1, Math.floor(mostRows / options.n)))
+    const lines = Math.min(options.batchSize, Math.max(1, Math.floor(maxRows / options.n)))
     await inBatches(inputLines(options), lines, compute, async (samples) => {
       for (const sample of samples) await printSample(sample, options.json === true)
     })

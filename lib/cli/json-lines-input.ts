@@ -1,5 +1,5 @@
 import { MagrpoError } from '../base/errors.ts'
-import { shown } from '../base/inspect.ts'
+import { inspect } from '../base/inspect.ts'
 import { nearest } from '../base/nearest.ts'
 
 /** One line of the input: its number, counted from 1, and its object. */
@@ -96,7 +96,7 @@ export function idsField({ line, value }: InputLine, field: string): Int32Array 
     })
   const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id > 0x7f_ff_ff_ff)
   if (wrong !== undefined)
-    throw lineError(line, `expected whole token ids from 0 up in "${field}" but received ${excerpt(shown(wrong))}`, {
+    throw lineError(line, `expected whole token ids from 0 up in "${field}" but received ${excerpt(inspect(wrong))}`, {
       field,
     })
   return Int32Array.from(ids as number[])

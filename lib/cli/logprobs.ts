@@ -28,7 +28,7 @@ Example:
 }
 
 async function logProbs(options: LogProbsOptions, signal: AbortSignal): Promise<void> {
-  const { scoreBatch } = await import('../model/generate.ts')
+  const { scoreBatch } = await import('../model/score.ts')
   const { policy, dispose } = await openPolicy(options, signal)
   try {
     const compute = async (batch: InputLine[]) => {

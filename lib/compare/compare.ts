@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Disposer } from '../base/disposer.ts'
 import { ComparisonFolder, comparisonFiles } from '../report/comparison/folder.ts'
 import { summarize } from '../report/comparison/summarize.ts'
 import {
@@ -12,14 +13,14 @@ import {
   cutName,
   type MethodAbout,
 } from '../report/comparison/types.ts'
-import { playersOf } from '../rl/team/policy-engine.ts'
+import { backendOf } from '../rl/team/policy-engine.ts'
 import { loadTask } from '../session/load-task.ts'
 import type { LoadedTeam } from '../session/load-team.ts'
 import { checkBaseline } from '../tasks/baselines/rounds.ts'
 import type { Task } from '../tasks/task/types.ts'
 import { columnMeter } from './columns.ts'
 import type { CompareConfig, MethodConfig } from './config.ts'
-import { findTeam, loadPlayers, type OpenTeamContext } from './open-team.ts'
+import { findTeam, loadTeamOf, type OpenTeamContext } from './open-team.ts'
 import { type PlayContext, playMethod, timeMethod } from './play-method.ts'
 
 /** What {@link compare} may be told. */
@@ -42,26 +43,27 @@ export interface CompareOptions {
 export async function compare(config: CompareConfig, options: CompareOptions = {}): Promise<Comparison> {
   const { out, signal, onProgress = () => {}, log = () => {} } = options
   const task = await loadTask(config.task, { log })
-  const undo: (() => Promise<unknown> | undefined)[] = [() => task.dispose?.()]
+  const disposer = new Disposer()
+  disposer.defer(() => task.dispose?.())
   try {
     for (const { play } of config.methods) if (play !== 'team') checkBaseline(task, play)
     const meter = columnMeter(task)
-    undo.push(() => meter.dispose())
+    disposer.use(meter)
     const heldOut = task.heldOut?.length ? task.heldOut : task.items
     const items = heldOut.slice(0, config.items)
     const folder = out === undefined ? undefined : await ComparisonFolder.create(out, config)
-    if (folder) undo.push(() => folder.close())
+    if (folder) disposer.defer(() => folder.close())
     const runsDir = folder ? join(folder.path, comparisonFiles.runs) : await mkdtemp(join(tmpdir(), 'magrpo-compare-'))
-    if (!folder) undo.push(() => rm(runsDir, { recursive: true, force: true }))
+    if (!folder) disposer.defer(() => rm(runsDir, { recursive: true, force: true }))
     const teams: OpenTeamContext = { task, seeds: config.seeds, runsDir, signal, onProgress, log }
     const samples: ComparisonSample[] = []
     const timings: ComparisonTiming[] = []
     const methods: MethodAbout[] = []
     for (const method of config.methods) {
-      const about = await playSeeds(method, config.seeds, teams, async (players, seed, turns) => {
+      const about = await playSeeds(method, config.seeds, teams, async (loaded, seed, turns) => {
         const play = { config, task, items, meter, signal, onProgress: progressOf(method, seed, onProgress) }
-        const rows = await playMethod(method, playersOf(players.team), seed, turns, play satisfies PlayContext)
-        const times = await timeMethod(method, playersOf(players.team), seed, turns, play)
+        const rows = await playMethod(method, backendOf(loaded.team), seed, turns, play satisfies PlayContext)
+        const times = await timeMethod(method, backendOf(loaded.team), seed, turns, play)
         samples.push(...rows)
         timings.push(...times)
         await folder?.append(rows, times)
@@ -86,7 +88,7 @@ export async function compare(config: CompareConfig, options: CompareOptions = {
     await folder?.finish(comparison)
     return comparison
   } finally {
-    for (const step of undo.reverse()) await step()
+    await disposer.dispose()
   }
 }
 
@@ -95,27 +97,27 @@ async function playSeeds(
   method: MethodConfig,
   seeds: readonly number[],
   context: OpenTeamContext,
-  play: (players: LoadedTeam, seed: number, turns: number) => Promise<void>,
+  play: (loaded: LoadedTeam, seed: number, turns: number) => Promise<void>,
 ): Promise<MethodAbout> {
-  let open: { key: string; players: LoadedTeam } | undefined
+  let open: { key: string; loaded: LoadedTeam } | undefined
   let about: MethodAbout | undefined
   try {
     for (const seed of seeds) {
       context.signal?.throwIfAborted()
       const found = await findTeam(method, seed, context)
       if (open?.key !== found.key) {
-        await open?.players.dispose()
+        await open?.loaded.dispose()
         open = undefined
-        open = { key: found.key, players: await loadPlayers(method, found, context) }
+        open = { key: found.key, loaded: await loadTeamOf(method, found, context) }
       }
       const turns = method.play === 'team' ? (method.turns ?? found.turns) : 1
-      await play(open.players, seed, turns)
+      await play(open.loaded, seed, turns)
       const weights =
         about === undefined || about.weights === found.about ? found.about : `${about.weights}, ${found.about}`
       about = { name: method.name, play: method.play, turns, weights }
     }
   } finally {
-    await open?.players.dispose()
+    await open?.loaded.dispose()
   }
   return about!
 }

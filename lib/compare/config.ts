@@ -3,81 +3,66 @@ import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { z } from 'zod'
 import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
+import { flag, integer, seed, text, unfilled } from '../base/fields.ts'
 import { checkRegularFile } from '../base/read-files.ts'
 import { choice, type Lines, located, noLines, readYaml, section, validate } from '../base/validate.ts'
 import { choiceSchema } from '../config/choice.ts'
 import { type RunConfig, resolveConfig, type TaskConfig } from '../config/load.ts'
-import { configSchema, type TeamConfig } from '../config/schema.ts'
+import { nameSchema, samplingSchema, type TeamConfig, teamSchema } from '../config/schema.ts'
 import { applySetting, type Setting } from '../config/set-paths.ts'
-import type { Sampling } from '../model/types.ts'
+import type { Sampling } from '../model/sampling.ts'
+import { maxRows, rewardCallShape } from '../rl/options/run.ts'
 import { type BaselineName, baselineNames } from '../tasks/task/baselines.ts'
 
-const count = z.int().min(1)
-const text = z.string().min(1)
-const seed = z.int().min(0).max(0xff_ff_ff_ff)
-const { team, sampling, rewardTimeoutMs, rewardConcurrency } = configSchema.shape
-
 const methodSchema = section({
-  name: text.optional().describe('What the row is called.'),
-  baseline: choice(baselineNames)
-    .optional()
-    .describe('An untrained way to play: `single`, `parallel`, `pipeline`, `discussion`. Left out, the team plays.'),
-  team: team.optional().describe("Its team, in the place of the comparison's."),
-  run: z
-    .union([text, z.array(text).min(1)])
-    .optional()
-    .describe('A run folder whose weights it has, or one per seed.'),
-  train: choiceSchema.optional().describe('A configuration (or its file) that is trained first, once per seed.'),
-  weights: choice(['final', 'best', 'initial'])
-    .optional()
-    .describe('Which weights of a run: `final`, `best`, or `initial`. Defaults to `final`.'),
-  agent: text.optional().describe('Whose weights a single model has. Defaults to what the task says.'),
-  retrain: z
-    .boolean()
-    .default(true)
-    .describe('Whether finished trainings of an earlier comparison in the same folder are done again.'),
-  missingDelimiter: choice(['strict', 'cut'])
-    .default('strict')
-    .describe(
-      "What a single model's answer without a delimiter is worth: nothing (`strict`), or a cut at random (`cut`).",
-    ),
-  turns: count.optional().describe('Turns of an episode. Defaults to those of the run or the training, else to 1.'),
-  sampling: sampling.unwrap().optional().describe("How it draws, in the place of the comparison's."),
+  /** What the row is called. */
+  name: text().optional(),
+  /** An untrained way to play: `single`, `parallel`, `pipeline`, `discussion`. Left out, the team plays. */
+  baseline: choice(baselineNames).optional(),
+  /** Its team, in the place of the comparison’s. */
+  team: teamSchema.optional(),
+  /** A run folder whose weights it has, or one per seed. */
+  run: z.union([text(), z.array(text()).min(1)]).optional(),
+  /** A configuration (or its file) that is trained first, once per seed. */
+  train: choiceSchema.optional(),
+  /** Which weights of a run: `final`, `best`, or `initial`. Defaults to `final`. */
+  weights: choice(['final', 'best', 'initial']).optional(),
+  /** Whose weights a single model has. Defaults to what the task says. */
+  agent: text().optional(),
+  /** Whether finished trainings of an earlier comparison in the same folder are done again. */
+  retrain: flag().default(true),
+  /** What a single model’s answer without a delimiter is worth: nothing (`strict`), or a cut at random (`cut`). */
+  missingDelimiter: choice(['strict', 'cut']).default('strict'),
+  /** Turns of an episode. Defaults to those of the run or the training, else to 1. */
+  turns: integer({ from: 1 }).optional(),
+  /** How it draws, in the place of the comparison’s. */
+  sampling: samplingSchema.optional(),
 })
 
 /** The schema of a comparison's file; the tasks and trainings in it are checked by their own. */
 export const compareSchema = section({
-  name: z
-    .string()
-    .regex(/^\w[\w.-]*$/, 'expected letters, digits, dots, dashes and underscores')
-    .optional()
-    .describe('Name of the comparison. Defaults to the name of the file.'),
-  task: choiceSchema.describe('The task all methods play, on its held-out items.'),
-  team: team.optional().describe('The team of methods that name none.'),
-  sampling: sampling.describe(
-    'How completions are drawn. What is left out comes from the task, then from the defaults.',
-  ),
-  items: count.optional().describe('Held-out items, from the first on. Defaults to all.'),
-  samples: count.default(1).describe('Joint completions per item and seed.'),
-  seeds: z
-    .union([count, z.array(seed).min(1)])
-    .default(3)
-    .describe('So many seeds, from 0 on, or a list of them.'),
-  timedItems: z
-    .int()
-    .min(0)
-    .default(8)
-    .describe('Items generated alone for speed and response time; `0` leaves both out.'),
-  metrics: z
-    .array(text)
-    .optional()
-    .describe("Prefixes of the task's metrics that get a table. Defaults to those of the task."),
-  maxRows: count
-    .optional()
-    .describe("Most rows of one batch of generation. Defaults to what the task's length allows."),
-  rewardTimeoutMs,
-  rewardConcurrency,
-  methods: z.array(methodSchema).min(1).describe('What is compared, in the order of the rows.'),
+  /** Name of the comparison. Defaults to the name of the file. */
+  name: nameSchema.optional(),
+  /** The task all methods play, on its held-out items. */
+  task: choiceSchema,
+  /** The team of methods that name none. */
+  team: teamSchema.optional(),
+  /** How completions are drawn. What is left out comes from the task, then from the defaults. */
+  sampling: samplingSchema.default({}),
+  /** Held-out items, from the first on. Defaults to all. */
+  items: integer({ from: 1 }).optional(),
+  /** Joint completions per item and seed. */
+  samples: integer({ from: 1 }).default(1),
+  /** So many seeds, from 0 on, or a list of them. */
+  seeds: z.union([integer({ from: 1 }), z.array(seed()).min(1)]).default(3),
+  /** Items generated alone for speed and response time; `0` leaves both out. */
+  timedItems: integer({ from: 0 }).default(8),
+  /** Prefixes of the task’s metrics that get a table. Defaults to those of the task. */
+  metrics: z.array(text()).optional(),
+  /** Most completions generated in one batch. Defaults to `256`. */
+  ...unfilled({ maxRows, ...rewardCallShape }),
+  /** What is compared, in the order of the rows. */
+  methods: z.array(methodSchema).min(1),
 })
 
 type RawCompare = z.infer<typeof compareSchema>

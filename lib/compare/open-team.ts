@@ -10,7 +10,6 @@ import { type LoadedTeam, loadTeam, modelSources } from '../session/load-team.ts
 import { prepareRun } from '../session/prepare-run.ts'
 import { singleAgent } from '../tasks/baselines/rounds.ts'
 import type { Task } from '../tasks/task/types.ts'
-import { downloadLines } from '../ui/download-lines.ts'
 import type { MethodConfig } from './config.ts'
 import { singleTaskConfig } from './single-task-module.ts'
 
@@ -125,15 +124,14 @@ async function trainTeam(
 }
 
 /** Loads what {@link findTeam} found, as the players of a method. */
-export function loadPlayers(
+export function loadTeamOf(
   method: MethodConfig,
   found: FoundTeam,
   { task, signal, onProgress, log }: OpenTeamContext,
 ): Promise<LoadedTeam> {
   const { weights } = found
-  const onModel = (source: string) => onProgress(`${method.name}: loading ${source}`)
-  const onDownload = downloadLines({ say: log, sayProgress: onProgress })
-  const options = { signal, weights, onModel, onDownload }
+  const tell = (what: string) => onProgress(`${method.name}: ${what}`)
+  const options = { signal, weights, onProgress: tell, onWarning: log }
   if (method.play !== 'single') return loadTeam(found.team, task.agents, 0, options)
   const names = found.agents ?? task.agents
   const agent = method.agent ?? (names.length === 1 ? names[0]! : singleAgent(task))

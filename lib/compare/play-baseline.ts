@@ -2,40 +2,44 @@
  * Plays a baseline on items: round by round, all items, samples and agents of a round in one batch, then the task's reward on what
  * the baseline counts as the joint completion.
  */
+import type { z } from 'zod'
 import { ConfigError } from '../base/errors.ts'
+import { integer, seed } from '../base/fields.ts'
 import { uniform } from '../base/random.ts'
-import type { Sampling } from '../model/types.ts'
+import { section, validate } from '../base/validate.ts'
+import type { Sampling } from '../model/sampling.ts'
 import type { Engine, EngineRequest } from '../rl/backend/engine.ts'
-import { checkSampling, resolveSampling } from '../rl/resolve-options.ts'
+import { maxRows, rewardCallShape } from '../rl/options/run.ts'
+import { resolveSampling } from '../rl/resolve-options.ts'
+import { itemsAtOnce } from '../rl/rollout/plan.ts'
 import { rewardTimeoutOf, runRewards } from '../rl/rollout/reward-queue.ts'
 import { completionOf } from '../rl/rollout/tree.ts'
-import { playersOf } from '../rl/team/policy-engine.ts'
+import { backendOf } from '../rl/team/policy-engine.ts'
 import type { Team } from '../rl/team/team.ts'
-import { type BaselinePlan, baselinePlan, undivided } from '../tasks/baselines/rounds.ts'
+import { baselinePlan, undivided } from '../tasks/baselines/rounds.ts'
 import type { BaselineName, BaselinePrompt } from '../tasks/task/baselines.ts'
 import type { Completion, Joint } from '../tasks/task/completion.ts'
 import type { Task } from '../tasks/task/types.ts'
 
+const baselineSection = section({
+  /** Joint completions per item. Defaults to `1`. */
+  samples: integer({ from: 1 }).default(1),
+  /** Token limit of a single model's one call, instead of the task's multiple of `sampling.maxNewTokens`. */
+  singleMaxNewTokens: integer({ from: 1 }).optional(),
+  /** Equal seeds give equal samples. Defaults to `0`. */
+  seed: seed().default(0),
+  maxRows,
+  ...rewardCallShape,
+})
+
 /** What {@link playBaseline} takes besides the players. */
-export interface BaselineSettings<Item = unknown> {
+export interface BaselineSettings<Item = unknown> extends z.input<typeof baselineSection> {
   task: Task<Item>
   baseline: BaselineName
   /** Defaults to `task.heldOut`, or to `task.items` where there are none. */
   items?: readonly Item[]
-  /** Joint completions an item. Defaults to `1`. */
-  samples?: number
   /** Fields left out come from `task.defaults`, then from {@link Sampling}; `maxNewTokens` is that of one agent of the team. */
   sampling?: Sampling
-  /** Token limit of a single model's one call, instead of the task's multiple of `sampling.maxNewTokens`. */
-  singleMaxNewTokens?: number
-  /** Equal seeds give equal samples. Defaults to `0`. */
-  seed?: number
-  /** Most completions generated in one batch. Defaults to `256`. */
-  maxRows?: number
-  /** Defaults to `120000`. */
-  rewardTimeoutMs?: number
-  /** Defaults to `16`. */
-  rewardConcurrency?: number
   /** Called after each batch with items done and items in all. */
   onProgress?: (done: number, total: number) => void
   signal?: AbortSignal
@@ -89,25 +93,23 @@ export interface BaselineSample extends ScoredJoint {
  *   settings out of range; what the reward and generation throw
  */
 export function playBaseline<Item>(settings: BaselineSettings<Item> & { team: Team }): Promise<BaselineSample[]> {
-  return playWith(playersOf(settings.team), settings)
+  return playWith(backendOf(settings.team), settings)
 }
 
 /** {@link playBaseline} with players of any engine. */
 export async function playWith<Item>(
   players: BaselinePlayers,
-  settings: BaselineSettings<Item>,
+  given: BaselineSettings<Item>,
 ): Promise<BaselineSample[]> {
-  const { task, samples = 1, maxRows = 256 } = settings
-  const plan = baselinePlan(task, settings.baseline)
+  const settings = resolveSettings(players, given)
+  const { task, samples, maxRows, plan } = settings
   const items = settings.items ?? (task.heldOut?.length ? task.heldOut : task.items)
-  const sampling = samplingOf(settings, plan)
-  checkSettings(players, plan, settings, sampling)
-  const size = Math.max(1, Math.floor(maxRows / (samples * plan.players.length)))
+  const size = itemsAtOnce(samples, plan.players.length, maxRows)
   const played: BaselineSample[] = []
   for (let begin = 0; begin < items.length; begin += size) {
     settings.signal?.throwIfAborted()
     const batch = items.slice(begin, begin + size)
-    played.push(...(await playBatch(players, settings, plan, sampling, batch, begin)))
+    played.push(...(await playBatch(players, settings, batch, begin)))
     settings.onProgress?.(Math.min(begin + size, items.length), items.length)
   }
   return played
@@ -120,46 +122,38 @@ export async function generateOnce<Item>(
   item: Item,
   index: number,
 ): Promise<void> {
-  const plan = baselinePlan(settings.task, settings.baseline)
-  const sampling = samplingOf(settings, plan)
-  checkSettings(players, plan, settings, sampling)
-  await speak(players, { ...settings, samples: 1 }, plan, sampling, [item], index)
+  await speak(players, resolveSettings(players, { ...settings, samples: 1 }), [item], index)
 }
 
-function samplingOf<Item>(settings: BaselineSettings<Item>, { budget }: BaselinePlan<Item>) {
-  const { task, sampling, baseline, singleMaxNewTokens } = settings
-  const resolved = resolveSampling(sampling, task.defaults)
-  const own = baseline === 'single' ? singleMaxNewTokens : undefined
-  return { ...resolved, maxNewTokens: own ?? Math.round(resolved.maxNewTokens * budget) }
-}
+/** Settings with their defaults, the plan of the baseline, and how its calls are sampled. */
+type ResolvedSettings<Item> = ReturnType<typeof resolveSettings<Item>>
 
-function checkSettings<Item>(
-  { agents }: BaselinePlayers,
-  plan: BaselinePlan<Item>,
-  { samples = 1, task, baseline }: BaselineSettings<Item>,
-  sampling: ReturnType<typeof resolveSampling>,
-): void {
-  const issues = checkSampling(sampling, false)
-  if (!Number.isInteger(samples) || samples < 1)
-    issues.push({ path: 'samples', message: `expected an integer from 1 up, received ${samples}` })
+function resolveSettings<Item>({ agents }: BaselinePlayers, settings: BaselineSettings<Item>) {
+  const { task, baseline, items, sampling: given, onProgress, signal, ...rest } = settings
+  const plan = baselinePlan(task, baseline)
+  const { value, issues: wrong } = validate(baselineSection, rest)
+  const drawing = resolveSampling(given, task.defaults, { greedy: true })
+  const issues = [...drawing.issues, ...(wrong ?? [])]
   if (agents.length !== plan.players.length)
     issues.push({
       path: 'team',
       message: `expected ${plan.players.length} for ${baseline} on task '${task.name}' (${plan.players.join(', ')}), received ${agents.length}`,
     })
-  if (issues.length > 0) throw new ConfigError(issues, `The baseline ${baseline}`)
+  if (value === null || drawing.value === null || issues.length > 0)
+    throw new ConfigError(issues, `The baseline ${baseline}`)
+  const own = baseline === 'single' ? value.singleMaxNewTokens : undefined
+  const sampling = { ...drawing.value, maxNewTokens: own ?? Math.round(drawing.value.maxNewTokens * plan.budget) }
+  return { ...value, task, items, plan, sampling, onProgress, signal }
 }
 
 async function playBatch<Item>(
   players: BaselinePlayers,
-  settings: BaselineSettings<Item>,
-  plan: BaselinePlan<Item>,
-  sampling: Sampling,
+  settings: ResolvedSettings<Item>,
   items: readonly Item[],
   begin: number,
 ): Promise<BaselineSample[]> {
-  const { samples = 1, seed = 0, task } = settings
-  const spoken = await speak(players, settings, plan, sampling, items, begin)
+  const { samples, seed, task, plan } = settings
+  const spoken = await speak(players, settings, items, begin)
   const places = spoken.map((_, play) => ({ item: Math.floor(play / samples), sample: play % samples }))
   const strict = spoken.map(({ said }) => plan.joint(said))
   const joints = strict.map((joint, play) => joint ?? undivided(task, spoken[play]!.said[0]![0]!))
@@ -192,9 +186,7 @@ interface Spoken {
 /** Lets everybody speak; plays in the order of items, then samples. */
 async function speak<Item>(
   { engine, agents }: BaselinePlayers,
-  { samples = 1, seed = 0, signal }: BaselineSettings<Item>,
-  plan: BaselinePlan<Item>,
-  sampling: Sampling,
+  { samples, seed, plan, sampling, signal }: ResolvedSettings<Item>,
   items: readonly Item[],
   begin: number,
 ): Promise<Spoken[]> {
@@ -223,7 +215,7 @@ async function speak<Item>(
 }
 
 async function score<Item>(
-  { task, rewardConcurrency = 16, rewardTimeoutMs, signal }: BaselineSettings<Item>,
+  { task, rewardConcurrency, rewardTimeoutMs, signal }: ResolvedSettings<Item>,
   joints: readonly Joint[],
   itemOf: (number: number) => number,
   items: readonly Item[],

@@ -1,8 +1,9 @@
 /** Plays one method with one seed: rows of all joint completions, and the timing of single items. */
 
+import { mapConcurrently } from '../base/concurrency.ts'
 import { type ComparisonSample, type ComparisonTiming, cutName, type SaidText } from '../report/comparison/types.ts'
-import type { Players } from '../rl/backend/training-backend.ts'
-import { evaluatePlayers } from '../rl/evaluation.ts'
+import type { TrainingBackend } from '../rl/backend/training-backend.ts'
+import { evaluateBackend } from '../rl/evaluation.ts'
 import type { SampleRow } from '../rl/types/reports.ts'
 import type { ColumnMeter, Outcome } from '../tasks/task/columns.ts'
 import type { Joint } from '../tasks/task/completion.ts'
@@ -26,15 +27,15 @@ type Scored = Omit<ComparisonSample, 'columns' | 'passed'>
 /** All joint completions of one method and seed, measured. */
 export async function playMethod(
   method: MethodConfig,
-  players: Players,
+  backend: TrainingBackend,
   seed: number,
   turns: number,
   context: PlayContext,
 ): Promise<ComparisonSample[]> {
   const rows =
     method.play === 'team'
-      ? await playTeam(method, players, seed, turns, context)
-      : await playBaselineRows(method, players, seed, context)
+      ? await playTeam(method, backend, seed, turns, context)
+      : await playBaselineRows(method, backend, seed, context)
   const { meter, items, signal } = context
   return mapConcurrently(rows, context.config.rewardConcurrency ?? 16, async (row) => {
     const outcome: Outcome = { reward: row.reward, parts: row.parts }
@@ -56,13 +57,13 @@ function settingsOf({ sampling }: MethodConfig, { config, task, items, signal, o
 /** The team as in training: evaluated along one path a sample, over all turns. */
 async function playTeam(
   method: MethodConfig,
-  players: Players,
+  backend: TrainingBackend,
   seed: number,
   turns: number,
   context: PlayContext,
 ): Promise<Scored[]> {
   const settings = { ...settingsOf(method, context), greedy: false, turns, seed, logSamples: context.items.length }
-  const { samples } = await evaluatePlayers(players, settings)
+  const { samples } = await evaluateBackend(backend, settings)
   return samples.map((row) => ({
     method: method.name,
     seed,
@@ -94,7 +95,7 @@ export function sampleOf({ turn, node, joint }: Pick<SampleRow, 'turn' | 'node' 
 
 async function playBaselineRows(
   method: MethodConfig,
-  players: Players,
+  backend: TrainingBackend,
   seed: number,
   context: PlayContext,
 ): Promise<Scored[]> {
@@ -102,7 +103,7 @@ async function playBaselineRows(
   if (play === 'team') return []
   const { maxNewTokens } = sampling
   const settings = { ...settingsOf(method, context), baseline: play, seed }
-  const played = await playWith(players, {
+  const played = await playWith(backend, {
     ...settings,
     ...(maxNewTokens !== undefined && { singleMaxNewTokens: maxNewTokens }),
   })
@@ -137,22 +138,22 @@ async function playBaselineRows(
  */
 export async function timeMethod(
   method: MethodConfig,
-  players: Players,
+  backend: TrainingBackend,
   seed: number,
   turns: number,
   context: PlayContext,
 ): Promise<ComparisonTiming[]> {
-  const meter = new GenerationMeter(players)
+  const meter = new GenerationMeter(backend)
   const { onProgress: _, ...settings } = settingsOf(method, context)
   const timings: ComparisonTiming[] = []
   const items = context.items.slice(0, context.config.timedItems)
   const once = async (index: number) => {
     const one = { ...settings, items: [items[index]!], samples: 1, seed }
     if (method.play === 'team')
-      return void (await evaluatePlayers(meter.players, { ...one, greedy: false, turns, logSamples: 0 }))
+      return void (await evaluateBackend(meter.backend, { ...one, greedy: false, turns, logSamples: 0 }))
     const { maxNewTokens } = method.sampling
     const limit = maxNewTokens === undefined ? {} : { singleMaxNewTokens: maxNewTokens }
-    await generateOnce(meter.players, { ...one, ...limit, baseline: method.play }, items[index]!, index)
+    await generateOnce(meter.backend, { ...one, ...limit, baseline: method.play }, items[index]!, index)
   }
   if (items.length > 0) await once(0)
   for (const item of items.keys()) {
@@ -163,44 +164,26 @@ export async function timeMethod(
   return timings
 }
 
-/** Players whose generation is timed. */
+/** TrainingBackend whose generation is timed. */
 class GenerationMeter {
-  readonly players: Players
+  readonly backend: TrainingBackend
   seconds = 0
   tokens = 0
 
-  constructor(players: Players) {
-    const { engine } = players
-    const generate: Players['engine']['generate'] = async (requests, sampling, options) => {
+  constructor(backend: TrainingBackend) {
+    const { engine } = backend
+    const generate: TrainingBackend['engine']['generate'] = async (requests, sampling, options) => {
       const start = performance.now()
       const result = await engine.generate(requests, sampling, options)
       this.seconds += (performance.now() - start) / 1000
       this.tokens += result.stats.newTokens
       return result
     }
-    this.players = { ...players, engine: { ...engine, generate } }
+    this.backend = { ...backend, engine: { ...engine, generate } }
   }
 
   reset(): void {
     this.seconds = 0
     this.tokens = 0
   }
-}
-
-/** Results in order, at most `limit` calls under way at once. */
-async function mapConcurrently<In, Out>(
-  values: readonly In[],
-  limit: number,
-  work: (value: In) => Promise<Out>,
-): Promise<Out[]> {
-  const results = new Array<Out>(values.length)
-  let next = 0
-  const worker = async () => {
-    while (next < values.length) {
-      const index = next++
-      results[index] = await work(values[index]!)
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(limit, values.length) }, worker))
-  return results
 }

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
 import { checkRegularFile } from '../base/read-files.ts'
 import { type Lines, located, noLines, readYaml, validate } from '../base/validate.ts'
+import { type AlgorithmConfig, algorithmNames, readAlgorithm } from '../rl/algorithms/registry.ts'
 import { type TaskName, taskRegistry } from '../tasks/names.ts'
 import { type TrackerName, trackerRegistry } from '../track/names.ts'
 import { type Choice, readChoice } from './choice.ts'
@@ -16,10 +17,11 @@ export type TaskConfig = Choice<TaskName>
 export type TrackerConfig = Choice<TrackerName>
 
 /** A configuration that is known to be valid. Paths in it are relative to the working directory. */
-export interface RunConfig extends Omit<RawConfig, 'task' | 'trackers'> {
+export interface RunConfig extends Omit<RawConfig, 'task' | 'algorithm' | 'trackers'> {
   name: string
   runDir: string
   task: TaskConfig
+  algorithm: AlgorithmConfig
   trackers: TrackerConfig[]
 }
 
@@ -65,18 +67,20 @@ export function resolveConfig(input: unknown, options: ResolveOptions = {}): Run
   const merged = settings.reduce((config: unknown, setting) => applySetting(config, setting), input)
   const lines = withoutSettings(options.lines ?? noLines, settings)
   const raw = validate(configSchema, merged, lines)
-  const given = merged as { task?: unknown; trackers?: unknown }
+  const given = merged as { task?: unknown; algorithm?: unknown; trackers?: unknown }
   const task = readChoice('task', taskRegistry, given.task, lines, ['task'])
   const trackers = (Array.isArray(given.trackers) ? given.trackers : []).map((tracker, index) =>
     readChoice('tracker', trackerRegistry, tracker, lines, ['trackers', index]),
   )
+  const algorithm = readSettings(given.algorithm, lines)
   const chosen = [task, ...trackers].flatMap(({ issues }) => issues ?? [])
-  const issues = [...(raw.issues ?? []), ...chosen, ...crossChecks(merged, lines)]
+  const issues = [...(raw.issues ?? []), ...chosen, ...algorithm, ...crossChecks(merged, lines)]
   if (issues.length > 0) throw new ConfigError(unique(issues), where)
   const config = raw.value as RawConfig
   const runName = config.name ?? (name.replace(/[^\w.-]+/g, '-').replace(/^[.-]+/, '') || 'run')
   return {
     ...config,
+    algorithm: config.algorithm as AlgorithmConfig,
     name: runName,
     runDir: config.runDir ?? join('runs', runName),
     task: task.value as TaskConfig,
@@ -89,6 +93,14 @@ function withoutSettings(lines: Lines, settings: readonly Setting[]): Lines {
   const isSet = (path: readonly PropertyKey[]) =>
     settings.some((setting) => setting.path.every((key, index) => index >= path.length || key === String(path[index])))
   return { at: (path) => (isSet(path) ? undefined : lines.at(path)) }
+}
+
+/** What is wrong with the settings of an algorithm whose name is known. */
+function readSettings(input: unknown, lines: Lines): ConfigIssue[] {
+  if (typeof input !== 'object' || input === null) return []
+  const { name = 'magrpo', ...settings } = input as Record<string, unknown>
+  const isKnown = algorithmNames.some((known) => known === name)
+  return isKnown ? readAlgorithm(String(name), settings, lines, ['algorithm']).issues : []
 }
 
 /** What no schema of one key can say. */

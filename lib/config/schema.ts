@@ -1,142 +1,69 @@
 /**
- * The schema of a run's configuration. Keys and defaults are those of the TypeScript API ({@link TrainOptions} and what it holds),
- * so that a setting has one name everywhere.
+ * The schema of a run's configuration. It puts the sections of the TypeScript API together, so that a setting has one name, one
+ * meaning and one default everywhere.
  */
 import { z } from 'zod'
+import { flag, text, unfilled } from '../base/fields.ts'
 import { choice, section } from '../base/validate.ts'
-import {
-  algorithmNames,
-  criticPlacements,
-  criticTypes,
-  klEstimators,
-  klPlaces,
-  lengthNormalizations,
-} from '../rl/options/algorithm.ts'
-import { scheduleNames } from '../rl/options/schedule.ts'
+import { adapterShape } from '../model/lora-options.ts'
+import { samplingSection } from '../model/sampling.ts'
+import { algorithmNames } from '../rl/algorithms/registry.ts'
+import { optimizerSection } from '../rl/options/optimizer.ts'
+import { runShape } from '../rl/options/run.ts'
+import { checkpointShape } from '../run/checkpoint-options.ts'
 import { choiceSchema } from './choice.ts'
 
-const count = z.int().min(1)
-const positive = z.number().positive()
-const share = z.number().min(0).max(1)
-const text = z.string().min(1)
-const seed = z.int().min(0).max(0xff_ff_ff_ff)
+const adapterSection = section(adapterShape)
 
-const adapterSchema = section({
-  rank: count.default(16),
-  alpha: positive.optional(),
-  targets: z.union([z.literal('all-linear'), z.array(text).min(1)]).default('all-linear'),
-})
-
-const teamSchema = section({
-  agents: z.array(text).min(1).optional(),
-  model: text.optional(),
-  models: z.union([z.array(text).min(1), z.record(text, text)]).optional(),
-  sharedWeights: z.boolean().optional(),
-  critic: text.optional(),
+/** Schema of a team. */
+export const teamSchema = section({
+  /** Names of the agents. Defaults to those of the task. */
+  agents: z.array(text()).min(1).optional(),
+  /** One model for all agents: a folder, `org/name` on the hub, `fixture:NAME` (see docs/models.md) or `builtin:mini-code`. */
+  model: text().optional(),
+  /** A model for each agent: a list in the order of the agents, or by their names. */
+  models: z.union([z.array(text()).min(1), z.record(text(), text())]).optional(),
+  /** One policy for all agents, each with its own prompt. Defaults to `false`. */
+  sharedWeights: flag().optional(),
+  /** Model of separate critics. Defaults to a copy of the agent’s own. */
+  critic: text().optional(),
+  /** `auto` is that of the files. */
   dtype: choice(['auto', 'float32', 'bfloat16']).default('auto'),
+  /** `auto` is the first GPU if there is one, else the CPU. */
   device: z
     .string()
     .regex(/^(auto|cpu|cuda:\d+)$/, 'expected auto, cpu or cuda:N')
     .default('auto'),
-  adapter: z.union([z.literal('full'), adapterSchema]).default({ rank: 16, targets: 'all-linear' }),
+  /** `full` trains all weights; else a LoRA adapter per agent over one frozen base. */
+  adapter: z.union([z.literal('full'), adapterSection]).default(adapterSection.parse({})),
 })
 
-const samplingSchema = section({
-  temperature: z.number().min(0).optional(),
-  topK: z.int().min(0).optional(),
-  topP: positive.max(1).optional(),
-  minP: share.optional(),
-  repetitionPenalty: positive.optional(),
-  maxNewTokens: count.optional(),
-  stopIds: z.array(z.int().min(0)).optional(),
-  stop: z.array(text).optional(),
-})
+/** Schema of how completions are drawn; what is left out comes from the task, then from the defaults. */
+export const samplingSchema = section(unfilled(samplingSection.shape))
 
-const optimizerSchema = section({
-  learningRate: z.number().min(0),
-  betas: z.tuple([share, share]).optional(),
-  epsilon: positive.optional(),
-  weightDecay: z.number().min(0).optional(),
-  maxGradNorm: z.number().min(0).optional(),
-  schedule: choice(scheduleNames).optional(),
-  warmupSteps: z.int().min(0).optional(),
-})
+/** A name that can be that of a folder. */
+export const nameSchema = z.string().regex(/^\w[\w.-]*$/, 'expected letters, digits, dots, dashes and underscores')
 
-const clipSchema = section({ low: z.number().min(0).lt(1), high: z.number().min(0) })
-
-const klSchema = section({
-  estimator: choice(klEstimators).optional(),
-  coefficient: z.number().min(0).optional(),
-  as: choice(klPlaces).optional(),
-})
-
-const criticSchema = section({
-  type: choice(criticTypes).optional(),
-  placement: choice(criticPlacements).optional(),
-  coefficient: z.number().min(0).optional(),
-  clip: positive.nullable().optional(),
-  hiddenSize: count.nullable().optional(),
-  learningRate: z.number().min(0).nullable().optional(),
-})
-
-/** `advantage` may be set for the algorithms that leave it open; which key belongs to which, the algorithms check. */
-const algorithmSchema = section({
-  name: choice(algorithmNames).default('magrpo'),
-  groupSize: count.optional(),
-  jointMode: choice(['align', 'cross']).optional(),
-  maxJointActions: count.optional(),
-  advantage: choice(['mean', 'raw', 'max', 'rloo', 'td']).optional(),
-  scaleByStd: z.boolean().optional(),
-  crossCredit: choice(['mean', 'sum']).optional(),
-  equalRewardEps: z.number().min(0).optional(),
-  turns: count.optional(),
-  discount: share.optional(),
-  terminationThreshold: z
-    .union([z.number(), z.literal('task')])
-    .nullable()
-    .optional(),
-  lengthNormalization: choice(lengthNormalizations).optional(),
-  lengthConstant: positive.nullable().optional(),
-  maskTruncated: z.boolean().optional(),
-  updatesPerRollout: count.optional(),
-  clip: clipSchema.nullable().optional(),
-  kl: klSchema.nullable().optional(),
-  entropyCoefficient: z.number().min(0).optional(),
-  critic: criticSchema.nullable().optional(),
-})
-
-/** The whole configuration; `task` and `trackers` are checked by the schemas of what they choose afterwards. */
+/** The whole configuration; what `task`, `algorithm` and `trackers` choose is checked by its own schema afterwards. */
 export const configSchema = section({
-  name: z
-    .string()
-    .regex(/^\w[\w.-]*$/, 'expected letters, digits, dots, dashes and underscores')
-    .optional(),
-  runDir: text.optional(),
+  /** Name of the run. Defaults to the name of the file. */
+  name: nameSchema.optional(),
+  /** Folder the run is recorded in. Defaults to `runs/` and the name. */
+  runDir: text().optional(),
+  /** Who learns. */
   team: teamSchema,
+  /** Name of a built-in task, or its settings, or a module of your own. */
   task: choiceSchema,
-  algorithm: algorithmSchema.default({ name: 'magrpo' }),
+  /** How the team learns. */
+  algorithm: z.looseObject({ name: choice(algorithmNames).default('magrpo') }).default({ name: 'magrpo' }),
+  /** How completions are drawn. What is left out comes from the task, then from the defaults below. */
   sampling: samplingSchema.default({}),
-  optimizer: optimizerSchema,
-  steps: count.optional(),
-  epochs: positive.optional(),
-  promptsPerStep: count.optional(),
-  minibatches: count.optional(),
-  maxTokensPerMicroBatch: count.optional(),
-  activationCheckpointing: z.boolean().optional(),
-  deterministic: z.boolean().optional(),
-  seed: seed.default(0),
-  shuffle: z.boolean().optional(),
-  evalEvery: z.int().min(0).optional(),
-  evalItems: count.optional(),
-  evalSamples: count.optional(),
-  evalGreedy: z.boolean().optional(),
-  keepBest: z.boolean().optional(),
-  checkpointEvery: z.int().min(0).optional(),
-  keepCheckpoints: count.optional(),
-  rewardTimeoutMs: positive.optional(),
-  rewardConcurrency: count.optional(),
-  pipelineDepth: z.int().min(0).optional(),
-  logSamples: z.int().min(0).optional(),
+  /** AdamW. */
+  optimizer: section(unfilled(optimizerSection.shape)),
+  ...unfilled(runShape),
+  seed: runShape.seed,
+  ...unfilled(checkpointShape),
+  /** Where metrics go besides the run folder: names or settings of built-in trackers, or modules of your own. */
   trackers: z.array(choiceSchema).default([]),
 })
 

@@ -2,9 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { packageDir } from '../base/package-dir.ts'
 import type { NativeInfo } from '../native/addon-types.ts'
 import { cudaOfHost } from '../native/cuda-of-host.ts'
-import { packageRoot, stampedLibtorch } from '../native/load-addon.ts'
+import { stampedLibtorch } from '../native/load-addon.ts'
 import { type FoundLibtorch, loadSetupScripts, type SetupScripts } from '../native/setup-scripts.ts'
 import { type AddonReport, type CpuReport, diagnoseAddon, diagnoseCpu } from './doctor-addon.ts'
 import { type BubblewrapReport, diagnoseBubblewrap } from './doctor-bubblewrap.ts'
@@ -45,12 +46,12 @@ export interface DoctorReport {
  * @param options.env where `PATH`, `MAGRPO_LIBTORCH` and `MAGRPO_CACHE` are read; defaults to `process.env`
  */
 export async function diagnose(options: { root?: string; env?: NodeJS.ProcessEnv } = {}): Promise<DoctorReport> {
-  const { root = packageRoot, env = process.env } = options
+  const { root = packageDir, env = process.env } = options
   const scripts = await loadSetupScripts()
   const [addon, bubblewrap] = await Promise.all([diagnoseAddon(root), diagnoseBubblewrap(scripts.which('bwrap', env))])
   const { libtorch, libtorchError } = diagnoseLibtorch(scripts, root, env)
   return {
-    version: (JSON.parse(readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version,
+    version: (JSON.parse(readFileSync(path.join(packageDir, 'package.json'), 'utf8')) as { version: string }).version,
     node: process.versions.node,
     platform: diagnosePlatform(scripts),
     libtorch,

@@ -40,7 +40,7 @@ export interface BlobRequest {
 }
 
 /** Attempts in a row that bring nothing, after which it is given up. */
-const mostFruitless = 3
+const maxFruitless = 3
 
 /**
  * Fetches a blob. It gets its name when all of it is there and has its checksum; until then an aborted or broken download is
@@ -96,7 +96,7 @@ async function complete(request: BlobRequest, partial: string): Promise<void> {
       const reason = error instanceof MagrpoError ? error.details.reason : 'unreachable'
       if (reason !== 'unreachable') throw error
       fruitless = (await sizeOf(partial)) > before ? 0 : fruitless + 1
-      if (fruitless === mostFruitless) {
+      if (fruitless === maxFruitless) {
         if (error instanceof MagrpoError) throw error
         const kept = `${await sizeOf(partial)} of ${file.size} bytes are kept; the same command goes on from there`
         throw hubError(access.repository, 'unreachable', `${file.path} breaks off: ${causeOf(error)}; ${kept}`, error)

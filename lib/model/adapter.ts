@@ -11,9 +11,6 @@ import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { safetensorsHeader } from './safetensors.ts'
 
-/** The projections of a layer that an adapter may sit on. */
-export const allProjections = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const
-
 /** Settings of an adapter. */
 export interface AdapterSettings {
   rank: number
@@ -78,9 +75,13 @@ const refused: Record<string, string> = {
 /**
  * Settings and weights file of a PEFT adapter folder.
  *
+ * @param projections names of the projections that an adapter of the model may sit on
  * @throws MagrpoError `ERR_MODEL_NOT_FOUND` if there is no adapter, `ERR_ADAPTER` naming the setting that is not supported
  */
-export async function readAdapter(folder: string): Promise<{ settings: AdapterSettings; weightsFile: string }> {
+export async function readAdapter(
+  folder: string,
+  projections: readonly string[],
+): Promise<{ settings: AdapterSettings; weightsFile: string }> {
   const file = join(folder, 'adapter_config.json')
   const json = await readJsonFile(folder, 'adapter_config.json')
   if (json === undefined)
@@ -115,17 +116,17 @@ export async function readAdapter(folder: string): Promise<{ settings: AdapterSe
     fail('r', `expected a positive integer for "r" but received ${JSON.stringify(rank)}`)
   if (typeof alpha !== 'number' || !(alpha > 0))
     fail('lora_alpha', `expected a positive "lora_alpha" but received ${JSON.stringify(alpha)}`)
-  const targets = modules === 'all-linear' ? [...allProjections] : modules
+  const targets = modules === 'all-linear' ? [...projections] : modules
   if (!Array.isArray(targets) || targets.length === 0)
     return fail(
       'target_modules',
       `expected a list of modules in "target_modules" but received ${JSON.stringify(modules)}`,
     )
   for (const target of targets)
-    if (!(allProjections as readonly unknown[]).includes(target))
+    if (!projections.includes(target))
       fail(
         'target_modules',
-        `expected "target_modules" among ${allProjections.join(', ')} but received ${JSON.stringify(target)}`,
+        `expected "target_modules" among ${projections.join(', ')} but received ${JSON.stringify(target)}`,
       )
   const settings = { rank: rank as number, alpha: alpha as number, targets, rankStabilised: json.use_rslora === true }
   return { settings, weightsFile: join(folder, 'adapter_model.safetensors') }

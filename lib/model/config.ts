@@ -3,18 +3,17 @@
  * name; both spellings of the rope settings are understood.
  */
 import { ModelFormatError } from '../base/errors.ts'
-import { shown } from '../base/inspect.ts'
+import { inspect } from '../base/inspect.ts'
 import type { NativeModelConfig, NativeRope } from '../native/addon-types.ts'
-
-/** Architectures that magrpo computes, by `model_type`. */
-export const supportedArchitectures = ['llama', 'mistral', 'qwen2', 'qwen3'] as const
+import { type ArchitectureSpec, architectureSpec, supportedArchitectures } from './architecture.ts'
 
 /** One of {@link supportedArchitectures}. */
-export type Architecture = (typeof supportedArchitectures)[number]
+export type Architecture = string
 
 /** A model's shape and limits. */
 export interface ModelConfig extends NativeModelConfig {
-  architecture: Architecture
+  /** RMS norm of each query and key head before the rotation. */
+  qkNorm: boolean
   /** Most tokens of a text: `max_position_embeddings`. */
   contextLength: number
   /** dtype the checkpoint says it is in. */
@@ -26,7 +25,7 @@ export interface ModelConfig extends NativeModelConfig {
 type Json = Record<string, unknown>
 
 /** More layers than any model has: a number beyond it is damage, found before memory is taken. */
-const mostLayers = 10_000
+const maxLayers = 10_000
 
 /**
  * The configuration in `json`, the parsed `config.json` of `file`.
@@ -37,29 +36,30 @@ const mostLayers = 10_000
 export function parseModelConfig(json: unknown, file: string): ModelConfig {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new ModelFormatError('ERR_MODEL_FORMAT', `Expected a JSON object in ${file}.`, { details: { file } })
-  const fields = new Fields(json as Json, file)
-  const architecture = fields.json.model_type as Architecture
-  if (!supportedArchitectures.includes(architecture))
-    fields.unsupported('model_type', `architecture ${JSON.stringify(architecture)}`, supportedArchitectures.join(', '))
-  const activation = fields.json.hidden_act ?? 'silu'
-  if (activation !== 'silu' && activation !== 'swish')
-    fields.unsupported('hidden_act', `activation ${JSON.stringify(activation)}`, 'silu')
+  const spec = architectureSpec((json as Json).model_type) ?? refuseArchitecture(json as Json, file)
+  const fields = new Fields(json as Json, file, spec.defaults)
+  for (const [field, what] of Object.entries(spec.unsupported ?? {}))
+    if (![undefined, null, false].includes(fields.json[field] as undefined)) fields.unsupported(field, what, 'none')
+  const { field, names } = spec.mlp.activation
+  const activation = fields.json[field] ?? names[0]
+  if (!names.includes(activation as string))
+    fields.unsupported(field, `activation ${JSON.stringify(activation)}`, names[0]!)
   if (fields.json.quantization_config !== undefined && fields.json.quantization_config !== null)
     fields.unsupported('quantization_config', 'quantised weights', 'float32, float16 and bfloat16')
 
   const hiddenSize = fields.integer('hidden_size')
   const numHeads = fields.integer('num_attention_heads')
   const numLayers = fields.integer('num_hidden_layers')
-  if (numLayers > mostLayers) fields.malformed('num_hidden_layers', `at most ${mostLayers} layers`, numLayers)
+  if (numLayers > maxLayers) fields.malformed('num_hidden_layers', `at most ${maxLayers} layers`, numLayers)
   const numKvHeads = fields.integer('num_key_value_heads', numHeads)
   if (numHeads % numKvHeads !== 0)
     fields.malformed('num_attention_heads', `a multiple of "num_key_value_heads" (${numKvHeads})`, numHeads)
-  const headDim = fields.integer('head_dim', architecture === 'qwen3' ? 128 : Math.floor(hiddenSize / numHeads))
+  const headDim = fields.integer('head_dim', Math.floor(hiddenSize / numHeads))
   if (headDim % 2 !== 0)
     fields.malformed('head_dim', 'an even number (else it is hidden_size / num_attention_heads)', headDim)
-  const attentionBias = fields.boolean('attention_bias', false)
+  const hasBias = (bias: string | boolean = false) => (typeof bias === 'string' ? fields.boolean(bias) : bias)
   return {
-    architecture,
+    architecture: spec.model_type,
     vocabSize: fields.integer('vocab_size'),
     hiddenSize,
     intermediateSize: fields.integer('intermediate_size'),
@@ -68,17 +68,40 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
     numKvHeads,
     headDim,
     rmsNormEps: fields.number('rms_norm_eps', 1e-6),
-    rope: rope(fields),
-    qkvBias: architecture === 'qwen2' || attentionBias,
-    outputBias: architecture !== 'qwen2' && attentionBias,
-    mlpBias: architecture === 'llama' && fields.boolean('mlp_bias', false),
-    qkNorm: architecture === 'qwen3',
-    tieWordEmbeddings: fields.boolean('tie_word_embeddings', false),
-    slidingWindows: slidingWindows(fields, architecture, numLayers),
-    contextLength: fields.integer('max_position_embeddings', architecture === 'llama' ? 2048 : 32768),
+    queryScalar: spec.attention.scale === undefined ? headDim : fields.integer(spec.attention.scale),
+    ...ropes(fields, spec),
+    qkvBias: hasBias(spec.attention.qkv_bias),
+    outputBias: hasBias(spec.attention.output_bias),
+    mlpBias: hasBias(spec.mlp.bias),
+    qkNorm: spec.attention.query_norm !== undefined,
+    tieWordEmbeddings: fields.boolean('tie_word_embeddings'),
+    slidingWindows: slidingWindows(fields, spec, numLayers),
+    contextLength: fields.integer('max_position_embeddings'),
     dtype: dtype(fields),
     endIds: endIdsOf(json, file),
   }
+}
+
+/** Checkpoint names of all weights of a model; a tied head has none of its own. */
+export function tensorNames(config: ModelConfig): Set<string> {
+  const { embedding, attention, mlp, final_norm, head } = architectureSpec(config.architecture)!
+  const { query, key, value, output } = attention
+  const linear = (projections: { tensor: string }[], bias: boolean) =>
+    projections.flatMap(({ tensor }) => [`${tensor}.weight`, ...(bias ? [`${tensor}.bias`] : [])])
+  const norms = [attention.norm_before, attention.query_norm, attention.key_norm, attention.norm_after]
+  const inLayer = [
+    ...[...norms, mlp.norm_before, mlp.norm_after].flatMap((norm) => (norm === undefined ? [] : [`${norm}.weight`])),
+    ...linear([query, key, value], config.qkvBias),
+    ...linear([output], config.outputBias),
+    ...linear([mlp.gate, mlp.up, mlp.down], config.mlpBias),
+  ]
+  return new Set([
+    ...linear([{ tensor: embedding.tensor }, { tensor: final_norm }], false),
+    ...(config.tieWordEmbeddings ? [] : [`${head}.weight`]),
+    ...Array.from({ length: config.numLayers }, (_, layer) =>
+      inLayer.map((name) => name.replace('{layer}', String(layer))),
+    ).flat(),
+  ])
 }
 
 /**
@@ -90,33 +113,46 @@ export function endIdsOf(json: unknown, file: string): number[] {
   const value = (json as Json | null)?.eos_token_id ?? []
   const ids: unknown[] = Array.isArray(value) ? value : [value]
   const isId = (id: unknown): id is number => Number.isInteger(id) && (id as number) >= 0
-  if (!ids.every(isId)) new Fields({}, file).malformed('eos_token_id', 'a token id, a list of token ids or null', value)
+  if (!ids.every(isId))
+    new Fields({}, file, {}).malformed('eos_token_id', 'a token id, a list of token ids or null', value)
   return ids as number[]
+}
+
+function refuseArchitecture(json: Json, file: string): never {
+  const inner = (json.text_config as Json | undefined)?.model_type
+  // A model of text and images, whose text part is known.
+  const hint = architectureSpec(inner)
+    ? `, whose text model alone (${JSON.stringify(inner)}) it computes where that is a checkpoint of its own`
+    : ''
+  const what = `architecture ${JSON.stringify(json.model_type)}${hint}`
+  return new Fields(json, file, {}).unsupported('model_type', what, supportedArchitectures.join(', '))
 }
 
 class Fields {
   readonly json: Json
   readonly file: string
+  readonly defaults: Json
 
-  constructor(json: Json, file: string) {
+  constructor(json: Json, file: string, defaults: Json) {
     this.json = json
     this.file = file
+    this.defaults = defaults
   }
 
-  number(name: string, fallback?: number, json = this.json): number {
-    const value = json[name] ?? fallback
+  number(name: string, fallback?: number, json?: Json): number {
+    const value = (json === undefined ? (this.json[name] ?? this.defaults[name]) : json[name]) ?? fallback
     if (typeof value !== 'number' || !Number.isFinite(value)) this.malformed(name, 'a number', value)
     return value as number
   }
 
-  integer(name: string, fallback?: number, json = this.json): number {
+  integer(name: string, fallback?: number, json?: Json): number {
     const value = this.number(name, fallback, json)
     if (!Number.isInteger(value) || value <= 0) this.malformed(name, 'a positive integer', value)
     return value
   }
 
-  boolean(name: string, fallback: boolean): boolean {
-    const value = this.json[name] ?? fallback
+  boolean(name: string): boolean {
+    const value = this.json[name] ?? this.defaults[name] ?? false
     if (typeof value !== 'boolean') this.malformed(name, 'true or false', value)
     return value as boolean
   }
@@ -124,7 +160,7 @@ class Fields {
   malformed(name: string, expected: string, value: unknown): never {
     throw new ModelFormatError(
       'ERR_MODEL_FORMAT',
-      `Expected ${expected} for "${name}" but received ${shown(value)} (${this.file}).`,
+      `Expected ${expected} for "${name}" but received ${inspect(value)} (${this.file}).`,
       { details: { file: this.file, field: name } },
     )
   }
@@ -138,14 +174,26 @@ class Fields {
   }
 }
 
-/** `rope_parameters` (newer files), or `rope_theta` with `rope_scaling`. */
-function rope(fields: Fields): NativeRope {
+function ropes(fields: Fields, { attention }: ArchitectureSpec): Pick<NativeModelConfig, 'rope' | 'slidingRope'> {
   const newer = (fields.json.rope_parameters ?? {}) as Json
-  const older: Json = {
-    ...(fields.json.rope_theta !== undefined && { rope_theta: fields.json.rope_theta }),
-    ...((fields.json.rope_scaling ?? {}) as Json),
+  const scaling = (fields.json.rope_scaling ?? {}) as Json
+  const slidingTheta = attention.sliding?.rope_theta
+  const kinds = ['full_attention', 'sliding_attention'] as const
+  if (slidingTheta === undefined) return { rope: rope(fields, newer, 'rope_theta', scaling), slidingRope: null }
+  if (Object.keys(newer).some((key) => !kinds.includes(key as 'full_attention')))
+    fields.malformed('rope_parameters', `settings of ${kinds.join(' and of ')} alone`, newer)
+  const [full, sliding] = kinds.map((kind) => (newer[kind] ?? {}) as Json)
+  return {
+    rope: rope(fields, full!, 'rope_theta', scaling),
+    slidingRope: rope(fields, sliding!, slidingTheta, {}),
   }
-  refuseConflict(fields, newer, older)
+}
+
+/** From `rope_parameters` (newer files), or the field `thetaField` with `rope_scaling`. */
+function rope(fields: Fields, newer: Json, thetaField: string, scaling: Json): NativeRope {
+  const theta = fields.json[thetaField]
+  const older: Json = { ...(theta !== undefined && { rope_theta: theta }), ...scaling }
+  refuseConflict(fields, newer, older, thetaField)
   const settings = Object.keys(newer).length > 0 ? newer : older
   const type = settings.rope_type ?? settings.type ?? 'default'
   if (type !== 'default' && type !== 'linear' && type !== 'llama3')
@@ -154,7 +202,7 @@ function rope(fields: Fields): NativeRope {
   if (partial !== 1) fields.unsupported('partial_rotary_factor', `a rotation of ${partial} of each head`, '1')
   return {
     type,
-    theta: fields.number('rope_theta', (fields.json.rope_theta as number | undefined) ?? 10000, settings),
+    theta: fields.number('rope_theta', (theta ?? fields.defaults[thetaField] ?? 10000) as number, settings),
     factor: type === 'default' ? 1 : fields.number('factor', undefined, settings),
     lowFreqFactor: type === 'llama3' ? fields.number('low_freq_factor', undefined, settings) : 1,
     highFreqFactor: type === 'llama3' ? fields.number('high_freq_factor', undefined, settings) : 4,
@@ -170,7 +218,7 @@ function rope(fields: Fields): NativeRope {
 }
 
 /** Where both spellings are there and say different things, readers disagree on which one counts. */
-function refuseConflict(fields: Fields, newer: Json, older: Json): void {
+function refuseConflict(fields: Fields, newer: Json, older: Json, thetaField: string): void {
   const typesOf = (settings: Json) => [settings.rope_type, settings.type].filter((type) => type !== undefined)
   const scaling = fields.json.rope_scaling
   if (new Set(typesOf(older)).size > 1) fields.malformed('rope_scaling', 'one type of scaling', scaling)
@@ -178,19 +226,19 @@ function refuseConflict(fields: Fields, newer: Json, older: Json): void {
   // A frequency base alone says nothing about the type.
   const typeOf = (settings: Json) => typesOf(settings)[0] ?? 'default'
   const scales = Object.keys(older).some((key) => key !== 'rope_theta')
-  const differs = (key: string) => key in newer && key in older && shown(newer[key]) !== shown(older[key])
+  const differs = (key: string) => key in newer && key in older && inspect(newer[key]) !== inspect(older[key])
   const wrong = !scales || typeOf(newer) === typeOf(older) ? Object.keys(older).find(differs) : 'rope_type'
   if (wrong === undefined) return
-  const said = (settings: Json) => shown(wrong === 'rope_type' ? typeOf(settings) : settings[wrong])
+  const said = (settings: Json) => inspect(wrong === 'rope_type' ? typeOf(settings) : settings[wrong])
   fields.malformed(
-    wrong === 'rope_theta' && fields.json.rope_theta !== undefined ? 'rope_theta' : 'rope_scaling',
+    wrong === 'rope_theta' && fields.json[thetaField] !== undefined ? thetaField : 'rope_scaling',
     `the same ${wrong} as in "rope_parameters" (${said(newer)}), or one of the two settings alone,`,
     wrong === 'rope_theta' ? older.rope_theta : scaling,
   )
 }
 
 /** Window of each layer, 0 for full attention, as transformers resolves it for each architecture. */
-function slidingWindows(fields: Fields, architecture: Architecture, numLayers: number): Int32Array {
+function slidingWindows(fields: Fields, { attention: { sliding } }: ArchitectureSpec, numLayers: number): Int32Array {
   const windows = new Int32Array(numLayers)
   const layerTypes = fields.json.layer_types as unknown[] | null | undefined
   if (layerTypes !== undefined && layerTypes !== null) {
@@ -200,19 +248,20 @@ function slidingWindows(fields: Fields, architecture: Architecture, numLayers: n
       if (type !== 'full_attention' && type !== 'sliding_attention')
         fields.unsupported('layer_types', `layer type ${JSON.stringify(type)}`, 'full_attention, sliding_attention')
   }
-  const isQwen = architecture === 'qwen2' || architecture === 'qwen3'
-  if (architecture === 'llama' || (isQwen && fields.json.use_sliding_window !== true)) return windows
-  // A file without the field means 4,096; null means none.
-  const window = fields.json.sliding_window === undefined ? 4096 : fields.json.sliding_window
-  if (window === null) return windows
+  if (sliding === undefined || (sliding.switch !== undefined && fields.json[sliding.switch] !== true)) return windows
+  // A file without the field means the default; null means none, where windows decide of nothing else.
+  const { sliding_window: window } = { ...fields.defaults, ...fields.json }
+  if (window === null && sliding.rope_theta === undefined) return windows
   if (!Number.isInteger(window) || (window as number) <= 0)
     fields.malformed('sliding_window', 'a positive integer or null', window)
-  const firstSliding = isQwen ? fields.number('max_window_layers', 28) : 0
-  for (let layer = 0; layer < numLayers; layer++) {
-    const slides = layerTypes ? layerTypes[layer] === 'sliding_attention' : layer >= firstSliding
-    if (slides || architecture === 'mistral') windows[layer] = window as number
-  }
-  return windows
+  const bound = sliding.field === undefined ? 0 : fields.number(sliding.field)
+  const slides = {
+    all: () => true,
+    from: (layer: number) => (layerTypes ? layerTypes[layer] === 'sliding_attention' : layer >= bound),
+    all_but_every: (layer: number) =>
+      layerTypes ? layerTypes[layer] === 'sliding_attention' : (layer + 1) % bound !== 0,
+  }[sliding.layers]
+  return windows.map((_, layer) => (slides(layer) ? (window as number) : 0))
 }
 
 function dtype(fields: Fields): ModelConfig['dtype'] {

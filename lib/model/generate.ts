@@ -9,20 +9,10 @@ import { cutAtStop } from '../text/stop-strings.ts'
 import { type Batch, checkGeneration } from './check-memory.ts'
 import { checkDeterministic } from './deterministic.ts'
 import type { Model } from './model.ts'
+import type { Sampling } from './sampling.ts'
 import { divide, runCalls } from './side-by-side.ts'
 import { checkPrompt, TreeBuilder } from './token-tree.ts'
-import type {
-  GenerateRequest,
-  GenerateStats,
-  Generation,
-  PolicyRef,
-  Prompt,
-  RandomStream,
-  Sample,
-  Sampling,
-} from './types.ts'
-
-export { accumulateBatch, type BatchOptions, scoreBatch } from './score.ts'
+import type { GenerateRequest, GenerateStats, Generation, PolicyRef, Prompt, RandomStream, Sample } from './types.ts'
 
 /** New tokens of one sample. */
 export interface TokenEvent {

@@ -1,10 +1,12 @@
 /** Bytes of what one model holds while it generates and while it is trained, from its shape alone. */
 import type { NativeModelConfig } from '../native/addon-types.ts'
-import { allProjections } from './adapter.ts'
+import { loadAddon } from '../native/load-addon.ts'
+import { architectureSpec, projectionsOf, type Width } from './architecture.ts'
 
 /** The shape of a model, as far as its memory goes. */
 export type MemoryShape = Pick<
   NativeModelConfig,
+  | 'architecture'
   | 'vocabSize'
   | 'hiddenSize'
   | 'intermediateSize'
@@ -17,20 +19,21 @@ export type MemoryShape = Pick<
 
 const float = 4
 
-/** Logits that exist at once in training: `kChunkLogits` of `native/train/log_prob_head.h`. */
-const chunkLogits = 2 ** 22
-/** Tokens of the vocabulary whose logits exist together: `kTileColumns` there. */
-const tileColumns = 8192
+/** Sizes that are the core's own. */
+const limits = () => loadAddon().info().limits
 
-/** Most tokens of one prefill pass: `kPrefillTokens` of `native/rollout/generate.cc`. */
-const prefillTokens = 4096
-
-const widths = ({ hiddenSize, intermediateSize, numHeads, numKvHeads, headDim }: MemoryShape) => ({
-  h: hiddenSize,
-  m: intermediateSize,
-  q: numHeads * headDim,
-  k: numKvHeads * headDim,
+const widths = (shape: MemoryShape): Record<Width, number> => ({
+  hidden: shape.hiddenSize,
+  mlp: shape.intermediateSize,
+  query: shape.numHeads * shape.headDim,
+  key: shape.numKvHeads * shape.headDim,
 })
+
+/** Norms of a layer over the whole residual stream. */
+function normsOf({ architecture }: MemoryShape): number {
+  const { attention, mlp } = architectureSpec(architecture)!
+  return [attention.norm_before, attention.norm_after, mlp.norm_before, mlp.norm_after].filter(Boolean).length
+}
 
 /** Bytes of one token's keys and values in all layers: float32, whatever the weights are. */
 export function cacheBytesPerToken(shape: MemoryShape): number {
@@ -51,23 +54,24 @@ export interface ActivationSettings {
  *
  * A layer in float32, with h the hidden size, Q = heads · headDim, K = kvHeads · headDim and I the MLP's width:
  *
- *     2h          inputs of both norms, whose results are computed again
+ *     2h          inputs of both norms, whose results are computed again; 4h where there are norms after attention and MLP too
  *     3Q + 3K     queries, keys and values as projected (Q + 2K), rotated queries and keys (Q + K), attention's result (Q)
  *     2I          gate and up, whose product is computed again
  *
  * With adapters also 7·rank, the inner vectors. In bfloat16 attention reads float32 copies and norms keep float32 intermediates:
- * 16h + 8Q + 8K + 2Q + 8I bytes, results of norms and gates among them. With checkpointing a layer keeps h, and one layer at a
+ * 16h (8h a norm) + 8Q + 8K + 2Q + 8I bytes, results of norms and gates among them. With checkpointing a layer keeps h, and one layer at a
  * time has all of it, with the gradients and copies of computing it again about three times.
  *
  * A seventh is added for what a layer's backward pass makes and drops. Blocks that are freed serve the next tensor of their size
  * (`native/core/block_allocator`), so that nothing is lost to a heap with holes.
  */
 export function activationBytesPerToken(shape: MemoryShape, settings: ActivationSettings): number {
-  const { h, m, q, k } = widths(shape)
+  const { hidden: h, mlp: m, query: q, key: k } = widths(shape)
   const { dtype, rank, checkpointing } = settings
-  const inner = rank * 7 * float
+  const inner = rank * projectionsOf(shape.architecture).size * float
+  const norms = normsOf(shape)
   const layer =
-    (dtype === 'float32' ? float * (2 * h + 3 * q + 3 * k + 2 * m) : 16 * h + 10 * q + 8 * k + 8 * m) + inner
+    (dtype === 'float32' ? float * (norms * h + 3 * q + 3 * k + 2 * m) : 8 * norms * h + 10 * q + 8 * k + 8 * m) + inner
   const unit = dtype === 'float32' ? float : 2
   const kept = checkpointing ? unit * h * shape.numLayers + 3 * layer : layer * shape.numLayers
   return kept * 1.15
@@ -75,14 +79,14 @@ export function activationBytesPerToken(shape: MemoryShape, settings: Activation
 
 /** Bytes of the short-lived tensors of the widest layer, one token: in a forward pass without gradients. */
 export function passingBytesPerToken(shape: MemoryShape): number {
-  const { h, m, q, k } = widths(shape)
+  const { hidden: h, mlp: m, query: q, key: k } = widths(shape)
   return float * Math.max(3 * h + 4 * m, 3 * h + 3 * q + 3 * k)
 }
 
 /** Bytes of one tile of logits with its gradient's operands, for so many scored tokens. */
 export function logitBytes({ vocabSize }: MemoryShape, scoredTokens: number): number {
-  const columns = Math.min(vocabSize, tileColumns)
-  const rows = Math.min(scoredTokens, Math.max(1, Math.floor(chunkLogits / columns)))
+  const columns = Math.min(vocabSize, limits().tileColumns)
+  const rows = Math.min(scoredTokens, Math.max(1, Math.floor(limits().chunkLogits / columns)))
   return 2 * float * rows * columns
 }
 
@@ -91,29 +95,21 @@ export function generationBytes(
   shape: MemoryShape,
   { promptTokens, rows }: { promptTokens: number; rows: number },
 ): number {
-  const { h, m, q, k } = widths(shape)
-  const prefill = Math.min(promptTokens, prefillTokens) * passingBytesPerToken(shape)
+  const { hidden: h, mlp: m, query: q, key: k } = widths(shape)
+  const prefill = Math.min(promptTokens, limits().prefillTokens) * passingBytesPerToken(shape)
   const step = rows * float * (3 * h + 3 * m + 4 * q + 2 * k + 2 * shape.vocabSize)
   return Math.max(prefill, step)
 }
 
-/** Trainable weights of an adapter on some projections; default: on all seven. */
-export function adapterParameters(
-  shape: MemoryShape,
-  rank: number,
-  targets: readonly string[] = allProjections,
-): number {
-  const { h, m, q, k } = widths(shape)
-  const outputs: Record<string, number> = {
-    q_proj: q,
-    k_proj: k,
-    v_proj: k,
-    o_proj: q,
-    gate_proj: m,
-    up_proj: m,
-    down_proj: m,
-  }
-  return shape.numLayers * rank * targets.reduce((sum, target) => sum + h + (outputs[target] ?? 0), 0)
+/** Trainable weights of an adapter on some projections; default: on all. */
+export function adapterParameters(shape: MemoryShape, rank: number, targets?: readonly string[]): number {
+  const width = widths(shape)
+  const adapted = [...projectionsOf(shape.architecture)].filter(([name]) => targets?.includes(name) ?? true)
+  return (
+    shape.numLayers *
+    rank *
+    adapted.reduce((sum, [, projection]) => sum + width[projection.in] + width[projection.out], 0)
+  )
 }
 
 /** Trainable weights of a value head of that hidden size. */

@@ -8,8 +8,9 @@ import { freeMemoryOf } from '../native/free-memory.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { tokenBytes } from '../text/token-bytes.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
+import { architectureSpec } from './architecture.ts'
 import { checkWeights } from './check-memory.ts'
-import { endIdsOf, type ModelConfig, parseModelConfig } from './config.ts'
+import { endIdsOf, type ModelConfig, parseModelConfig, tensorNames } from './config.ts'
 import { findFolder } from './folder.ts'
 import type { DownloadOptions } from './pull.ts'
 import { readModelTensors, toNativeSource } from './safetensors.ts'
@@ -204,19 +205,11 @@ async function loadTokenizer(folder: string): Promise<Tokenizer | null> {
 
 /** Checkpoints may hold what is derived or tied; anything else that would be left unread is refused. */
 function needed<T extends { name: string; file: string }>(tensors: T[], config: ModelConfig): T[] {
-  const known =
-    /^(model\.embed_tokens\.weight|model\.norm\.weight|lm_head\.weight|model\.layers\.(\d+)\.(input_layernorm|post_attention_layernorm|self_attn\.[qkvo]_proj|self_attn\.[qk]_norm|mlp\.(gate|up|down)_proj)\.(weight|bias))$/
+  const known = tensorNames(config)
+  const tiedHead = config.tieWordEmbeddings ? `${architectureSpec(config.architecture)!.head}.weight` : undefined
   return tensors.filter(({ name, file }) => {
-    if (name.endsWith('rotary_emb.inv_freq') || (name === 'lm_head.weight' && config.tieWordEmbeddings)) return false
-    const match = known.exec(name)
-    const isExtra =
-      match === null ||
-      (match[2] !== undefined && Number(match[2]) >= config.numLayers) ||
-      (/[qk]_norm/.test(name) && !config.qkNorm) ||
-      (/[qkv]_proj\.bias$/.test(name) && !config.qkvBias) ||
-      (name.endsWith('o_proj.bias') && !config.outputBias) ||
-      (/mlp\..*\.bias$/.test(name) && !config.mlpBias)
-    if (isExtra)
+    if (name.endsWith('rotary_emb.inv_freq') || name === tiedHead) return false
+    if (!known.has(name))
       throw new ModelFormatError(
         'ERR_MODEL_UNSUPPORTED',
         `${file} holds a tensor "${name}" that a ${config.architecture} model of this config.json does not have.`,

@@ -1,12 +1,23 @@
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { MagrpoError } from '../base/errors.ts'
 import { suggestion } from '../base/nearest.ts'
+import { packageDir } from '../base/package-dir.ts'
 
-/** The package's own folder, of a clone or an installation. */
-export const packageDir = fileURLToPath(new URL('../..', import.meta.url))
+/** Files that go with weights as they are, for magrpo and for transformers, where a model has them. */
+export const companionFiles = [
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'chat_template.jinja',
+  'chat_template.json',
+  'vocab.json',
+  'merges.txt',
+  'tokenizer.model',
+]
 
 /** What has to be run for each model that examples and tests use. */
 const fixtureScripts: Record<string, string> = {

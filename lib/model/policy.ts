@@ -1,40 +1,24 @@
 /** What is sampled and trained: a model's weights, an adapter over them, or the bare base. */
 import { join } from 'node:path'
 import { DisposedError, MagrpoError } from '../base/errors.ts'
+import { resolve } from '../base/validate.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
-import { type AdapterSettings, allProjections, readAdapter, writeAdapter } from './adapter.ts'
+import { type AdapterSettings, readAdapter, writeAdapter } from './adapter.ts'
+import { projectionNames } from './architecture.ts'
 import { checkPolicy } from './check-memory.ts'
 import { findFolder } from './folder.ts'
-import { accumulateBatch, type BatchOptions, generateBatch, scoreBatch, type TokenEvent } from './generate.ts'
+import { generateBatch, type TokenEvent } from './generate.ts'
+import { type LoraOptions, loraSection } from './lora-options.ts'
 import { adapterParameters, valueHeadParameters } from './memory-terms.ts'
 import type { Model } from './model.ts'
 import type { DownloadOptions } from './pull.ts'
 import { readSafetensorsHeader, safetensorsHeader, toNativeSource } from './safetensors.ts'
+import type { Sampling } from './sampling.ts'
 import { writeMergedFolder, writeModelFolder } from './save.ts'
-import type {
-  Generation,
-  GroupScores,
-  LossOptions,
-  Prompt,
-  RandomStream,
-  Sampling,
-  ScoredGroup,
-  StepOptions,
-  StepResult,
-} from './types.ts'
-
-/** Settings of a new adapter, see {@link Policy.lora}. */
-export interface LoraOptions {
-  /** Rank of the product B·A that is added to a projection. Defaults to `16`. */
-  rank?: number
-  /** B·A is scaled by alpha / rank. Defaults to `2 * rank`. */
-  alpha?: number
-  /** Projections that get an adapter. Defaults to `all-linear`: all seven of a layer. */
-  targets?: 'all-linear' | readonly string[]
-  /** Of A's random start; B starts at zero. Defaults to `0`. */
-  seed?: number
-}
+import { accumulateBatch, type BatchOptions, scoreBatch } from './score.ts'
+import type { StepOptions } from './step-options.ts'
+import type { Generation, GroupScores, LossOptions, Prompt, RandomStream, ScoredGroup, StepResult } from './types.ts'
 
 /** Options of {@link Policy.generate} besides the sampling. */
 export interface GenerateOptions extends Sampling {
@@ -91,16 +75,11 @@ export class Policy {
   /**
    * A new adapter over the model, equal to the bare base until it is trained.
    *
-   * @throws MagrpoError `ERR_ARGUMENT`, `ERR_ADAPTER` for settings that do not fit
+   * @throws ConfigError for settings out of range; MagrpoError `ERR_ADAPTER` for some that do not fit the model
    */
   static async lora(model: Model, options: LoraOptions = {}): Promise<Policy> {
-    const { rank = 16, targets = 'all-linear', seed = 0 } = options
-    const { alpha = 2 * rank } = options
-    if (!Number.isInteger(rank) || rank < 1)
-      throw new MagrpoError('ERR_ARGUMENT', `Expected a positive integer for rank but received ${rank}.`)
-    if (!(alpha > 0 && Number.isFinite(alpha)))
-      throw new MagrpoError('ERR_ARGUMENT', `Expected a positive alpha but received ${alpha}.`)
-    const projections = targets === 'all-linear' ? [...allProjections] : [...targets]
+    const { rank, targets, seed, alpha = 2 * rank } = resolve(loraSection, options, 'Policy.lora')
+    const projections = targets === 'all-linear' ? projectionNames(model.config.architecture) : [...targets]
     const settings: AdapterSettings = { rank, alpha, targets: projections, rankStabilised: false }
     return Policy.#over(model, await createAdapter(model, settings, seed), settings)
   }
@@ -113,7 +92,7 @@ export class Policy {
    */
   static async fromAdapter(model: Model, source: string, options: DownloadOptions = {}): Promise<Policy> {
     const { folder } = await findFolder(source, 'adapter', options)
-    const { settings, weightsFile } = await readAdapter(folder)
+    const { settings, weightsFile } = await readAdapter(folder, projectionNames(model.config.architecture))
     const sources = (await readSafetensorsHeader(weightsFile)).map(toNativeSource)
     const native = await createAdapter(model, settings, 0)
     try {

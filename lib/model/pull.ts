@@ -9,7 +9,9 @@ import { type DownloadEvent, fetchFiles, type HubListing, listFiles } from '../h
 import { withRepositoryLock } from '../hub/lock.ts'
 import { parseHubName } from '../hub/names.ts'
 import { readAdapter } from './adapter.ts'
+import { projectionNames } from './architecture.ts'
 import { parseModelConfig } from './config.ts'
+import { companionFiles } from './names.ts'
 import { shardsOf } from './safetensors.ts'
 
 /** Options of whatever may download. */
@@ -38,19 +40,6 @@ export interface PulledModel {
   downloadedBytes: number
 }
 
-/** What goes with weights, for magrpo and for transformers. */
-const companions = [
-  'generation_config.json',
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'chat_template.jinja',
-  'chat_template.json',
-  'vocab.json',
-  'merges.txt',
-  'tokenizer.model',
-]
 const single = 'model.safetensors'
 const index = 'model.safetensors.index.json'
 const adapterConfig = 'adapter_config.json'
@@ -150,12 +139,16 @@ export async function pullModel(name: string, options: DownloadOptions = {}): Pr
     ).filter((path) => files.has(path))
     checkWeights(repository, listing, kind)
     await fetchFiles(access, listing, heads, { signal })
-    if (kind === 'adapter') await readAdapter(folder)
+    if (kind === 'adapter') await readAdapter(folder, projectionNames())
     else parseModelConfig(await readJsonFile(folder, 'config.json'), join(folder, 'config.json'))
     const weights = kind === 'adapter' ? [adapterWeights] : files.has(single) ? [single] : await shardsOf(folder)
     const lost = weights.find((path) => !files.has(path))
     if (lost !== undefined) throw hubError(repository, 'unusable', `its ${index} names ${lost}, which it does not have`)
-    const wanted = [...heads, ...(kind === 'adapter' ? [] : companions.filter((path) => files.has(path))), ...weights]
+    const wanted = [
+      ...heads,
+      ...(kind === 'adapter' ? [] : companionFiles.filter((path) => files.has(path))),
+      ...weights,
+    ]
     const downloadedBytes = await fetchFiles(access, listing, wanted, { signal, onEvent: onDownload })
     if (kind === 'model' && !files.has('tokenizer.json')) await markAbsent(repository, commit, 'tokenizer.json')
     if (!isCommit(revision)) await writeRef(repository, revision, commit)

@@ -6,6 +6,7 @@ import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { mergeAdapter } from './merge.ts'
 import type { Model } from './model.ts'
+import { companionFiles } from './names.ts'
 import { safetensorsHeader } from './safetensors.ts'
 
 /**
@@ -31,20 +32,6 @@ export async function writeMergedFolder(
     }
   })
 }
-
-/** Files that go with the weights as they are, where the model has them. */
-const companions = [
-  'generation_config.json',
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'chat_template.jinja',
-  'chat_template.json',
-  'added_tokens.json',
-  'vocab.json',
-  'merges.txt',
-  'tokenizer.model',
-]
 
 /**
  * Writes configuration, weights and tokenizer to `folder`, so that `transformers` opens it.
@@ -74,7 +61,7 @@ export async function writeModelFolder(
     // An index of older shards would win over the file just written.
     await rm(join(folder, 'model.safetensors.index.json'), { force: true })
     if (resolve(folder) === resolve(model.folder)) return
-    for (const name of companions)
+    for (const name of companionFiles)
       await copyFile(join(model.folder, name), join(folder, name)).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'ENOENT') throw error
       })

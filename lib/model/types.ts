@@ -15,26 +15,6 @@ export interface PolicyRef {
   readonly native: NativePolicy | null
 }
 
-/** How tokens are chosen. Unset fields take the defaults named here. */
-export interface Sampling {
-  /** Divides the logits; `0` is greedy. Defaults to `1`. */
-  temperature?: number
-  /** Keep the k most probable tokens. Defaults to `0`: all. */
-  topK?: number
-  /** Keep the smallest set of tokens with this probability. Defaults to `1`: all. */
-  topP?: number
-  /** Drop tokens less probable than this share of the most probable one. Defaults to `0`. */
-  minP?: number
-  /** Divides (positive) or multiplies (negative) the logits of tokens seen before. Defaults to `1`: none. */
-  repetitionPenalty?: number
-  /** Most new tokens, the end token included. Defaults to `256`. */
-  maxNewTokens?: number
-  /** End token ids. Default: those of the model folder (`Model.endIds`). */
-  stopIds?: readonly number[]
-  /** Strings that end a completion; the text is cut before them. */
-  stop?: readonly string[]
-}
-
 /**
  * What a sample's random numbers are a function of, besides the position of the token: equal streams give equal
  * samples in any batch, on any number of devices. All are integers from 0 to 2³²-1.
@@ -139,20 +119,6 @@ export interface LossOptions {
   kl?: { estimator: KlEstimator; coefficient: number }
   /** Defaults to `0`. */
   entropyCoefficient?: number
-}
-
-/** Settings of one optimizer step (AdamW, Loshchilov & Hutter 2019). */
-export interface StepOptions {
-  /** Size of the step; of the whole schedule its peak. */
-  learningRate: number
-  /** Decay rates of the moments. Defaults to `[0.9, 0.999]`. */
-  betas?: readonly [number, number]
-  /** Added to the root of the second moment. Defaults to `1e-8`. */
-  epsilon?: number
-  /** Decoupled weight decay. Defaults to `0.01`, as in PyTorch. */
-  weightDecay?: number
-  /** Largest global L2 norm of the gradient. Defaults to `0`: no clipping. */
-  maxGradNorm?: number
 }
 
 /** What a step did. */

@@ -37,6 +37,8 @@ export interface NativeRope {
 
 /** A decoder's shape; every field is honoured by `native/model`. */
 export interface NativeModelConfig {
+  /** One of `native/model/arch`. */
+  architecture: string
   vocabSize: number
   hiddenSize: number
   intermediateSize: number
@@ -45,14 +47,16 @@ export interface NativeModelConfig {
   numKvHeads: number
   headDim: number
   rmsNormEps: number
+  /** Attention's scores are divided by its root. */
+  queryScalar: number
   rope: NativeRope
+  /** Of layers with a window, where it is another. */
+  slidingRope: NativeRope | null
   /** Bias of q, k and v. */
   qkvBias: boolean
   /** Bias of the attention's output projection. */
   outputBias: boolean
   mlpBias: boolean
-  /** RMS norm of each query and key head before the rotation (qwen3). */
-  qkNorm: boolean
   tieWordEmbeddings: boolean
   /** (numLayers) tokens a position may look back, itself included; 0 means all. */
   slidingWindows: Int32Array
@@ -260,7 +264,27 @@ export interface NativeModel {
   dispose(): Promise<void>
 }
 
-/** What the addon says of itself. */
+/** Sizes of the core that memory depends on. */
+export interface NativeLimits {
+  /** Logits that exist at once in a pass: `kChunkLogits` of `native/train/log_prob_head.h`. */
+  chunkLogits: number
+  /** Tokens of the vocabulary whose logits are computed together on the CPU: `kTileColumns` there. */
+  tileColumns: number
+  /** Maximum number of prompt tokens per prefill pass: `kPrefillTokens` of `native/rollout/generate.h`. */
+  prefillTokens: number
+}
+
+/** What was compiled of one of `native/model/arch`; the order of everything is that of `native/model/architecture.h`. */
+export interface NativeArchitecture {
+  modelType: string
+  /** Checkpoint names; empty where there is no such tensor. */
+  tensors: string[]
+  /** Name and numbers of the widths of its input and output. */
+  projections: [tensor: string, from: number, to: number][]
+  formulas: [activation: number, embeddingScale: number, normOffset: number]
+}
+
+/** The addon's build and settings. */
 export interface NativeInfo {
   libtorchVersion: string
   /** `cpu` or the CUDA version the addon was built against. */
@@ -269,6 +293,7 @@ export interface NativeInfo {
   threads: number
   /** Rows up to which products are those of `native/kernels/row_product/row_product.h`, by the processor; null: any. */
   rowProductRows: number | null
+  limits: NativeLimits
   cuda: { available: boolean; reason: null | 'cpu_build' | 'no_driver' | 'no_device' | 'driver_too_old' }
 }
 
@@ -279,6 +304,8 @@ export interface NativeLiveObjects {
 }
 
 export interface NativeAddon {
+  /** The architectures as they were compiled, for the test that compares them with their files. */
+  architectures(): NativeArchitecture[]
   info(): NativeInfo
   /** Intra-op threads of the CPU executor. */
   setThreads(count: number): void

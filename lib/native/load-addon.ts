@@ -4,13 +4,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { NativeLoadError } from '../base/errors.ts'
+import { packageDir } from '../base/package-dir.ts'
 import type { NativeAddon } from './addon-types.ts'
 import type { FoundLibtorch } from './setup-scripts.ts'
-
-/** The package's folder; this file lies two folders below it in `lib/` and in `dist/` alike. */
-export const packageRoot = fileURLToPath(new URL('../..', import.meta.url))
 
 /** Folders below the package's one that the variant chosen by `MAGRPO_CUDA` is built in: CUDA where it is set, and not to `0`. */
 function buildFolder(env: NodeJS.ProcessEnv): string[] {
@@ -22,7 +19,7 @@ function buildFolder(env: NodeJS.ProcessEnv): string[] {
  * @param env its `MAGRPO_CUDA` chooses the CUDA build; defaults to `process.env`
  * @returns where set-up builds the addon to
  */
-export function addonPath(root = packageRoot, env = process.env): string {
+export function addonPath(root = packageDir, env = process.env): string {
   return path.join(root, ...buildFolder(env), 'Release', 'magrpo.node')
 }
 
@@ -35,7 +32,7 @@ let loaded: NativeAddon | undefined
  * but the system cannot load it; the message says what to do
  */
 export function loadAddon(): NativeAddon {
-  loaded ??= loadAddonFrom(packageRoot)
+  loaded ??= loadAddonFrom(packageDir)
   return loaded
 }
 
@@ -138,7 +135,7 @@ function remedyFor(root: string, reason: string, library: string | null): string
 }
 
 /** @returns the libtorch that the last set-up of `root` built with, null if that is not known */
-export function stampedLibtorch(root = packageRoot, env = process.env): FoundLibtorch | null {
+export function stampedLibtorch(root = packageDir, env = process.env): FoundLibtorch | null {
   try {
     const stamp = JSON.parse(readFileSync(path.join(root, ...buildFolder(env), 'setup.json'), 'utf8')) as {
       libtorch?: FoundLibtorch

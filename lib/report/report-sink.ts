@@ -1,3 +1,4 @@
+import type { RunWarning } from '../rl/types/reports.ts'
 import type { RunEnd, RunSink } from '../rl/types/sink.ts'
 import { writeReport } from './report.ts'
 
@@ -7,15 +8,15 @@ import { writeReport } from './report.ts'
  */
 export class ReportSink implements RunSink {
   readonly #folder: string
-  readonly #sinks: readonly RunSink[]
+  readonly #onWarning: (warning: RunWarning) => void | Promise<void>
 
   /**
    * @param folder the run folder
-   * @param sinks who is told of a warning
+   * @param onWarning takes the warning of a report that could not be written
    */
-  constructor(folder: string, sinks: readonly RunSink[] = []) {
+  constructor(folder: string, onWarning: (warning: RunWarning) => void | Promise<void>) {
     this.#folder = folder
-    this.#sinks = sinks
+    this.#onWarning = onWarning
   }
 
   async onEnd({ reason, steps }: RunEnd): Promise<void> {
@@ -24,7 +25,7 @@ export class ReportSink implements RunSink {
       await writeReport(this.#folder)
     } catch (error) {
       const message = `The run's report could not be written: ${(error as Error).message} magrpo report ${this.#folder} tries again.`
-      for (const sink of this.#sinks) await sink.onWarning?.({ code: 'report', index: steps, message })
+      await this.#onWarning({ code: 'report', index: steps, message })
     }
   }
 }

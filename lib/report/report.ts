@@ -18,7 +18,7 @@ export interface ReportOptions {
 /** Points of a curve. */
 const points = 400
 /** Samples of each kind. */
-const mostSamples = 4
+const maxSamples = 4
 
 /**
  * Writes the report of a run: one HTML file that needs no other and no network.
@@ -79,7 +79,7 @@ async function chooseSamples(reader: RunReader): Promise<ReportContent['samples'
   }
   const samples: ReportContent['samples'] = []
   for (const { title, group } of chosen)
-    samples.push({ title, rows: (await reader.samples(group.step, group.phase)).slice(0, mostSamples) })
+    samples.push({ title, rows: (await reader.samples(group.step, group.phase)).slice(0, maxSamples) })
   return samples
 }
 

@@ -1,78 +1,63 @@
 /** Evaluation on held-out items: sampled, as in training, and greedy. */
 import { ConfigError, MagrpoError } from '../base/errors.ts'
 import { mean, standardError } from '../base/statistics.ts'
-import type { Sampling } from '../model/types.ts'
+import { validate } from '../base/validate.ts'
+import type { Sampling } from '../model/sampling.ts'
 import type { Task } from '../tasks/task/types.ts'
-import { checkAgents, type Players } from './backend/training-backend.ts'
+import { checkAgents, type TrainingBackend } from './backend/training-backend.ts'
+import { type EvaluationOptions, evaluationSection } from './options/run.ts'
 import { completionMetrics, onlyFinite, rewardMetrics, withPrefix } from './report/metrics.ts'
 import { sampleRows } from './report/sample-rows.ts'
-import { checkSampling, resolveSampling } from './resolve-options.ts'
-import { defaultMaxRows, itemsAtOnce, type RolloutPlan } from './rollout/plan.ts'
+import { resolveSampling } from './resolve-options.ts'
+import { itemsAtOnce, type RolloutPlan } from './rollout/plan.ts'
 import { rewardTimeoutOf } from './rollout/reward-queue.ts'
 import { rollOut } from './rollout/rollout.ts'
 import { jointOf, type RolloutNode } from './rollout/tree.ts'
 import type { EvalReport, Metrics, SampleRow } from './types/reports.ts'
-import type { RewardMemory } from './types/run-store.ts'
+import type { RewardCache } from './types/run-store.ts'
 
 /** What `evaluate` takes besides the team. */
-export interface EvaluateSettings<Item = unknown> {
+export interface EvaluateSettings<Item = unknown> extends EvaluationOptions {
   task: Task<Item>
   /** Defaults to `task.heldOut`, or to `task.items` where there are none. */
   items?: readonly Item[]
   /** Fields left out come from `task.defaults`, then from {@link Sampling}. */
   sampling?: Sampling
-  /** Sampled joint completions an item; j-th meets j-th. Defaults to `1`; `0` leaves sampling out. */
-  samples?: number
-  /** Also one joint completion an item at temperature 0. Defaults to `true`. */
-  greedy?: boolean
-  /** Turns of an episode: each joint completion is followed along one path. Defaults to `1`. */
-  turns?: number
-  /** Equal seeds give equal random numbers, whatever was trained before. Defaults to `0`. */
-  seed?: number
-  /** Most completions generated in one batch. Defaults to `256`. */
-  maxRows?: number
-  /** Defaults to `120000`. */
-  rewardTimeoutMs?: number
-  /** Defaults to `16`. */
-  rewardConcurrency?: number
-  /** Items whose samples are reported in full. Defaults to `1`. */
-  logSamples?: number
   /** Called after each batch with items done and items in all, greedy ones counted on their own. */
   onProgress?: (done: number, total: number) => void
   signal?: AbortSignal
 }
 
 /**
- * Mean reward, parts and metrics of players of any engine; see `evaluate`.
+ * Mean reward, parts and metrics with any backend; see `evaluate`.
  *
  * @param index number of steps done before, for the report
  * @param memory where verdicts are remembered
  */
-export async function evaluatePlayers<Item>(
-  players: Players,
+export async function evaluateBackend<Item>(
+  backend: TrainingBackend,
   settings: EvaluateSettings<Item>,
   index = 0,
-  memory?: RewardMemory,
+  memory?: RewardCache,
 ): Promise<EvalReport> {
-  const plan = evaluationPlan(players, settings)
-  const samples = settings.samples ?? 1
-  const isGreedy = settings.greedy ?? true
+  const { plan, options } = evaluationPlan(backend, settings)
+  const { samples, greedy: isGreedy, maxRows, logSamples } = options
   const total = plan.items.length * (Number(samples > 0) + Number(isGreedy))
   const start = performance.now()
   const metrics: Metrics = {}
   const rows: SampleRow[] = []
-  const names = players.agents.map(({ name }) => name)
+  const names = backend.agents.map(({ name }) => name)
   let done = 0
   const pass = async (phase: 'eval' | 'greedy', passPlan: RolloutPlan<Item>) => {
     const rewards = memory && { memory, part: `${phase}/${index}` }
-    const nodes = await rollOutAll({ ...passPlan, rewards }, settings.maxRows ?? defaultMaxRows, (items) => {
+    const nodes = await rollOutAll({ ...passPlan, rewards }, maxRows, (items) => {
       done += items
       settings.onProgress?.(done, total)
     })
     const prefix = phase === 'eval' ? 'eval/' : 'eval/greedy/'
     Object.assign(metrics, withPrefix(prefix, describe(nodes, names)))
     Object.assign(metrics, withPrefix(`${prefix}task/`, await examine(plan, nodes)))
-    const shown = nodes.filter(({ slot }) => slot < (settings.logSamples ?? 1))
+    const shown = nodes.filter(({ slot }) => slot < logSamples)
     rows.push(...shown.flatMap((node) => sampleRows(node, null, { step: index, phase, agents: names })))
   }
   if (samples > 0) await pass('eval', { ...plan, groupSize: samples })
@@ -86,44 +71,43 @@ export async function evaluatePlayers<Item>(
   }
 }
 
-function evaluationPlan<Item>(players: Players, settings: EvaluateSettings<Item>): RolloutPlan<Item> {
-  const { task } = settings
-  checkAgents(players.agents, task)
-  const items = settings.items ?? (task.heldOut?.length ? task.heldOut : task.items)
+function evaluationPlan<Item>(backend: TrainingBackend, settings: EvaluateSettings<Item>) {
+  const { task, items: given, sampling, onProgress: _, signal, ...rest } = settings
+  checkAgents(backend.agents, task)
+  const items = given ?? (task.heldOut?.length ? task.heldOut : task.items)
   if (items.length === 0) {
     throw new MagrpoError(
       'ERR_TASK',
       `Expected at least one item to evaluate task '${task.name}' on but received none.`,
     )
   }
-  const sampling = resolveSampling(settings.sampling, task.defaults)
-  const issues = checkSampling(sampling, false)
-  const samples = settings.samples ?? 1
-  if (!Number.isInteger(samples) || samples < 0 || (samples === 0 && settings.greedy === false)) {
-    issues.push({ path: 'samples', message: `expected an integer from 1 up (0 with greedy), received ${samples}` })
-  }
-  if ((settings.turns ?? 1) > 1 && !task.transition) {
-    issues.push({ path: 'turns', message: `expected a task with a transition for ${settings.turns} turns` })
-  }
-  if (issues.length > 0) throw new ConfigError(issues, 'The evaluation')
-  return {
-    engine: players.engine,
-    policies: players.agents.map(({ policy }) => policy),
+  const drawing = resolveSampling(sampling, task.defaults, { greedy: true })
+  const { value: options, issues: wrong } = validate(evaluationSection, rest)
+  const issues = [...drawing.issues, ...(wrong ?? [])]
+  if (options?.samples === 0 && !options.greedy)
+    issues.push({ path: 'samples', message: 'expected an integer from 1 up (0 with greedy); received 0' })
+  if ((options?.turns ?? 1) > 1 && !task.transition)
+    issues.push({ path: 'turns', message: `expected a task with a transition for ${options!.turns} turns` })
+  if (options === null || drawing.value === null || issues.length > 0) throw new ConfigError(issues, 'The evaluation')
+  const plan: RolloutPlan<Item> = {
+    engine: backend.engine,
+    policies: backend.agents.map(({ policy }) => policy),
     task,
     items,
     chosen: items.map((_, item) => ({ item, slot: item })),
-    sampling,
-    groupSize: samples,
+    sampling: drawing.value,
+    groupSize: options.samples,
     laterGroupSize: 1,
     jointMode: 'align',
-    turns: settings.turns ?? 1,
+    turns: options.turns,
     terminationThreshold: null,
-    seed: settings.seed ?? 0,
+    seed: options.seed,
     step: 0,
-    rewardConcurrency: settings.rewardConcurrency ?? 16,
-    rewardTimeoutMs: rewardTimeoutOf(settings.rewardTimeoutMs, task.defaults),
-    signal: settings.signal,
+    rewardConcurrency: options.rewardConcurrency,
+    rewardTimeoutMs: rewardTimeoutOf(options.rewardTimeoutMs, task.defaults),
+    signal,
   }
+  return { plan, options }
 }
 
 /** Rolls out all items, so many at a time that a batch has at most `maxRows` completions. */

@@ -1,26 +1,31 @@
 /** A run as its user holds it: it goes on as its reports are asked for. */
 import { ConfigError, MagrpoError } from '../base/errors.ts'
-import type { Players } from './backend/training-backend.ts'
+import type { TrainingBackend } from './backend/training-backend.ts'
 import type { MemoryPlan } from './memory/plan.ts'
 import { resolveTrainOptions } from './resolve-options.ts'
 import type { TrainOptions } from './train-options.ts'
 import { type Drive, Trainer } from './trainer.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
 import type { StepReport } from './types/reports.ts'
-import type { RunMemory } from './types/run-store.ts'
+import type { RunStore } from './types/run-store.ts'
 import type { RunResult } from './types/sink.ts'
 
 /**
- * Begins a run for players of any engine; see `train`.
+ * Begins a run on any backend; see `train`.
  *
- * @param memory where the run goes on and what is kept of it
+ * @param store keeps the run, and knows where it goes on; without one nothing is kept
+ * @throws ConfigError or MagrpoError `ERR_TASK` for options that are out of range or do not fit each other
  */
-export function startRun<Item>(players: Players, options: Omit<TrainOptions<Item>, 'team'>, memory?: RunMemory): Run {
-  const resolved = resolveTrainOptions(options, players.agents)
-  const issues = players.support.check(resolved.algorithm)
+export function startRun<Item>(
+  backend: TrainingBackend,
+  options: Omit<TrainOptions<Item>, 'team'>,
+  store?: RunStore,
+): Run {
+  const resolved = resolveTrainOptions(options, backend.agents)
+  const issues = backend.auxiliary.check(resolved.algorithm)
   if (issues.length > 0) throw new ConfigError(issues, 'The team')
   const { task, sinks = [], signal } = options
-  return new Run(new Trainer({ players, task, options: resolved, sinks, signal, memory }))
+  return new Run(new Trainer({ backend, task, options: resolved, sinks, signal, store }))
 }
 
 /**
@@ -67,7 +72,7 @@ export class Run implements AsyncIterable<StepReport> {
 
   /**
    * What memory the run will take at its peak, by device and by part: an upper estimate. It is compared with what is free when the
-   * run begins, which rejects with `ERR_OUT_OF_MEMORY` if it is too much. Null for players without a real model.
+   * run begins, which rejects with `ERR_OUT_OF_MEMORY` if it is too much. Null for a backend without a real model.
    */
   plan(): MemoryPlan | null {
     return this.trainer.plan()

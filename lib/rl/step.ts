@@ -1,11 +1,23 @@
-/** One training step: rollout, signals, update, report. Liu et al. (AAAI 2026), Algorithm 1, one episode of a batch. */
+/**
+ * One training step: Liu et al. (AAAI 2026), Algorithm 1, one episode of a batch. Its stages, and the file of each:
+ *
+ * 1. items      `rollout/item-order.ts` picks them; `rollout/pipeline.ts` starts rollouts, ahead of the update if it may
+ * 2. rollout    `rollout/rollout.ts` plays the turns: prompts from the task (`task-calls.ts`), completions from the engine
+ * 3. rewards    `rollout/turn-rewards.ts` queues each joint completion that is whole, `reward-queue.ts` calls the task's reward
+ * 4. scores     `credit/kl.ts` asks the references and `credit/critic.ts` the critics, if the algorithm has any
+ * 5. credit     `credit/signals.ts`: returns, credit of each completion, baseline and so the advantages
+ * 6. weights    `update/train-groups.ts` makes a weight per token of the advantages
+ * 7. update     `update/update.ts` accumulates gradients and steps each policy; from its first step on there is no way back
+ * 8. report     `report/metrics.ts` and `report/sample-rows.ts`
+ */
 import type { Task } from '../tasks/task/types.ts'
-import type { Support } from './backend/auxiliary-models.ts'
+import { algorithmEntry } from './algorithms/registry.ts'
+import { signalsOf } from './algorithms/signals.ts'
+import type { AuxiliaryModels } from './backend/auxiliary-models.ts'
 import type { EngineScoreOptions } from './backend/engine.ts'
-import { type Players, trainedPolicies } from './backend/training-backend.ts'
+import { type TrainingBackend, trainedPolicies } from './backend/training-backend.ts'
 import { criticInputs, scoreValues } from './credit/critic.ts'
 import { scoreReferences } from './credit/kl.ts'
-import { signalsOf } from './credit/signals.ts'
 import type { NodeSignal } from './credit/types.ts'
 import { learningRateAt } from './options/schedule.ts'
 import {
@@ -24,23 +36,23 @@ import { type Rollout, rollOut } from './rollout/rollout.ts'
 import type { RolloutNode } from './rollout/tree.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
 import type { StepReport } from './types/reports.ts'
-import type { RewardMemory } from './types/run-store.ts'
+import type { RewardCache } from './types/run-store.ts'
 import { criticGroups, trainGroups } from './update/train-groups.ts'
 import { update } from './update/update.ts'
 
 /** What every step of a run shares. */
 export interface StepContext<Item> {
-  players: Players
+  backend: TrainingBackend
   task: Task<Item>
   options: ResolvedTrainOptions
   order: ItemOrder
   /** References and critics, as the algorithm needs them. */
-  support: Support
+  auxiliary: AuxiliaryModels
   signal: AbortSignal
   /** Where verdicts are remembered. */
-  rewards?: RewardMemory
-  /** Called before each move of an optimizer; until the step has ended, weights are between two steps. */
-  onMove?(): void
+  rewards?: RewardCache
+  /** Called before each step of a policy's optimizer; until the training step has ended, weights are between two steps. */
+  beforeOptimizerStep?(): void
 }
 
 /** A finished step, and what the run goes on with. */
@@ -53,14 +65,14 @@ export interface StepOutcome {
 
 /** Lets the team answer the prompts of a step and rewards what it wrote. See `rollOut`. */
 export function rollOutStep<Item>(
-  { players, task, options, order, rewards }: StepContext<Item>,
+  { backend, task, options, order, rewards }: StepContext<Item>,
   index: number,
   how: { signal: AbortSignal; onGenerated(): void },
 ): Promise<Rollout> {
   const { algorithm } = options
   return rollOut({
-    engine: players.engine,
-    policies: players.agents.map(({ policy }) => policy),
+    engine: backend.engine,
+    policies: backend.agents.map(({ policy }) => policy),
     task,
     items: task.items,
     chosen: order.step(index),
@@ -91,28 +103,28 @@ export async function runStep<Item>(
   index: number,
   rollouts: RolloutPipeline,
 ): Promise<StepOutcome> {
-  const { players, options, signal } = context
+  const { backend, options, signal } = context
   const { algorithm } = options
   const start = performance.now()
   const rollout = await rollouts.take(index)
   const updateStart = performance.now()
-  const names = players.agents.map(({ name }) => name)
-  const policies = trainedPolicies(players.agents)
+  const names = backend.agents.map(({ name }) => name)
+  const policies = trainedPolicies(backend.agents)
   const limits = { maxTokensPerMicroBatch: options.maxTokensPerMicroBatch ?? undefined, signal }
-  const { signals, inputs } = await judge(context, rollout.nodes, limits)
+  const { signals, inputs } = await scoreReferencesAndCritics(context, rollout.nodes, limits)
   const { schedule, warmupSteps, learningRate: peak, ...settings } = options.optimizer
   const rateOf = (full: number) =>
     learningRateAt({ name: schedule, peak: full, warmupSteps, totalSteps: options.steps }, index)
   const learningRate = rateOf(peak)
   const groups = trainGroups(signals, { policies, algorithm, maxNewTokens: options.sampling.maxNewTokens })
-  const updated = await update(players.engine, {
+  const updated = await update(backend.engine, {
     ...limits,
     groups,
     criticGroups: algorithm.critic?.placement === 'separate' ? criticGroups(signals, inputs, algorithm) : [],
     algorithm,
     minibatches: options.minibatches,
+    beforeStep: () => context.beforeOptimizerStep?.(),
     optionsOf: (policy) => {
-      context.onMove?.()
       const isAgent = policies.includes(policy)
       return { ...settings, learningRate: isAgent ? learningRate : rateOf(algorithm.critic?.learningRate ?? peak) }
     },
@@ -151,29 +163,31 @@ export async function runStep<Item>(
 }
 
 /** What references and critics say of a rollout, and the signals made of it. */
-async function judge<Item>(
-  { players, options, support }: StepContext<Item>,
+async function scoreReferencesAndCritics<Item>(
+  { backend, options, auxiliary }: StepContext<Item>,
   nodes: readonly RolloutNode[],
   limits: EngineScoreOptions,
 ) {
   const { algorithm } = options
-  const references = algorithm.kl ? await scoreReferences(players.engine, nodes, support.references, limits) : undefined
+  const references = algorithm.kl
+    ? await scoreReferences(backend.engine, nodes, auxiliary.references, limits)
+    : undefined
   if (algorithm.critic === null) return { signals: signalsOf(nodes, algorithm, { references }), inputs: [] }
-  const layout = { type: algorithm.critic.type, isCentral: algorithm.name === 'maac' }
-  const inputs = criticInputs(players.engine, nodes, support.critics, layout)
-  const values = await scoreValues(players.engine, inputs, players.agents.length, limits)
+  const layout = { type: algorithm.critic.type, isCentral: algorithmEntry(algorithm).critic?.scope === 'team' }
+  const inputs = criticInputs(backend.engine, nodes, auxiliary.critics, layout)
+  const values = await scoreValues(backend.engine, inputs, backend.agents.length, limits)
   return { signals: signalsOf(nodes, algorithm, { references, values }), inputs }
 }
 
 /** Agents by the policies that were skipped, then critics. */
 function namesOf<Item>(
   skipped: ReadonlySet<number>,
-  { players, support }: StepContext<Item>,
+  { backend, auxiliary }: StepContext<Item>,
   policies: readonly (number | null)[],
 ): string[] {
-  const agents = players.agents.filter((_, agent) => skipped.has(policies[agent] ?? -1)).map(({ name }) => name)
-  const judged = players.agents.filter((_, agent) => {
-    const critic = support.critics[agent]?.policy
+  const agents = backend.agents.filter((_, agent) => skipped.has(policies[agent] ?? -1)).map(({ name }) => name)
+  const judged = backend.agents.filter((_, agent) => {
+    const critic = auxiliary.critics[agent]?.policy
     return critic !== undefined && !policies.includes(critic) && skipped.has(critic)
   })
   return [...agents, ...judged.map(({ name }) => `the critic of ${name}`)]

@@ -1,8 +1,8 @@
 /** The loop of a run: steps, evaluations, warnings, sinks, and every way to end. */
 import type { Task } from '../tasks/task/types.ts'
-import { noSupport } from './backend/auxiliary-models.ts'
-import { type Players, trainedPolicies } from './backend/training-backend.ts'
-import { evaluatePlayers } from './evaluation.ts'
+import { noAuxiliaryModels } from './backend/auxiliary-models.ts'
+import { type TrainingBackend, trainedPolicies } from './backend/training-backend.ts'
+import { evaluateBackend } from './evaluation.ts'
 import { checkMemory } from './memory/fit.ts'
 import type { MemoryPlan } from './memory/plan.ts'
 import { WarningWatch } from './report/warnings.ts'
@@ -12,18 +12,18 @@ import { RolloutPipeline } from './rollout/pipeline.ts'
 import { rollOutStep, runStep, type StepContext } from './step.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
 import type { EvalReport, RunWarning, StepReport } from './types/reports.ts'
-import type { RunMemory } from './types/run-store.ts'
+import type { RunOrigin, RunStore } from './types/run-store.ts'
 import type { RunEnd, RunResult, RunSink, Snapshot } from './types/sink.ts'
 
 /** What a {@link Trainer} is made of. */
 export interface TrainerParts<Item> {
-  players: Players
+  backend: TrainingBackend
   task: Task<Item>
   options: ResolvedTrainOptions
   sinks: readonly RunSink[]
   signal?: AbortSignal
-  /** What an earlier process left of this run, and what is kept of it. Default: nothing. */
-  memory?: RunMemory
+  /** Keeps the run, and knows where it goes on. Default: nothing is kept. */
+  store?: RunStore
 }
 
 /** What a `Run` needs of a trainer, whatever its items are. */
@@ -43,6 +43,8 @@ export class Trainer<Item> implements Drive {
   readonly result: Promise<RunResult>
   private readonly parts: TrainerParts<Item>
   private readonly context: StepContext<Item>
+  /** Who is told of the run, in this order. */
+  private readonly listeners: readonly RunSink[]
   private readonly watch: WarningWatch
   private readonly stopController = new AbortController()
   private readonly stopReason = new Error('The run was stopped.')
@@ -60,22 +62,22 @@ export class Trainer<Item> implements Drive {
   private isWhole = true
 
   constructor(parts: TrainerParts<Item>) {
-    const { players, task, options } = parts
+    const { backend, task, options } = parts
     const { promptsPerStep, seed, shuffle, epochs } = options
     this.parts = parts
     this.options = options
     this.context = {
-      players,
+      backend,
       task,
       options,
-      support: noSupport(players.agents.length),
+      auxiliary: noAuxiliaryModels(backend.agents.length),
       order: new ItemOrder({ items: task.items.length, promptsPerStep, seed, shuffle, epochs }),
       signal: AbortSignal.any([this.stopController.signal, ...(parts.signal ? [parts.signal] : [])]),
-      rewards: parts.memory?.rewards,
-      onMove: () => {
+      beforeOptimizerStep: () => {
         this.isWhole = false
       },
     }
+    this.listeners = [...(parts.store ? [parts.store] : []), ...parts.sinks]
     this.watch = WarningWatch.of(options)
     this.result = new Promise((resolve, reject) => {
       this.settle = { resolve, reject }
@@ -91,13 +93,13 @@ export class Trainer<Item> implements Drive {
 
   /** See `Run.plan`. */
   plan(): MemoryPlan | null {
-    return this.parts.players.planMemory?.(this.parts.task as Task, this.options) ?? null
+    return this.parts.backend.planMemory?.(this.parts.task as Task, this.options) ?? null
   }
 
   /** See `Run.checkPrompts`. */
   async checkPrompts(): Promise<void> {
-    const { players, task, order, signal } = this.context
-    await checkFirstPrompts(players, task, this.options, order, signal)
+    const { backend, task, order, signal } = this.context
+    await checkFirstPrompts(backend, task, this.options, order, signal)
   }
 
   /** The run, step by step. */
@@ -109,9 +111,11 @@ export class Trainer<Item> implements Drive {
       // Before the sinks, so that a run which does not fit leaves nothing behind.
       const tight = checkMemory(this.plan())
       await this.checkPrompts()
+      const opened = await this.parts.store?.open(this.options)
+      this.context.rewards = opened?.rewards
       await this.tell((sink) => sink.onStart?.(this.options))
       if (tight !== null) await this.warn([{ code: 'memory', index: 0, message: tight }])
-      await this.prepare()
+      await this.prepare(opened?.origin ?? null)
       yield* this.work()
       ending = { reason: 'finished' }
     } catch (error) {
@@ -123,13 +127,12 @@ export class Trainer<Item> implements Drive {
   }
 
   /** Makes references and critics, and either goes on where the run stood or says what can be said before the first step. */
-  private async prepare(): Promise<void> {
-    const { players } = this.context
-    this.context.support = await players.support.prepare(this.options.algorithm)
-    const origin = await this.parts.memory?.origin()
-    if (origin) {
+  private async prepare(origin: RunOrigin | null): Promise<void> {
+    const { backend } = this.context
+    this.context.auxiliary = await backend.auxiliary.prepare(this.options.algorithm)
+    if (origin !== null) {
       this.isWhole = false
-      await players.weights.read(origin.directory, this.trained)
+      await backend.weights.read(origin.directory, this.trained)
       this.isWhole = true
       const { state } = origin
       this.stepsDone = state.step
@@ -184,16 +187,16 @@ export class Trainer<Item> implements Drive {
 
   /** Policies that are trained, critics included, each once. */
   private get trained(): number[] {
-    const { players, support } = this.context
-    const agents = trainedPolicies(players.agents).filter((policy) => policy !== null)
-    const critics = support.critics.flatMap((seat) => (seat === null ? [] : [seat.policy]))
+    const { backend, auxiliary } = this.context
+    const agents = trainedPolicies(backend.agents).filter((policy) => policy !== null)
+    const critics = auxiliary.critics.flatMap((binding) => (binding === null ? [] : [binding.policy]))
     return [...new Set([...agents, ...critics])]
   }
 
   private snapshot(): Snapshot {
     const { stepsDone: step, skippedSteps, seconds, best, last } = this
     const state = { step, skippedSteps, seconds, best, last, warnings: this.watch.state }
-    return { state, write: (directory) => this.context.players.weights.write(directory, this.trained) }
+    return { state, write: (directory) => this.context.backend.weights.write(directory, this.trained) }
   }
 
   private async step(index: number, rollouts: RolloutPipeline): Promise<StepReport> {
@@ -214,12 +217,12 @@ export class Trainer<Item> implements Drive {
   }
 
   private async evaluate(): Promise<void> {
-    const { players, task, options, signal } = this.context
+    const { backend, task, options, signal } = this.context
     signal.throwIfAborted()
     const items = task.heldOut?.slice(0, options.evalItems)
     await this.tell((sink) => sink.onEvalStart?.({ index: this.stepsDone, items: items?.length ?? 0 }))
-    const report = await evaluatePlayers(
-      players,
+    const report = await evaluateBackend(
+      backend,
       {
         task,
         items,
@@ -240,7 +243,7 @@ export class Trainer<Item> implements Drive {
     const isBest = this.best === null || report.score > this.best.score
     if (isBest) this.best = report
     await this.tell((sink) => sink.onEval?.(report))
-    if (isBest && options.keepBest) await this.tell((sink) => sink.onBest?.(report, players.save))
+    if (isBest && options.keepBest) await this.tell((sink) => sink.onBest?.(report, backend.save))
   }
 
   private async warn(warnings: readonly RunWarning[]): Promise<void> {
@@ -248,7 +251,7 @@ export class Trainer<Item> implements Drive {
   }
 
   private async tell(call: (sink: RunSink) => void | Promise<void>): Promise<void> {
-    for (const sink of this.parts.sinks) await call(sink)
+    for (const sink of this.listeners) await call(sink)
   }
 
   private endingOf(error: unknown): Pick<RunEnd, 'reason' | 'error'> {
@@ -260,7 +263,7 @@ export class Trainer<Item> implements Drive {
   /** What a dropped step has accumulated must not reach the next one who steps these policies. */
   private async dropGradients(): Promise<void> {
     // The error that ended the run is the one to report, not that of a core which is gone.
-    await Promise.allSettled(this.trained.map((policy) => this.context.players.engine.zeroGrad(policy)))
+    await Promise.allSettled(this.trained.map((policy) => this.context.backend.engine.zeroGrad(policy)))
   }
 
   /** Tells every sink, also after one of them failed, and settles the result. */
@@ -270,9 +273,9 @@ export class Trainer<Item> implements Drive {
     const snapshot = this.isWhole ? this.snapshot() : null
     const failures = end.reason === 'aborted' || end.reason === 'failed' ? [end.error] : []
     await this.warn(this.watch.end(this.stepsDone)).catch((error: unknown) => failures.push(error))
-    for (const sink of this.parts.sinks) {
+    for (const sink of this.listeners) {
       try {
-        await sink.onEnd?.(end, this.context.players.save, snapshot)
+        await sink.onEnd?.(end, this.context.backend.save, snapshot)
       } catch (error) {
         failures.push(error)
       }

@@ -1,33 +1,8 @@
 /** Decides when a run is checkpointed, and writes checkpoints beside training. */
-import { ConfigError } from '../base/errors.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
 import type { RunState, Snapshot } from '../rl/types/sink.ts'
+import type { CheckpointOptions } from './checkpoint-options.ts'
 import type { CheckpointState, CheckpointStore, LineBytes } from './checkpoint-store.ts'
-
-/** How often, and how many are kept. */
-export interface CheckpointOptions {
-  /**
-   * Steps from one checkpoint to the next. There is also one after the last step, at the end of a run that is stopped, and after
-   * each evaluation that is the best so far (with `keepBest`). `0`: only these. Defaults to `20`.
-   */
-  checkpointEvery?: number
-  /** How many of the newest are kept, besides that of the best evaluation. Defaults to `2`. */
-  keepCheckpoints?: number
-}
-
-/** Defaults of {@link CheckpointOptions}. */
-export const checkpointDefaults = { checkpointEvery: 20, keepCheckpoints: 2 } as const
-
-/** @throws ConfigError for options that are out of range */
-export function checkCheckpointOptions(options: CheckpointOptions): void {
-  const least = { checkpointEvery: 0, keepCheckpoints: 1 } as const
-  const issues = (['checkpointEvery', 'keepCheckpoints'] as const).flatMap((path) => {
-    const value = options[path]
-    if (value === undefined || (Number.isInteger(value) && value >= least[path])) return []
-    return [{ path, message: `expected an integer from ${least[path]} up, received ${value}` }]
-  })
-  if (issues.length > 0) throw new ConfigError(issues, 'The configuration of the run')
-}
 
 /** What a {@link Checkpointer} is made of. */
 export interface CheckpointerParts extends Required<CheckpointOptions> {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { arch, availableParallelism, cpus, hostname, release, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { packageDir } from '../model/names.ts'
+import { packageDir } from '../base/package-dir.ts'
 
 /** What `environment.json` says before the native part is loaded. */
 export interface Environment {

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { cannotWrite } from '../base/cannot-write.ts'
 import { JsonLinesWriter } from '../base/json-lines.ts'
 import { wholeLines } from '../base/read-lines.ts'
-import type { RewardMemory, RewardOutcome } from '../rl/types/run-store.ts'
+import type { RewardCache, RewardOutcome } from '../rl/types/run-store.ts'
 import type { Joint } from '../tasks/task/completion.ts'
 
 /** One line of the log. */
@@ -18,7 +18,7 @@ interface Line extends RewardOutcome {
 }
 
 /** The verdicts of one run. */
-export class RewardLog implements RewardMemory {
+export class RewardLog implements RewardCache {
   readonly #known: Map<string, Line>
   readonly #writer: JsonLinesWriter
 

@@ -8,8 +8,15 @@ export interface NativeThreads {
   setThreads(count: number): void
 }
 
-/** Makes the native part work with as many threads as the run began with: sums are cut by threads, and their last bits with them. */
-export async function restoreThreads(folder: RunFolder, addon: NativeThreads): Promise<void> {
+/**
+ * Makes the native part work with as many threads as a run that is resumed began with: sums are cut by threads, and their last bits
+ * with them.
+ *
+ * @param loadAddon called only if the run is resumed
+ */
+export async function restoreThreads(folder: RunFolder, loadAddon: () => NativeThreads): Promise<void> {
+  if (!folder.isResumed) return
+  const addon = loadAddon()
   const threads = (await folder.readJson<Environment>(runFiles.environment))?.native?.threads
   if (typeof threads === 'number' && threads !== addon.info().threads) addon.setThreads(threads)
 }
@@ -18,17 +25,23 @@ export async function restoreThreads(folder: RunFolder, addon: NativeThreads): P
  * Records this process and machine. A run that is resumed keeps what it began with, and lists those who went on.
  *
  * @param native what is known of the native part; null before it is loaded
- * @returns in what this environment differs from the first one, for a warning
+ * @param onWarning told if this environment differs from the first one
  */
-export async function recordEnvironment(folder: RunFolder, native: Record<string, unknown> | null): Promise<string[]> {
+export async function recordEnvironment(
+  folder: RunFolder,
+  native: Record<string, unknown> | null,
+  onWarning: (message: string) => void = () => {},
+): Promise<void> {
   const environment = { ...(await describeEnvironment()), native }
   const first = folder.isResumed ? await folder.readJson<Environment>(runFiles.environment) : undefined
   // A run that was killed before the native part was loaded has nothing to be compared with.
   if (!first?.native) {
     await folder.writeJson(runFiles.environment, environment)
-    return []
+    return
   }
   const { resumed = [] } = first
   await folder.writeJson(runFiles.environment, { ...first, resumed: [...resumed, environment] })
-  return differences(first, environment)
+  const changes = differences(first, environment)
+  if (changes.length > 0)
+    onWarning(`Results may differ in their last bits from those of the run's beginning: ${changes.join('; ')}.`)
 }

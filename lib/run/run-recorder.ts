@@ -3,11 +3,12 @@ import { join } from 'node:path'
 import { JsonLinesWriter } from '../base/json-lines.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
 import type { EvalReport, SampleRow, StepReport } from '../rl/types/reports.ts'
-import type { RunMemory, RunOrigin } from '../rl/types/run-store.ts'
-import type { RunEnd, RunSink, SaveTeam, Snapshot } from '../rl/types/sink.ts'
+import type { OpenedRun, RunStore } from '../rl/types/run-store.ts'
+import type { RunEnd, SaveTeam, Snapshot } from '../rl/types/sink.ts'
 import type { Task } from '../tasks/task/types.ts'
+import { type CheckpointOptions, checkpointSection } from './checkpoint-options.ts'
 import { CheckpointStore, type LineBytes } from './checkpoint-store.ts'
-import { Checkpointer, type CheckpointOptions, checkpointDefaults } from './checkpointer.ts'
+import { Checkpointer } from './checkpointer.ts'
 import { dataChecksum } from './data-checksum.ts'
 import { findResumePoint } from './resume-point.ts'
 import { RewardLog } from './reward-log.ts'
@@ -33,34 +34,28 @@ const lineFiles = [runFiles.metrics, runFiles.timings, runFiles.samples]
  *
  * In a folder that was resumed it goes on where the newest checkpoint stands.
  */
-export class RunRecorder implements RunSink, RunMemory {
-  readonly #open: () => Promise<RunFolder>
+export class RunRecorder implements RunStore {
+  readonly #openFolder: () => Promise<RunFolder>
   readonly #options: RecorderOptions
   #opened?: RunFolder
   #lines = new Map<string, JsonLinesWriter>()
   #rewards?: RewardLog
   #checkpointer?: Checkpointer
-  #origin: RunOrigin | null = null
   /** A line could not be written, or only some of those that belong together: no checkpoint may say that they are there. */
   #isBroken = false
   /** Whether training began: from here on the folder holds something. */
   started = false
-  readonly rewards: RunMemory['rewards']
 
   /** @param folder where to, or what makes it when training begins; it is released when training ends */
   constructor(folder: RunFolder | (() => Promise<RunFolder>), options: RecorderOptions = {}) {
-    this.#open = typeof folder === 'function' ? folder : async () => folder
+    this.#openFolder = typeof folder === 'function' ? folder : async () => folder
     this.#options = options
-    this.rewards = {
-      recall: (place, joint) => this.#rewards?.recall(place, joint),
-      keep: async (place, joint, outcome) => this.#rewards?.keep(place, joint, outcome),
-    }
   }
 
-  async onStart(options: ResolvedTrainOptions): Promise<void> {
-    const folder = await this.#open()
+  async open(options: ResolvedTrainOptions): Promise<OpenedRun> {
+    const folder = await this.#openFolder()
     this.#opened = folder
-    const { task, onResolved, onWarning = () => {} } = this.#options
+    const { task, onResolved, onWarning = () => {}, checkpointEvery, keepCheckpoints } = this.#options
     const data = {
       items: await dataChecksum(task?.items ?? []),
       heldOut: await dataChecksum(task?.heldOut ?? []),
@@ -72,23 +67,19 @@ export class RunRecorder implements RunSink, RunMemory {
       const keepBytes = found?.state.lines[name] ?? 0
       this.#lines.set(name, await JsonLinesWriter.open(folder.file(name), { keepBytes }))
     }
-    this.#rewards = await RewardLog.open(folder.file(runFiles.rewards), found?.step ?? 0)
+    const rewards = await RewardLog.open(folder.file(runFiles.rewards), found?.step ?? 0)
+    this.#rewards = rewards
     await folder.remove(runFiles.result)
     this.#checkpointer = new Checkpointer({
-      checkpointEvery: this.#options.checkpointEvery ?? checkpointDefaults.checkpointEvery,
-      keepCheckpoints: this.#options.keepCheckpoints ?? checkpointDefaults.keepCheckpoints,
+      ...checkpointSection.parse({ checkpointEvery, keepCheckpoints }),
       store,
       options,
       data,
       lines: () => this.#lineBytes(),
       syncLines: () => Promise.all([...this.#lines.values()].map((writer) => writer.sync())),
     })
-    this.#origin = found && { state: found.state.run, directory: found.directory }
     this.started = true
-  }
-
-  origin(): RunOrigin | null {
-    return this.#origin
+    return { origin: found && { state: found.state.run, directory: found.directory }, rewards }
   }
 
   async onStep(report: StepReport): Promise<void> {

@@ -1,6 +1,6 @@
-import { DisposedError, MagrpoError, SandboxError } from '../base/errors.ts'
-import { onAbort } from '../base/on-abort.ts'
-import { bubblewrapCommand, findBubblewrap, findPython, processCommand, type WorkerCommand } from './command.ts'
+import { DisposedError, MagrpoError } from '../base/errors.ts'
+import { WorkerPool } from '../base/worker-pool.ts'
+import { bubblewrapCommand, findBubblewrap, findPython, processCommand } from './command.ts'
 import type { CooperationProgram, ExperimentReport, ExperimentRequest } from './cooperation.ts'
 import type {
   CodeDiagnosis,
@@ -15,7 +15,7 @@ import type {
   TestReport,
   TestRequest,
 } from './types.ts'
-import { readSources, Worker, type WorkerConfig, type WorkerReply, type WorkerSources } from './worker.ts'
+import { readSources, Worker, WorkerDeath, type WorkerReply, type WorkerRequest } from './worker.ts'
 
 /** Limits of a request where nothing else is said; see {@link SandboxLimits}. */
 export const defaultLimits: SandboxLimits = { cpuSeconds: 4, programCpuSeconds: 20, wallSeconds: 300, maxTimeouts: 3 }
@@ -26,15 +26,6 @@ export const defaultResources: SandboxResources = {
   outputBytes: 2 ** 20,
   processes: 1,
   fileBytes: 4 * 2 ** 20,
-}
-
-interface Job {
-  message: { limits: SandboxLimits }
-  /** How many workers have ended while they served this job. */
-  attempts: number
-  signal: AbortSignal | undefined
-  resolve(reply: WorkerReply): void
-  reject(error: unknown): void
 }
 
 /**
@@ -62,28 +53,12 @@ interface Job {
 export class PythonSandbox {
   /** Limits of requests that set none of their own. */
   readonly limits: SandboxLimits
-  readonly #command: WorkerCommand
-  readonly #sources: WorkerSources
-  readonly #config: WorkerConfig
-  readonly #size: number
-  readonly #idle: Worker[] = []
-  readonly #all = new Set<Worker>()
-  readonly #queue: Job[] = []
-  readonly #starting = new Set<Promise<Worker>>()
-  #isDisposed = false
+  readonly #pool: WorkerPool<WorkerRequest, WorkerReply>
 
-  private constructor(
-    command: WorkerCommand,
-    sources: WorkerSources,
-    config: WorkerConfig,
-    limits: SandboxLimits,
-    size: number,
-  ) {
-    this.#command = command
-    this.#sources = sources
-    this.#config = config
+  private constructor(limits: SandboxLimits, size: number, start: (signal: AbortSignal) => Promise<Worker>) {
     this.limits = limits
-    this.#size = size
+    const disposedError = () => new DisposedError('The Python sandbox')
+    this.#pool = new WorkerPool({ size, start, retries: 1, disposedError })
   }
 
   /**
@@ -117,9 +92,10 @@ export class PythonSandbox {
         ? processCommand(python, sources.boot)
         : await bubblewrapCommand(await findBubblewrap(), python, sources.boot)
     const limits = { cpuSeconds, programCpuSeconds, wallSeconds, maxTimeouts }
-    const sandbox = new PythonSandbox(command, sources, { mode, ...resources }, limits, workers)
+    const config = { mode, ...resources }
+    const sandbox = new PythonSandbox(limits, workers, (signal) => Worker.start(command, sources, config, signal))
     try {
-      await sandbox.#addWorker()
+      await sandbox.#pool.warmUp()
       options.signal?.throwIfAborted()
     } catch (error) {
       await sandbox.dispose()
@@ -188,17 +164,7 @@ export class PythonSandbox {
 
   /** Ends all workers; what is still running rejects with `ERR_DISPOSED`. Nothing is left behind. Calling it twice is fine. */
   async dispose(): Promise<void> {
-    this.#isDisposed = true
-    for (const job of this.#queue.splice(0)) job.reject(new DisposedError('The Python sandbox'))
-    const workers = [...this.#all]
-    for (const worker of workers) worker.kill()
-    // One that is only just starting ends as soon as it can be reached; one that fails to start has ended.
-    const late = [...this.#starting].map(async (start) => {
-      const worker = await start.catch(() => undefined)
-      worker?.kill()
-      await worker?.ended()
-    })
-    await Promise.all([...workers.map((worker) => worker.ended()), ...late])
+    await this.#pool.dispose()
   }
 
   /** What `await using` calls: `dispose()`. */
@@ -226,103 +192,16 @@ export class PythonSandbox {
     return { facts: seen.died ? facts : (seen.reply as CodeReport).facts, tests: deadReport(reply.died) }
   }
 
-  #run(
+  async #run(
     message: object,
     limits: Partial<SandboxLimits> | undefined,
     signal: AbortSignal | undefined,
   ): Promise<WorkerReply> {
-    return new Promise((resolve, reject) => {
-      if (this.#isDisposed) return reject(new DisposedError('The Python sandbox'))
-      if (signal?.aborted) return reject(signal.reason)
-      const job: Job = {
-        message: { ...message, limits: { ...this.limits, ...limits } },
-        attempts: 0,
-        signal,
-        resolve,
-        reject,
-      }
-      const leave = () => {
-        const place = this.#queue.indexOf(job)
-        if (place >= 0) this.#queue.splice(place, 1)
-        reject(signal?.reason)
-      }
-      const forget = onAbort(signal, leave)
-      job.resolve = (reply) => {
-        forget()
-        resolve(reply)
-      }
-      job.reject = (error) => {
-        forget()
-        reject(error)
-      }
-      this.#queue.push(job)
-      this.#next()
-    })
-  }
-
-  /** Gives waiting jobs to idle workers, and starts workers while there are more jobs than workers. */
-  #next(): void {
-    while (this.#queue.length > 0) {
-      const worker = this.#idle.pop()
-      if (worker === undefined) break
-      if (worker.isAlive) void this.#serve(worker, this.#queue.shift() as Job)
-    }
-    const starting = this.#starting
-    while (starting.size < this.#queue.length && this.#all.size + starting.size < this.#size && !this.#isDisposed) {
-      this.#addWorker().catch((error) => {
-        // With another worker left the jobs can wait for that one; without, nobody would ever serve them.
-        if (this.#all.size + starting.size === 0) for (const job of this.#queue.splice(0)) job.reject(error)
-      })
-    }
-  }
-
-  async #addWorker(): Promise<void> {
-    const start = Worker.start(this.#command, this.#sources, this.#config)
-    this.#starting.add(start)
-    const worker = await start.finally(() => this.#starting.delete(start))
-    this.#all.add(worker)
-    void worker.ended().then(() => this.#all.delete(worker))
-    if (this.#isDisposed) {
-      worker.kill()
-      await worker.ended()
-      throw new DisposedError('The Python sandbox')
-    }
-    this.#idle.push(worker)
-    this.#next()
-  }
-
-  async #serve(worker: Worker, job: Job): Promise<void> {
-    const { signal, message } = job
-    const forget = onAbort(signal, () => worker.kill())
-    let isLate = false
-    // The worker keeps the wall limit by itself; this is for a worker that does not answer at all.
-    const watchdog = setTimeout(
-      () => {
-        isLate = true
-        worker.kill()
-      },
-      message.limits.wallSeconds * 1000 + 15_000,
-    )
     try {
-      const reply = await worker.request(message)
-      if (reply.bug !== undefined)
-        job.reject(new SandboxError('ERR_SANDBOX', `The sandbox failed by itself; please report this:\n${reply.bug}`))
-      else job.resolve(reply)
-    } catch {
-      if (this.#isDisposed) job.reject(new DisposedError('The Python sandbox'))
-      else if (isLate) job.resolve({ died: 'timeout' })
-      else if (signal?.aborted) job.reject(signal.reason)
-      else if (job.attempts++ === 0) this.#queue.unshift(job)
-      else job.resolve({ died: 'crash' }) // twice with the same program: not by chance
-    } finally {
-      clearTimeout(watchdog)
-      forget()
-      if (worker.isAlive && !signal?.aborted) this.#idle.push(worker)
-      else {
-        worker.kill()
-        await worker.ended()
-      }
-      this.#next()
+      return await this.#pool.call({ ...message, limits: { ...this.limits, ...limits } }, signal)
+    } catch (error) {
+      if (error instanceof WorkerDeath) return { died: 'crash' } // twice with the same program: not by chance
+      throw error
     }
   }
 }

@@ -1,15 +1,19 @@
 /** One worker: a child process that serves one request after the other, and the frames exchanged with it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { SandboxError } from '../base/errors.ts'
+import { onAbort } from '../base/on-abort.ts'
+import { packageDir } from '../base/package-dir.ts'
+import type { PoolWorker } from '../base/worker-pool.ts'
 import { explainFailure, nobody, unavailable, type WorkerCommand } from './command.ts'
-import type { SandboxResources } from './types.ts'
+import type { SandboxLimits, SandboxResources } from './types.ts'
 
 /** How long a worker may take to start; it takes a fraction of a second on a machine that is not busy. */
 const startMs = 120_000
 
 /** The package's folder of Python sources. */
-const pythonDir = new URL('../../python/', import.meta.url)
+const pythonDir = join(packageDir, 'python')
 
 /** The folders in it that a worker needs; `worker.py` beside them puts what they hold together. */
 const workerFolders = ['sandbox', 'code_task', 'cooperation']
@@ -23,10 +27,10 @@ export interface WorkerSources {
 /** Reads the Python sources of a worker. */
 export async function readSources(): Promise<WorkerSources> {
   const inFolders = await Promise.all(
-    workerFolders.map(async (folder) => (await readdir(new URL(folder, pythonDir))).map((name) => `${folder}/${name}`)),
+    workerFolders.map(async (folder) => (await readdir(join(pythonDir, folder))).map((name) => `${folder}/${name}`)),
   )
   const paths = ['worker.py', ...inFolders.flat().filter((path) => path.endsWith('.py'))]
-  const read = async (path: string) => [path, await readFile(new URL(path, pythonDir), 'utf8')] as const
+  const read = async (path: string) => [path, await readFile(join(pythonDir, path), 'utf8')] as const
   const { 'sandbox/boot.py': boot, ...modules } = Object.fromEntries(await Promise.all(paths.map(read)))
   return { boot: boot!, modules }
 }
@@ -36,12 +40,22 @@ export interface WorkerConfig extends SandboxResources {
   mode: 'bubblewrap' | 'process'
 }
 
-/** A reply to a request: what was asked for, or why the program brought its judge down, or an error of the sandbox's own. */
+/** A request; the rest of it is for the Python side. */
+export interface WorkerRequest {
+  limits: SandboxLimits
+}
+
+/** A reply to a request: what was asked for, or why the program brought its judge down. */
 export interface WorkerReply {
   reply?: unknown
   died?: 'timeout' | 'memory' | 'crash' | 'syntax'
-  bug?: string
 }
+
+/** A worker ended by itself while it served a request. */
+export class WorkerDeath extends Error {}
+
+/** The time for an answer is over. */
+class LateError extends Error {}
 
 function frame(message: unknown): Buffer {
   const body = Buffer.from(JSON.stringify(message), 'utf8')
@@ -50,9 +64,10 @@ function frame(message: unknown): Buffer {
   return Buffer.concat([head, body])
 }
 
-/** A running worker. It serves one request at a time; when its process has ended, `isAlive` is false and it is of no more use. */
-export class Worker {
-  isAlive = true
+/** A running worker, which serves one request at a time. */
+export class Worker implements PoolWorker<WorkerRequest, WorkerReply> {
+  #hasEnded = false
+  #isKilled = false
   readonly #child: ChildProcess
   readonly #ended: Promise<void>
   #received: Buffer[] = []
@@ -64,8 +79,8 @@ export class Worker {
     this.#child = child
     this.#ended = new Promise((resolve) => {
       const end = () => {
-        this.isAlive = false
-        this.#waiting?.reject(new Error(this.#said))
+        this.#hasEnded = true
+        this.#waiting?.reject(new WorkerDeath(this.#said))
         this.#waiting = undefined
         resolve()
       }
@@ -85,9 +100,14 @@ export class Worker {
   /**
    * Starts a worker and waits until its first program could run.
    *
-   * @throws SandboxError `ERR_SANDBOX_UNAVAILABLE` with the reason and the remedy
+   * @throws SandboxError `ERR_SANDBOX_UNAVAILABLE` with the reason and the remedy; the signal's reason when aborted
    */
-  static async start(command: WorkerCommand, sources: WorkerSources, config: WorkerConfig): Promise<Worker> {
+  static async start(
+    command: WorkerCommand,
+    sources: WorkerSources,
+    config: WorkerConfig,
+    signal?: AbortSignal,
+  ): Promise<Worker> {
     // As root, a real change of user: limits on processes do not hold for root.
     const user = process.getuid?.() === 0 ? { uid: nobody, gid: nobody } : {}
     const child = spawn(command.file, command.args, {
@@ -98,44 +118,59 @@ export class Worker {
       ...user,
     })
     const worker = new Worker(child)
-    let isLate = false
-    const late = setTimeout(() => {
-      isLate = true
-      worker.kill()
-    }, startMs)
     try {
-      const hello = await worker.#ask({ modules: sources.modules, main: 'worker', config })
+      const message = { modules: sources.modules, main: 'worker', config }
+      const hello = await worker.#within(startMs, signal, () => worker.#ask(message))
       if (typeof hello.unavailable === 'string') throw new Error(hello.unavailable)
       worker.#quiet()
       return worker
     } catch (error) {
-      worker.kill()
-      await worker.ended()
-      if (isLate) throw unavailable(`a worker was not ready within ${startMs / 1000} s.`, 'Is the machine overloaded?')
+      await worker.dispose()
+      signal?.throwIfAborted()
+      if (error instanceof LateError)
+        throw unavailable(`a worker was not ready within ${startMs / 1000} s.`, 'Is the machine overloaded?')
       throw await explainFailure((error as Error).message)
-    } finally {
-      clearTimeout(late)
     }
   }
 
-  /** Sends a request and resolves with its reply. Rejects with `ERR_SANDBOX` if the worker ends first. */
-  async request(message: unknown): Promise<WorkerReply> {
+  /** Whether it takes requests: it has not ended and was not told to. */
+  get isAlive(): boolean {
+    return !this.#hasEnded && !this.#isKilled
+  }
+
+  /**
+   * Sends a request and resolves with its reply.
+   *
+   * @throws WorkerDeath if the worker ends first; SandboxError `ERR_SANDBOX` for an error of the sandbox's own; the signal's reason
+   */
+  async call(request: WorkerRequest, signal?: AbortSignal): Promise<WorkerReply> {
     this.#loud()
     try {
-      return await this.#ask(message)
+      // The worker keeps the wall limit by itself; this is for a worker that does not answer at all.
+      const patienceMs = request.limits.wallSeconds * 1000 + 15_000
+      const { bug, ...reply } = await this.#within(patienceMs, signal, () => this.#ask(request))
+      if (bug === undefined) return reply
+      throw new SandboxError('ERR_SANDBOX', `The sandbox failed by itself; please report this:\n${bug}`)
     } catch (error) {
-      throw new SandboxError(
-        'ERR_SANDBOX',
-        `A sandbox worker ended while it served a request: ${(error as Error).message}`,
-      )
+      signal?.throwIfAborted()
+      if (error instanceof LateError) return { died: 'timeout' }
+      throw error
     } finally {
       this.#quiet()
     }
   }
 
-  /** Ends the worker and everything in it at once. */
-  kill(): void {
-    if (!this.isAlive || this.#child.pid === undefined) return
+  /** Ends the worker and everything in it at once; resolves when its process has ended. */
+  dispose(): Promise<void> {
+    this.#kill()
+    if (!this.#hasEnded) this.#loud()
+    return this.#ended
+  }
+
+  #kill(): void {
+    if (!this.isAlive) return
+    this.#isKilled = true
+    if (this.#child.pid === undefined) return
     try {
       process.kill(-this.#child.pid, 'SIGKILL')
     } catch {
@@ -143,10 +178,22 @@ export class Worker {
     }
   }
 
-  /** Resolves when the process has ended. */
-  ended(): Promise<void> {
-    if (this.isAlive) this.#loud()
-    return this.#ended
+  /** Kills the worker when the signal aborts, or when the time is over; the work then rejects, with LateError in the second case. */
+  async #within<T>(limitMs: number, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    let isLate = false
+    const forget = onAbort(signal, () => this.#kill())
+    const watchdog = setTimeout(() => {
+      isLate = true
+      this.#kill()
+    }, limitMs)
+    try {
+      return await work()
+    } catch (error) {
+      throw isLate ? new LateError() : error
+    } finally {
+      clearTimeout(watchdog)
+      forget()
+    }
   }
 
   // An idle worker must not keep the event loop, and so the program, alive.
@@ -164,7 +211,7 @@ export class Worker {
 
   #ask(message: unknown): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
-      if (!this.isAlive) return reject(new Error(this.#said))
+      if (this.#hasEnded) return reject(new WorkerDeath(this.#said))
       this.#waiting = { resolve, reject }
       this.#child.stdin?.write(frame(message))
     })

@@ -1,34 +1,56 @@
 import { join } from 'node:path'
+import { Disposer } from '../base/disposer.ts'
 import { ConfigError } from '../base/errors.ts'
 import type { RawConfig, TeamConfig } from '../config/schema.ts'
-import type { DownloadEvent } from '../hub/download.ts'
-import type { Model } from '../model/model.ts'
+import { Model } from '../model/model.ts'
 import { modelFolder } from '../model/names.ts'
-import type { Policy } from '../model/policy.ts'
+import { Policy } from '../model/policy.ts'
 import type { Algorithm } from '../rl/options/algorithm.ts'
-import type { Member, Team } from '../rl/team/team.ts'
+import { type Member, Team } from '../rl/team/team.ts'
+import { downloadLines } from '../ui/download-lines.ts'
 
 /** A team and the models below it. */
 export interface LoadedTeam {
   team: Team
   models: Model[]
-  /** Frees the team, then the models. */
+  /** Frees the team, its policies and the models. */
   dispose(): Promise<void>
 }
 
 /** What {@link loadTeam} may be told. */
 export interface LoadTeamOptions {
-  /** Folder with trained weights, one folder an agent (`final/` or `best/` of a run); the team is then frozen. */
+  /** Folder with trained weights, one folder per agent (`final/` or `best/` of a run); the team is then frozen. */
   weights?: string
   /** What the team is to be trained with: brings the frozen references and separate critics it needs. */
   algorithm?: Algorithm
   signal?: AbortSignal
   /** Commits of models of the hub, by their names in the configuration. Default: what the name says, else `main`. */
   commits?: Readonly<Record<string, string>>
-  /** Called before each model is loaded. */
-  onModel?(source: string): void
-  /** Told of a model that has to be downloaded, before it is. */
-  onDownload?(event: DownloadEvent): void
+  /** Called with what is being loaded, for people. */
+  onProgress?(what: string): void
+  /** Takes what everybody should know, such as that a model is about to be downloaded. */
+  onWarning?(message: string): void
+}
+
+/** A model's name in the configuration, and where it is. */
+interface Source {
+  name: string
+  folder: string
+}
+
+/** A team while it is loaded. */
+interface Loading {
+  config: TeamConfig
+  /** (n) */
+  names: readonly string[]
+  /** (n) */
+  sources: readonly Source[]
+  seed: RawConfig['seed']
+  options: LoadTeamOptions
+  models: Model[]
+  /** Models under adapters, by folder. */
+  bases: Map<string, Model>
+  disposer: Disposer
 }
 
 /**
@@ -46,81 +68,119 @@ export async function loadTeam(
   options: LoadTeamOptions = {},
 ): Promise<LoadedTeam> {
   const { weights } = options
-  const { adapter, device, dtype } = config
-  const isTrainedWhole = weights !== undefined && adapter === 'full'
-  const sources = isTrainedWhole ? names.map((name) => join(weights, name)) : modelSources(config, names)
-  const folders = sources.map((source) => modelFolder(source))
-  const { Model } = await import('../model/model.ts')
-  const { Policy } = await import('../model/policy.ts')
-  const { Team } = await import('../rl/team/team.ts')
+  const sources = isTrainedWhole(config, weights)
+    ? names.map((name) => join(weights, name))
+    : modelSources(config, names)
+  const disposer = new Disposer()
   const models: Model[] = []
-  const open = async (source: string, folder: string): Promise<Model> => {
-    options.onModel?.(source)
-    const { signal, onDownload, commits = {} } = options
-    const settings = { device: device as 'auto', dtype, signal, onDownload, revision: commits[source] }
-    const model = await Model.load(folder, settings)
-    models.push(model)
-    return model
-  }
-  const owned: { dispose(): Promise<void> }[] = []
-  const dispose = async () => {
-    for (const thing of [...owned.reverse(), ...models]) await thing.dispose()
-  }
-  const own = (policy: Policy): Policy => {
-    owned.push(policy)
-    return policy
-  }
-  const bases = new Map<string, Model>()
-  const makePolicy = async (agent: number): Promise<Policy> => {
-    const [source, folder] = [sources[agent]!, folders[agent]!]
-    if (adapter === 'full') {
-      const model = await open(source, folder)
-      return own(isTrainedWhole ? Policy.base(model) : await Policy.full(model))
-    }
-    const base = bases.get(folder) ?? (await open(source, folder))
-    bases.set(folder, base)
-    return own(
-      weights === undefined
-        ? await Policy.lora(base, { ...adapter, seed: (seed + agent) >>> 0 })
-        : await Policy.fromAdapter(base, join(weights, names[agent]!)),
-    )
-  }
-  const makeReference = async (agent: number) =>
-    adapter === 'full' && options.algorithm?.kl ? Policy.base(await open(sources[agent]!, folders[agent]!)) : undefined
-  const makeCritics = async (): Promise<Policy[]> => {
-    const { critic, algorithm } = { critic: config.critic, algorithm: options.algorithm }
-    if (critic === undefined || algorithm === undefined) return []
-    if (algorithm.critic?.placement !== 'separate')
-      throw teamError(
-        'team.critic',
-        `expected an algorithm with a separate critic (iac or maac), but it is ${algorithm.name}`,
-      )
-    const folder = modelFolder(critic)
-    const critics: Policy[] = []
-    let base: Model | undefined
-    for (let index = 0; index < (algorithm.name === 'maac' ? 1 : names.length); index++) {
-      if (adapter === 'full') critics.push(own(await Policy.full(await open(critic, folder))))
-      else {
-        base ??= bases.get(folder) ?? (await open(critic, folder))
-        critics.push(own(await Policy.lora(base, { ...adapter, seed: (seed + names.length + index) >>> 0 })))
-      }
-    }
-    return critics
+  const loading: Loading = {
+    config,
+    names,
+    sources: sources.map(sourceOf),
+    seed,
+    options,
+    models,
+    bases: new Map(),
+    disposer,
   }
   try {
-    const members: Member[] = []
-    const isShared = config.sharedWeights === true && weights === undefined
-    for (const [agent, name] of names.entries()) {
-      if (isShared && agent > 0) members.push({ ...members[0]!, name })
-      else members.push({ name, policy: await makePolicy(agent), reference: await makeReference(agent) })
-    }
-    const team = await Team.of(members, { critics: await makeCritics() })
-    owned.push(team)
-    return { team, models, dispose }
+    const members = await makeMembers(loading)
+    const team = disposer.use(await Team.of(members, { critics: await makeCritics(loading) }))
+    return { team, models, dispose: () => disposer.dispose() }
   } catch (error) {
-    await dispose()
+    await disposer.dispose()
     throw error
   }
+}
+
+/** Whether each agent's trained weights are a model of their own. */
+function isTrainedWhole({ adapter }: TeamConfig, weights: string | undefined): weights is string {
+  return weights !== undefined && adapter === 'full'
+}
+
+const sourceOf = (name: string): Source => ({ name, folder: modelFolder(name) })
+
+async function makeMembers(loading: Loading): Promise<Member[]> {
+  const { config, names, options } = loading
+  const isShared = config.sharedWeights === true && options.weights === undefined
+  const members: Member[] = []
+  for (const [agent, name] of names.entries()) {
+    if (isShared && agent > 0) members.push({ ...members[0]!, name })
+    else
+      members.push({ name, policy: await makePolicy(loading, agent), reference: await makeReference(loading, agent) })
+  }
+  return members
+}
+
+async function makePolicy(loading: Loading, agent: number): Promise<Policy> {
+  const { config, names, sources, seed, options, disposer } = loading
+  const { weights } = options
+  const source = sources[agent]!
+  if (config.adapter === 'full') {
+    const model = await openModel(loading, source)
+    return disposer.use(isTrainedWhole(config, weights) ? Policy.base(model) : await Policy.full(model))
+  }
+  const base = await openBase(loading, source)
+  return disposer.use(
+    weights === undefined
+      ? await Policy.lora(base, { ...config.adapter, seed: (seed + agent) >>> 0 })
+      : await Policy.fromAdapter(base, join(weights, names[agent]!)),
+  )
+}
+
+async function makeReference(loading: Loading, agent: number): Promise<Policy | undefined> {
+  const { config, sources, options } = loading
+  if (config.adapter !== 'full' || !options.algorithm?.kl) return undefined
+  return Policy.base(await openModel(loading, sources[agent]!))
+}
+
+async function makeCritics(loading: Loading): Promise<Policy[]> {
+  const { config, names, seed, options, disposer } = loading
+  const { adapter, critic } = config
+  const { algorithm } = options
+  if (critic === undefined || algorithm === undefined) return []
+  if (algorithm.critic?.placement !== 'separate')
+    throw teamError(
+      'team.critic',
+      `expected an algorithm with a separate critic, such as iac, but it is ${algorithm.name}`,
+    )
+  const source = sourceOf(critic)
+  const critics: Policy[] = []
+  const { algorithmEntry } = await import('../rl/algorithms/registry.ts')
+  const isCentral = algorithmEntry(algorithm).critic?.scope === 'team'
+  for (let index = 0; index < (isCentral ? 1 : names.length); index++) {
+    const policy =
+      adapter === 'full'
+        ? await Policy.full(await openModel(loading, source))
+        : await Policy.lora(await openBase(loading, source), {
+            ...adapter,
+            seed: (seed + names.length + index) >>> 0,
+          })
+    critics.push(disposer.use(policy))
+  }
+  return critics
+}
+
+/** The model under adapters, which all adapters of it share. */
+async function openBase(loading: Loading, source: Source): Promise<Model> {
+  const base = loading.bases.get(source.folder) ?? (await openModel(loading, source))
+  loading.bases.set(source.folder, base)
+  return base
+}
+
+/** A copy of a model. */
+async function openModel({ config, options, models, disposer }: Loading, { name, folder }: Source): Promise<Model> {
+  const { signal, commits = {}, onProgress, onWarning = () => {} } = options
+  onProgress?.(`loading ${name}`)
+  const model = await Model.load(folder, {
+    device: config.device as 'auto',
+    dtype: config.dtype,
+    signal,
+    onDownload: downloadLines({ say: onWarning, sayProgress: onProgress }),
+    revision: commits[name],
+  })
+  models.push(model)
+  return disposer.use(model)
 }
 
 function teamError(path: string, message: string): ConfigError {

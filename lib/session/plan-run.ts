@@ -1,18 +1,17 @@
 import type { RunConfig } from '../config/load.ts'
-import type { FreeOf, MemoryVerdict } from '../rl/memory/fit.ts'
+import { compareWithFree, type FreeOf, type MemoryVerdict } from '../rl/memory/fit.ts'
 import type { MemoryPlan } from '../rl/memory/plan.ts'
+import { WarningWatch } from '../rl/report/warnings.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
-import { loadTrackers } from '../track/load-trackers.ts'
-import { downloadLines } from '../ui/download-lines.ts'
-import { loadTask } from './load-task.ts'
-import { loadTeam } from './load-team.ts'
-import { makeAlgorithm, type PrepareRunOptions } from './prepare-run.ts'
+import { assemble } from './assemble.ts'
+import { loadParts, trainSettings } from './load-parts.ts'
+import type { PrepareRunOptions } from './prepare-run.ts'
 
 /** A run that was made ready and not begun. */
 export interface PlannedRun {
   options: ResolvedTrainOptions
   plan: MemoryPlan
-  /** One a device. */
+  /** One per device. */
   judged: MemoryVerdict[]
 }
 
@@ -28,38 +27,15 @@ export async function planRun(
   { signal, onProgress, onWarning = () => {} }: PrepareRunOptions = {},
   freeOf?: FreeOf,
 ): Promise<PlannedRun> {
-  const algorithm = await makeAlgorithm(config.algorithm)
-  const task = await loadTask(config.task, { log: onWarning })
+  const { task, loaded, algorithm, dispose } = await loadParts(config, { signal, onProgress, onWarning })
   try {
-    const loaded = await loadTeam(config.team, task.agents, config.seed, {
-      signal,
-      algorithm,
-      onModel: (source) => onProgress?.(`loading ${source}`),
-      onDownload: downloadLines({ say: onWarning, sayProgress: onProgress }),
-    })
-    try {
-      const { train } = await import('../rl/train.ts')
-      const { judgeMemory } = await import('../rl/memory/fit.ts')
-      const { WarningWatch } = await import('../rl/report/warnings.ts')
-      const {
-        name: _name,
-        runDir: _runDir,
-        team: _team,
-        task: _task,
-        algorithm: _algorithm,
-        trackers,
-        ...settings
-      } = config
-      await loadTrackers(trackers)
-      const run = train({ ...settings, team: loaded.team, task, algorithm, signal })
-      for (const { message } of WarningWatch.of(run.options).start()) onWarning(`warning: ${message}`)
-      const plan = run.plan()!
-      await run.checkPrompts()
-      return { options: run.options, plan, judged: judgeMemory(plan, freeOf) }
-    } finally {
-      await loaded.dispose()
-    }
+    const { name } = config
+    const { run } = assemble({ ...trainSettings(config), name, team: loaded.team, task, algorithm, signal, onWarning })
+    for (const { message } of WarningWatch.of(run.options).start()) onWarning(`warning: ${message}`)
+    const plan = run.plan()!
+    await run.checkPrompts()
+    return { options: run.options, plan, judged: compareWithFree(plan, freeOf) }
   } finally {
-    await task.dispose?.()
+    await dispose()
   }
 }

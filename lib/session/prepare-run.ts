@@ -1,27 +1,17 @@
-import { readFile } from 'node:fs/promises'
-import { isDeepStrictEqual } from 'node:util'
-import { parse } from 'yaml'
+import { Disposer } from '../base/disposer.ts'
 import { MagrpoError } from '../base/errors.ts'
-import { writtenChoice } from '../config/choice.ts'
-import { type RunConfig, resolveConfig } from '../config/load.ts'
-import type { RawConfig } from '../config/schema.ts'
-import { ReportSink } from '../report/report-sink.ts'
-import type { Algorithm } from '../rl/algorithms/algorithms.ts'
+import type { RunConfig } from '../config/load.ts'
 import type { Run } from '../rl/run.ts'
-import type { ResolvedTrainOptions } from '../rl/types/options.ts'
 import type { RunSink } from '../rl/types/sink.ts'
-import type { CheckpointOptions } from '../run/checkpointer.ts'
-import { type Environment, packageVersion } from '../run/environment.ts'
+import type { CheckpointOptions } from '../run/checkpoint-options.ts'
+import type { Environment } from '../run/environment.ts'
 import { recordEnvironment, restoreThreads } from '../run/run-environment.ts'
 import { RunFolder, runFiles } from '../run/run-folder.ts'
-import { readRunInfo, runFormat } from '../run/run-info.ts'
-import { RunRecorder } from '../run/run-recorder.ts'
+import { type RunInfo, readRunInfo } from '../run/run-info.ts'
 import type { Task } from '../tasks/task/types.ts'
-import { loadTrackers } from '../track/load-trackers.ts'
-import { TrackerSink } from '../track/tracker-sink.ts'
-import { downloadLines } from '../ui/download-lines.ts'
-import { loadTask } from './load-task.ts'
-import { type LoadedTeam, loadTeam } from './load-team.ts'
+import { createRunFolder } from './create-run-folder.ts'
+import type { LoadedTeam } from './load-team.ts'
+import { configFile, writeResolved } from './recorded-config.ts'
 
 /** What {@link prepareRun} may be told. */
 export interface PrepareRunOptions {
@@ -51,17 +41,8 @@ export interface PreparedRun {
  *   folder is taken back then
  */
 export async function prepareRun(config: RunConfig, options: PrepareRunOptions = {}): Promise<PreparedRun> {
-  const folder = await RunFolder.create(config.runDir)
-  try {
-    const about = { format: runFormat, magrpo: await packageVersion(), origin: 'config' as const, cwd: process.cwd() }
-    await folder.writeInfo({ ...about, config: configFile(config) })
-    await folder.writeConfig(configFile(config))
-    await recordEnvironment(folder, null)
-    return await prepareIn(folder, config, options)
-  } catch (error) {
-    await folder.discard()
-    throw error
-  }
+  const folder = await createRunFolder(config.runDir, { origin: 'config', config: configFile(config) })
+  return prepareIn(folder, config, options)
 }
 
 /** What `prepareResume` may be told. */
@@ -87,156 +68,80 @@ export async function prepareResume(runDir: string, options: PrepareResumeOption
   const given = resolveConfig(info.config, { where: `${runDir}/${runFiles.info}` })
   const config: RunConfig = { ...given, ...definedOf(changes), runDir }
   const folder = await RunFolder.resume(runDir)
-  try {
-    if (info.cwd !== process.cwd())
-      onWarning?.(
-        `The run began in ${info.cwd}, this process works in ${process.cwd()}: relative paths may lead elsewhere.`,
-      )
-    return await prepareIn(folder, config, { sinks, signal, onWarning, onProgress })
-  } catch (error) {
-    await folder.release()
-    throw error
-  }
+  return prepareIn(folder, config, { sinks, signal, onWarning, onProgress }, info)
 }
 
-async function prepareIn(folder: RunFolder, config: RunConfig, options: PrepareRunOptions): Promise<PreparedRun> {
-  const { sinks = [], signal, onProgress, onWarning = () => {} } = options
-  const algorithm = await makeAlgorithm(config.algorithm)
-  const undo: (() => Promise<unknown> | undefined)[] = []
-  const dispose = async () => {
-    for (const step of undo.splice(0).reverse()) await step()
-  }
+/** @param begun what `run.json` of a run that is resumed says */
+async function prepareIn(
+  folder: RunFolder,
+  config: RunConfig,
+  { sinks, signal, onProgress, onWarning }: PrepareRunOptions,
+  begun?: RunInfo,
+): Promise<PreparedRun> {
+  const disposer = new Disposer()
+  let hasBegun = () => folder.isResumed
+  disposer.defer(() => (hasBegun() ? folder.release() : folder.discard()))
   try {
-    const task = await loadTask(config.task, { log: options.onWarning })
-    undo.push(() => task.dispose?.())
-    if (folder.isResumed) await restoreThreads(folder, (await import('../native/load-addon.ts')).loadAddon())
-    const onModel = (source: string) => onProgress?.(`loading ${source}`)
-    const commits = folder.isResumed ? await recordedCommits(folder) : {}
-    const onDownload = downloadLines({ say: onWarning, sayProgress: onProgress })
-    const settingsOfTeam = { signal, algorithm, commits, onModel, onDownload }
-    const loaded = await loadTeam(config.team, task.agents, config.seed, settingsOfTeam)
-    undo.push(loaded.dispose)
-    const changes = await recordEnvironment(folder, await nativeFacts(loaded))
-    if (changes.length > 0)
-      onWarning(`Results may differ in their last bits from those of the run's beginning: ${changes.join('; ')}.`)
-    const recorder = new RunRecorder(folder, {
-      task,
-      checkpointEvery: config.checkpointEvery,
-      keepCheckpoints: config.keepCheckpoints,
-      onWarning,
-      onResolved: (resolved) => writeResolved(folder, config, resolved, onWarning),
-    })
-    undo.unshift(() => (recorder.started || folder.isResumed ? folder.release() : folder.discard()))
-    const { train } = await import('../rl/train.ts')
-    const { name, runDir: _runDir, team: _team, task: _task, algorithm: _algorithm, trackers, ...settings } = config
-    const tracked = new TrackerSink(await loadTrackers(trackers), { run: { name, folder: folder.path }, sinks })
-    const report = new ReportSink(folder.path, sinks)
-    const asked = {
-      ...settings,
+    if (begun) {
+      if (begun.cwd !== process.cwd())
+        onWarning?.(
+          `The run began in ${begun.cwd}, this process works in ${process.cwd()}: relative paths may lead elsewhere.`,
+        )
+    } else {
+      await folder.writeConfig(configFile(config))
+      await recordEnvironment(folder, null)
+    }
+    // Not before the folder is made: these bring the native part.
+    const { loadAddon } = await import('../native/load-addon.ts')
+    const { loadParts, trainSettings } = await import('./load-parts.ts')
+    const { assemble } = await import('./assemble.ts')
+    await restoreThreads(folder, loadAddon)
+    const commits = await recordedCommits(folder)
+    const parts = disposer.use(await loadParts(config, { signal, commits, onProgress, onWarning }))
+    const { task, loaded, algorithm, trackers } = parts
+    await recordEnvironment(folder, { ...loadAddon().info(), models: loaded.models.map(describeModel) }, onWarning)
+    const { name, checkpointEvery, keepCheckpoints } = config
+    const assembled = assemble({
+      ...trainSettings(config),
+      name,
       team: loaded.team,
       task,
       algorithm,
-      sinks: [recorder, ...sinks, tracked, report],
+      trackers,
+      sinks,
       signal,
-    }
-    return { run: train(asked, recorder), folder, task, loaded, dispose }
+      onWarning,
+      record: {
+        path: folder.path,
+        checkpointEvery,
+        keepCheckpoints,
+        open: async () => folder,
+        onResolved: (resolved) => writeResolved(folder, config, resolved, onWarning),
+      },
+    })
+    hasBegun = () => folder.isResumed || assembled.hasBegun()
+    return { run: assembled.run, folder, task, loaded, dispose: () => disposer.dispose() }
   } catch (error) {
-    await dispose()
+    await disposer.dispose()
     throw error
   }
 }
 
-/** The algorithm of a configuration. */
-export async function makeAlgorithm(config: RawConfig['algorithm']): Promise<Algorithm> {
-  const { algorithmOf } = await import('../rl/algorithms/algorithms.ts')
-  const { name, ...settings } = config
-  return algorithmOf(name, settings)
+function describeModel({ source, hub, device, dtype, parameterCount, weightBytes }: LoadedTeam['models'][number]) {
+  return { source, ...(hub !== null && { commit: hub.commit }), device, dtype, parameterCount, weightBytes }
 }
 
-async function nativeFacts({ models }: LoadedTeam): Promise<Record<string, unknown>> {
-  const { loadAddon } = await import('../native/load-addon.ts')
-  const describe = ({ source, hub, device, dtype, parameterCount, weightBytes }: LoadedTeam['models'][number]) => ({
-    source,
-    ...(hub !== null && { commit: hub.commit }),
-    device,
-    dtype,
-    parameterCount,
-    weightBytes,
-  })
-  return { ...loadAddon().info(), models: models.map(describe) }
-}
-
-/** Commits of the models of the hub that a run began with: a branch may have moved since. */
+/** Commits of the models of the hub that a run began with, if it is resumed: a branch may have moved since. */
 async function recordedCommits(folder: RunFolder): Promise<Record<string, string>> {
+  if (!folder.isResumed) return {}
   const environment = await folder.readJson<Environment>(runFiles.environment)
   const models = (environment?.native?.models ?? []) as { source: string; commit?: string }[]
   return Object.fromEntries(models.flatMap(({ source, commit }) => (commit === undefined ? [] : [[source, commit]])))
-}
-
-/** Writes `config.yaml` as training resolved it; one that a person edited since is left alone, and has no effect. */
-async function writeResolved(
-  folder: RunFolder,
-  config: RunConfig,
-  options: ResolvedTrainOptions,
-  onWarning: (message: string) => void,
-): Promise<void> {
-  const resolved = resolvedConfig(config, options)
-  const existing = folder.isResumed ? await readConfig(folder) : undefined
-  const isOurs = [configFile(config), resolved].some((ours) =>
-    isDeepStrictEqual(comparable(existing), comparable(JSON.parse(JSON.stringify(ours)))),
-  )
-  if (existing === undefined || isOurs) return folder.writeConfig(resolved)
-  onWarning(
-    `${folder.file(runFiles.config)} was edited since the run began. The run goes on as it began; train with the file to begin another.`,
-  )
-}
-
-async function readConfig(folder: RunFolder): Promise<unknown> {
-  try {
-    return parse(await readFile(folder.file(runFiles.config), 'utf8')) as unknown
-  } catch {
-    return undefined
-  }
-}
-
-/** Without what a run may be resumed with otherwise, and with the defaults that an older version did not write. */
-function comparable(config: unknown): unknown {
-  const {
-    runDir: _,
-    checkpointEvery: _every,
-    keepCheckpoints: _keep,
-    ...rest
-  } = (config ?? {}) as Record<string, unknown>
-  try {
-    return configFile({ ...resolveConfig(rest), runDir: '' })
-  } catch {
-    return rest // edited so that it is no configuration any more
-  }
 }
 
 function definedOf({ checkpointEvery, keepCheckpoints }: CheckpointOptions): CheckpointOptions {
   return {
     ...(checkpointEvery !== undefined && { checkpointEvery }),
     ...(keepCheckpoints !== undefined && { keepCheckpoints }),
-  }
-}
-
-/** The configuration in the form of a configuration file. */
-function configFile(config: RunConfig): Record<string, unknown> {
-  return { ...config, task: writtenChoice(config.task), trackers: config.trackers.map(writtenChoice) }
-}
-
-/** The configuration with everything as training resolved it, still in the form of a configuration file. */
-function resolvedConfig(config: RunConfig, resolved: ResolvedTrainOptions): Record<string, unknown> {
-  const { task: about, team: _team, epochs: _epochs, maxTokensPerMicroBatch, rewardTimeoutMs, ...settings } = resolved
-  const { epochs: _given, ...file } = configFile(config)
-  const { adapter } = config.team
-  const fullAdapter = adapter === 'full' ? adapter : { alpha: 2 * adapter.rank, ...adapter }
-  return {
-    ...file,
-    ...settings,
-    ...(maxTokensPerMicroBatch !== null && { maxTokensPerMicroBatch }),
-    ...(rewardTimeoutMs !== null && { rewardTimeoutMs }),
-    team: { ...config.team, agents: about.agents, adapter: fullAdapter },
   }
 }

@@ -1,18 +1,16 @@
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { resolve } from '../base/validate.ts'
 import { loadAddon } from '../native/load-addon.ts'
-import { ReportSink } from '../report/report-sink.ts'
 import type { Run } from '../rl/run.ts'
-import { train as trainTeam } from '../rl/train.ts'
 import type { TrainOptions } from '../rl/train-options.ts'
-import { type CheckpointOptions, checkCheckpointOptions } from '../run/checkpointer.ts'
-import { packageVersion } from '../run/environment.ts'
+import { type CheckpointOptions, checkpointSection } from '../run/checkpoint-options.ts'
 import { recordEnvironment, restoreThreads } from '../run/run-environment.ts'
 import { RunFolder } from '../run/run-folder.ts'
-import { runFormat, runInfoFile } from '../run/run-info.ts'
-import { RunRecorder } from '../run/run-recorder.ts'
+import { runInfoFile } from '../run/run-info.ts'
 import type { Tracker } from '../track/tracker.ts'
-import { TrackerSink } from '../track/tracker-sink.ts'
+import { assemble, type RecordOptions } from './assemble.ts'
+import { createRunFolder } from './create-run-folder.ts'
 
 /** What {@link train} takes. */
 export interface RecordedTrainOptions<Item = unknown> extends TrainOptions<Item>, CheckpointOptions {
@@ -25,7 +23,10 @@ export interface RecordedTrainOptions<Item = unknown> extends TrainOptions<Item>
   resume?: boolean
   /** Where metrics go besides the run folder; an error of one is a warning. Defaults to none. */
   trackers?: readonly Tracker[]
-  /** Takes what a person should know of a run that is resumed: a damaged checkpoint, another machine. */
+  /**
+   * Takes what a person should know of a run that is resumed, such as a damaged checkpoint or another machine, and warnings of trackers
+   * and of the report if no sink has `onWarning`; without it the latter are warnings of the process.
+   */
   onWarning?(message: string): void
 }
 
@@ -45,35 +46,28 @@ export interface RecordedTrainOptions<Item = unknown> extends TrainOptions<Item>
  */
 export function train<Item>(options: RecordedTrainOptions<Item>): Run {
   const { runDir, resume = false, checkpointEvery, keepCheckpoints, onWarning, ...others } = options
-  const { sinks: given = [], trackers = [], ...rest } = others
-  checkCheckpointOptions({ checkpointEvery, keepCheckpoints })
-  const about = { name: runDir === undefined ? 'run' : basename(runDir), folder: runDir ?? null }
-  const sinks = [...given, new TrackerSink(trackers, { run: about, sinks: given })]
-  if (runDir === undefined) return trainTeam({ ...rest, sinks })
-  const open = async () => {
-    const isThere = resume && existsSync(join(runDir, runInfoFile))
-    const folder = isThere ? await RunFolder.resume(runDir) : await RunFolder.create(runDir)
-    try {
-      if (isThere) await restoreThreads(folder, loadAddon())
-      else {
-        const magrpo = await packageVersion()
-        await folder.writeInfo({ format: runFormat, magrpo, origin: 'code', cwd: process.cwd() })
-      }
-      const changes = await recordEnvironment(folder, { ...loadAddon().info() })
-      if (changes.length > 0)
-        onWarning?.(`Results may differ in their last bits from those of the run's beginning: ${changes.join('; ')}.`)
-      return folder
-    } catch (error) {
-      await folder.release()
-      throw error
-    }
-  }
-  const recorder = new RunRecorder(open, {
-    task: options.task,
+  resolve(checkpointSection, { checkpointEvery, keepCheckpoints }, 'The configuration of the run')
+  if (runDir === undefined) return assemble({ ...others, name: 'run', onWarning }).run
+  const record: RecordOptions = {
+    path: runDir,
     checkpointEvery,
     keepCheckpoints,
-    onWarning,
+    open: () => openFolder(runDir, resume, onWarning),
     onResolved: (resolved, folder) => folder.writeConfig(resolved),
-  })
-  return trainTeam({ ...rest, sinks: [recorder, ...sinks, new ReportSink(runDir, given)] }, recorder)
+  }
+  return assemble({ ...others, name: basename(runDir), onWarning, record }).run
+}
+
+/** The folder of a run that a program begins, or goes on with if it is there and may be. */
+async function openFolder(path: string, mayResume: boolean, onWarning?: (message: string) => void): Promise<RunFolder> {
+  const isThere = mayResume && existsSync(join(path, runInfoFile))
+  const folder = isThere ? await RunFolder.resume(path) : await createRunFolder(path, { origin: 'code' })
+  try {
+    await restoreThreads(folder, loadAddon)
+    await recordEnvironment(folder, { ...loadAddon().info() }, onWarning)
+    return folder
+  } catch (error) {
+    await folder.release()
+    throw error
+  }
 }

@@ -10,22 +10,20 @@ export const trackerTimeoutMs = 30_000
 export interface TrackerSinkOptions {
   /** Of the run, as trackers are told. */
   run: Omit<TrackedRun, 'options'>
-  /** Who is told of warnings: the other sinks of the run. */
-  sinks?: readonly RunSink[]
+  /** Takes the warnings that trackers cause. */
+  onWarning?(warning: RunWarning): void | Promise<void>
   /** Defaults to `trackerTimeoutMs`. */
   timeoutMs?: number
 }
 
 /**
  * Tells trackers of a run and keeps their errors from ending it. The first error of a tracker is a warning at once, the number of
- * all of them one at the end; warnings go to the other sinks and into the report of the step.
+ * all of them one at the end. Warnings go to `onWarning` alone: what a network did must not show in metrics that repeat.
  */
 export class TrackerSink implements RunSink {
   readonly #seats: Seat[]
   readonly #options: TrackerSinkOptions
   #step = 0
-  /** Warnings for the next report. */
-  #pending: string[] = []
 
   constructor(trackers: readonly Tracker[], options: TrackerSinkOptions) {
     this.#seats = trackers.map((tracker) => ({ tracker, failures: 0, isOut: false }))
@@ -42,8 +40,6 @@ export class TrackerSink implements RunSink {
   async onStep(report: StepReport): Promise<void> {
     this.#step = report.index
     await this.#callAll('step', (tracker) => tracker.step(report))
-    // Whoever records the run has written the report by now: what a network did must not show in metrics that repeat.
-    report.warnings.push(...this.#pending.splice(0))
   }
 
   async onEval(report: EvalReport): Promise<void> {
@@ -88,9 +84,7 @@ export class TrackerSink implements RunSink {
   }
 
   async #warn(message: string): Promise<void> {
-    this.#pending.push(message)
-    const warning: RunWarning = { code: 'tracker', index: this.#step, message }
-    for (const sink of this.#options.sinks ?? []) await sink.onWarning?.(warning)
+    await this.#options.onWarning?.({ code: 'tracker', index: this.#step, message })
   }
 }
 

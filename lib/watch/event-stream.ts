@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http'
 /** How often an idle connection is told that it is alive, so that one whose browser is gone is noticed. */
 const heartbeatMs = 15_000
 /** Bytes that may wait for a slow browser before it is let go; it connects again by itself. */
-const mostWaiting = 4 << 20
+const maxWaiting = 4 << 20
 
 /** Browsers that listen for server-sent events. */
 export class EventStream {
@@ -43,7 +43,7 @@ export class EventStream {
 
   #write(text: string): void {
     for (const response of this.#listeners) {
-      if (response.writableLength > mostWaiting) response.destroy()
+      if (response.writableLength > maxWaiting) response.destroy()
       else response.write(text)
     }
   }

@@ -65,7 +65,7 @@ export interface RunSetup {
 /** What a configuration that was given no name calls its run. */
 const unnamed = 'run'
 /** Most rows that are given out at once. */
-const mostRows = 64
+const maxRows = 64
 
 /** Reads a run folder and keeps up with what is written to it. */
 export class RunReader {
@@ -156,7 +156,7 @@ export class RunReader {
 
   /** The samples that were logged together; at most 64. */
   async samples(step: number, phase: string): Promise<SampleRow[]> {
-    const lines = this.#samples.filter((line) => line.step === step && line.phase === phase).slice(0, mostRows)
+    const lines = this.#samples.filter((line) => line.step === step && line.phase === phase).slice(0, maxRows)
     if (lines.length === 0) return []
     const file = await open(this.#tails.samples.path, 'r')
     try {

@@ -49,7 +49,7 @@ const types: Readonly<Record<string, string>> = {
 /** Points of a curve where the page asks for no other number, and at most. */
 const points = { usual: 300, most: 5000 }
 /** Most metrics of one answer. */
-const mostNames = 400
+const maxNames = 400
 
 /**
  * Serves the live page of runs on 127.0.0.1. Run folders are read, never written.
@@ -140,7 +140,7 @@ class Watch {
     if (reader === undefined) return undefined
     if (pathname === '/api/metrics') {
       const most = Math.min(points.most, Math.max(2, Number(searchParams.get('points')) || points.usual))
-      const names = searchParams.getAll('name').slice(0, mostNames)
+      const names = searchParams.getAll('name').slice(0, maxNames)
       return { run: reader.id, series: Object.fromEntries(names.map((name) => [name, reader.series(name, most)])) }
     }
     if (pathname === '/api/samples') {

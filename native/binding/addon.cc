@@ -12,6 +12,9 @@
 #include "core/device.h"
 #include "core/errors.h"
 #include "kernels/row_product/row_product.h"
+#include "model/architecture.h"
+#include "rollout/generate.h"
+#include "train/log_prob_head.h"
 
 #if TORCH_VERSION_MAJOR != 2 || TORCH_VERSION_MINOR < 11 || TORCH_VERSION_MINOR > 14
 #error "magrpo supports libtorch 2.11 to 2.14: run `npx magrpo setup`, or point MAGRPO_LIBTORCH at one of these."
@@ -19,6 +22,42 @@
 
 namespace magrpo::binding {
 namespace {
+
+// Sizes that the memory plan of lib/model/memory-terms.ts is made of.
+Napi::Object limits(Napi::Env env) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("chunkLogits", to_js(env, train::kChunkLogits));
+  result.Set("tileColumns", to_js(env, train::kTileColumns));
+  result.Set("prefillTokens", to_js(env, rollout::kPrefillTokens));
+  return result;
+}
+
+Napi::Array array_of(Napi::Env env, const std::vector<Napi::Value>& values) {
+  Napi::Array array = Napi::Array::New(env, values.size());
+  for (size_t i = 0; i < values.size(); ++i) array.Set(static_cast<uint32_t>(i), values[i]);
+  return array;
+}
+
+// The table as it was compiled, for the test that compares it with the files.
+Napi::Value architectures_of(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto text = [env](const std::string& value) -> Napi::Value { return Napi::String::New(env, value); };
+  const auto number = [env](auto value) -> Napi::Value { return Napi::Number::New(env, static_cast<double>(value)); };
+  std::vector<Napi::Value> all;
+  for (const model::Architecture& a : model::architectures()) {
+    std::vector<Napi::Value> projections;
+    for (const auto& [tensor, in, out] : a.projections) projections.push_back(array_of(env, {text(tensor), number(in), number(out)}));
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("modelType", a.model_type);
+    object.Set("tensors",
+               array_of(env, {text(a.embedding), text(a.attention_norm), text(a.query_norm), text(a.key_norm), text(a.attention_post_norm),
+                              text(a.mlp_norm), text(a.mlp_post_norm), text(a.final_norm), text(a.head)}));
+    object.Set("projections", array_of(env, projections));
+    object.Set("formulas", array_of(env, {number(a.activation), number(a.embedding_scale), number(a.norm_offset)}));
+    all.push_back(object);
+  }
+  return array_of(env, all);
+}
 
 Napi::Value info_of(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -31,7 +70,9 @@ Napi::Value info_of(const Napi::CallbackInfo& info) {
   result.Set("variant", core::build_variant());
   result.Set("cpuCapability", at::get_cpu_capability());
   result.Set("threads", intra_op_threads());
-  result.Set("rowProductRows", kernels::row_product_is_always_faster() ? env.Null() : Napi::Number::New(env, kernels::kRowProductRows).As<Napi::Value>());
+  const auto always = kernels::row_product_is_always_faster();
+  result.Set("rowProductRows", always ? env.Null() : to_js(env, kernels::kRowProductRows).As<Napi::Value>());
+  result.Set("limits", limits(env));
   result.Set("cuda", cuda);
   return result;
 }
@@ -79,6 +120,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("CancelFlag", environment->cancel_flag_constructor.Value());
   exports.Set("loadModel", Napi::Function::New(env, load_model, "loadModel"));
   exports.Set("info", Napi::Function::New(env, info_of, "info"));
+  exports.Set("architectures", Napi::Function::New(env, architectures_of, "architectures"));
   exports.Set("setThreads", Napi::Function::New(env, set_threads, "setThreads"));
   exports.Set("deviceMemory", Napi::Function::New(env, device_memory_of, "deviceMemory"));
   exports.Set("liveObjects", Napi::Function::New(env, live_objects, "liveObjects"));

@@ -116,8 +116,22 @@ core::TokenTree tree_field(const Napi::Object& object, const char* name) {
   return {int32s_field(tree, "parent"), int32s_field(tree, "offset"), int32s_field(tree, "ids"), int32s_field(tree, "policy")};
 }
 
+namespace {
+
+model::Rope rope_of(const Napi::Object& rope) {
+  return {string_field(rope, "type"),          number_field(rope, "theta"),          number_field(rope, "factor"),
+          number_field(rope, "lowFreqFactor"), number_field(rope, "highFreqFactor"), integer_field(rope, "originalMaxPositions")};
+}
+
+}  // namespace
+
 model::Config model_config(const Napi::Object& object) {
   model::Config config;
+  try {
+    config.architecture = &model::find_architecture(string_field(object, "architecture"));
+  } catch (const core::Error& error) {
+    throw_error(object.Env(), error.code(), error.what());
+  }
   config.vocab_size = integer_field(object, "vocabSize");
   config.hidden_size = integer_field(object, "hiddenSize");
   config.intermediate_size = integer_field(object, "intermediateSize");
@@ -126,13 +140,12 @@ model::Config model_config(const Napi::Object& object) {
   config.num_kv_heads = integer_field(object, "numKvHeads");
   config.head_dim = integer_field(object, "headDim");
   config.rms_norm_eps = number_field(object, "rmsNormEps");
-  const Napi::Object rope = object_field(object, "rope");
-  config.rope = {string_field(rope, "type"),           number_field(rope, "theta"),          number_field(rope, "factor"),
-                 number_field(rope, "lowFreqFactor"), number_field(rope, "highFreqFactor"), integer_field(rope, "originalMaxPositions")};
+  config.query_scalar = number_field(object, "queryScalar");
+  config.ropes = {rope_of(object_field(object, "rope"))};
+  if (!object.Get("slidingRope").IsNull()) config.ropes.push_back(rope_of(object_field(object, "slidingRope")));
   config.qkv_bias = boolean_field(object, "qkvBias");
   config.output_bias = boolean_field(object, "outputBias");
   config.mlp_bias = boolean_field(object, "mlpBias");
-  config.qk_norm = boolean_field(object, "qkNorm");
   config.tie_word_embeddings = boolean_field(object, "tieWordEmbeddings");
   for (const int32_t window : int32s_field(object, "slidingWindows")) config.sliding_windows.push_back(window);
   config.check();
@@ -204,6 +217,7 @@ train::StepOptions step_options(const Napi::Object& object) {
           number_field(object, "epsilon"),      number_field(object, "weightDecay"), number_field(object, "maxGradNorm")};
 }
 
+Napi::Number to_js(Napi::Env env, int64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
 Napi::Float32Array to_js(Napi::Env env, const std::vector<float>& values) { return copy_to_js<Napi::Float32Array>(env, values); }
 Napi::Int32Array to_js(Napi::Env env, const std::vector<int32_t>& values) { return copy_to_js<Napi::Int32Array>(env, values); }
 

@@ -10,7 +10,7 @@
 #include "model/config.h"
 #include "model/weights.h"
 #include "rollout/generate.h"
-#include "train/accumulate.h"
+#include "train/pass.h"
 #include "train/policy.h"
 
 namespace magrpo::binding {
@@ -64,6 +64,7 @@ Napi::Value to_js(Napi::Env env, const rollout::GenerateResult& result);
 Napi::Value to_js(Napi::Env env, const train::ScoreResult& result);
 Napi::Value to_js(Napi::Env env, const train::StepResult& result);
 Napi::Value to_js(Napi::Env env, const std::vector<model::TensorInfo>& tensors);
+Napi::Number to_js(Napi::Env env, int64_t value);
 Napi::Float32Array to_js(Napi::Env env, const std::vector<float>& values);
 Napi::Int32Array to_js(Napi::Env env, const std::vector<int32_t>& values);
 

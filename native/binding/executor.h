@@ -1,5 +1,5 @@
-// Runs a device's jobs slice by slice, in the order they came as far as they touch the same things: one at a time with all
-// threads, or several side by side with a thread each.
+// Runs a device's tasks slice by slice. Tasks that touch the same objects run in order of submission. A task runs either alone with all
+// threads, or on one thread beside other such tasks.
 #pragma once
 
 #include <atomic>
@@ -13,20 +13,20 @@
 
 namespace magrpo::binding {
 
-// A unit of work for an executor. `reads` and `writes` name what it touches (addresses of decoders and policies): a job waits
-// for earlier jobs that write what it touches or touch what it writes; others share the thread in turns, so that a short
-// request never waits for a whole training step.
+// A unit of work for an executor. `reads` and `writes` hold the objects that it touches (addresses of decoders and policies): it waits for
+// earlier tasks that write one of them, or touch one that it writes. Independent tasks alternate, so that a short request never waits
+// for a whole training step.
 class Task {
  public:
   virtual ~Task() = default;
   // Runs one slice; returns true when the task is done. Never throws.
   virtual bool advance() = 0;
-  // Called once, on the executor thread, after the last slice, with the executor's pointer: it keeps none.
+  // Called once, on the executor thread, after the last slice. `self` is the executor's own pointer, moved.
   virtual void finished(std::shared_ptr<Task> self) = 0;
 
   std::vector<const void*> reads;
   std::vector<const void*> writes;
-  // Runs on one thread, beside other such tasks. What it computes never depends on whether there are any.
+  // Runs on one thread, beside other such tasks. Its results never depend on them.
   bool one_thread = false;
 };
 
@@ -40,26 +40,26 @@ class Executor {
  private:
   struct Entry {
     std::shared_ptr<Task> task;
-    uint64_t last_turn = 0;
+    uint64_t last_slice = 0;
     bool is_running = false;
   };
 
   Executor();
-  // What each thread does: the one that has all threads at its command, and the lanes, which have none but themselves.
-  void run(bool is_lane);
-  void start_lanes();
-  // The next three with the lock held.
-  // The task whose turn it is, null if there is none: that which has waited longest for a slice among those nothing holds back.
-  Entry* next();
-  // The task whose turn it is, if this kind of thread may run it now: lanes side by side, but nothing beside a task of all threads.
-  std::shared_ptr<Task> take(bool is_lane);
+  // Thread main loop. The main thread may use the intra-op pool; a worker computes single-threaded.
+  void run(bool is_worker);
+  void start_workers();
+  // Call the next three with the lock held.
+  // Of the tasks that no earlier one blocks, the one that has waited longest for a slice; null if there is none.
+  Entry* next_runnable();
+  // The next runnable task if this kind of thread may run it now: workers run side by side, but not beside the main thread.
+  std::shared_ptr<Task> try_dequeue(bool is_worker);
   void wake();
 
   std::mutex mutex_;
-  std::condition_variable wake_main_, wake_lanes_;
-  std::vector<Entry> queue_;  // in order of submission; what runs stays in it
-  uint64_t turn_ = 0;
-  int lanes_ = 0, busy_lanes_ = 0;
+  std::condition_variable wake_main_, wake_workers_;
+  std::vector<Entry> queue_;  // in order of submission, running tasks included
+  uint64_t slice_ = 0;
+  int workers_ = 0, busy_workers_ = 0;
   bool main_is_busy_ = false;
 };
 

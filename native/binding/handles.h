@@ -1,5 +1,5 @@
-// The classes JavaScript holds: a model, a policy, a cancel flag. They own nothing heavy but shared pointers; memory is freed on
-// the executor by dispose(), or by the garbage collector when nothing runs any more.
+// The classes that JavaScript holds: a model, a policy, a cancel flag. They own shared pointers only. Memory is freed on the executor by
+// dispose(), or by the garbage collector once no job runs.
 #pragma once
 
 #include <napi.h>
@@ -21,7 +21,7 @@
 
 namespace magrpo::binding {
 
-// What a model handle shares with its jobs.
+// State that a model handle shares with its jobs.
 struct ModelState : core::Counted<ModelState> {
   using core::Counted<ModelState>::alive;
   std::shared_ptr<model::Decoder> decoder;
@@ -33,20 +33,20 @@ struct ModelState : core::Counted<ModelState> {
   std::vector<model::TensorInfo> tensors;
 };
 
-// What a policy handle shares with its jobs.
+// State that a policy handle shares with its jobs.
 struct PolicyState {
-  // A full policy takes the model's only place for one; see ModelState::has_full_policy.
+  // A full policy occupies the model's only place for one; see ModelState::has_full_policy.
   PolicyState(std::shared_ptr<ModelState> model, bool full) : model(std::move(model)), holds_place(full) {
     if (full) this->model->has_full_policy = true;
   }
-  // However the policy ends (disposed, collected, never made), its place is free then.
+  // Frees the place however the policy ends: disposed, collected or never made.
   ~PolicyState() { release(); }
   PolicyState(const PolicyState&) = delete;
   PolicyState& operator=(const PolicyState&) = delete;
 
   void release() {
     policy.reset();
-    core::give_back_blocks();
+    core::release_cached_blocks();
     if (holds_place) model->has_full_policy = false;
     holds_place = false;
   }

@@ -10,7 +10,7 @@
 namespace magrpo::binding {
 namespace {
 
-// Names the count of jobs. As a base it outlives a job's members: when no job is alive, what jobs held is released too.
+// Tag of the count of jobs. As a base it is destroyed after a job's members: when no job is alive, their objects are released too.
 struct AnyJob {};
 
 struct Failure {
@@ -84,11 +84,11 @@ class Environment::Job : public Task, private core::Counted<AnyJob> {
     release();
   }
 
-  // Lets go of JavaScript values, on JavaScript's thread.
+  // Releases JavaScript values, on JavaScript's thread.
   void release() {
     spec_.result = nullptr;
     spec_.callbacks.clear();
-    spec_.keep.clear();
+    spec_.keep_alive.clear();
   }
 
  private:

@@ -20,7 +20,7 @@ namespace magrpo::binding {
 
 class Environment;
 
-// What a call does. Nothing here may touch JavaScript values except `result`.
+// Describes a call. Only `result` may touch JavaScript values.
 struct JobSpec {
   std::string device = "cpu";
   std::vector<const void*> reads;
@@ -29,7 +29,7 @@ struct JobSpec {
   core::CancelFlagPtr cancel;                      // polled by advance
   std::function<bool()> advance;                   // executor thread; may throw
   std::function<Napi::Value(Napi::Env)> result;    // JavaScript's thread
-  std::vector<Napi::ObjectReference> keep;         // handles that must not be collected while the job runs
+  std::vector<Napi::ObjectReference> keep_alive;   // handles that must not be collected while the job runs
   std::vector<std::shared_ptr<Napi::FunctionReference>> callbacks;  // of events; released on JavaScript's thread
 
   std::shared_ptr<Napi::FunctionReference> add_callback(Napi::Function function) {
@@ -51,7 +51,7 @@ class Environment {
   // Queues the job and returns its promise.
   Napi::Promise start(Napi::Env env, JobSpec spec);
 
-  // From the executor thread: runs `event` soon on JavaScript's thread, unless the environment is being torn down.
+  // Call on the executor thread: schedules `event` on JavaScript's thread, unless the environment is being torn down.
   void post(std::function<void(Napi::Env)> event);
 
   // Constructors of the handle classes.
@@ -64,7 +64,7 @@ class Environment {
   friend class Job;
 
   static void on_wake(napi_env env, napi_value, void* context, void*);
-  // Cancels what runs and waits for it: a worker may be terminated, or the process exit, at any moment.
+  // Cancels the running jobs and waits for them: a worker may be terminated, or the process exit, at any moment.
   static void on_teardown(void* environment);
   void finish(std::shared_ptr<Job> job);
   void settle(Napi::Env env, const std::shared_ptr<Job>& job);

@@ -1,5 +1,4 @@
-#include "binding/conversions.h"
-#include "binding/handles.h"
+#include "binding/call.h"
 #include "core/errors.h"
 
 namespace magrpo::binding {
@@ -14,13 +13,13 @@ train::Section section_argument(const Napi::CallbackInfo& info) {
   throw_error(info.Env(), "ERR_ARGUMENT", core::concat("Expected weights, optimizer, gradients or valueHead but received \"", name, "\"."));
 }
 
-// A job that changes the policy; what a full policy writes are the model's own weights.
+// A job that changes the policy; a full policy writes the model's own weights.
 JobSpec writing_job(const std::shared_ptr<PolicyState>& state, const Napi::Object& self) {
   JobSpec spec;
   spec.device = state->model->device;
   spec.writes.push_back(state->policy.get());
   (state->policy->is_full() ? spec.writes : spec.reads).push_back(&state->policy->decoder());
-  spec.keep.push_back(Napi::Persistent(self));
+  spec.keep_alive.push_back(Napi::Persistent(self));
   return spec;
 }
 
@@ -58,22 +57,13 @@ Napi::Value PolicyHandle::step(const Napi::CallbackInfo& info) {
   JobSpec spec = writing_job(current, Value());
   spec.cancel = cancel;
   auto result = std::make_shared<train::StepResult>();
-  spec.advance = [current, options, result] {
-    *result = current->policy->step(options);
-    return true;
-  };
   spec.result = [result](Napi::Env env) { return to_js(env, *result); };
-  return Environment::of(info.Env()).start(info.Env(), std::move(spec));
+  return start(info.Env(), std::move(spec), [current, options, result] { *result = current->policy->step(options); });
 }
 
 Napi::Value PolicyHandle::zero_grad(const Napi::CallbackInfo& info) {
   const auto current = state(info.Env());
-  JobSpec spec = writing_job(current, Value());
-  spec.advance = [current] {
-    current->policy->zero_gradients();
-    return true;
-  };
-  return Environment::of(info.Env()).start(info.Env(), std::move(spec));
+  return start(info.Env(), writing_job(current, Value()), [current] { current->policy->zero_gradients(); });
 }
 
 Napi::Value PolicyHandle::attach_value_head(const Napi::CallbackInfo& info) {
@@ -81,12 +71,8 @@ Napi::Value PolicyHandle::attach_value_head(const Napi::CallbackInfo& info) {
   const int64_t hidden_size = integer_field(options, "hiddenSize");
   const int64_t seed = integer_field(options, "seed");
   const auto current = state(info.Env());
-  JobSpec spec = writing_job(current, Value());
-  spec.advance = [current, hidden_size, seed] {
-    current->policy->attach_value_head(hidden_size, static_cast<uint64_t>(seed));
-    return true;
-  };
-  return Environment::of(info.Env()).start(info.Env(), std::move(spec));
+  return start(info.Env(), writing_job(current, Value()),
+               [current, hidden_size, seed] { current->policy->attach_value_head(hidden_size, static_cast<uint64_t>(seed)); });
 }
 
 Napi::Value PolicyHandle::tensors(const Napi::CallbackInfo& info) {
@@ -98,12 +84,9 @@ Napi::Value PolicyHandle::write_tensors(const Napi::CallbackInfo& info) {
   const train::Section section = section_argument(info);
   const std::string file = string_argument(info, 1, "the file");
   const std::string header = bytes_argument(info, 2, "the header");
-  JobSpec spec = writing_job(current, Value());  // the optimizer's moments are made at first need
-  spec.advance = [current, section, file, header] {
-    model::write_tensors(file, header, current->policy->slices(section));
-    return true;
-  };
-  return Environment::of(info.Env()).start(info.Env(), std::move(spec));
+  // Writing, as slices() allocates the optimizer's moments at their first use.
+  return start(info.Env(), writing_job(current, Value()),
+               [current, section, file, header] { model::write_tensors(file, header, current->policy->slices(section)); });
 }
 
 Napi::Value PolicyHandle::read_tensors(const Napi::CallbackInfo& info) {
@@ -113,28 +96,16 @@ Napi::Value PolicyHandle::read_tensors(const Napi::CallbackInfo& info) {
   const auto current = state(env);
   JobSpec spec = writing_job(current, Value());
   spec.cancel = std::make_shared<core::CancelFlag>();
-  const core::CancelFlagPtr cancel = spec.cancel;
-  spec.advance = [current, section, sources, cancel] {
+  return start(env, std::move(spec), [current, section, sources, cancel = spec.cancel] {
     model::read_tensors(current->policy->slices(section), *sources, cancel, nullptr);
     if (section == train::Section::kWeights) current->policy->weights_changed();
-    return true;
-  };
-  return Environment::of(env).start(env, std::move(spec));
+  });
 }
 
 Napi::Value PolicyHandle::dispose(const Napi::CallbackInfo& info) {
-  JobSpec spec;
-  if (state_) {
-    spec = writing_job(state_, Value());
-    spec.advance = [state = std::move(state_)]() mutable {
-      state->release();
-      return true;
-    };
-    state_.reset();
-  } else {
-    spec.advance = [] { return true; };
-  }
-  return Environment::of(info.Env()).start(info.Env(), std::move(spec));
+  if (!state_) return start(info.Env(), {}, [] {});
+  JobSpec spec = writing_job(state_, Value());
+  return start(info.Env(), std::move(spec), [state = std::exchange(state_, nullptr)] { state->release(); });
 }
 
 }  // namespace magrpo::binding

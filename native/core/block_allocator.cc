@@ -13,77 +13,77 @@
 namespace magrpo::core {
 namespace {
 
-// Smaller ones are cheap in the heap.
-constexpr size_t kLeastBlock = size_t{256} << 10;
-constexpr size_t kPage = 4096;
+// Smaller tensors are cheap on the heap.
+constexpr size_t kMinBlockBytes = size_t{256} << 10;
+constexpr size_t kPageBytes = 4096;
 
-// Stands before the bytes of each tensor; as large as their alignment.
+// Precedes the bytes of each tensor; as large as their alignment.
 struct alignas(64) Header {
   size_t block_bytes;  // header included; 0: from libtorch's allocator
 };
 
-// Blocks of tensors and freed blocks, those freed first in front.
+// Accounts for live blocks and caches freed ones, oldest first.
 class Pool {
  public:
-  // A freed block of that size, or null. Then one may be made: others have been given back to the system, as far as they had to.
-  Header* take(size_t bytes) {
-    std::deque<Header*> dropped;
+  // A cached block of that size, or null. In that case enough others were released for a new one.
+  Header* try_get(size_t bytes) {
+    std::deque<Header*> evicted;
     Header* block = nullptr;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       live_ += bytes;
-      most_live_ = std::max(most_live_, live_);
-      // The newest is the one that caches hold.
+      peak_live_ = std::max(peak_live_, live_);
+      // The newest is most likely in the CPU caches.
       const auto found = std::find_if(blocks_.rbegin(), blocks_.rend(), [bytes](const Header* b) { return b->block_bytes == bytes; });
       if (found != blocks_.rend()) {
         block = *found;
         blocks_.erase(std::next(found).base());
-        kept_ -= bytes;
+        cached_ -= bytes;
       } else {
-        drop(most_live_ + kSpareBlockBytes - live_, dropped);
+        evict(peak_live_ + kMaxSpareBlockBytes - live_, evicted);
       }
     }
-    unmap(dropped);
+    unmap(evicted);
     return block;
   }
 
-  void give(Header* block) {
-    std::deque<Header*> dropped;
+  void put(Header* block) {
+    std::deque<Header*> evicted;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       live_ -= block->block_bytes;
-      kept_ += block->block_bytes;
+      cached_ += block->block_bytes;
       blocks_.push_back(block);
-      // What a model leaves behind is not kept for the next one.
-      if (kept_ > live_ + kSpareBlockBytes) {
-        drop(live_ + kSpareBlockBytes, dropped);
-        most_live_ = live_ + kept_;
+      // Blocks of a disposed model are not cached for the next one.
+      if (cached_ > live_ + kMaxSpareBlockBytes) {
+        evict(live_ + kMaxSpareBlockBytes, evicted);
+        peak_live_ = live_ + cached_;
       }
     }
-    unmap(dropped);
+    unmap(evicted);
   }
 
-  void give_back() {
-    std::deque<Header*> dropped;
+  void release_all() {
+    std::deque<Header*> evicted;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      drop(0, dropped);
-      most_live_ = live_;
+      evict(0, evicted);
+      peak_live_ = live_;
     }
-    unmap(dropped);
+    unmap(evicted);
   }
 
-  size_t kept() {
+  size_t cached() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return kept_;
+    return cached_;
   }
 
  private:
-  // Takes out the oldest until at most `most` bytes are kept.
-  void drop(size_t most, std::deque<Header*>& dropped) {
-    while (kept_ > most) {
-      kept_ -= blocks_.front()->block_bytes;
-      dropped.push_back(blocks_.front());
+  // Removes the oldest blocks until at most `max_bytes` bytes are cached.
+  void evict(size_t max_bytes, std::deque<Header*>& evicted) {
+    while (cached_ > max_bytes) {
+      cached_ -= blocks_.front()->block_bytes;
+      evicted.push_back(blocks_.front());
       blocks_.pop_front();
     }
   }
@@ -94,8 +94,8 @@ class Pool {
 
   std::mutex mutex_;
   std::deque<Header*> blocks_;
-  size_t live_ = 0, kept_ = 0;
-  size_t most_live_ = 0;  // the largest live_ so far
+  size_t live_ = 0, cached_ = 0;
+  size_t peak_live_ = 0;  // the largest live_ so far
 };
 
 // Never destroyed: tensors may be freed while the process ends.
@@ -116,7 +116,7 @@ void release(void* data) {
   if (data == nullptr) return;
   Header* header = static_cast<Header*>(data) - 1;
   if (header->block_bytes == 0) c10::free_cpu(header);
-  else pool().give(header);
+  else pool().put(header);
 }
 
 class BlockAllocator final : public c10::Allocator {
@@ -124,12 +124,12 @@ class BlockAllocator final : public c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
     if (bytes == 0) return {nullptr, nullptr, &release, c10::Device(c10::kCPU)};
     Header* header = nullptr;
-    if (const size_t wanted = bytes + sizeof(Header); wanted < kLeastBlock) {
+    if (const size_t wanted = bytes + sizeof(Header); wanted < kMinBlockBytes) {
       header = static_cast<Header*>(c10::alloc_cpu(wanted));
       header->block_bytes = 0;
     } else {
-      const size_t block_bytes = (wanted + kPage - 1) / kPage * kPage;
-      header = pool().take(block_bytes);
+      const size_t block_bytes = (wanted + kPageBytes - 1) / kPageBytes * kPageBytes;
+      header = pool().try_get(block_bytes);
       if (header == nullptr) header = map_block(block_bytes);
     }
     return {header + 1, header + 1, &release, c10::Device(c10::kCPU)};
@@ -149,8 +149,8 @@ void use_block_allocator() {
   (void)allocator;
 }
 
-void give_back_blocks() { pool().give_back(); }
+void release_cached_blocks() { pool().release_all(); }
 
-size_t kept_block_bytes() { return pool().kept(); }
+size_t cached_block_bytes() { return pool().cached(); }
 
 }  // namespace magrpo::core

@@ -1,23 +1,23 @@
-// Memory of libtorch's CPU tensors. The C library's heap keeps what a training step frees in pieces that the next tensor does not
-// fit, a tenth of a step's peak; and what it gives back to the system must be cleared by it, page by page, at the next step.
+// Allocates libtorch's CPU tensors. The C library's heap fragments over a training step; and memory that it returns to the system has to
+// be zeroed by the system, page by page, at the next step.
 #pragma once
 
 #include <cstddef>
 
 namespace magrpo::core {
 
-// Tensors and freed blocks together take at most what tensors alone once took, and so many bytes. Less would cost time, since the
-// system clears every page of a new block.
-constexpr size_t kSpareBlockBytes = size_t{64} << 20;
+// Live tensors and cached blocks together use at most the peak of live tensors plus this many bytes. Less would cost time, since the
+// system zeroes every page of a new block.
+constexpr size_t kMaxSpareBlockBytes = size_t{64} << 20;
 
-// Makes tensors from now on take their memory here: large ones in blocks of their own, of which freed ones are kept for the next
-// of that size; small ones from libtorch's own allocator. Once a process; tensors that exist are not touched.
+// Installs the allocator for all later tensors. A large tensor gets a block of its own; freed blocks are cached for the next tensor of
+// their size. Small ones use libtorch's own allocator. Call once per process; existing tensors are not affected.
 void use_block_allocator();
 
-// Gives all freed blocks back to the system: for what is over and leaves a hole, a model that was loaded or disposed.
-void give_back_blocks();
+// Returns all cached blocks to the system. Call after a large one-off, such as loading or disposing of a model.
+void release_cached_blocks();
 
-// Bytes of freed blocks that are kept now.
-size_t kept_block_bytes();
+// Bytes of cached blocks.
+size_t cached_block_bytes();
 
 }  // namespace magrpo::core

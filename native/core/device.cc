@@ -6,7 +6,7 @@
 namespace magrpo::core {
 namespace {
 
-// What to do about a reason, after the colon.
+// The remedy for a reason, as the end of a message.
 const char* remedy(const std::string& reason) {
   if (reason == "cpu_build") return "this addon was built against a CPU libtorch; set it up again with MAGRPO_CUDA=1";
   if (reason == "no_driver") return "there is no NVIDIA driver on this machine";
@@ -45,7 +45,7 @@ DeviceMemory device_memory(const std::string& name) {
   const c10::Device device = resolve_device(name);
   check_argument(device.is_cuda(), "Expected a CUDA device but received \"", name, "\".");
   if constexpr (kHasCuda) {
-    const auto [free, reserved, allocated] = cuda::memory_of(device);
+    const auto [free, reserved, allocated] = cuda::device_memory(device);
     return {free + reserved - allocated, allocated};
   }
   return {};
@@ -53,7 +53,7 @@ DeviceMemory device_memory(const std::string& name) {
 
 DeviceScope::DeviceScope([[maybe_unused]] const c10::Device& device, [[maybe_unused]] const c10::Stream* stream) {
   if constexpr (kHasCuda)
-    if (device.is_cuda()) guards_ = cuda::enter(device, stream);
+    if (device.is_cuda()) guards_ = cuda::make_guard(device, stream);
 }
 
 }  // namespace magrpo::core

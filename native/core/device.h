@@ -1,4 +1,4 @@
-// Resolves and checks a device name; says why CUDA cannot be had.
+// Resolves and checks a device name; tells why CUDA is unavailable.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -17,16 +17,16 @@ inline constexpr bool kHasCuda = true;
 inline constexpr bool kHasCuda = false;
 #endif
 
-// Why CUDA is off: "cpu_build", "no_driver", "no_device" or "driver_too_old"; empty if it can be used.
+// Why CUDA is unavailable: "cpu_build", "no_driver", "no_device" or "driver_too_old"; empty if it can be used.
 std::string cuda_unavailable_reason();
 
-// What this build is for: "cpu", or the CUDA version as "cu130".
+// The variant of this build: "cpu", or the CUDA version as "cu130".
 std::string build_variant();
 
-// "cpu" or "cuda:N" as a device. Throws ERR_DEVICE, with the reason, if it cannot be had.
+// The device "cpu" or "cuda:N". Throws ERR_DEVICE, with the reason, if it is unavailable.
 c10::Device resolve_device(const std::string& name);
 
-// Memory of a CUDA device for this process: what it may still take, and what it holds. Throws ERR_DEVICE as resolve_device does, and
+// Memory of a CUDA device for this process: still available to it, and held by it. Throws ERR_DEVICE as resolve_device does, and
 // ERR_ARGUMENT for the CPU.
 struct DeviceMemory {
   int64_t free_bytes;
@@ -34,8 +34,8 @@ struct DeviceMemory {
 };
 DeviceMemory device_memory(const std::string& name);
 
-// Makes a CUDA device, and a stream of it if not null, this thread's own while it lives; nothing on the CPU. Work that allocates on
-// a device or queues kernels belongs into one.
+// RAII guard: makes a CUDA device, and a stream of it if not null, current on this thread; no effect on the CPU. Hold one around any
+// allocation or launch.
 class DeviceScope {
  public:
   explicit DeviceScope(const c10::Device& device, const c10::Stream* stream = nullptr);

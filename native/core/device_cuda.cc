@@ -10,7 +10,7 @@
 
 namespace magrpo::core::cuda {
 
-bool is_on(const char* variable) {
+bool is_enabled(const char* variable) {
   const char* value = std::getenv(variable);
   return value != nullptr && std::string(value) == "1";
 }
@@ -31,7 +31,7 @@ int device_count() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
-Memory memory_of(const c10::Device& device) {
+Memory device_memory(const c10::Device& device) {
   const c10::cuda::CUDAGuard guard(device);
   size_t free = 0, total = 0;
   C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
@@ -43,22 +43,22 @@ Memory memory_of(const c10::Device& device) {
 CudaStream current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }
 
 std::shared_ptr<const c10::Stream> make_model_stream(const c10::Device& device) {
-  if (!device.is_cuda() || !is_on("MAGRPO_CUDA_STREAMS")) return nullptr;
+  if (!device.is_cuda() || !is_enabled("MAGRPO_CUDA_STREAMS")) return nullptr;
   return std::make_shared<const c10::Stream>(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index()).unwrap());
 }
 
-bool pins_memory() { return is_on("MAGRPO_CUDA_PINNED"); }
+bool pins_memory() { return is_enabled("MAGRPO_CUDA_PINNED"); }
 
-std::shared_ptr<c10::Event> mark(const c10::Device& device) {
+std::shared_ptr<c10::Event> record_event(const c10::Device& device) {
   auto event = std::make_shared<c10::Event>(device.type());
   event->record(c10::cuda::getCurrentCUDAStream(device.index()).unwrap());
   return event;
 }
 
-void wait_for(const c10::Event& mark) { mark.synchronize(); }
+void synchronize(const c10::Event& event) { event.synchronize(); }
 
-std::shared_ptr<void> enter(const c10::Device& device, const c10::Stream* stream) {
-  // Dropped in reverse order: the stream first.
+std::shared_ptr<void> make_guard(const c10::Device& device, const c10::Stream* stream) {
+  // Destroyed in reverse order: the stream first.
   struct Guards {
     explicit Guards(const c10::Device& device) : device(device) {}
     c10::cuda::CUDAGuard device;

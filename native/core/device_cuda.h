@@ -20,34 +20,34 @@ std::string unavailable_reason();
 std::string variant();
 
 // Whether an environment variable is 1.
-bool is_on(const char* variable);
+bool is_enabled(const char* variable);
 
-// Devices that can be used.
+// Number of usable devices.
 int device_count();
 
-// Bytes of a device: free for anybody, kept by libtorch's allocator of this process, and in use of those.
+// Bytes of a device: free, reserved by this process's libtorch allocator, and allocated from the reserved ones.
 struct Memory {
   int64_t free, reserved, allocated;
 };
-Memory memory_of(const c10::Device& device);
+Memory device_memory(const c10::Device& device);
 
-// The stream that libtorch's operations of this thread are queued on.
+// The stream that this thread's libtorch operations are queued on.
 CudaStream current_stream();
 
 // A stream of `device` for one model, or null: off by default, on with MAGRPO_CUDA_STREAMS=1. Has never run on a GPU.
 std::shared_ptr<const c10::Stream> make_model_stream(const c10::Device& device);
 
-// Whether memory of the host that is copied to or from a device is pinned, so that nobody waits for the copy: off by default, on with
+// Whether host memory that is copied to or from a device is pinned, which makes copies asynchronous: off by default, on with
 // MAGRPO_CUDA_PINNED=1. Has never run on a GPU.
 bool pins_memory();
 
-// The end of what this thread has queued on its current stream of `device` so far.
-std::shared_ptr<c10::Event> mark(const c10::Device& device);
+// Records an event after all work that this thread has queued on its current stream of `device`.
+std::shared_ptr<c10::Event> record_event(const c10::Device& device);
 
-// Returns when the device is past a mark.
-void wait_for(const c10::Event& mark);
+// Blocks until the device has reached the event.
+void synchronize(const c10::Event& event);
 
-// Makes a CUDA device, and a stream of it if not null, this thread's own until the result is dropped.
-std::shared_ptr<void> enter(const c10::Device& device, const c10::Stream* stream);
+// Makes a CUDA device, and a stream of it if not null, current on this thread until the result is destroyed.
+std::shared_ptr<void> make_guard(const c10::Device& device, const c10::Stream* stream);
 
 }  // namespace magrpo::core::cuda

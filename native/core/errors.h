@@ -8,7 +8,7 @@
 
 namespace magrpo::core {
 
-// What the core throws on purpose. `code` is one of lib/base/errors.ts's codes; the message says what was expected and what came.
+// Every intended error of the core. `code` is one of lib/base/errors.ts's codes; the message names the expected and the received value.
 class Error : public std::runtime_error {
  public:
   Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}
@@ -31,7 +31,7 @@ std::string concat(const Parts&... parts) {
   return out.str();
 }
 
-// Throws ERR_ARGUMENT with the joined parts unless `condition` holds.
+// Throws ERR_ARGUMENT with the concatenated parts unless `condition` holds.
 template <typename... Parts>
 void check_argument(bool condition, const Parts&... parts) {
   if (!condition) throw Error("ERR_ARGUMENT", concat(parts...));

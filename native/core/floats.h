@@ -1,4 +1,4 @@
-// Floats that start at a cache line: loads across two lines take twice as long, which is every load of AVX-512 from elsewhere.
+// Floats aligned to cache lines: AVX-512 loads from any other address cross two lines, which doubles their cost.
 #pragma once
 
 #include <cstddef>

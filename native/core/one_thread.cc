@@ -2,7 +2,7 @@
 
 #include <ATen/Parallel.h>
 
-// Both are part of the libraries that libtorch brings, where it brings them.
+// Part of the libraries that libtorch ships, where it ships them.
 #if defined(__linux__)
 extern "C" {
 __attribute__((weak)) void omp_set_num_threads(int count);
@@ -15,7 +15,7 @@ namespace magrpo::core {
 void compute_on_one_thread() {
 #if defined(__linux__)
   if (omp_set_num_threads != nullptr) {
-    at::get_num_threads();  // libtorch sets a thread's count at its first use of it
+    at::get_num_threads();  // libtorch initializes a thread's count at its first use
     omp_set_num_threads(1);
     if (MKL_Set_Num_Threads_Local != nullptr) MKL_Set_Num_Threads_Local(1);
     return;

@@ -1,10 +1,10 @@
-// A thread that computes alone, beside others that do not.
+// Restricts a thread to single-threaded operations.
 #pragma once
 
 namespace magrpo::core {
 
-// Makes libtorch's operations, MKL's products among them, use the calling thread alone from now on. Other threads keep their number:
-// at::set_num_threads(1) would also be taken over by every thread that uses libtorch for the first time later.
+// Makes libtorch's operations, including MKL's products, single-threaded on the calling thread from now on. Other threads are not
+// affected: at::set_num_threads(1) would also become the default of every thread that uses libtorch later.
 void compute_on_one_thread();
 
 }  // namespace magrpo::core

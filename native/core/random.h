@@ -23,7 +23,7 @@ inline std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::arra
   return counter;
 }
 
-// What a sample's random numbers are a function of, besides the token's position.
+// Key of a sample's random numbers; the counter is the token's position.
 struct RandomStream {
   uint32_t seed = 0;
   uint32_t step = 0;

@@ -17,9 +17,7 @@
 #include "kernels/low_rank/low_rank.h"
 #include "kernels/row_product/row_product.h"
 #include "model/linear.h"
-#include "model/rms_norm.h"
 #include "model/rows.h"
-#include "model/swiglu.h"
 
 namespace magrpo::model {
 namespace {
@@ -72,17 +70,21 @@ std::vector<Band> bands_of(const Config& config, const std::vector<const Adapter
 
 at::Tensor value_of(const ProductInput& input) {
   switch (input.kind) {
-    case ProductInput::kGated: return swiglu(input.source);
-    case ProductInput::kNormed: return rms_norm(input.source, input.norm_weight, input.eps);
+    case ProductInput::kGated:
+      return gated(input.activation, input.source);
+    case ProductInput::kNormed:
+      return rms_norm(input.source, input.norm_weight, input.norm);
     default: return input.source;
   }
 }
 
 // Whether the kernels compute it, and its gradient.
-bool takes_input_kernels(const ProductInput& input) {
+bool kernels_support(const ProductInput& input) {
   switch (input.kind) {
-    case ProductInput::kGated: return takes_swiglu_kernels(input.source);
-    case ProductInput::kNormed: return takes_norm_kernels(input.source, input.norm_weight);
+    case ProductInput::kGated:
+      return kernels_support_gates(input.source);
+    case ProductInput::kNormed:
+      return kernels_support_norm(input.source, input.norm_weight);
     default: return true;
   }
 }
@@ -96,7 +98,7 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
                             const ProductInput& input) {
     at::Tensor inverse;
     const bool is_normed = input.kind == ProductInput::kNormed;
-    const at::Tensor x = is_normed ? rms_norm_rows(source, *norm_weight, input.eps, &inverse) : value_of(input);
+    const at::Tensor x = is_normed ? rms_norm_rows(source, *norm_weight, input.norm, &inverse) : value_of(input);
     const at::Tensor y = project(x, weight, bias.value_or(at::Tensor()), true);
     variable_list saved{source, weight, is_normed ? *norm_weight : at::Tensor(), inverse};
     saved.insert(saved.end(), low_ranks.begin(), low_ranks.end());
@@ -117,7 +119,9 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
     ctx->saved_data["layout"] = layout;
     ctx->saved_data["scales"] = scales;
     ctx->saved_data["kind"] = static_cast<int64_t>(input.kind);
-    ctx->saved_data["eps"] = input.eps;
+    ctx->saved_data["eps"] = input.norm.eps;
+    ctx->saved_data["offset"] = input.norm.offset;
+    ctx->saved_data["activation"] = static_cast<int64_t>(input.activation);
     ctx->saved_data["trains_bias"] = bias.has_value() && bias->requires_grad();
     return y;
   }
@@ -126,8 +130,11 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &source = saved[0], &weight = saved[1], d_y = gradients[0].contiguous();
     const std::vector<Band> bands = read_bands(ctx, saved);
-    const ProductInput input{static_cast<ProductInput::Kind>(ctx->saved_data["kind"].toInt()), source, saved[2],
-                             ctx->saved_data["eps"].toDouble()};
+    const ProductInput input{static_cast<ProductInput::Kind>(ctx->saved_data["kind"].toInt()),
+                             source,
+                             saved[2],
+                             {ctx->saved_data["eps"].toDouble(), ctx->saved_data["offset"].toDouble()},
+                             static_cast<Activation>(ctx->saved_data["activation"].toInt())};
     const at::Tensor x = value_of(input);
     at::Tensor d_x = ctx->needs_input_grad(0) ? at::mm(d_y, weight) : at::Tensor();
     const at::Tensor d_weight = weight.requires_grad() ? at::mm(d_y.t(), x) : at::Tensor();
@@ -136,9 +143,9 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
     auto inner = saved.end() - static_cast<int64_t>(bands.size());
     for (const Band& band : bands) add_gradients(band, *inner++, x, d_y, d_x, d_low_ranks);
     at::Tensor d_norm_weight;
-    if (d_x.defined() && input.kind == ProductInput::kGated) d_x = swiglu_gradient(source, d_x);
+    if (d_x.defined() && input.kind == ProductInput::kGated) d_x = gated_gradient(input.activation, source, d_x);
     if (d_x.defined() && input.kind == ProductInput::kNormed) {
-      const NormGradients found = rms_norm_gradients(source, saved[2], input.eps, saved[3], d_x, saved[2].requires_grad());
+      const NormGradients found = rms_norm_gradients(source, saved[2], input.norm, saved[3], d_x, saved[2].requires_grad());
       d_x = found.x;
       d_norm_weight = found.weight;
     }
@@ -274,7 +281,7 @@ at::Tensor adapted_product(const Config& config, const std::vector<const Adapter
                            const at::Tensor& bias) {
   const std::vector<Band> bands = bands_of(config, adapters, batch, layer, projections);
   const bool is_float = input.source.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat;
-  if (!at::GradMode::is_enabled() || !is_float || !takes_input_kernels(input)) {
+  if (!at::GradMode::is_enabled() || !is_float || !kernels_support(input)) {
     const at::Tensor x = value_of(input), y = project(x, weight, bias);
     if (bands.empty()) return y;
     return at::GradMode::is_enabled() ? composed(bands, x, y) : without_gradient(bands, x, y);

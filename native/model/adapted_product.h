@@ -7,6 +7,8 @@
 
 #include "model/lora.h"
 #include "model/packed_batch.h"
+#include "model/rms_norm.h"
+#include "model/swiglu.h"
 
 namespace magrpo::model {
 
@@ -17,13 +19,14 @@ struct ProductInput {
   Kind kind;
   at::Tensor source;       // (N, in); gated: (N, 2 · in)
   at::Tensor norm_weight;  // normed: (in)
-  double eps = 0.0;
+  NormSettings norm{};
+  Activation activation{};
 
   static ProductInput plain(const at::Tensor& x) { return {kPlain, x, {}}; }
-  // swiglu(gate_up)
-  static ProductInput gated(const at::Tensor& gate_up) { return {kGated, gate_up, {}}; }
-  // rms_norm(x, weight, eps)
-  static ProductInput normed(const at::Tensor& x, const at::Tensor& weight, double eps) { return {kNormed, x, weight, eps}; }
+  // gated(activation, gate_up)
+  static ProductInput gated(Activation activation, const at::Tensor& gate_up) { return {kGated, gate_up, {}, {}, activation}; }
+  // rms_norm(x, weight, norm)
+  static ProductInput normed(const at::Tensor& x, const at::Tensor& weight, NormSettings norm) { return {kNormed, x, weight, norm}; }
 };
 
 // The joint output (N, Σ out) of `projections` for input x (N, in): x weightᵀ + bias and, for each policy's tokens, its adapter;

@@ -6,7 +6,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/device.h"
 #include "core/device_cuda.h"
@@ -20,14 +19,8 @@ using torch::autograd::variable_list;
 
 kernels::AttentionShape shape_of(const Config& config, int64_t layer, const at::Tensor& q, const at::Tensor& k,
                                  const at::Tensor& v) {
-  return {config.num_heads,
-          config.num_kv_heads,
-          config.head_dim,
-          config.sliding_windows[layer],
-          static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim))),
-          q.stride(0),
-          k.stride(0),
-          v.stride(0)};
+  return {config.num_heads,         config.num_kv_heads, config.head_dim, config.sliding_windows[layer],
+          config.attention_scale(), q.stride(0),         k.stride(0),     v.stride(0)};
 }
 
 // Float32 with unit inner stride, as the kernel reads it; a no-op for float32.
@@ -72,6 +65,7 @@ class TreeAttention : public torch::autograd::Function<TreeAttention> {
     ctx->saved_data["heads"] = shape.heads;
     ctx->saved_data["kv_heads"] = shape.kv_heads;
     ctx->saved_data["window"] = shape.window;
+    ctx->saved_data["scale"] = static_cast<double>(shape.scale);
     return out;
   }
 
@@ -82,10 +76,14 @@ class TreeAttention : public torch::autograd::Function<TreeAttention> {
     const auto& batch = *reinterpret_cast<const PackedBatch*>(ctx->saved_data["batch"].toInt());
     const int64_t heads = ctx->saved_data["heads"].toInt();
     const int64_t dim = q.size(1) / heads;
-    const kernels::AttentionShape shape{heads,       ctx->saved_data["kv_heads"].toInt(),
-                                        dim,         ctx->saved_data["window"].toInt(),
-                                        static_cast<float>(1.0 / std::sqrt(static_cast<double>(dim))),
-                                        q.stride(0), k.stride(0), v.stride(0)};
+    const kernels::AttentionShape shape{heads,
+                                        ctx->saved_data["kv_heads"].toInt(),
+                                        dim,
+                                        ctx->saved_data["window"].toInt(),
+                                        static_cast<float>(ctx->saved_data["scale"].toDouble()),
+                                        q.stride(0),
+                                        k.stride(0),
+                                        v.stride(0)};
     const at::Tensor d_out = gradients[0].contiguous();
     at::Tensor d_q = at::empty({q.size(0), q.size(1)}, q.options());
     at::Tensor d_k = at::zeros({k.size(0), k.size(1)}, k.options());

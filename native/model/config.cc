@@ -4,6 +4,19 @@
 
 namespace magrpo::model {
 
+int64_t Config::size_of(Width width) const {
+  switch (width) {
+    case Width::query:
+      return q_size();
+    case Width::key:
+      return kv_size();
+    case Width::mlp:
+      return intermediate_size;
+    default:
+      return hidden_size;
+  }
+}
+
 void Config::check() const {
   const auto require = [](bool holds, const auto&... parts) {
     if (!holds) throw core::Error("ERR_MODEL_FORMAT", core::concat(parts...));
@@ -16,8 +29,10 @@ void Config::check() const {
   require(head_dim % 2 == 0, "Expected an even head_dim but received ", head_dim, ".");
   require(static_cast<int64_t>(sliding_windows.size()) == num_layers, "Expected ", num_layers,
           " sliding windows but received ", sliding_windows.size(), ".");
-  require(rope.type == "default" || rope.type == "linear" || rope.type == "llama3", "Expected rope type default, linear or llama3 but received \"",
-          rope.type, "\".");
+  require(!ropes.empty(), "Expected rotary settings.");
+  for (const Rope& rope : ropes)
+    require(rope.type == "default" || rope.type == "linear" || rope.type == "llama3",
+            "Expected rope type default, linear or llama3 but received \"", rope.type, "\".");
 }
 
 }  // namespace magrpo::model

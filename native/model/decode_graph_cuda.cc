@@ -36,7 +36,7 @@ struct DecodeGraph::Recording {
 DecodeGraph::DecodeGraph() = default;
 DecodeGraph::~DecodeGraph() = default;
 
-bool decode_graphs_wanted() { return core::cuda::is_on("MAGRPO_CUDA_GRAPHS"); }
+bool decode_graphs_wanted() { return core::cuda::is_enabled("MAGRPO_CUDA_GRAPHS"); }
 
 at::Tensor DecodeGraph::logits(const Decoder& decoder, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
                                KvCache& cache) {

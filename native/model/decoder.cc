@@ -5,6 +5,8 @@
 #include <ATen/ops/embedding.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <cmath>
+
 #include "core/device_cuda.h"
 #include "model/attention.h"
 #include "model/decode_graph_cuda.h"
@@ -17,10 +19,13 @@ namespace magrpo::model {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-Decoder::Decoder(Config config, Weights weights)
-    : config_(std::move(config)),
-      weights_(std::move(weights)),
-      inverse_frequencies_(model::inverse_frequencies(config_.rope, config_.head_dim).to(weights_.embedding.device())) {
+Decoder::Decoder(Config config, Weights weights) : config_(std::move(config)), weights_(std::move(weights)) {
+  for (const Rope& rope : config_.ropes) inverse_frequencies_.push_back(inverse_frequencies(rope, config_.head_dim).to(device()));
+  if (config_.architecture->embedding_scale == EmbeddingScale::sqrt_hidden_size) {
+    embedding_scale_ = static_cast<float>(std::sqrt(static_cast<double>(config_.hidden_size)));
+    // Rounded as the weights are, as the checkpoints were trained.
+    if (weights_.embedding.scalar_type() == at::kBFloat16) embedding_scale_ = static_cast<float>(c10::BFloat16(embedding_scale_));
+  }
   if constexpr (core::kHasCuda) stream_ = core::cuda::make_model_stream(device());
 }
 
@@ -31,6 +36,12 @@ void Decoder::upload(const PackedBatch& batch) const {
   shape.kv_heads = config_.num_kv_heads;
   shape.head_dim = config_.head_dim;
   batch.device = model::upload(batch, shape, device());
+}
+
+std::vector<Rotation> Decoder::rotations(const at::Tensor& positions) const {
+  std::vector<Rotation> all;
+  for (const at::Tensor& frequencies : inverse_frequencies_) all.push_back(rotation(frequencies, positions));
+  return all;
 }
 
 class Decoder::CheckpointedLayer : public torch::autograd::Function<CheckpointedLayer> {
@@ -73,25 +84,30 @@ at::Tensor Decoder::forward(const PackedBatch& batch, const std::vector<const Ad
   upload(batch);
   const at::Tensor& ids = batch.device ? batch.device->ids : batch.ids;
   const at::Tensor& positions = batch.device ? batch.device->positions : batch.positions;
-  const Rotation rotation = this->rotation(positions);
+  const std::vector<Rotation> rotations = this->rotations(positions);
   // The table's gradient is a few rows; as a sparse tensor it is added to that of a tied head, which is a table already.
   const bool is_tied = weights_.head.is_same(weights_.embedding);
   at::Tensor x = at::embedding(weights_.embedding, ids, /*padding_idx=*/-1, /*scale_grad_by_freq=*/false, is_tied);  // (N, h)
+  if (embedding_scale_ != 1.0f) x = x * embedding_scale_;
   checkpoints = checkpoints && at::GradMode::is_enabled();
   // A frozen embedding's output would leave the first layers outside of the graph.
   if (checkpoints && !x.requires_grad()) x.requires_grad_(true);
-  for (size_t number = 0; number < weights_.layers.size(); ++number)
+  for (size_t number = 0; number < weights_.layers.size(); ++number) {
+    const Rotation& rotation = rotations[config_.rope_of(number)];
     x = checkpoints ? CheckpointedLayer::apply(x, CheckpointedLayer::Call{this, &batch, &adapters, number, rotation})
                     : layer(x, batch, adapters, number, rotation, cache);
-  return rms_norm(x, weights_.final_norm, config_.rms_norm_eps);
+  }
+  return rms_norm(x, weights_.final_norm, norm());
 }
 
 at::Tensor Decoder::layer(const at::Tensor& x, const PackedBatch& batch, const std::vector<const Adapter*>& adapters, size_t number,
                           const Rotation& rotation, KvCache* cache) const {
   const LayerWeights& w = weights_.layers[number];
-  const at::Tensor attended =
-      x + attention_block(ProductInput::normed(x, w.input_norm, config_.rms_norm_eps), batch, adapters, number, rotation, cache);
-  return attended + mlp_block(ProductInput::normed(attended, w.post_norm, config_.rms_norm_eps), batch, adapters, number);
+  const auto after = [this](const at::Tensor& y, const at::Tensor& weight) { return weight.defined() ? rms_norm(y, weight, norm()) : y; };
+  const at::Tensor attention = attention_block(ProductInput::normed(x, w.attention_norm, norm()), batch, adapters, number, rotation, cache);
+  const at::Tensor attended = x + after(attention, w.attention_post_norm);
+  const at::Tensor mlp = mlp_block(ProductInput::normed(attended, w.mlp_norm, norm()), batch, adapters, number);
+  return attended + after(mlp, w.mlp_post_norm);
 }
 
 at::Tensor Decoder::attention_block(const ProductInput& input, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
@@ -102,10 +118,8 @@ at::Tensor Decoder::attention_block(const ProductInput& input, const PackedBatch
   // One split: its backward pass joins the gradients, where three slices would add up three tensors of the whole size.
   const auto split = qkv.split_with_sizes({config_.q_size(), config_.kv_size(), config_.kv_size()}, 1);
   at::Tensor q = split[0].view({tokens, config_.num_heads, dim}), k = split[1].view({tokens, config_.num_kv_heads, dim}), v = split[2];
-  if (config_.qk_norm) {
-    q = rms_norm(q, w.q_norm, config_.rms_norm_eps);
-    k = rms_norm(k, w.k_norm, config_.rms_norm_eps);
-  }
+  if (w.q_norm.defined()) q = rms_norm(q, w.q_norm, norm());
+  if (w.k_norm.defined()) k = rms_norm(k, w.k_norm, norm());
   q = rotate(q, rotation).view({tokens, config_.q_size()});
   k = rotate(k, rotation).view({tokens, config_.kv_size()});
   if (cache != nullptr) {
@@ -123,7 +137,8 @@ at::Tensor Decoder::mlp_block(const ProductInput& input, const PackedBatch& batc
                               size_t layer) const {
   const LayerWeights& w = weights_.layers[layer];
   const at::Tensor gate_up = adapted_product(config_, adapters, batch, layer, {kGate, kUp}, input, w.gate_up, w.gate_up_bias);
-  return adapted_product(config_, adapters, batch, layer, {kDown}, ProductInput::gated(gate_up), w.down, w.down_bias);
+  return adapted_product(config_, adapters, batch, layer, {kDown}, ProductInput::gated(config_.architecture->activation, gate_up), w.down,
+                         w.down_bias);
 }
 
 at::Tensor Decoder::step_logits(const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache& cache) const {

@@ -1,4 +1,4 @@
-// A decoder-only transformer of the Llama line (llama, mistral, qwen2, qwen3).
+// A decoder-only transformer of the Llama line, as its architecture (arch/NAME.json) says.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -41,8 +41,12 @@ class Decoder : core::Counted<Decoder> {
   // (M, h) hidden states to (M, V) float32 logits.
   at::Tensor logits(const at::Tensor& hidden) const;
 
-  // Of the tokens' positions (N) int64.
-  Rotation rotation(const at::Tensor& positions) const { return model::rotation(inverse_frequencies_, positions); }
+  // Of the tokens' positions (N) int64, for each of the config's ropes.
+  std::vector<Rotation> rotations(const at::Tensor& positions) const;
+
+  // What a token's row of the table is multiplied with.
+  float embedding_scale() const { return embedding_scale_; }
+  NormSettings norm() const { return {config_.rms_norm_eps, config_.architecture->norm_offset}; }
 
   const Config& config() const { return config_; }
   const Weights& weights() const { return weights_; }
@@ -61,7 +65,8 @@ class Decoder : core::Counted<Decoder> {
 
   Config config_;
   Weights weights_;
-  at::Tensor inverse_frequencies_;  // (D / 2)
+  std::vector<at::Tensor> inverse_frequencies_;  // (D / 2) of each of the ropes
+  float embedding_scale_ = 1.0f;
   std::shared_ptr<const c10::Stream> stream_;  // of a CUDA device, if the model has its own
 };
 

@@ -21,12 +21,12 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // x: (tokens, n) or (tokens, heads, n), heads side by side.
-kernels::NormShape shape_of(const at::Tensor& x, double eps) {
-  return {x.dim() == 3 ? x.size(1) : 1, x.size(-1), x.stride(0), static_cast<float>(eps)};
+kernels::NormShape shape_of(const at::Tensor& x, NormSettings settings) {
+  return {x.dim() == 3 ? x.size(1) : 1, x.size(-1), x.stride(0), static_cast<float>(settings.eps), static_cast<float>(settings.offset)};
 }
 
-at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, double eps, float* inverse) {
-  const kernels::NormShape shape = shape_of(x, eps);
+at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, NormSettings settings, float* inverse) {
+  const kernels::NormShape shape = shape_of(x, settings);
   at::Tensor y = at::empty(x.sizes(), x.options());
   if (x.is_cuda()) {
     if constexpr (core::kHasCuda)
@@ -43,33 +43,36 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, double eps, fl
 
 class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double eps) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, NormSettings settings) {
     at::Tensor inverse;
-    at::Tensor y = rms_norm_rows(x, weight, eps, &inverse);
+    at::Tensor y = rms_norm_rows(x, weight, settings, &inverse);
     ctx->save_for_backward({x, weight, inverse});
-    ctx->saved_data["eps"] = eps;
+    ctx->saved_data["eps"] = settings.eps;
+    ctx->saved_data["offset"] = settings.offset;
     return y;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const auto saved = ctx->get_saved_variables();
-    const NormGradients found =
-        rms_norm_gradients(saved[0], saved[1], ctx->saved_data["eps"].toDouble(), saved[2], gradients[0], ctx->needs_input_grad(1));
+    const NormSettings settings{ctx->saved_data["eps"].toDouble(), ctx->saved_data["offset"].toDouble()};
+    const NormGradients found = rms_norm_gradients(saved[0], saved[1], settings, saved[2], gradients[0], ctx->needs_input_grad(1));
     return {found.x, found.weight, at::Tensor()};
   }
 };
 
-at::Tensor composed(const at::Tensor& x, const at::Tensor& weight, double eps) {
+at::Tensor composed(const at::Tensor& x, const at::Tensor& weight, NormSettings settings) {
   const at::Tensor x32 = x.to(at::kFloat);
-  const at::Tensor scale = at::rsqrt(x32.square().mean(-1, /*keepdim=*/true).add(eps));
-  return weight * (x32 * scale).to(x.scalar_type());
+  const at::Tensor scale = at::rsqrt(x32.square().mean(-1, /*keepdim=*/true).add(settings.eps));
+  if (settings.offset == 0.0) return weight * (x32 * scale).to(x.scalar_type());
+  // As the checkpoints with an offset were trained: rounded once, after the weight.
+  return (x32 * scale * (weight.to(at::kFloat) + settings.offset)).to(x.scalar_type());
 }
 
 }  // namespace
 
-NormGradients rms_norm_gradients(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& inverse, const at::Tensor& d_y,
-                                 bool trains_weight) {
-  const kernels::NormShape shape = shape_of(x, eps);
+NormGradients rms_norm_gradients(const at::Tensor& x, const at::Tensor& weight, NormSettings settings, const at::Tensor& inverse,
+                                 const at::Tensor& d_y, bool trains_weight) {
+  const kernels::NormShape shape = shape_of(x, settings);
   const at::Tensor d_rows = d_y.contiguous();
   at::Tensor d_x = at::empty(x.sizes(), x.options());
   // Each block of rows adds up its own share, so the sum does not depend on the number of threads.
@@ -92,20 +95,20 @@ NormGradients rms_norm_gradients(const at::Tensor& x, const at::Tensor& weight, 
   return {d_x, trains_weight ? shares.sum(0) : at::Tensor()};
 }
 
-bool takes_norm_kernels(const at::Tensor& x, const at::Tensor& weight) {
+bool kernels_support_norm(const at::Tensor& x, const at::Tensor& weight) {
   return takes_kernels(x) && takes_kernels(weight) && has_dense_rows(x);
 }
 
-at::Tensor rms_norm_rows(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor* inverse) {
-  if (inverse == nullptr) return forward(x, weight, eps, nullptr);
+at::Tensor rms_norm_rows(const at::Tensor& x, const at::Tensor& weight, NormSettings settings, at::Tensor* inverse) {
+  if (inverse == nullptr) return forward(x, weight, settings, nullptr);
   *inverse = at::empty({x.numel() / x.size(-1)}, x.options());
-  return forward(x, weight, eps, inverse->mutable_data_ptr<float>());
+  return forward(x, weight, settings, inverse->mutable_data_ptr<float>());
 }
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  if (!takes_norm_kernels(x, weight)) return composed(x, weight, eps);
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, NormSettings settings) {
+  if (!kernels_support_norm(x, weight)) return composed(x, weight, settings);
   const bool wants_gradient = at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
-  return wants_gradient ? RmsNorm::apply(x, weight, eps) : forward(x, weight, eps, nullptr);
+  return wants_gradient ? RmsNorm::apply(x, weight, settings) : forward(x, weight, settings, nullptr);
 }
 
 }  // namespace magrpo::model

@@ -5,17 +5,23 @@
 
 namespace magrpo::model {
 
-// x: (..., n), weight: (n). Returns x / sqrt(mean(x²) + eps) * weight, contiguous, in x's dtype; differentiable.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+// Of one norm, beside its weight.
+struct NormSettings {
+  double eps;
+  double offset = 0.0;  // added to the weight
+};
 
-// The same by the kernels alone, without a graph, where they take it; `inverse` (one a row), if not null, is what gradients need.
-bool takes_norm_kernels(const at::Tensor& x, const at::Tensor& weight);
-at::Tensor rms_norm_rows(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor* inverse = nullptr);
+// x: (..., n), weight: (n). Returns x / sqrt(mean(x²) + eps) * (offset + weight), contiguous, in x's dtype; differentiable.
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, NormSettings settings);
+
+// The same by the kernels alone, without a graph, where they support it; `inverse` (one a row), if not null, is what gradients need.
+bool kernels_support_norm(const at::Tensor& x, const at::Tensor& weight);
+at::Tensor rms_norm_rows(const at::Tensor& x, const at::Tensor& weight, NormSettings settings, at::Tensor* inverse = nullptr);
 
 struct NormGradients {
   at::Tensor x, weight;  // weight: undefined unless it is trained
 };
-NormGradients rms_norm_gradients(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& inverse, const at::Tensor& d_y,
-                                 bool trains_weight);
+NormGradients rms_norm_gradients(const at::Tensor& x, const at::Tensor& weight, NormSettings settings, const at::Tensor& inverse,
+                                 const at::Tensor& d_y, bool trains_weight);
 
 }  // namespace magrpo::model

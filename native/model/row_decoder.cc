@@ -7,7 +7,7 @@
 #include <ATen/ops/mm.h>
 
 #include <algorithm>
-#include <cmath>
+#include <functional>
 
 #include "core/parallel.h"
 #include "kernels/low_rank/low_rank.h"
@@ -84,8 +84,8 @@ void RowDecoder::reserve(const RowBatch& batch) {
   fit(activated_, config.intermediate_size);
   fit(logits_, config.vocab_size);
   const int64_t positions = rows_ == 0 ? 0 : 1 + *std::max_element(batch.positions.begin(), batch.positions.end());
-  if (!rotation_.cos.defined() || rotation_.cos.size(0) < positions)
-    rotation_ = decoder_.rotation(at::arange(std::max<int64_t>(256, 2 * positions), at::kLong));
+  if (rotations_.empty() || rotations_[0].cos.size(0) < positions)
+    rotations_ = decoder_.rotations(at::arange(std::max<int64_t>(256, 2 * positions), at::kLong));
 }
 
 bool RowDecoder::takes_row_product() const { return rows_ <= kernels::kRowProductRows || kernels::row_product_is_always_faster(); }
@@ -103,28 +103,42 @@ const float* RowDecoder::logits(const RowBatch& batch, KvCache& cache) {
   const Weights& weights = decoder_.weights();
   const int64_t width = config.hidden_size;
   const float* embedding = pointer(weights.embedding);
-  for (int64_t r = 0; r < rows_; ++r) std::copy_n(embedding + batch.ids[r] * width, width, hidden_.data() + r * width);
+  const auto scaled = [scale = decoder_.embedding_scale()](float x) { return x * scale; };
+  for (int64_t r = 0; r < rows_; ++r) {
+    const float* row = embedding + batch.ids[r] * width;
+    std::transform(row, row + width, hidden_.data() + r * width, scaled);
+  }
   for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
     const LayerWeights& w = weights.layers[layer];
-    norm(hidden_.data(), w.input_norm, normed_.data());
+    norm(hidden_.data(), w.attention_norm, normed_.data());
     product(batch, normed_, w.qkv, w.qkv_bias, {layer, {kQuery, kKey, kValue}}, false, qkv_);
     attention(batch, layer, cache);
-    product(batch, mixed_, w.output, w.output_bias, {layer, {kOutput}}, true, hidden_);
-    norm(hidden_.data(), w.post_norm, normed_.data());
+    add_product(batch, mixed_, w.output, w.output_bias, {layer, {kOutput}}, w.attention_post_norm);
+    norm(hidden_.data(), w.mlp_norm, normed_.data());
     product(batch, normed_, w.gate_up, w.gate_up_bias, {layer, {kGate, kUp}}, false, gate_up_);
     in_parts(rows_, rows_grain(2 * config.intermediate_size), [&](int64_t begin, int64_t end) {
-      kernels::swiglu_forward(gate_up_.data(), config.intermediate_size, begin, end, activated_.data());
+      kernels::swiglu_forward(config.architecture->activation, gate_up_.data(), config.intermediate_size, begin, end, activated_.data());
     });
-    product(batch, activated_, w.down, w.down_bias, {layer, {kDown}}, true, hidden_);
+    add_product(batch, activated_, w.down, w.down_bias, {layer, {kDown}}, w.mlp_post_norm);
   }
   norm(hidden_.data(), weights.final_norm, normed_.data());
   product(batch, normed_, weights.head, {}, {0, {}}, false, logits_);
   return logits_.data();
 }
 
+void RowDecoder::add_product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias,
+                             const Adapted& adapted, const at::Tensor& post_norm) {
+  if (!post_norm.defined()) return product(batch, x, weight, bias, adapted, true, hidden_);
+  product(batch, x, weight, bias, adapted, false, normed_);
+  norm(normed_.data(), post_norm, normed_.data());
+  const int64_t size = rows_ * decoder_.config().hidden_size;
+  std::transform(normed_.data(), normed_.data() + size, hidden_.data(), hidden_.data(), std::plus<float>());
+}
+
 void RowDecoder::norm(const float* x, const at::Tensor& weight, float* y) const {
   const int64_t width = decoder_.config().hidden_size;
-  const kernels::NormShape shape{1, width, width, static_cast<float>(decoder_.config().rms_norm_eps)};
+  const auto [eps, offset] = decoder_.norm();
+  const kernels::NormShape shape{1, width, width, static_cast<float>(eps), static_cast<float>(offset)};
   in_parts(rows_, rows_grain(width),
            [&](int64_t begin, int64_t end) { kernels::rms_norm_forward(shape, x, pointer(weight), begin, end, y, nullptr); });
 }
@@ -220,16 +234,17 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
   const Config& config = decoder_.config();
   const LayerWeights& w = decoder_.weights().layers[layer];
   const int64_t dim = config.head_dim, q_size = config.q_size(), kv_size = config.kv_size(), qkv_size = config.qkv_size();
-  const float eps = static_cast<float>(config.rms_norm_eps);
+  const float eps = static_cast<float>(decoder_.norm().eps), offset = static_cast<float>(decoder_.norm().offset);
+  const Rotation& rotation = rotations_[config.rope_of(layer)];
   float* keys = cache.keys[layer].mutable_data_ptr<float>();
   float* values = cache.values[layer].mutable_data_ptr<float>();
-  const float* cos = pointer(rotation_.cos);
-  const float* sin = pointer(rotation_.sin);
+  const float* cos = pointer(rotation.cos);
+  const float* sin = pointer(rotation.sin);
   // The turned queries go to q_, keys and values straight to the cache.
   const auto turn = [&](int64_t row, const float* x, int64_t heads, const at::Tensor& weight, float* y) {
-    if (config.qk_norm) {
+    if (weight.defined()) {
       float* normed = turned_.data() + row * q_size;
-      kernels::rms_norm_forward({heads, dim, heads * dim, eps}, x, pointer(weight), 0, 1, normed, nullptr);
+      kernels::rms_norm_forward({heads, dim, heads * dim, eps, offset}, x, pointer(weight), 0, 1, normed, nullptr);
       x = normed;
     }
     const int64_t at = batch.positions[row] * (dim / 2);
@@ -243,14 +258,8 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
       std::copy_n(qkv + q_size + kv_size, kv_size, values + batch.slots[r] * kv_size);
     }
   });
-  const kernels::AttentionShape shape{config.num_heads,
-                                      config.num_kv_heads,
-                                      dim,
-                                      config.sliding_windows[layer],
-                                      static_cast<float>(1.0 / std::sqrt(static_cast<double>(dim))),
-                                      q_size,
-                                      kv_size,
-                                      kv_size};
+  const kernels::AttentionShape shape{
+      config.num_heads, config.num_kv_heads, dim, config.sliding_windows[layer], config.attention_scale(), q_size, kv_size, kv_size};
   const kernels::AttentionPointers data{q_.data(), keys, values, mixed_.data(), nullptr};
   // Neighbours whose first range is the same are taken together.
   std::vector<int64_t>& ends = part_ends_;
@@ -268,7 +277,7 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
   const int64_t at_once = std::clamp<int64_t>((1 << 17) / scratch_of_head, 1, heads);
   // A share of the tasks for each thread that is worth it, with memory of its own.
   const int64_t worth = context * dim * rows_ * heads / 16384;
-  const int64_t shares = std::clamp<int64_t>(worth, 1, std::min<int64_t>(tasks, core::loop_threads()));
+  const int64_t shares = std::clamp<int64_t>(worth, 1, std::min<int64_t>(tasks, core::loop_thread_count()));
   const int64_t scratch_of_share = at_once * scratch_of_head;
   if (static_cast<int64_t>(scratch_.size()) < shares * scratch_of_share)
     scratch_.resize(static_cast<size_t>(shares * at_once * kernels::rows_scratch(shape, kernels::kMaxSharedRows, 1, context + kMoreContext)));

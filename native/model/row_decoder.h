@@ -71,6 +71,9 @@ class RowDecoder {
   template <class Work>
   void in_parts(int64_t size, int64_t grain, const Work& work) const;
   void norm(const float* x, const at::Tensor& weight, float* y) const;
+  // Adds to hidden_ what a product of x gives, through a norm where `post_norm` is defined.
+  void add_product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias, const Adapted& adapted,
+                   const at::Tensor& post_norm);
   // y = x · weightᵀ + bias + adapters, or added to y.
   void product(const RowBatch& batch, const core::Floats& x, const at::Tensor& weight, const at::Tensor& bias, const Adapted& adapted,
                bool adds, core::Floats& y);
@@ -85,7 +88,7 @@ class RowDecoder {
   core::Floats hidden_, normed_, qkv_, q_, mixed_, gate_up_, activated_, logits_, inner_;
   core::Floats turned_;  // (rows, H x D) queries or keys before they are turned
   core::Floats scratch_;  // of attention
-  Rotation rotation_;    // of all positions up to the largest that was met, or more
+  std::vector<Rotation> rotations_;  // of all positions up to the largest that was met, or more, for each of the ropes
   std::vector<AdapterShare> shares_;
   std::vector<int64_t> part_ends_;  // rows whose attention is computed together
 };

@@ -3,15 +3,19 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "kernels/swiglu/swiglu.h"
+
 namespace magrpo::model {
 
-// gate_up: contiguous (N, 2 · n), the gate first. Returns silu(gate) · up, (N, n); differentiable.
-at::Tensor swiglu(const at::Tensor& gate_up);
+using kernels::Activation;
 
-// Whether the kernels take it, and with them swiglu_gradient.
-bool takes_swiglu_kernels(const at::Tensor& gate_up);
+// gate_up: contiguous (N, 2 · n), the gate first. Returns act(gate) · up, (N, n); differentiable.
+at::Tensor gated(Activation activation, const at::Tensor& gate_up);
 
-// The gradient of gate_up from that of swiglu(gate_up).
-at::Tensor swiglu_gradient(const at::Tensor& gate_up, const at::Tensor& d_y);
+// Whether the kernels support it, and with them gated_gradient.
+bool kernels_support_gates(const at::Tensor& gate_up);
+
+// The gradient of gate_up from that of gated(activation, gate_up).
+at::Tensor gated_gradient(Activation activation, const at::Tensor& gate_up, const at::Tensor& d_y);
 
 }  // namespace magrpo::model

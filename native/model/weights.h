@@ -13,17 +13,22 @@
 namespace magrpo::model {
 
 struct LayerWeights {
-  at::Tensor input_norm;      // (h)
+  at::Tensor attention_norm;  // (h)
   at::Tensor qkv;             // ((H + 2K) x D, h)
   at::Tensor qkv_bias;        // ((H + 2K) x D), undefined without bias
-  at::Tensor q_norm, k_norm;  // (D), undefined unless config.qk_norm
+  at::Tensor q_norm, k_norm;  // (D), undefined where the architecture has none
   at::Tensor output;          // (h, H x D)
   at::Tensor output_bias;     // (h), undefined without bias
-  at::Tensor post_norm;       // (h)
+  at::Tensor attention_post_norm;  // (h), undefined where the architecture has none
+  at::Tensor mlp_norm;        // (h)
   at::Tensor gate_up;         // (2I, h)
   at::Tensor gate_up_bias;    // (2I)
   at::Tensor down;            // (h, I)
   at::Tensor down_bias;       // (h)
+  at::Tensor mlp_post_norm;   // (h), undefined where the architecture has none
+
+  // All of them in a fixed order, undefined ones too.
+  std::vector<at::Tensor*> tensors();
 };
 
 struct Weights {
@@ -53,6 +58,9 @@ struct TensorInfo {
   at::ScalarType dtype;
   std::vector<int64_t> shape;
 };
+
+// A name of arch/NAME.json for layer number `layer`.
+std::string in_layer(std::string name, size_t layer);
 
 // The checkpoint names (Hugging Face) of all weights, in checkpoint order. A tied head has no name of its own.
 std::vector<NamedSlice> named_slices(const Config& config, const Weights& weights);

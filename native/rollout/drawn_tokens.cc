@@ -12,7 +12,7 @@
 
 namespace magrpo::rollout {
 
-bool draws_on_device(const Sampling& sampling) { return !sampling.filters() && sampling.repetition_penalty == 1.0; }
+bool supports_device_sampling(const Sampling& sampling) { return !sampling.filters() && sampling.repetition_penalty == 1.0; }
 
 DrawnTokens::DrawnTokens(const at::Tensor& logits, const Sampling& sampling, const std::vector<double>& uniforms)
     : results_(at::empty({3, logits.size(0)}, logits.options().dtype(at::kInt))) {
@@ -31,23 +31,23 @@ DrawnTokens::DrawnTokens(const at::Tensor& logits, const Sampling& sampling, con
                                    .stride = logits.stride(0),
                                    .inverse_temperature = sampling.inverse_temperature()};
   if (!logits.is_cuda()) {
-    here_ = results_;
+    host_ = results_;
     core::parallel_for(rows, 1, [&](int64_t begin, int64_t end) { kernels::sample_rows(sample, begin, end); });
   } else if constexpr (core::kHasCuda) {
     kernels::sample_rows_cuda(sample, core::cuda::current_stream());
     if (!core::cuda::pins_memory()) return;
-    here_ = at::empty({3, rows}, model::staging(logits.device()).dtype(at::kInt));
-    here_.copy_(results_, /*non_blocking=*/true);
-    arrived_ = core::cuda::mark(logits.device());
+    host_ = at::empty({3, rows}, model::staging(logits.device()).dtype(at::kInt));
+    host_.copy_(results_, /*non_blocking=*/true);
+    copied_ = core::cuda::record_event(logits.device());
   }
 }
 
 void DrawnTokens::read(std::vector<Choice>& choices) const {
   if constexpr (core::kHasCuda)
-    if (arrived_) core::cuda::wait_for(*arrived_);
-  const at::Tensor here = here_.defined() ? here_ : results_.cpu();
-  const int64_t rows = here.size(1);
-  const int32_t* tokens = here.const_data_ptr<int32_t>();
+    if (copied_) core::cuda::synchronize(*copied_);
+  const at::Tensor host = host_.defined() ? host_ : results_.cpu();
+  const int64_t rows = host.size(1);
+  const int32_t* tokens = host.const_data_ptr<int32_t>();
   const auto* floats = reinterpret_cast<const float*>(tokens);
   for (int64_t r = 0; r < rows; ++r) choices.push_back({tokens[r], floats[rows + r], floats[2 * rows + r]});
 }

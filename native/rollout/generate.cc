@@ -16,9 +16,6 @@
 namespace magrpo::rollout {
 namespace {
 
-// Tokens prefilled before other jobs get a turn.
-constexpr int64_t kPrefillTokens = 4096;
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -55,8 +52,8 @@ Generation::Generation(const model::Decoder& decoder, GenerateRequest request, c
     slots += row.limit;
   }
   result_.rows.resize(request_.rows.size());
-  if constexpr (core::kHasCuda) request_.reads_late |= decoder_.device().is_cuda() && core::cuda::pins_memory();
-  request_.reads_late &= draws_on_device(request_.sampling) && !request_.deterministic;
+  if constexpr (core::kHasCuda) request_.async_readback |= decoder_.device().is_cuda() && core::cuda::pins_memory();
+  request_.async_readback &= supports_device_sampling(request_.sampling) && !request_.deterministic;
   cache_ = model::KvCache(decoder_.config(), slots, at::TensorOptions().dtype(at::kFloat).device(decoder_.device()));
   if (model::RowDecoder::takes(decoder_)) row_decoder_.emplace(decoder_, request_.adapters);
   segments_of_root_ = model::segments_by_root(tree);
@@ -88,7 +85,7 @@ void Generation::prefill_pass() {
   result_.prefill_tokens += batch.tokens();
   const at::Tensor hidden = decoder_.forward(batch, request_.adapters, &cache_);
 
-  // One row of logits a segment that is continued, whatever the number of its samples.
+  // One row of logits per continued segment, whatever its number of samples.
   const auto starts = tree.starts();
   std::vector<int64_t> last_rows;
   std::vector<std::pair<int32_t, int64_t>> continued;  // (segment, row of logits)
@@ -131,36 +128,36 @@ void Generation::prefill_pass() {
 }
 
 void Generation::decode_step() {
-  if (request_.reads_late) return decode_ahead();
+  if (request_.async_readback) return decode_step_async();
   const int64_t count = static_cast<int64_t>(running_.size());
   const int64_t most = request_.deterministic ? kernels::kRowProductRows : count;
   choices_.clear();
   for (int64_t begin = 0; begin < count; begin += most) {
     const std::span rows(running_.begin() + begin, running_.begin() + std::min(count, begin + most));
-    fill_step(rows);
+    build_step(rows);
     if (row_decoder_) choose(rows, row_decoder_->logits(step_, cache_));
     else choose(rows, decoder_.step_logits(step_.packed(), request_.adapters, cache_));
   }
   append_tokens(running_);
 }
 
-void Generation::decode_ahead() {
-  std::optional<UnreadStep> next;
+void Generation::decode_step_async() {
+  std::optional<PendingStep> next;
   const auto goes_on = [this](const RunningRow& row) { return static_cast<int32_t>(row.drawn) < request_.rows[row.number].limit; };
   if (std::any_of(running_.begin(), running_.end(), goes_on)) {
-    // Rows at their limit come along: each has a slot for its last token, and nobody reads what follows it.
-    fill_step(running_);
+    // Finished rows stay in the step; their extra token is discarded. Each has a cache slot for its last token.
+    build_step(running_);
     const model::PackedBatch batch = step_.packed();
-    if (unread_) take_ids(*unread_, batch);
+    if (pending_) copy_ids(*pending_, batch);
     std::vector<int32_t> numbers;
     for (const RunningRow& row : running_) numbers.push_back(row.number);
     next.emplace(std::move(numbers), draw(running_, decoder_.step_logits(batch, request_.adapters, cache_)));
   }
-  if (unread_) read(*unread_);
-  unread_ = std::move(next);
+  if (pending_) read(*pending_);
+  pending_ = std::move(next);
 }
 
-void Generation::take_ids(const UnreadStep& step, const model::PackedBatch& batch) const {
+void Generation::copy_ids(const PendingStep& step, const model::PackedBatch& batch) const {
   at::Tensor tokens = step.tokens.tokens();
   if (step.numbers.size() != running_.size()) {
     const at::Tensor index = at::empty({batch.tokens()}, model::staging(decoder_.device()).dtype(at::kLong));
@@ -174,10 +171,10 @@ void Generation::take_ids(const UnreadStep& step, const model::PackedBatch& batc
   (batch.device ? batch.device->ids : batch.ids).copy_(tokens);
 }
 
-void Generation::read(const UnreadStep& step) {
+void Generation::read(const PendingStep& step) {
   choices_.clear();
   step.tokens.read(choices_);
-  // Rows that ended by the step before have left.
+  // Skip rows that finished in the previous step.
   for (size_t i = 0, at = 0; i < running_.size(); ++i, ++at) {
     while (step.numbers[at] != running_[i].number) ++at;
     choices_[i] = choices_[at];
@@ -185,7 +182,7 @@ void Generation::read(const UnreadStep& step) {
   append_tokens(running_);
 }
 
-void Generation::fill_step(std::span<RunningRow> rows) {
+void Generation::build_step(std::span<RunningRow> rows) {
   step_.clear();
   for (size_t i = 0; i < rows.size(); ++i) {
     RunningRow& row = rows[i];
@@ -209,20 +206,20 @@ void Generation::choose(std::span<RunningRow> rows, const float* logits) {
   const int64_t vocab_size = decoder_.config().vocab_size;
   choices_.resize(first + rows.size());
   core::parallel_for(static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
-    thread_local SamplerScratch scratch;  // kept from step to step
+    thread_local SamplerScratch scratch;  // reused across steps
     for (int64_t i = begin; i < end; ++i)
       choices_[first + i] = choose_token(logits + rows[i].logit_row * vocab_size, vocab_size, request_.sampling, rows[i].seen,
-                                         uniform_of_next(rows[i]), scratch);
+                                         next_uniform(rows[i]), scratch);
   });
   for (RunningRow& row : rows) ++row.drawn;
 }
 
 void Generation::choose(std::span<RunningRow> rows, const at::Tensor& logits) {
-  if (!logits.is_cuda() || !draws_on_device(request_.sampling)) {
-    const at::Tensor here = logits.cpu().contiguous();
-    return choose(rows, here.const_data_ptr<float>());
+  if (!logits.is_cuda() || !supports_device_sampling(request_.sampling)) {
+    const at::Tensor host = logits.cpu().contiguous();
+    return choose(rows, host.const_data_ptr<float>());
   }
-  // While decoding there is a row of logits for each; after a prompt its samples share one.
+  // When decoding, each row has a row of logits; after the prefill, samples of a prompt share one.
   if (logits.size(0) == static_cast<int64_t>(rows.size())) return draw(rows, logits).read(choices_);
   const at::Tensor index = at::empty({static_cast<int64_t>(rows.size())}, at::kLong);
   for (size_t i = 0; i < rows.size(); ++i) index.mutable_data_ptr<int64_t>()[i] = rows[i].logit_row;
@@ -232,7 +229,7 @@ void Generation::choose(std::span<RunningRow> rows, const at::Tensor& logits) {
 DrawnTokens Generation::draw(std::span<RunningRow> rows, const at::Tensor& logits) {
   uniforms_.clear();
   for (RunningRow& row : rows) {
-    uniforms_.push_back(uniform_of_next(row));
+    uniforms_.push_back(next_uniform(row));
     ++row.drawn;
   }
   return {logits, request_.sampling, uniforms_};
@@ -240,8 +237,8 @@ DrawnTokens Generation::draw(std::span<RunningRow> rows, const at::Tensor& logit
 
 void Generation::append_tokens(std::vector<RunningRow>& rows) {
   const Sampling& sampling = request_.sampling;
-  numbers_.clear();
-  tokens_.clear();
+  row_numbers_.clear();
+  new_tokens_.clear();
   size_t kept = 0;
   for (size_t i = 0; i < rows.size(); ++i) {
     RunningRow& row = rows[i];
@@ -254,8 +251,8 @@ void Generation::append_tokens(std::vector<RunningRow>& rows) {
     if (sampling.repetition_penalty != 1.0) row.seen.push_back(choice.token);
     result.stopped = std::find(sampling.stop_ids.begin(), sampling.stop_ids.end(), choice.token) != sampling.stop_ids.end() ||
                      ends_with_stop_string(row, choice.token);
-    numbers_.push_back(row.number);
-    tokens_.push_back(choice.token);
+    row_numbers_.push_back(row.number);
+    new_tokens_.push_back(choice.token);
     const bool ended = result.stopped || static_cast<int32_t>(result.ids.size()) == request_.rows[row.number].limit;
     if (ended && request_.on_row) request_.on_row(row.number, result);
     if (ended) continue;
@@ -263,7 +260,7 @@ void Generation::append_tokens(std::vector<RunningRow>& rows) {
     ++kept;
   }
   rows.erase(rows.begin() + static_cast<int64_t>(kept), rows.end());
-  if (request_.on_tokens) request_.on_tokens(numbers_, tokens_);
+  if (request_.on_tokens) request_.on_tokens(row_numbers_, new_tokens_);
 }
 
 bool Generation::ends_with_stop_string(RunningRow& row, int32_t token) const {
@@ -275,7 +272,7 @@ bool Generation::ends_with_stop_string(RunningRow& row, int32_t token) const {
                   static_cast<size_t>(table.offset[token + 1] - table.offset[token]));
   bool found = false;
   for (const auto& text : request_.sampling.stop_strings) {
-    // A match must end within the new bytes: earlier ones ended the row before.
+    // A match must end within the new bytes: an earlier one would have finished the row.
     const size_t from = old_size >= text.size() ? old_size - text.size() + 1 : 0;
     found = found || row.tail.find(text, from) != std::string::npos;
   }

@@ -1,4 +1,4 @@
-// Batched generation over a token tree: one prefill a distinct prompt, then one token a step for all rows still running.
+// Batched generation over a token tree: one prefill per distinct prompt, then one token per step for all running rows.
 #pragma once
 
 #include <functional>
@@ -25,32 +25,31 @@ struct TokenBytes {
 
 struct Row {
   int32_t segment;  // the row continues this segment's path
-  int32_t limit;    // most new tokens
+  int32_t limit;    // maximum number of new tokens
   core::RandomStream stream;
 };
 
 struct RowResult {
   std::vector<int32_t> ids;      // the end token included
-  std::vector<float> log_probs;  // one an id
+  std::vector<float> log_probs;  // one per id
   std::vector<float> entropies;
-  bool stopped = false;  // an end token or stop string; else the limit
+  bool stopped = false;  // by a stop id or stop string; false: by the limit
 };
 
 struct GenerateRequest {
   core::TokenTree tree;
-  std::vector<const model::Adapter*> adapters;  // one a policy, nullptr for full weights
+  std::vector<const model::Adapter*> adapters;  // one per policy, nullptr for full weights
   std::vector<Row> rows;
   Sampling sampling;
-  // Every product has a shape that does not depend on what else is in the batch: one prompt a pass, at most kRowProductRows rows.
+  // Makes the shape of every product independent of the rest of the batch: one prompt per pass, at most kRowProductRows rows.
   bool deterministic = false;
-  // The next step is queued before the tokens of this one have come to the host, so that a device never waits for it; rows that end
-  // take part in one step more. Set on CUDA devices by MAGRPO_CUDA_PINNED=1; not used where the host chooses the tokens, nor with
-  // `deterministic`.
-  bool reads_late = false;
-  std::shared_ptr<const TokenBytes> token_bytes;  // needed for stop strings only
-  // Called after each token step with the rows (by number) and their new tokens.
+  // Queues the next step before the tokens of this one have reached the host, so that a device never waits; finished rows stay for one
+  // more step. Set on CUDA devices by MAGRPO_CUDA_PINNED=1; ignored where the host chooses the tokens, and with `deterministic`.
+  bool async_readback = false;
+  std::shared_ptr<const TokenBytes> token_bytes;  // for stop strings only
+  // Called after each token step with the rows' numbers and their new tokens.
   std::function<void(const std::vector<int32_t>&, const std::vector<int32_t>&)> on_tokens;
-  // Called with each row (by number) that has ended, after the step that ended it.
+  // Called for each finished row, by number, after its last step.
   std::function<void(int32_t, const RowResult&)> on_row;
 };
 
@@ -61,12 +60,15 @@ struct GenerateResult {
   double decode_seconds = 0.0;
 };
 
+// Maximum number of prompt tokens per prefill pass, after which other jobs get a slice.
+inline constexpr int64_t kPrefillTokens = 4096;
+
 // A generation in progress, advanced slice by slice so that other jobs may run between. Call on the executor thread only.
 class Generation {
  public:
   Generation(const model::Decoder& decoder, GenerateRequest request, core::CancelFlagPtr cancel);
 
-  // Prefills some prompts or appends one token to each running row. Returns true when nothing is left to do.
+  // Prefills some prompts or appends one token to each running row. Returns true when all rows are finished.
   bool advance();
 
   GenerateResult take_result() { return std::move(result_); }
@@ -79,34 +81,34 @@ class Generation {
     int64_t logit_row;   // of the latest logits, the next token's
     uint32_t drawn = 0;  // new tokens chosen so far
     std::vector<kernels::KeyRange> ranges;
-    std::vector<int32_t> seen;  // its path's ids, kept for the repetition penalty only
-    std::string tail;           // its latest bytes, kept for stop strings only
+    std::vector<int32_t> seen;  // its path's ids, for the repetition penalty only
+    std::string tail;           // its latest bytes, for stop strings only
   };
 
-  // A step whose tokens the host has not seen.
-  struct UnreadStep {
+  // A queued step whose tokens have not been read back.
+  struct PendingStep {
     std::vector<int32_t> numbers;  // of its rows
     DrawnTokens tokens;
   };
 
   void prefill_pass();
   void decode_step();
-  // Decoding where tokens are read late.
-  void decode_ahead();
-  // Makes `step_` of the newest tokens of `rows`.
-  void fill_step(std::span<RunningRow> rows);
-  // Adds a token for each of `rows` to `choices_`, from its row of the logits (., V).
+  // A decoding step with async_readback.
+  void decode_step_async();
+  // Fills `step_` with the newest tokens of `rows`.
+  void build_step(std::span<RunningRow> rows);
+  // Appends a token per row to `choices_`, chosen from its row of the logits (., V).
   void choose(std::span<RunningRow> rows, const float* logits);
-  // The same where the logits are: on a device too, if it can draw with the settings.
+  // The same for logits on any device; chooses there if the settings support it.
   void choose(std::span<RunningRow> rows, const at::Tensor& logits);
-  // Where the logits have a row for each of `rows`.
+  // Queues the choice on the logits' device; they have one row per entry of `rows`.
   DrawnTokens draw(std::span<RunningRow> rows, const at::Tensor& logits);
-  double uniform_of_next(const RunningRow& row) const { return request_.rows[row.number].stream.uniform(row.drawn); }
-  // The tokens of a step as the ids of `batch`, for the rows that still run.
-  void take_ids(const UnreadStep& step, const model::PackedBatch& batch) const;
-  // Reads a step's tokens and gives them to the rows that still run.
-  void read(const UnreadStep& step);
-  // Gives each of `rows` its token of `choices_`; drops the rows that end.
+  double next_uniform(const RunningRow& row) const { return request_.rows[row.number].stream.uniform(row.drawn); }
+  // Copies a pending step's tokens to the ids of `batch`, for the running rows.
+  void copy_ids(const PendingStep& step, const model::PackedBatch& batch) const;
+  // Reads a pending step's tokens back and appends them to the running rows.
+  void read(const PendingStep& step);
+  // Appends to each row its token of `choices_`; removes finished rows.
   void append_tokens(std::vector<RunningRow>& rows);
   bool ends_with_stop_string(RunningRow& row, int32_t token) const;
 
@@ -114,12 +116,12 @@ class Generation {
   GenerateRequest request_;
   core::CancelFlagPtr cancel_;
   model::KvCache cache_;
-  std::optional<model::RowDecoder> row_decoder_;  // where the decoder is one for it
+  std::optional<model::RowDecoder> row_decoder_;  // if it supports the decoder
   model::RowBatch step_;
   std::vector<Choice> choices_;  // of the latest step's rows
-  std::vector<int32_t> numbers_, tokens_;
+  std::vector<int32_t> row_numbers_, new_tokens_;
   std::vector<double> uniforms_;
-  std::optional<UnreadStep> unread_;
+  std::optional<PendingStep> pending_;
   std::vector<std::vector<int32_t>> segments_of_root_;
   std::vector<int64_t> pass_ends_;  // prefill passes, as indices of roots
   size_t next_pass_ = 0;

@@ -12,15 +12,20 @@ namespace {
 
 using Candidate = std::pair<float, int32_t>;  // (score, token)
 
+// Candidates that top-p sorts first, and the factor by which it extends them.
+constexpr size_t kFirstTopP = 64, kTopPGrowth = 4;
+
+constexpr double kMaxInverseTemperature = 1e300;
+
 bool more_probable(const Candidate& a, const Candidate& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; }
 
-// Ids that were seen several times are penalised once: `penalised` starts as the logits.
+// Penalises each seen id once, however often it was seen: `penalised` starts as a copy of the logits.
 void penalise(const float* logits, const std::vector<int32_t>& seen, double penalty, std::vector<float>& penalised) {
   for (const int32_t id : seen) penalised[id] = static_cast<float>(logits[id] < 0 ? logits[id] * penalty : logits[id] / penalty);
 }
 
-// The candidates that top-k, top-p and min-p leave, most probable first. Their scores are logits less the highest one, divided
-// by the temperature: none overflows.
+// The candidates that pass top-k, top-p and min-p, most probable first. Scores are logits minus the highest one, divided by the
+// temperature: none overflows.
 void filter(const float* logits, int64_t vocab_size, float highest_logit, const Sampling& sampling, std::vector<Candidate>& kept) {
   kept.resize(static_cast<size_t>(vocab_size));
   const double inverse = sampling.inverse_temperature();
@@ -47,8 +52,8 @@ void filter(const float* logits, int64_t vocab_size, float highest_logit, const 
   if (sampling.top_p < 1.0) {
     double total = 0.0;
     for (const auto& c : kept) total += std::exp(static_cast<double>(c.first) - highest);
-    // Never sort the vocabulary: take the best 64, then 4 times as many, until they hold the mass.
-    for (size_t count = 64;; count *= 4) {
+    // Sorting the vocabulary would be slow: sort the best few, then more, until they hold the mass.
+    for (size_t count = kFirstTopP;; count *= kTopPGrowth) {
       const size_t take = std::min(count, kept.size());
       std::nth_element(kept.begin(), kept.begin() + static_cast<int64_t>(take) - 1, kept.end(), more_probable);
       std::sort(kept.begin(), kept.begin() + static_cast<int64_t>(take), more_probable);
@@ -77,7 +82,7 @@ void check_finite(double score) {
 
 bool Sampling::filters() const { return top_k > 0 || top_p < 1.0 || min_p > 0.0; }
 
-double Sampling::inverse_temperature() const { return temperature == 0.0 ? 0.0 : std::min(1.0 / temperature, 1e300); }
+double Sampling::inverse_temperature() const { return temperature == 0.0 ? 0.0 : std::min(1.0 / temperature, kMaxInverseTemperature); }
 
 void Sampling::check() const {
   core::check_argument(temperature >= 0.0 && std::isfinite(temperature), "Expected temperature of 0 or more but received ", temperature, ".");

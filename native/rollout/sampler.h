@@ -19,9 +19,9 @@ struct Sampling {
 
   // Throws ERR_ARGUMENT for settings out of range.
   void check() const;
-  // Whether top-k, top-p or min-p leave tokens out.
+  // Whether top-k, top-p or min-p can exclude tokens.
   bool filters() const;
-  // 0 where greedy; finite for the smallest of temperatures, so that 0 times it is 0.
+  // 0 if greedy. Finite for any temperature, so that 0 times it is 0.
   double inverse_temperature() const;
 };
 

@@ -21,15 +21,15 @@ TEST("block allocator: a freed block serves the next tensor of its size, and no 
   const void* block = first.data_ptr();
   EXPECT(reinterpret_cast<uintptr_t>(block) % 64 == 0, "as aligned as libtorch's own");
   first.reset();
-  EXPECT(kept_block_bytes() >= size_t{3} << 20);
+  EXPECT(cached_block_bytes() >= size_t{3} << 20);
   const at::Tensor larger = of_mebibytes(4);
   EXPECT(larger.data_ptr() != block);
-  const size_t kept = kept_block_bytes();
+  const size_t cached = cached_block_bytes();
   const at::Tensor again = of_mebibytes(3);
-  EXPECT(again.data_ptr() == block && kept_block_bytes() < kept);
+  EXPECT(again.data_ptr() == block && cached_block_bytes() < cached);
   of_mebibytes(6).reset();
-  give_back_blocks();
-  EXPECT(kept_block_bytes() == 0);
+  release_cached_blocks();
+  EXPECT(cached_block_bytes() == 0);
 }
 
 TEST("block allocator: small tensors, empty ones and numbers are what they were") {
@@ -40,14 +40,14 @@ TEST("block allocator: small tensors, empty ones and numbers are what they were"
   EXPECT(many.clone().equal(many));
 }
 
-TEST("block allocator: what is kept is bounded by what is in use") {
+TEST("block allocator: what is cached is bounded by what is in use") {
   use_block_allocator();
   {
     std::vector<at::Tensor> tensors;
     for (int i = 0; i < 24; ++i) tensors.push_back(of_mebibytes(8 + i % 2));
-    EXPECT(kept_block_bytes() <= kSpareBlockBytes + (size_t{24} * 9 << 20));
+    EXPECT(cached_block_bytes() <= kMaxSpareBlockBytes + (size_t{24} * 9 << 20));
   }
-  EXPECT(kept_block_bytes() <= kSpareBlockBytes + (size_t{32} << 20), kept_block_bytes());
+  EXPECT(cached_block_bytes() <= kMaxSpareBlockBytes + (size_t{32} << 20), cached_block_bytes());
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ std::vector<Row> rows() {
 }
 
 struct Setting {
-  std::shared_ptr<model::Decoder> decoder = test::tiny_decoder(test::tiny_config(), 1);
+  std::string architecture = "qwen3";
+  std::shared_ptr<model::Decoder> decoder = test::tiny_decoder(test::tiny_config(architecture), 1);
   model::Adapter first = test::random_adapter(decoder->config(), 2, 0.7, {"q_proj", "v_proj", "up_proj"}, 50);
   model::Adapter second = test::random_adapter(decoder->config(), 3, 1.5, {"k_proj", "down_proj"}, 90);
 
@@ -61,25 +62,27 @@ std::vector<int32_t> text_of(const core::TokenTree& tree, int32_t segment) {
 }
 
 TEST("generate: prompts are computed once; log-probabilities are those of the whole text in float64") {
-  const Setting setting;
-  const auto request = setting.request();
-  const auto result = run(*setting.decoder, request);
-  EXPECT(result.prefill_tokens == 15, "however many rows continue a prompt");
-  const auto weights = test::in_double(setting.decoder->weights());
-  const std::vector<model::Adapter> adapters{test::in_double(setting.first), test::in_double(setting.second)};
-  at::NoGradGuard no_grad;
-  for (size_t r = 0; r < result.rows.size(); ++r) {
-    const auto& row = result.rows[r];
-    EXPECT(static_cast<int32_t>(row.ids.size()) == request.rows[r].limit && !row.stopped, "row ", r);
-    const int32_t policy = request.tree.policy[request.rows[r].segment];
-    auto text = text_of(request.tree, request.rows[r].segment);
-    const int64_t start = static_cast<int64_t>(text.size());
-    text.insert(text.end(), row.ids.begin(), row.ids.end());
-    const auto all = test::naive_log_probs(setting.decoder->config(), weights, policy < 0 ? nullptr : &adapters[policy], text);
-    for (size_t i = 0; i < row.ids.size(); ++i) {
-      const auto at = all[start + static_cast<int64_t>(i) - 1];
-      EXPECT_NEAR(row.log_probs[i], at[row.ids[i]].item<double>(), 2e-5, "row ", r, " token ", i);
-      EXPECT_NEAR(row.entropies[i], -(at.exp() * at).sum().item<double>(), 2e-5, "row ", r, " token ", i);
+  for (const char* architecture : test::kArchitectures) {
+    const Setting setting{architecture};
+    const auto request = setting.request();
+    const auto result = run(*setting.decoder, request);
+    EXPECT(result.prefill_tokens == 15, "however many rows continue a prompt");
+    const auto weights = test::in_double(setting.decoder->weights());
+    const std::vector<model::Adapter> adapters{test::in_double(setting.first), test::in_double(setting.second)};
+    at::NoGradGuard no_grad;
+    for (size_t r = 0; r < result.rows.size(); ++r) {
+      const auto& row = result.rows[r];
+      EXPECT(static_cast<int32_t>(row.ids.size()) == request.rows[r].limit && !row.stopped, "row ", r);
+      const int32_t policy = request.tree.policy[request.rows[r].segment];
+      auto text = text_of(request.tree, request.rows[r].segment);
+      const int64_t start = static_cast<int64_t>(text.size());
+      text.insert(text.end(), row.ids.begin(), row.ids.end());
+      const auto all = test::naive_log_probs(setting.decoder->config(), weights, policy < 0 ? nullptr : &adapters[policy], text);
+      for (size_t i = 0; i < row.ids.size(); ++i) {
+        const auto at = all[start + static_cast<int64_t>(i) - 1];
+        EXPECT_NEAR(row.log_probs[i], at[row.ids[i]].item<double>(), 2e-5, "row ", r, " token ", i);
+        EXPECT_NEAR(row.entropies[i], -(at.exp() * at).sum().item<double>(), 2e-5, "row ", r, " token ", i);
+      }
     }
   }
 }
@@ -131,7 +134,7 @@ TEST("generate: tokens that are read late are the same, wherever rows end") {
   EXPECT(std::any_of(expected.rows.begin(), expected.rows.end(), [](const RowResult& row) { return !row.stopped && row.ids.size() > 5; }));
   std::vector<int32_t> ended;
   int64_t tokens = 0;
-  request.reads_late = true;
+  request.async_readback = true;
   request.on_row = [&](int32_t row, const RowResult&) { ended.push_back(row); };
   request.on_tokens = [&](const std::vector<int32_t>& rows, const std::vector<int32_t>&) { tokens += static_cast<int64_t>(rows.size()); };
   const auto late = run(*setting.decoder, request);
@@ -150,10 +153,10 @@ TEST("generate: tokens that are read late are the same, wherever rows end") {
 // Draws a token on each thread, so that all have the memory that they keep for it.
 void draw_on_all_threads(int threads, int64_t vocab, const Sampling& sampling) {
   const std::vector<float> logits(static_cast<size_t>(vocab), 0.0f);
-  std::atomic<int> here = 0;
+  std::atomic<int> host = 0;
   core::parallel_for(threads, 1, [&](int64_t, int64_t) {
-    ++here;
-    while (here < threads) std::this_thread::yield();
+    ++host;
+    while (host < threads) std::this_thread::yield();
     SamplerScratch scratch;
     choose_token(logits.data(), vocab, sampling, {}, 0.5, scratch);
   });

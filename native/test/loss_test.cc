@@ -108,11 +108,11 @@ Slopes naive_objective(const LossSettings& s, double log_prob, double entropy, d
     result.value = std::min(ratio * w, clipped * w);
     result.by_log_prob = ratio * w <= clipped * w ? ratio * w : 0.0;
   }
-  const double d = log_prob - reference, scale = u * s.kl_coefficient;
+  const double d = reference - log_prob, scale = u * s.kl_coefficient;
   result.value += u * s.entropy_coefficient * entropy;
-  if (s.kl == KlEstimator::kK1) result.value -= scale * d, result.by_log_prob -= scale;
-  if (s.kl == KlEstimator::kK2) result.value -= scale * d * d / 2, result.by_log_prob -= scale * d;
-  if (s.kl == KlEstimator::kK3) result.value -= scale * (std::exp(-d) - 1 + d), result.by_log_prob -= scale * (1 - std::exp(-d));
+  if (s.kl == KlEstimator::kK1) result.value += scale * d, result.by_log_prob -= scale;
+  if (s.kl == KlEstimator::kK2) result.value -= scale * d * d / 2, result.by_log_prob += scale * d;
+  if (s.kl == KlEstimator::kK3) result.value -= scale * (std::exp(d) - 1 - d), result.by_log_prob -= scale * (1 - std::exp(d));
   return result;
 }
 

@@ -23,7 +23,7 @@ using test::random;
 TEST("rms norm: x / sqrt(mean(x²) + eps) · weight, in float32 for bfloat16 too") {
   const at::Tensor x = random({3, 4, 10}, 1) * 3.0, weight = random({10}, 2);
   for (const double eps : {1e-6, 0.5}) {
-    const at::Tensor out = rms_norm(x, weight, eps);
+    const at::Tensor out = rms_norm(x, weight, {eps});
     EXPECT(out.sizes() == x.sizes());
     const auto values = x.reshape({12, 10}), results = out.reshape({12, 10});
     for (int64_t row = 0; row < 12; ++row) {
@@ -34,10 +34,10 @@ TEST("rms norm: x / sqrt(mean(x²) + eps) · weight, in float32 for bfloat16 too
                    values[row][i].item<double>() / std::sqrt(squares / 10 + eps) * weight[i].item<double>(), 2e-6);
     }
   }
-  EXPECT(largest_difference(rms_norm(x * 0.0, weight, 1e-6), x * 0.0) == 0.0, "zeros stay zeros");
+  EXPECT(largest_difference(rms_norm(x * 0.0, weight, {1e-6}), x * 0.0) == 0.0, "zeros stay zeros");
   const at::Tensor half = x.to(at::kBFloat16), half_weight = weight.to(at::kBFloat16);
-  const at::Tensor normed = rms_norm(half.to(at::kFloat), at::Tensor(weight * 0.0 + 1.0), 1e-6);
-  EXPECT(rms_norm(half, half_weight, 1e-6).equal(half_weight * normed.to(at::kBFloat16)));
+  const at::Tensor normed = rms_norm(half.to(at::kFloat), at::Tensor(weight * 0.0 + 1.0), {1e-6});
+  EXPECT(rms_norm(half, half_weight, {1e-6}).equal(half_weight * normed.to(at::kBFloat16)));
 }
 
 // The rule of the Llama 3.1 release.
@@ -242,7 +242,7 @@ TEST("config: numbers that do not fit together are refused") {
   EXPECT_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.num_kv_heads = 3; }).check());
   EXPECT_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.head_dim = 5; }).check());
   EXPECT_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.sliding_windows.pop_back(); }).check());
-  EXPECT_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.rope.type = "yarn"; }).check());
+  EXPECT_THROWS("ERR_MODEL_FORMAT", broken([](Config& c) { c.ropes[0].type = "yarn"; }).check());
 }
 
 TEST("operations: the model's operations differentiate as what they are composed of") {
@@ -259,13 +259,15 @@ TEST("operations: the model's operations differentiate as what they are composed
     for (size_t i = 0; i < seen.size(); ++i) EXPECT(largest_difference(seen[i], expected[i]) < 1e-5, name, " ", i);
   };
   using Inputs = std::vector<at::Tensor>;
-  check("norm of strided heads", [](const Inputs& x) {
-    return rms_norm(x[0].narrow(1, 3, 12).view({150, 2, 6}), x[1], 1e-5); }, {random({150, 18}, 1), random({6}, 2)});
-  check("norm", [](const Inputs& x) { return rms_norm(x[0], x[1], 1e-5); }, {random({3, 24}, 3), random({24}, 4)});
+  check("norm of strided heads", [](const Inputs& x) { return rms_norm(x[0].narrow(1, 3, 12).view({150, 2, 6}), x[1], {1e-5}); },
+        {random({150, 18}, 1), random({6}, 2)});
+  check("norm", [](const Inputs& x) { return rms_norm(x[0], x[1], {1e-5}); }, {random({3, 24}, 3), random({24}, 4)});
   const Rotation rotation{random({5, 1, 4}, 5).cos(), random({5, 1, 4}, 5).sin()};
   check("rotation", [&](const Inputs& x) {
     return rotate(x[0].narrow(1, 1, 16).view({5, 2, 8}), rotation); }, {random({5, 20}, 6)});
-  check("gate", [](const Inputs& x) { return swiglu(x[0]); }, {random({9, 14}, 7)});
+  check("gate", [](const Inputs& x) { return gated(Activation::silu, x[0]); }, {random({9, 14}, 7)});
+  check("gate of gelu", [](const Inputs& x) { return gated(Activation::gelu_tanh, x[0]); }, {random({9, 14}, 8)});
+  check("norm with an offset", [](const Inputs& x) { return rms_norm(x[0], x[1], {1e-5, 1.0}); }, {random({3, 24}, 3), random({24}, 4)});
 }
 
 }  // namespace

@@ -91,19 +91,20 @@ TEST("tensor files: values that are not finite are refused by the tensor's name;
 }
 
 TEST("weights: names cover every number once; a tied head has no name") {
-  for (const bool tied : {false, true}) {
-    Config config = test::tiny_config();
-    config.tie_word_embeddings = tied;
-    const Weights weights = allocate_weights(config, at::TensorOptions().dtype(at::kFloat));
-    int64_t named = 0;
-    bool has_head = false;
-    for (const auto& slice : named_slices(config, weights)) {
-      named += slice.view().numel();
-      has_head = has_head || slice.name == "lm_head.weight";
+  for (const bool tied : {false, true})
+    for (const char* architecture : test::kArchitectures) {
+      Config config = test::tiny_config(architecture);
+      config.tie_word_embeddings = tied;
+      const Weights weights = allocate_weights(config, at::TensorOptions().dtype(at::kFloat));
+      int64_t named = 0;
+      bool has_head = false;
+      for (const auto& slice : named_slices(config, weights)) {
+        named += slice.view().numel();
+        has_head = has_head || slice.name == "lm_head.weight";
+      }
+      EXPECT(named == weights.parameter_count() && has_head == !tied);
+      EXPECT(weights.head.is_same(weights.embedding) == tied);
     }
-    EXPECT(named == weights.parameter_count() && has_head == !tied);
-    EXPECT(weights.head.is_same(weights.embedding) == tied);
-  }
 }
 
 }  // namespace

@@ -5,11 +5,11 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/log_softmax.h>
-#include <ATen/ops/silu.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
+#include <numbers>
 
 namespace magrpo::test {
 
@@ -21,7 +21,7 @@ double largest_difference(const at::Tensor& a, const at::Tensor& b) {
   return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
 }
 
-model::Config tiny_config() {
+model::Config tiny_config(const std::string& architecture) {
   model::Config config;
   config.vocab_size = 23;
   config.hidden_size = 12;
@@ -30,9 +30,14 @@ model::Config tiny_config() {
   config.num_heads = 4;
   config.num_kv_heads = 2;
   config.head_dim = 6;
-  config.qkv_bias = config.output_bias = config.mlp_bias = config.qk_norm = true;
-  config.rope.theta = 100.0;
+  config.architecture = &model::find_architecture(architecture);
+  config.qkv_bias = config.output_bias = config.mlp_bias = true;
+  config.ropes[0].theta = 100.0;
   config.sliding_windows = {0, 4};
+  if (architecture == "gemma3_text") {
+    config.query_scalar = 9.0;
+    config.ropes.push_back({.theta = 30.0});
+  }
   return config;
 }
 
@@ -60,10 +65,6 @@ at::Tensor leaf(const at::Tensor& tensor) {
   return tensor.detach().to(at::kDouble, /*non_blocking=*/false, /*copy=*/true).set_requires_grad(true);
 }
 
-at::Tensor normed(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  return x / ((x * x).mean(-1, /*keepdim=*/true) + eps).sqrt() * weight;
-}
-
 // x: (T, D), the token at t stands at position t.
 at::Tensor turned(const at::Tensor& x, double theta) {
   const int64_t half = x.size(1) / 2;
@@ -84,6 +85,13 @@ struct NaiveDecoder {
   const model::Weights& weights;
   const model::Adapter* adapter;
 
+  at::Tensor normed(const at::Tensor& x, const at::Tensor& weight) const {
+    return x / ((x * x).mean(-1, /*keepdim=*/true) + config.rms_norm_eps).sqrt() * (weight + config.architecture->norm_offset);
+  }
+
+  // What goes to the residual stream.
+  at::Tensor out(const at::Tensor& x, const at::Tensor& weight) const { return weight.defined() ? normed(x, weight) : x; }
+
   // x through rows [row, row + size) of a joint matrix, with the projection's adapter.
   at::Tensor project(const at::Tensor& x, const at::Tensor& matrix, const at::Tensor& bias, int64_t row, size_t layer,
                      model::Projection projection) const {
@@ -101,6 +109,7 @@ struct NaiveDecoder {
     const at::Tensor q = project(x, w.qkv, w.qkv_bias, 0, layer, model::kQuery);
     const at::Tensor k = project(x, w.qkv, w.qkv_bias, config.q_size(), layer, model::kKey);
     const at::Tensor v = project(x, w.qkv, w.qkv_bias, config.q_size() + config.kv_size(), layer, model::kValue);
+    const double theta = config.ropes[config.ropes.size() > 1 && window > 0 ? 1 : 0].theta;
     at::Tensor hidden = at::zeros({tokens, tokens}, at::kBool);
     for (int64_t i = 0; i < tokens; ++i)
       for (int64_t j = 0; j < tokens; ++j) hidden[i][j] = j > i || (window > 0 && i - j >= window);
@@ -108,22 +117,27 @@ struct NaiveDecoder {
     for (int64_t h = 0; h < config.num_heads; ++h) {
       const int64_t kv = h / (config.num_heads / config.num_kv_heads);
       at::Tensor query = q.narrow(1, h * dim, dim), key = k.narrow(1, kv * dim, dim);
-      if (config.qk_norm) {
-        query = normed(query, w.q_norm, config.rms_norm_eps);
-        key = normed(key, w.k_norm, config.rms_norm_eps);
+      if (w.q_norm.defined()) {
+        query = normed(query, w.q_norm);
+        key = normed(key, w.k_norm);
       }
-      const at::Tensor products = turned(query, config.rope.theta).matmul(turned(key, config.rope.theta).t());
-      const at::Tensor scores = products / std::sqrt(static_cast<double>(dim));
+      const at::Tensor products = turned(query, theta).matmul(turned(key, theta).t());
+      const at::Tensor scores = products / std::sqrt(config.query_scalar > 0.0 ? config.query_scalar : static_cast<double>(dim));
       heads.push_back(at::softmax(scores.masked_fill(hidden, -INFINITY), -1).matmul(v.narrow(1, kv * dim, dim)));
     }
     return project(at::cat(heads, 1), w.output, w.output_bias, 0, layer, model::kOutput);
+  }
+
+  at::Tensor activated(const at::Tensor& gate) const {
+    if (config.architecture->activation == model::Activation::silu) return gate / ((-gate).exp() + 1.0);
+    return gate * (((gate + gate.pow(3) * 0.044715) * std::sqrt(2.0 / std::numbers::pi)).tanh() + 1.0) * 0.5;
   }
 
   at::Tensor mlp(const at::Tensor& x, size_t layer) const {
     const auto& w = weights.layers[layer];
     const at::Tensor gate = project(x, w.gate_up, w.gate_up_bias, 0, layer, model::kGate);
     const at::Tensor up = project(x, w.gate_up, w.gate_up_bias, config.intermediate_size, layer, model::kUp);
-    return project(at::silu(gate) * up, w.down, w.down_bias, 0, layer, model::kDown);
+    return project(activated(gate) * up, w.down, w.down_bias, 0, layer, model::kDown);
   }
 };
 
@@ -133,9 +147,7 @@ model::Weights in_double(const model::Weights& weights) {
   model::Weights copy = weights;
   copy.embedding = leaf(weights.embedding);
   for (auto& layer : copy.layers)
-    for (at::Tensor* tensor : {&layer.input_norm, &layer.qkv, &layer.qkv_bias, &layer.q_norm, &layer.k_norm, &layer.output,
-                               &layer.output_bias, &layer.post_norm, &layer.gate_up, &layer.gate_up_bias, &layer.down, &layer.down_bias})
-      *tensor = leaf(*tensor);
+    for (at::Tensor* tensor : layer.tensors()) *tensor = leaf(*tensor);
   copy.final_norm = leaf(weights.final_norm);
   copy.head = weights.head.is_same(weights.embedding) ? copy.embedding : leaf(weights.head);
   return copy;
@@ -154,11 +166,14 @@ at::Tensor naive_log_probs(const model::Config& config, const model::Weights& we
   std::vector<at::Tensor> embedded;
   for (const int32_t id : ids) embedded.push_back(weights.embedding.narrow(0, id, 1));
   at::Tensor x = at::cat(embedded, 0);
+  if (config.architecture->embedding_scale == model::EmbeddingScale::sqrt_hidden_size)
+    x = x * std::sqrt(static_cast<double>(config.hidden_size));
   for (size_t layer = 0; layer < weights.layers.size(); ++layer) {
-    x = x + decoder.attention(normed(x, weights.layers[layer].input_norm, config.rms_norm_eps), layer);
-    x = x + decoder.mlp(normed(x, weights.layers[layer].post_norm, config.rms_norm_eps), layer);
+    const model::LayerWeights& w = weights.layers[layer];
+    x = x + decoder.out(decoder.attention(decoder.normed(x, w.attention_norm), layer), w.attention_post_norm);
+    x = x + decoder.out(decoder.mlp(decoder.normed(x, w.mlp_norm), layer), w.mlp_post_norm);
   }
-  return at::log_softmax(normed(x, weights.final_norm, config.rms_norm_eps).matmul(weights.head.t()), -1);
+  return at::log_softmax(decoder.normed(x, weights.final_norm).matmul(weights.head.t()), -1);
 }
 
 }  // namespace magrpo::test

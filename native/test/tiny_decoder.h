@@ -17,8 +17,11 @@ at::Tensor random(at::IntArrayRef shape, uint64_t seed);
 // Largest |a - b|, in double.
 double largest_difference(const at::Tensor& a, const at::Tensor& b);
 
-// Two layers, 4 heads over 2 KV heads, biases, q and k norms, and a window of 4 on the second layer; V = 23, h = 12.
-model::Config tiny_config();
+// Those that between them have every block.
+inline constexpr const char* kArchitectures[]{"qwen3", "gemma3_text"};
+
+// Two layers, 4 heads over 2 KV heads, biases, and a window of 4 on the second layer; V = 23, h = 12. By default with q and k norms.
+model::Config tiny_config(const std::string& architecture = "qwen3");
 
 std::shared_ptr<model::Decoder> tiny_decoder(const model::Config& config, uint64_t seed, at::ScalarType dtype = at::kFloat);
 

@@ -24,16 +24,16 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// The head in the precision that products are computed in.
-at::Tensor as_multiplied(const at::Tensor& head) { return model::widens_products(head) ? head.to(at::kFloat) : head; }
+// The head in the dtype that products are computed in.
+at::Tensor in_product_dtype(const at::Tensor& head) { return model::widens_products(head) ? head.to(at::kFloat) : head; }
 
-// Rows of hidden states by columns of the vocabulary whose logits exist at once. Wide vocabularies go by tiles of columns rather than
-// by fewer rows: a product over few rows spends its time on packing the head, and its gradient on reading and writing all of it.
+// Rows of hidden states by columns of the vocabulary whose logits exist at once. Large vocabularies are split into tiles of columns
+// rather than fewer rows: a product of few rows spends its time on packing the head, and its gradient on reading and writing all of it.
 struct Tiling {
   int64_t rows, columns;
 
-  Tiling(const at::Tensor& head, int64_t chunk_logits, int64_t most_columns) {
-    const int64_t vocab = head.size(0), tiles = head.is_cuda() ? 1 : (vocab + most_columns - 1) / most_columns;
+  Tiling(const at::Tensor& head, int64_t chunk_logits, int64_t max_columns) {
+    const int64_t vocab = head.size(0), tiles = head.is_cuda() ? 1 : (vocab + max_columns - 1) / max_columns;
     columns = (vocab + tiles - 1) / tiles;
     rows = std::max<int64_t>(1, chunk_logits / columns);
   }
@@ -48,7 +48,7 @@ struct Outputs {
   at::Tensor log_probs, entropies, log_sums;
 };
 
-// What rows from `begin` on, read tile by tile, have shown so far.
+// Running moments of the rows from `begin` on, over tiles of columns.
 struct Reader {
   const at::Tensor& targets;
   int64_t begin;
@@ -58,7 +58,7 @@ struct Reader {
   Reader(const at::Tensor& targets, int64_t begin, int64_t rows)
       : targets(targets), begin(begin), moments(static_cast<size_t>(rows)), chosen(static_cast<size_t>(rows)) {}
 
-  // Takes the logits (rows, n) of the tokens from `column` on; tiles come in order.
+  // Adds the logits (rows, n) of the tokens from `column` on. Call in order of columns.
   void read(const at::Tensor& logits, int64_t column) {
     const int64_t rows = logits.size(0), n = logits.size(1);
     const float* from = logits.const_data_ptr<float>();
@@ -66,7 +66,7 @@ struct Reader {
     model::for_rows(rows, n, [&](int64_t first, int64_t last) {
       for (int64_t r = first; r < last; ++r) {
         const kernels::LogitMoments tile = kernels::logit_moments(from + r * n, n);
-        moments[r] = column == 0 ? tile : kernels::merged(moments[r], tile);
+        moments[r] = column == 0 ? tile : kernels::merge(moments[r], tile);
         if (const int64_t at = target[r] - column; at >= 0 && at < n) chosen[r] = from[r * n + at];
       }
     });
@@ -108,8 +108,8 @@ at::Tensor read_rows(const at::Tensor& hidden, const at::Tensor& head, const at:
   return logits;
 }
 
-// What backward needs of rows [begin, ..) and the tokens from `column` on: logits become their gradients, in place.
-void turn_into_gradients(at::Tensor& logits, const at::Tensor& targets, int64_t begin, int64_t column, const Outputs& outputs,
+// Replaces logits of rows [begin, ..) and tokens from `column` on by their gradients, in place.
+void replace_by_gradients(at::Tensor& logits, const at::Tensor& targets, int64_t begin, int64_t column, const Outputs& outputs,
                          const at::Tensor& d_log_probs, const at::Tensor& d_entropies) {
   const int64_t rows = logits.size(0), n = logits.size(1);
   float* to = logits.mutable_data_ptr<float>();
@@ -137,9 +137,9 @@ void turn_into_gradients(at::Tensor& logits, const at::Tensor& targets, int64_t 
   });
 }
 
-// Makes `gradient` the leaf's own, or adds it to that, and returns nothing: a tied head's table may be the largest tensor of all, and
-// autograd would hold a second one to add up those of head and embedding. Returns the gradient if the head is no leaf.
-at::Tensor given_to_leaf(const at::Tensor& head, at::Tensor gradient) {
+// Adds `gradient` to the leaf's own, and returns an undefined tensor: a tied head's table may be the largest tensor of all, and autograd
+// would hold a second one to sum the gradients of head and embedding. Returns the gradient if the head is no leaf.
+at::Tensor accumulate_in_leaf(const at::Tensor& head, at::Tensor gradient) {
   if (!head.is_leaf()) return gradient;
   at::Tensor& own = head.mutable_grad();
   if (own.defined()) own.add_(gradient);
@@ -150,18 +150,18 @@ at::Tensor given_to_leaf(const at::Tensor& head, at::Tensor gradient) {
 class LogProbHead : public torch::autograd::Function<LogProbHead> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
-                               const Tiling& tiling, bool keeps_logits) {
+                               const Tiling& tiling, bool keep_logits) {
     const int64_t count = hidden.size(0);
     const auto float32 = hidden.options().dtype(at::kFloat);
     const Outputs outputs{at::empty({count}, float32), at::empty({count}, float32), at::empty({count}, float32)};
-    const at::Tensor products = as_multiplied(head);
+    const at::Tensor products = in_product_dtype(head);
     at::Tensor logits;
     for (int64_t begin = 0; begin < count; begin += tiling.rows) {
       const at::Tensor rows = hidden.narrow(0, begin, std::min(tiling.rows, count - begin));
       logits = read_rows(rows, products, targets, begin, tiling.columns, outputs);
     }
-    // One tile of all need not be computed again.
-    if (!keeps_logits || count > tiling.rows || tiling.columns < head.size(0)) logits = at::Tensor();
+    // A single tile need not be recomputed.
+    if (!keep_logits || count > tiling.rows || tiling.columns < head.size(0)) logits = at::Tensor();
     ctx->save_for_backward({hidden, head, targets, outputs.log_sums, outputs.entropies, logits});
     ctx->saved_data["rows"] = tiling.rows;
     ctx->saved_data["columns"] = tiling.columns;
@@ -176,18 +176,18 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
     const at::Tensor d_log_probs = gradients[0].defined() ? gradients[0] : at::zeros_like(outputs.log_sums);
     const at::Tensor& d_entropies = gradients[1];  // undefined unless the objective has an entropy term
     const int64_t count = hidden.size(0), vocab = head.size(0);
-    const at::Tensor products = as_multiplied(head);
-    const int64_t most_rows = ctx->saved_data["rows"].toInt(), most_columns = ctx->saved_data["columns"].toInt();
+    const at::Tensor products = in_product_dtype(head);
+    const int64_t max_rows = ctx->saved_data["rows"].toInt(), max_columns = ctx->saved_data["columns"].toInt();
     at::Tensor d_hidden = at::empty_like(hidden), d_head;
     if (ctx->needs_input_grad(1)) d_head = at::empty(head.sizes(), head.options().dtype(at::kFloat));
-    for (int64_t begin = 0; begin < count; begin += most_rows) {
-      const at::Tensor rows = hidden.narrow(0, begin, std::min(most_rows, count - begin)), wide = rows.to(at::kFloat);
+    for (int64_t begin = 0; begin < count; begin += max_rows) {
+      const at::Tensor rows = hidden.narrow(0, begin, std::min(max_rows, count - begin)), wide = rows.to(at::kFloat);
       at::Tensor d_rows;  // float32, whatever the products are in
-      for (int64_t column = 0; column < vocab; column += most_columns) {
-        const int64_t columns = std::min(most_columns, vocab - column);
+      for (int64_t column = 0; column < vocab; column += max_columns) {
+        const int64_t columns = std::min(max_columns, vocab - column);
         const at::Tensor tile = products.narrow(0, column, columns);
         at::Tensor d_logits = kept.defined() ? kept : tile_logits(rows, tile);
-        turn_into_gradients(d_logits, targets, begin, column, outputs, d_log_probs, d_entropies);
+        replace_by_gradients(d_logits, targets, begin, column, outputs, d_log_probs, d_entropies);
         const at::Tensor part = at::mm(d_logits.to(tile.scalar_type()), tile).to(at::kFloat);
         d_rows = d_rows.defined() ? d_rows.add_(part) : part;
         if (!d_head.defined()) continue;
@@ -197,7 +197,7 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
       }
       d_hidden.narrow(0, begin, rows.size(0)).copy_(d_rows);
     }
-    if (d_head.defined()) d_head = given_to_leaf(head, d_head.to(head.scalar_type()));
+    if (d_head.defined()) d_head = accumulate_in_leaf(head, d_head.to(head.scalar_type()));
     return {d_hidden, d_head, at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
@@ -205,8 +205,8 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
 }  // namespace
 
 TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets, int64_t chunk_logits, int64_t tile_columns) {
-  const bool keeps_logits = at::GradMode::is_enabled() && (hidden.requires_grad() || head.requires_grad());
-  const auto outputs = LogProbHead::apply(hidden, head, targets, Tiling(head, chunk_logits, tile_columns), keeps_logits);
+  const bool keep_logits = at::GradMode::is_enabled() && (hidden.requires_grad() || head.requires_grad());
+  const auto outputs = LogProbHead::apply(hidden, head, targets, Tiling(head, chunk_logits, tile_columns), keep_logits);
   return {outputs[0], outputs[1]};
 }
 

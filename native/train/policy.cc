@@ -16,7 +16,7 @@ namespace magrpo::train {
 
 Policy::Policy(std::shared_ptr<model::Decoder> decoder) : decoder_(std::move(decoder)) {
   for (const auto& weight : decoder_->weights().parameters()) parameters_.push_back({weight, weight, {}, {}, {}});
-  // An update of 5e-6 is lost in bfloat16: what is trained keeps float32 masters.
+  // Updates of 5e-6 vanish in bfloat16: trained bfloat16 weights keep float32 masters.
   for (auto& p : parameters_)
     if (p.weight.scalar_type() != at::kFloat) p.master = p.weight.to(at::kFloat);
 }
@@ -48,7 +48,7 @@ void Policy::absorb_gradients() {
   for (auto& p : parameters_) {
     at::Tensor& fresh = p.weight.mutable_grad();
     if (!fresh.defined()) continue;
-    // Of a tied table where the head had no part in the loss.
+    // A tied table has a sparse gradient if the head had no part in the loss.
     if (fresh.is_sparse()) fresh = fresh.to_dense();
     if (!p.gradient.defined()) p.gradient = fresh.to(at::kFloat);
     else p.gradient.add_(fresh.to(at::kFloat));
@@ -56,7 +56,7 @@ void Policy::absorb_gradients() {
   }
 }
 
-void Policy::drop_fresh_gradients() {
+void Policy::discard_fresh_gradients() {
   for (auto& p : parameters_) p.weight.mutable_grad().reset();
 }
 
@@ -75,7 +75,7 @@ void Policy::prepare_optimizer() {
 StepResult Policy::step(const StepOptions& options) {
   at::NoGradGuard no_grad;
   prepare_optimizer();
-  // A policy whose groups were all skipped has no gradient; its step is one with gradient zero, so that moments and counters agree.
+  // A policy whose groups were all skipped steps with a zero gradient, so that moments and counters agree.
   std::vector<at::Tensor> weights, gradients, exp_avgs, exp_avg_sqs, steps;
   for (auto& p : parameters_) {
     weights.push_back(p.master);
@@ -95,7 +95,7 @@ StepResult Policy::step(const StepOptions& options) {
     const double factor = options.max_grad_norm / (result.grad_norm + 1e-6);
     for (auto& gradient : gradients) gradient.mul_(factor);
   }
-  // What is accumulated is the gradient of something to be made larger, so the step goes up.
+  // The objective is maximised: the step goes uphill.
   step_.add_(1.0);
   for (auto& step : steps) step.add_(1.0);
   at::_fused_adamw_(weights, gradients, exp_avgs, exp_avg_sqs, {}, steps, options.learning_rate, options.beta1, options.beta2,

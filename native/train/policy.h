@@ -29,7 +29,7 @@ struct StepResult {
   bool skipped = false;    // the gradient was not finite: nothing was changed
 };
 
-// What can be saved of a policy. Optimizer: `step`, `exp_avg.NAME`, `exp_avg_sq.NAME` and, for bfloat16, `master.NAME`, of the
+// The parts of a policy that can be saved. Optimizer: `step`, `exp_avg.NAME`, `exp_avg_sq.NAME` and, for bfloat16, `master.NAME`, of the
 // weights and then of the value head.
 enum class Section { kWeights, kOptimizer, kGradients, kValueHead };
 
@@ -37,7 +37,7 @@ class Policy : core::Counted<Policy> {
  public:
   using core::Counted<Policy>::alive;
 
-  // All weights of `decoder`; at most one such policy a decoder.
+  // All weights of `decoder`; at most one such policy per decoder.
   explicit Policy(std::shared_ptr<model::Decoder> decoder);
   // An adapter over `decoder`.
   Policy(std::shared_ptr<model::Decoder> decoder, model::Adapter adapter);
@@ -51,12 +51,12 @@ class Policy : core::Counted<Policy> {
   void attach_value_head(int64_t hidden_size, uint64_t seed);
   const ValueHead* value_head() const { return value_head_.get(); }
 
-  // Marks the parameters as wanting gradients, or not; gradients are wanted during accumulate only.
+  // Sets requires_grad of the parameters; true only during a pass with gradients.
   void require_gradients(bool wanted);
   // Moves gradients of bfloat16 parameters into float32 accumulators, so that micro-batches add up without rounding.
   void absorb_gradients();
-  // Forgets what the last backward pass left and was not absorbed.
-  void drop_fresh_gradients();
+  // Discards gradients of the last backward pass that were not absorbed.
+  void discard_fresh_gradients();
   void zero_gradients();
   StepResult step(const StepOptions& options);
 
@@ -64,7 +64,7 @@ class Policy : core::Counted<Policy> {
   std::vector<model::NamedSlice> slices(Section section);
   // Their names, dtypes and shapes alone; any thread, as none of these ever change.
   std::vector<model::TensorInfo> describe(Section section) const;
-  // To be called after weights were overwritten from a file.
+  // Call after weights were overwritten from a file.
   void weights_changed();
 
  private:
@@ -86,7 +86,7 @@ class Policy : core::Counted<Policy> {
   std::unique_ptr<model::Adapter> adapter_;
   std::unique_ptr<ValueHead> value_head_;
   std::vector<Parameter> parameters_;
-  at::Tensor step_;  // () float32, as the fused kernel wants it
+  at::Tensor step_;  // () float32, as the fused kernel expects it
 };
 
 }  // namespace magrpo::train

@@ -10,10 +10,10 @@ namespace magrpo::train {
 namespace {
 
 at::Tensor kl_of(const at::Tensor& log_probs, const at::Tensor& reference, KlEstimator estimator) {
-  const at::Tensor difference = log_probs - reference;
-  if (estimator == KlEstimator::kK1) return difference;
-  if (estimator == KlEstimator::kK2) return difference.square().mul(0.5);
-  return at::expm1(-difference) + difference;
+  if (estimator == KlEstimator::kK1) return log_probs - reference;  // -d
+  const at::Tensor d = reference - log_probs;
+  if (estimator == KlEstimator::kK2) return d.square().mul(0.5);
+  return at::expm1(d) - d;
 }
 
 }  // namespace

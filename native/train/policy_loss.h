@@ -1,4 +1,4 @@
-// What a step makes larger, as a function of the sampled tokens' log-probabilities and entropies.
+// The per-token objective that a step maximises, as a function of the sampled tokens' log-probabilities and entropies.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,8 +7,8 @@
 
 namespace magrpo::train {
 
-// Estimators of KL(π || reference) from sampled tokens (Schulman 2020), with d = log π - log reference:
-// k1 = d, k2 = d²/2, k3 = exp(-d) - 1 + d.
+// Estimators of KL(π || reference) from sampled tokens (Schulman 2020), with d = log reference - log π, as in lib/rl/kl.ts:
+// k1 = -d, k2 = d²/2, k3 = exp(d) - 1 - d.
 enum class KlEstimator { kNone, kK1, kK2, kK3 };
 
 struct LossSettings {
@@ -22,7 +22,7 @@ struct LossSettings {
   bool has_penalty() const { return (kl != KlEstimator::kNone && kl_coefficient != 0.0) || entropy_coefficient != 0.0; }
 };
 
-// All (M) float32, one a scored token. Undefined where the settings do not need them.
+// All (M) float32, one per scored token. Undefined if the settings do not need them.
 struct TokenTerms {
   at::Tensor weights;              // w = A / divisor
   at::Tensor old_log_probs;        // of the policy that sampled, for the ratio

@@ -3,9 +3,10 @@ import type { z } from 'zod'
 import { toJSONSchema } from 'zod'
 import { compareSchema } from '../../lib/compare/config.ts'
 import { configSchema } from '../../lib/config/schema.ts'
+import { algorithmSection } from '../../lib/rl/algorithms/registry.ts'
 import { taskRegistry } from '../../lib/tasks/names.ts'
 import { trackerRegistry } from '../../lib/track/names.ts'
-import type { Docstrings } from './docstrings.ts'
+import { readDocstrings } from './docstrings.ts'
 
 /** What is used of JSON Schema. */
 export interface JsonSchema {
@@ -32,39 +33,23 @@ export interface JsonSchema {
   propertyNames?: JsonSchema
 }
 
-/** Descriptions of keys whose schema has none and that no interface of the API describes. */
-const own: Record<string, string> = {
-  name: 'Name of the run. Defaults to the name of the file.',
-  runDir: 'Folder the run is recorded in. Defaults to `runs/` and the name.',
-  team: 'Who learns.',
-  'team.agents': 'Names of the agents. Defaults to those of the task.',
-  'team.model':
-    'One model for all agents: a folder, `org/name` on the hub, `fixture:NAME` (see docs/models.md) or `builtin:mini-code`.',
-  'team.models': 'A model for each agent: a list in the order of the agents, or by their names.',
-  'team.sharedWeights': 'One policy for all agents, each with its own prompt. Defaults to `false`.',
-  'team.critic': 'Model of separate critics. Defaults to a copy of the agent’s own.',
-  'team.dtype': '`auto` is that of the files.',
-  'team.device': '`auto` is the first GPU where there is one, else the CPU.',
-  'team.adapter': '`full` trains all weights; else a LoRA adapter an agent over one frozen base.',
-  'team.adapter.alpha': 'Scale numerator: updates are multiplied by alpha / rank. Defaults to twice the rank.',
-  task: 'Name of a built-in task, or its settings, or a module of your own.',
-  algorithm: 'How the team learns.',
-  'algorithm.name': 'Which algorithm; docs/algorithms has a page for each.',
-  sampling: 'How completions are drawn. What is left out comes from the task, then from the defaults below.',
-  optimizer: 'AdamW.',
-  trackers: 'Where metrics go besides the run folder: names or settings of built-in trackers, or modules of your own.',
+/** Sections whose docstrings describe the keys at a path, by the names of their constants. */
+const sections: Record<string, string[]> = {
+  '': ['configSchema', 'runShape', 'rewardCallShape', 'checkpointShape'],
+  team: ['teamSchema'],
+  'team.adapter': ['adapterShape'],
+  algorithm: ['algorithmSection', 'anyBaseline', 'groupShape', 'policyLossShape', 'actorCriticShape'],
+  'algorithm.clip': ['clipSection'],
+  'algorithm.kl': ['klSection'],
+  'algorithm.critic': ['criticSection'],
+  sampling: ['samplingSection'],
+  optimizer: ['optimizerSection', 'stepShape'],
 }
 
-/** Interfaces of the API that describe the keys of a section whose schema does not. */
-const interfaces: Record<string, string[]> = {
-  '': ['RecordedTrainOptions'],
-  'team.adapter': ['LoraOptions'],
-  algorithm: ['AlgorithmOptions', 'Algorithm'],
-  'algorithm.clip': ['ClipRange'],
-  'algorithm.kl': ['KlOptions'],
-  'algorithm.critic': ['CriticOptions'],
-  sampling: ['Sampling'],
-  optimizer: ['OptimizerOptions'],
+/** As {@link sections}, of a comparison where it differs. */
+const sectionsOfComparisons: Record<string, string[]> = {
+  '': ['compareSchema', 'rewardCallShape'],
+  methods: ['methodSchema'],
 }
 
 /** Both schemas, and the paths of the keys that nothing describes. */
@@ -74,23 +59,23 @@ export interface ConfigSchemas {
   undescribed: string[]
 }
 
-/**
- * The schemas of a run's configuration and of a comparison's. The description of a key is that of its schema.
- *
- * @param docstrings where the descriptions of keys are looked up whose schema has none
- */
-export function configSchemas(docstrings?: Docstrings): ConfigSchemas {
+/** The schemas of a run's configuration and of a comparison's. A key without `.describe()` has the docstring of its field. */
+export function configSchemas(): ConfigSchemas {
+  const docstrings = readDocstrings()
+  const look = (names: readonly string[] = [], key: string) =>
+    names.map((name) => docstrings.get(name)?.get(key)).find((text) => text !== undefined)
   const run: JsonSchema = { ...toJson(configSchema), title: 'magrpo run' }
   const compare: JsonSchema = { ...toJson(compareSchema), title: 'magrpo comparison' }
-  const described = (path: string, key: string) => own[join(path, key)] ?? docstrings?.of(interfaces[path] ?? [], key)
-  const task = choiceOf('task', taskRegistry)
-  const { description: about = own.task } = run.properties!.task!
-  run.properties!.task = { ...task, description: about }
-  compare.properties!.task = { ...task, description: compare.properties!.task!.description }
-  run.properties!.trackers!.items = choiceOf('tracker', trackerRegistry)
+  const { task, algorithm, trackers } = run.properties!
+  Object.assign(task!, choiceOf('task', taskRegistry))
+  Object.assign(compare.properties!.task!, choiceOf('task', taskRegistry))
+  Object.assign(algorithm!, toJson(algorithmSection))
+  trackers!.items = choiceOf('tracker', trackerRegistry)
   const undescribed = [
-    ...describe(run, '', described),
-    ...describe(compare, '', (path, key) => described(path.replace(/^methods\.?/, ''), key)),
+    ...describe(run, '', (path, key) => look(sections[path], key)),
+    ...describe(compare, '', (path, key) =>
+      look(sectionsOfComparisons[path] ?? sections[path.replace(/^methods\./, '')], key),
+    ),
   ]
   return { run, compare, undescribed: [...new Set(undescribed)] }
 }

@@ -4,11 +4,11 @@
  *
  *     npm run docs
  */
-import { copyFile, mkdir, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { configPage } from './config-page.ts'
-import { withTypeDoc } from './docstrings.ts'
 import { describedSchemas } from './schemas.ts'
 
 /** The pages that this program writes, in `docs/`. They are not in the repository. */
@@ -16,10 +16,17 @@ export const generatedPages = ['reference/api.md', 'reference/config.md'] as con
 
 /** Writes the generated pages into a folder of documentation. */
 export async function generate(folder: string): Promise<void> {
+  const { run, compare } = describedSchemas()
+  const { runTypeDoc } = await import(new URL('tools.mjs', import.meta.url).href)
   await mkdir(join(folder, 'reference'), { recursive: true })
-  const { run, compare } = await describedSchemas()
   await writeFile(join(folder, 'reference/config.md'), configPage(run, compare))
-  await withTypeDoc((work) => copyFile(join(work, 'api.md'), join(folder, 'reference/api.md')))
+  const work = await mkdtemp(join(tmpdir(), 'magrpo-docs-'))
+  try {
+    await runTypeDoc(work)
+    await copyFile(join(work, 'api.md'), join(folder, 'reference/api.md'))
+  } finally {
+    await rm(work, { recursive: true })
+  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

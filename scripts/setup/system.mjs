@@ -4,7 +4,7 @@ import { capture, lastLines, runLong, SetupError, which } from './common.mjs'
 import { probePython } from './python.mjs'
 
 /** Oldest CMake that reads CMakeLists.txt. */
-const oldestCmake = '3.18'
+const oldestCmake = '3.19'
 
 /** Package names by the program that installs them. */
 const packages = {

@@ -7,8 +7,8 @@ import { resolveCompareConfig } from '../../lib/compare/config.ts'
 import { sampleOf } from '../../lib/compare/play-method.ts'
 import { comparisonFiles, readComparison } from '../../lib/report/comparison/folder.ts'
 import type { ComparisonSample, ComparisonTiming } from '../../lib/report/comparison/types.ts'
-import type { Players } from '../../lib/rl/backend/training-backend.ts'
-import { evaluatePlayers } from '../../lib/rl/evaluation.ts'
+import type { TrainingBackend } from '../../lib/rl/backend/training-backend.ts'
+import { evaluateBackend } from '../../lib/rl/evaluation.ts'
 import { TextEngine } from '../baselines/support/text-engine.ts'
 import { runCli } from '../support/cli.ts'
 import { rejectsWith } from '../support/errors.ts'
@@ -187,8 +187,8 @@ test('turns of one joint completion belong together', async (t) => {
     parameterCount: 0,
     source: 'text',
   })
-  const players = { engine, agents: [agent('a', 0), agent('b', 1)], save: async () => {} } as unknown as Players
-  const { samples } = await evaluatePlayers(players, {
+  const players = { engine, agents: [agent('a', 0), agent('b', 1)], save: async () => {} } as unknown as TrainingBackend
+  const { samples } = await evaluateBackend(players, {
     task: {
       name: 'turns',
       agents: ['a', 'b'],

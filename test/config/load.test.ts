@@ -80,10 +80,10 @@ test('everything that is wrong is listed, each with its line', async (t) => {
   )
   const lines = error.message.split('\n').slice(1)
   t.deepEqual(lines, [
-    '  team.adapter.rank: expected number to be >=1; received 0 (line 3)',
-    '  optimizer.learningRate: missing; expected number (line 5)',
+    '  team.adapter.rank: expected an integer from 1 up; received 0 (line 3)',
+    '  optimizer.learningRate: missing; expected a number from 0 up (line 5)',
     '  optimizer.learningRat: unknown key; did you mean "learningRate"? (line 6)',
-    '  steps: expected int; received 1.5 (line 8)',
+    '  steps: expected an integer from 1 up; received 1.5 (line 8)',
     '  task.train: missing; expected string, or expected object (line 4)',
     '  epochs: give steps or epochs, not both (line 7)',
     '  team.model: missing; give model for all agents, or models, one an agent (line 1)',
@@ -99,7 +99,7 @@ test('settings win over the file, and their mistakes carry no line of it', async
   t.is(config.optimizer.learningRate, 2e-5)
   t.is(config.name, 'my-run')
   const error = await t.throwsAsync(fromYaml(yaml, ['steps=many']), { instanceOf: ConfigError })
-  t.regex(error.message, /steps: expected number; received "many"$/)
+  t.regex(error.message, /steps: expected an integer from 1 up; received "many"$/)
 })
 
 test('a task of the user is a module', (t) => {

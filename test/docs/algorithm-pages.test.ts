@@ -3,8 +3,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import { parse } from 'yaml'
 import { resolveConfig } from '../../lib/config/load.ts'
-import { algorithmOf } from '../../lib/rl/algorithms/algorithms.ts'
-import { algorithmNames } from '../../lib/rl/options/algorithm.ts'
+import { algorithmNames, algorithmOf } from '../../lib/rl/algorithms/registry.ts'
 import { repositoryDir } from '../support/fixtures.ts'
 
 const folder = join(repositoryDir, 'docs/algorithms')

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
-import { checkpointDefaults } from '../../lib/run/checkpointer.ts'
+import { checkpointSection } from '../../lib/run/checkpoint-options.ts'
 import { runFiles } from '../../lib/run/run-folder.ts'
 import { repositoryDir } from '../support/fixtures.ts'
 
@@ -12,6 +12,6 @@ test('every file, default and error code is there', (t) => {
   for (const name of Object.values(runFiles)) t.true(page.includes(`\`${name}`), name)
   for (const code of ['ERR_CHECKPOINT', 'ERR_RUN_LOCKED', 'ERR_DATA', 'ERR_RUN', 'ERR_RUN_VERSION'])
     t.true(page.includes(`\`${code}\``), code)
-  for (const [name, value] of Object.entries(checkpointDefaults))
+  for (const [name, value] of Object.entries(checkpointSection.parse({})))
     t.regex(page, new RegExp(`\`${name}\`[^.]*\\(default ${value}\\)`))
 })

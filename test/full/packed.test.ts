@@ -25,7 +25,7 @@ test('nothing is packed that a user does not need, and all that one needs', asyn
   const { files } = pack(await temporaryFolder(t))
   const paths = files.map(({ path }) => path)
   const allowed =
-    /^(bin\/magrpo\.mjs|dist\/.*(\.js(\.map)?|\.d\.ts|\.css|\.html|\.svg)|native\/(binding|core|kernels|model|rollout|train)\/\w+\.(h|cc|cu)|native\/kernels\/\w+\/(?!(reference|test|bench)\.)\w+\.(h|cc|cu)|scripts\/(setup|libtorch)\.mjs|scripts\/setup\/[\w-]+\.mjs|models\/[\w-]+\/\w+\.(json|safetensors)|python\/(\w+\/)?\w+\.py|schemas\/\w+\.json|CMakeLists\.txt|binding\.gyp|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/
+    /^(bin\/magrpo\.mjs|dist\/.*(\.js(\.map)?|\.d\.ts|\.css|\.html|\.svg)|native\/(binding|core|kernels|model|rollout|train)\/\w+\.(h|cc|cu)|native\/model\/arch\/\w+\.(json|cmake)|native\/kernels\/\w+\/(?!(reference|test|bench)\.)\w+\.(h|cc|cu)|scripts\/(setup|libtorch)\.mjs|scripts\/setup\/[\w-]+\.mjs|models\/[\w-]+\/\w+\.(json|safetensors)|python\/(\w+\/)?\w+\.py|schemas\/\w+\.json|CMakeLists\.txt|binding\.gyp|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/
   t.deepEqual(
     paths.filter((path) => !allowed.test(path)),
     [],

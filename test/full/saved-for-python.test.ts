@@ -49,7 +49,7 @@ async function savedAdapter(t: ExecutionContext, model: Model, adapter: Policy):
   return [join(folder, 'base'), join(folder, 'adapter')]
 }
 
-for (const name of ['llama', 'llama3', 'llama-bias', 'mistral', 'qwen2', 'qwen3-tied', 'qwen3-untied'])
+for (const name of ['llama', 'llama3', 'llama-bias', 'mistral', 'qwen2', 'qwen3-tied', 'qwen3-untied', 'gemma3'])
   test.serial(`${name}: transformers opens a trained model`, async (t) => {
     const policy = await trained(await Policy.full(await openModel(t, goldenModel(name))))
     const folder = await temporaryFolder(t)

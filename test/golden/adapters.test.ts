@@ -37,7 +37,7 @@ async function computesAsPeft(t: ExecutionContext, name: string, folder: string)
   })
 }
 
-for (const name of ['llama', 'llama-bias', 'mistral', 'qwen2', 'qwen3-tied']) {
+for (const name of ['llama', 'llama-bias', 'mistral', 'qwen2', 'qwen3-tied', 'gemma3']) {
   const golden = readGolden<Golden>(`${name}/golden.json`)
 
   test(`${name}: an adapter on all projections computes as in PEFT`, async (t) => {

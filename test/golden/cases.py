@@ -19,6 +19,9 @@ LLAMA = {**BASE, 'architectures': ['LlamaForCausalLM'], 'model_type': 'llama', '
 MISTRAL = {**BASE, 'architectures': ['MistralForCausalLM'], 'model_type': 'mistral', 'tie_word_embeddings': False}
 QWEN2 = {**BASE, 'architectures': ['Qwen2ForCausalLM'], 'model_type': 'qwen2'}
 QWEN3 = {**BASE, 'architectures': ['Qwen3ForCausalLM'], 'model_type': 'qwen3', 'head_dim': 32}
+GEMMA3 = {**{key: value for key, value in BASE.items() if key != 'hidden_act'}, 'architectures': ['Gemma3ForCausalLM'],
+          'model_type': 'gemma3_text', 'hidden_activation': 'gelu_pytorch_tanh', 'head_dim': 32, 'sliding_window': 8,
+          'attn_logit_softcapping': None, 'final_logit_softcapping': None}
 
 LLAMA3_ROPE = {'factor': 8.0, 'low_freq_factor': 1.0, 'high_freq_factor': 4.0, 'original_max_position_embeddings': 32}
 
@@ -113,6 +116,32 @@ CONFIGS = {
         'tie_word_embeddings': False,
         'dtype': 'float32',
     },
+    # every third layer looks back all the way, with rotary settings of its own; the head is tied, as it is where nothing is said
+    'gemma3': {
+        **GEMMA3,
+        'num_hidden_layers': 3,
+        'rms_norm_eps': 1e-6,
+        'attention_bias': False,
+        'query_pre_attn_scalar': 24,
+        'rope_theta': 100000.0,
+        'rope_local_base_freq': 1000.0,
+        'rope_scaling': {'rope_type': 'linear', 'factor': 4.0},
+        'sliding_window_pattern': 3,
+        'torch_dtype': 'float32',
+    },
+    # the window holds for the first layer only; biases on q, k, v and o
+    'gemma3-untied': {
+        **GEMMA3,
+        'num_key_value_heads': 1,
+        'rms_norm_eps': 1e-2,
+        'attention_bias': True,
+        'query_pre_attn_scalar': 32,
+        'layer_types': ['sliding_attention', 'full_attention'],
+        'rope_parameters': {'full_attention': {'rope_type': 'default', 'rope_theta': 1000000.0},
+                            'sliding_attention': {'rope_type': 'default', 'rope_theta': 10000.0}},
+        'tie_word_embeddings': False,
+        'dtype': 'float32',
+    },
 }
 
 # Second spellings of the same model: file name -> (what is removed, what is added).
@@ -124,6 +153,11 @@ SPELLINGS = {
     'qwen2-window': ('config-layer-types.json', ['rope_theta', 'torch_dtype', 'max_window_layers'],
                      {'rope_parameters': {'rope_type': 'default', 'rope_theta': 1000000.0}, 'dtype': 'float32',
                       'layer_types': ['full_attention', 'sliding_attention']}),
+    'gemma3': ('config-rope-parameters.json',
+               ['rope_theta', 'rope_local_base_freq', 'rope_scaling', 'sliding_window_pattern', 'torch_dtype'],
+               {'rope_parameters': {'full_attention': {'rope_type': 'linear', 'rope_theta': 100000.0, 'factor': 4.0},
+                                    'sliding_attention': {'rope_type': 'default', 'rope_theta': 1000.0}},
+                'layer_types': ['sliding_attention', 'sliding_attention', 'full_attention'], 'dtype': 'float32'}),
 }
 
 # Config without what each case is about; its logits must differ, or the case would test nothing.
@@ -134,6 +168,8 @@ WITHOUT = {
     'mistral-window': {'sliding_window': None},
     'qwen2-window': {'use_sliding_window': False},
     'qwen3-untied': {'layer_types': ['full_attention', 'full_attention']},
+    'gemma3': {'rope_local_base_freq': 100000.0},
+    'gemma3-untied': {'layer_types': ['full_attention', 'full_attention']},
 }
 
 ALL_LINEAR = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']
@@ -150,6 +186,7 @@ ADAPTERS = {
     'mistral': {'adapter': {'r': 4, 'lora_alpha': 8, 'target_modules': ALL_LINEAR}},
     'qwen2': {'adapter': {'r': 4, 'lora_alpha': 8, 'target_modules': ALL_LINEAR}},
     'qwen3-tied': {'adapter': {'r': 4, 'lora_alpha': 8, 'target_modules': ALL_LINEAR}},
+    'gemma3': {'adapter': {'r': 4, 'lora_alpha': 8, 'target_modules': ALL_LINEAR}},
 }
 
 # Adapter settings that magrpo may refuse, by name; only their adapter_config.json is kept.

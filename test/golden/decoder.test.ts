@@ -18,6 +18,8 @@ const cases = [
   'qwen2-window',
   'qwen3-tied',
   'qwen3-untied',
+  'gemma3',
+  'gemma3-untied',
 ]
 
 const endIds = (name: string): number[] =>

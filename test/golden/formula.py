@@ -30,4 +30,6 @@ def weight(case, name, shape):
     """float32 tensor of a golden model. Scales are such that attention is neither flat nor one-hot and logits spread by about 1.5."""
     count = int(np.prod(shape))
     centre, scale = (1.0, 0.5) if name.endswith('norm.weight') else (0.0, 0.3)
+    if case.startswith('gemma3') and scale == 0.5:  # which adds 1 to the weights of its norms
+        centre = -0.5 if name == 'model.norm.weight' else 0.5
     return (centre + scale * uniform(f'{case}/{name}', count)).astype(np.float32).reshape(shape)

@@ -16,7 +16,7 @@ const names = readdirSync(goldenDir(), { withFileTypes: true })
 
 test('there are golden models of every architecture', (t) => {
   const types = names.map((name) => readGolden<GoldenConfig>(`${name}/config.json`).model_type)
-  t.deepEqual([...new Set(types)].sort(), ['llama', 'mistral', 'qwen2', 'qwen3'])
+  t.deepEqual([...new Set(types)].sort(), ['gemma3_text', 'llama', 'mistral', 'qwen2', 'qwen3'])
 })
 
 for (const name of names) {

@@ -27,6 +27,7 @@ const unsupported: [field: string, changes: Record<string, unknown>, says: strin
   ['partial_rotary_factor', { partial_rotary_factor: 0.5 }, '0.5'],
   ['layer_types', { layer_types: ['full_attention', 'chunked_attention'] }, 'chunked_attention'],
   ['dtype', { dtype: 'float64' }, 'float64'],
+  ['model_type', { model_type: 'gemma3', text_config: { model_type: 'gemma3_text' } }, '"gemma3_text"'],
 ]
 
 for (const [field, changes, says] of unsupported)
@@ -122,6 +123,35 @@ test('windows are resolved as in transformers', (t) => {
   t.deepEqual(windows('qwen2', qwen), [0, 5])
   t.deepEqual(windows('qwen2', { ...qwen, sliding_window: undefined }), [0, 4096])
   t.deepEqual(windows('qwen2', { ...qwen, layer_types: ['sliding_attention', 'full_attention'] }), [5, 0])
+})
+
+for (const field of ['attn_logit_softcapping', 'final_logit_softcapping', 'use_bidirectional_attention'])
+  test(`gemma 3 with ${field} is not computed, and said so`, (t) => {
+    const error = t.throws(config({ [field]: field.startsWith('use') ? true : 30 }, 'gemma3'), {
+      code: 'ERR_MODEL_UNSUPPORTED',
+    })
+    t.true(error?.message.includes(`"${field}"`), error?.message)
+  })
+
+test('gemma 3: layers, both rotary settings and scales are resolved as in transformers', (t) => {
+  const parsed = config({}, 'gemma3')()
+  t.deepEqual([...parsed.slidingWindows], [8, 8, 0])
+  t.deepEqual([parsed.rope.type, parsed.rope.theta, parsed.rope.factor], ['linear', 1e5, 4])
+  t.deepEqual([parsed.slidingRope?.type, parsed.slidingRope?.theta], ['default', 1000])
+  t.is(parsed.queryScalar, 24)
+  t.true(parsed.tieWordEmbeddings)
+  const bare = { head_dim: undefined, query_pre_attn_scalar: undefined, sliding_window_pattern: undefined }
+  const ropes = { rope_theta: undefined, rope_local_base_freq: undefined, rope_scaling: undefined }
+  const published = config({ ...bare, ...ropes, sliding_window: undefined, num_hidden_layers: 7 }, 'gemma3')()
+  t.deepEqual([...published.slidingWindows], [4096, 4096, 4096, 4096, 4096, 0, 4096])
+  t.deepEqual([published.rope.theta, published.slidingRope?.theta], [1e6, 1e4])
+  t.deepEqual([published.headDim, published.queryScalar], [256, 256])
+  t.deepEqual(config({}, 'qwen3-tied')().slidingRope, null)
+  const code = 'ERR_MODEL_FORMAT'
+  t.throws(config({ sliding_window: null }, 'gemma3'), { code, message: /"sliding_window"/ })
+  t.throws(config({ rope_parameters: { rope_type: 'default' } }, 'gemma3'), { code, message: /"rope_parameters"/ })
+  const conflict = { full_attention: {}, sliding_attention: { rope_theta: 5 } }
+  t.throws(config({ rope_parameters: conflict }, 'gemma3'), { code, message: /"rope_local_base_freq"/ })
 })
 
 test('fields that may be missing have the defaults of transformers', (t) => {

@@ -1,7 +1,8 @@
 /** The settings that change how a batch is computed: `deterministic` and `activationCheckpointing`. */
 import test, { type ExecutionContext } from 'ava'
-import { accumulateBatch, generateBatch } from '../../lib/model/generate.ts'
+import { generateBatch } from '../../lib/model/generate.ts'
 import { Policy } from '../../lib/model/policy.ts'
+import { accumulateBatch } from '../../lib/model/score.ts'
 import type { GenerateRequest, ScoredGroup } from '../../lib/model/types.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
 import { goldenModel } from '../support/golden-models.ts'
@@ -100,18 +101,19 @@ for (const kind of ['full', 'lora'] as const) {
     t.true(relativeDifference(first.gradients, other.gradients) < 1e-5)
   })
 
-  test(`${kind}: activation checkpointing changes no gradient`, async (t) => {
-    const policy = await kinds[kind](t, 'qwen3-tied')
-    const groups = await groupsOf(policy)
-    const kept = await gradientsOf(policy, groups, {})
-    const again = await gradientsOf(policy, groups, { activationCheckpointing: true })
-    t.true([...kept.gradients.values()].some((values) => values.some((value) => value !== 0)))
-    t.deepEqual([...again.gradients.keys()], [...kept.gradients.keys()])
-    t.true(relativeDifference(kept.gradients, again.gradients) < 1e-6)
-    for (const [g, { logProbs }] of kept.scores.entries())
-      for (const [c, row] of logProbs.entries())
-        for (const [i, value] of row.entries()) t.true(Math.abs(value - again.scores[g]!.logProbs[c]![i]!) < 1e-5)
-  })
+  for (const name of ['qwen3-tied', 'gemma3'])
+    test(`${kind}, ${name}: activation checkpointing changes no gradient`, async (t) => {
+      const policy = await kinds[kind](t, name)
+      const groups = await groupsOf(policy)
+      const kept = await gradientsOf(policy, groups, {})
+      const again = await gradientsOf(policy, groups, { activationCheckpointing: true })
+      t.true([...kept.gradients.values()].some((values) => values.some((value) => value !== 0)))
+      t.deepEqual([...again.gradients.keys()], [...kept.gradients.keys()])
+      t.true(relativeDifference(kept.gradients, again.gradients) < 1e-6)
+      for (const [g, { logProbs }] of kept.scores.entries())
+        for (const [c, row] of logProbs.entries())
+          for (const [i, value] of row.entries()) t.true(Math.abs(value - again.scores[g]!.logProbs[c]![i]!) < 1e-5)
+    })
 }
 
 for (const threads of [1, 2])

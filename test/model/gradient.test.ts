@@ -81,7 +81,7 @@ function slopesAgree(
   t.log(`worst relative difference ${worst.toExponential(1)} over ${gradients.size} tensors`)
 }
 
-for (const name of ['llama', 'llama-bias', 'mistral', 'qwen2', 'qwen3-tied', 'qwen3-untied'])
+for (const name of ['llama', 'llama-bias', 'mistral', 'qwen2', 'qwen3-tied', 'qwen3-untied', 'gemma3-untied'])
   test(`${name}: gradients of all weights are the slopes of a naive float64 computation`, async (t) => {
     const model = await openModel(t, goldenModel(name))
     const policy = await Policy.full(model)
@@ -92,7 +92,7 @@ for (const name of ['llama', 'llama-bias', 'mistral', 'qwen2', 'qwen3-tied', 'qw
   })
 
 test('the naive computation is that of transformers', (t) => {
-  for (const name of ['llama', 'qwen2', 'qwen3-untied']) {
+  for (const name of ['llama', 'qwen2', 'qwen3-untied', 'gemma3-untied']) {
     const { prompts } = readGolden<Golden>(`${name}/golden.json`)
     const weights = float64(goldenTensors(name, readGolden<GoldenConfig>(`${name}/config.json`)))
     const config = parseModelConfig(readGolden(`${name}/config.json`), name)

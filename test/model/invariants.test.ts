@@ -1,8 +1,9 @@
 /** What must hold between sampling and scoring, whatever the weights: one computation in many arrangements. */
 import { join } from 'node:path'
 import test from 'ava'
-import { generateBatch, type SampleEvent, scoreBatch } from '../../lib/model/generate.ts'
+import { generateBatch, type SampleEvent } from '../../lib/model/generate.ts'
 import { Policy } from '../../lib/model/policy.ts'
+import { scoreBatch } from '../../lib/model/score.ts'
 import type { GenerateRequest, Sample } from '../../lib/model/types.ts'
 import { goldenDir, readGolden } from '../support/fixtures.ts'
 import { goldenModel } from '../support/golden-models.ts'
@@ -17,7 +18,7 @@ const promptsOf = (name: string): Int32Array[] => {
 
 const stream = { seed: 11, step: 0, agent: 0, prompt: 0, sample: 0 }
 
-for (const name of ['llama3', 'mistral-window', 'qwen2-window', 'qwen3-untied']) {
+for (const name of ['llama3', 'mistral-window', 'qwen2-window', 'qwen3-untied', 'gemma3']) {
   test(`${name}: the sampler's log-probs and entropies are those of a full pass`, async (t) => {
     const policy = Policy.base(await openModel(t, goldenModel(name)))
     const generations = await policy.generate(promptsOf(name), { count: 3, maxNewTokens: 24, stream })

@@ -25,6 +25,7 @@ const cases = [
   ['mistral', 'adapter'],
   ['qwen2', 'adapter'],
   ['qwen3-tied', 'adapter'],
+  ['gemma3', 'adapter'],
 ] as const
 
 for (const [name, adapter] of cases)

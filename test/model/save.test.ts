@@ -26,7 +26,7 @@ async function trained(policy: Policy): Promise<Policy> {
 
 const json = (folder: string, file: string) => JSON.parse(readFileSync(join(folder, file), 'utf8'))
 
-for (const name of ['llama-bias', 'llama3', 'mistral', 'qwen2-window', 'qwen3-tied', 'qwen3-untied'])
+for (const name of ['llama-bias', 'llama3', 'mistral', 'qwen2-window', 'qwen3-tied', 'qwen3-untied', 'gemma3'])
   for (const dtype of ['float32', 'bfloat16'] as const)
     test(`${name}, ${dtype}: a trained model is saved and opened as it was`, async (t) => {
       const policy = await trained(await Policy.full(await openModel(t, goldenModel(name), { dtype })))

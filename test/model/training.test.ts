@@ -1,10 +1,10 @@
 /** What must hold of passes, steps and saved optimizer state. */
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { accumulateBatch } from '../../lib/model/generate.ts'
 import type { Model } from '../../lib/model/model.ts'
 import { Policy, type PolicyGroup } from '../../lib/model/policy.ts'
 import { readSafetensorsHeader, safetensorsHeader, toNativeSource } from '../../lib/model/safetensors.ts'
+import { accumulateBatch } from '../../lib/model/score.ts'
 import { goldenDir } from '../support/fixtures.ts'
 import { goldenModel, uniform } from '../support/golden-models.ts'
 import { closeTo } from '../support/golden-values.ts'

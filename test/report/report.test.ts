@@ -78,12 +78,12 @@ test('a folder without a run is refused', async (t) => {
 test('a finished run writes its report; trouble is a warning', async (t) => {
   const folder = await fakeRun(join(await temporaryFolder(t), 'haiku'), { reason: 'finished' })
   const warnings: RunWarning[] = []
-  const sinks = [{ onWarning: (warning: RunWarning) => void warnings.push(warning) }]
-  await new ReportSink(folder, sinks).onEnd({ ...fakeEnd, reason: 'failed' })
+  const onWarning = (warning: RunWarning) => void warnings.push(warning)
+  await new ReportSink(folder, onWarning).onEnd({ ...fakeEnd, reason: 'failed' })
   await t.throwsAsync(readFile(join(folder, reportFile)))
-  await new ReportSink(folder, sinks).onEnd(fakeEnd)
+  await new ReportSink(folder, onWarning).onEnd(fakeEnd)
   t.regex(await readFile(join(folder, reportFile), 'utf8'), /^<!doctype html>/)
   t.deepEqual(warnings, [])
-  await new ReportSink(join(folder, 'none'), sinks).onEnd(fakeEnd)
+  await new ReportSink(join(folder, 'none'), onWarning).onEnd(fakeEnd)
   t.like(warnings[0], { code: 'report', index: 3 })
 })

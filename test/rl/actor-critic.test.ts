@@ -1,7 +1,9 @@
 import test, { type ExecutionContext } from 'ava'
-import { type ActorCriticOptions, iac, maac } from '../../lib/rl/algorithms/algorithms.ts'
+import { iac } from '../../lib/rl/algorithms/iac.ts'
+import { maac } from '../../lib/rl/algorithms/maac.ts'
+import { signalsOf } from '../../lib/rl/algorithms/signals.ts'
 import { centralText, criticInputs } from '../../lib/rl/credit/critic.ts'
-import { signalsOf } from '../../lib/rl/credit/signals.ts'
+import type { ActorCriticOptions } from '../../lib/rl/options/algorithm.ts'
 import { ItemOrder } from '../../lib/rl/rollout/item-order.ts'
 import { rollOut } from '../../lib/rl/rollout/rollout.ts'
 import type { RolloutNode } from '../../lib/rl/rollout/tree.ts'
@@ -9,7 +11,7 @@ import { startRun } from '../../lib/rl/run.ts'
 import type { StepReport } from '../../lib/rl/types/reports.ts'
 import { handNode } from './support/hand-nodes.ts'
 import { finiteDifferences, naiveObjective } from './support/naive.ts'
-import { TableEngine, tablePlayers } from './support/table-engine.ts'
+import { TableEngine, tableBackend } from './support/table-engine.ts'
 import { complementTask } from './support/toy-task.ts'
 
 const near = (t: ExecutionContext, received: number, expected: number, what: string) =>
@@ -132,9 +134,9 @@ for (const [name, make, placement, type, groupSize, turns] of [
       const algorithm = make(options)
       const [engine, twin] = [randomTables(), randomTables()]
       const criticOf = (agent: number) => (name === 'maac' ? 2 : placement === 'shared' ? agent : agent + 2)
-      const players = tablePlayers(engine, names, undefined, {
+      const backend = tableBackend(engine, names, undefined, {
         critics: names.map((_, agent) => criticOf(agent)),
-        readsIds: name === 'iac',
+        sharesTokenizer: name === 'iac',
       })
       const nodes = await sampled(twin, groupSize, turns)
       // Values of the beginning: by the order in which they are first read, the same in both engines.
@@ -157,7 +159,7 @@ for (const [name, make, placement, type, groupSize, turns] of [
       }
 
       const reports: StepReport[] = []
-      const run = startRun(players, { task, algorithm, optimizer: { learningRate }, steps: 1, ...settings })
+      const run = startRun(backend, { task, algorithm, optimizer: { learningRate }, steps: 1, ...settings })
       for await (const report of run) reports.push(report)
 
       const old = (agent: number, node: RolloutNode, g: number) => initial(readBy(node, agent, g, name, type))
@@ -255,8 +257,8 @@ test('a critic with another tokenizer is given text', (t) => {
     },
   }
   const critics = [
-    { policy: 5, readsIds: false },
-    { policy: 6, readsIds: true },
+    { policy: 5, sharesTokenizer: false },
+    { policy: 6, sharesTokenizer: true },
   ]
   for (const type of ['v', 'q'] as const) {
     const inputs = criticInputs(engine, [node], critics, { type, isCentral: false })
@@ -267,16 +269,16 @@ test('a critic with another tokenizer is given text', (t) => {
   t.deepEqual(read, ['5: write f', '5: write fa', '5: write fb'])
 })
 
-for (const [what, algorithm, critics, readsIds] of [
+for (const [what, algorithm, critics, sharesTokenizer] of [
   ['iac, shared head', iac({ groupSize: 4, critic: { placement: 'shared' } }), [0, 1], true],
   ['iac, own critics', iac({ groupSize: 4 }), [2, 3], true],
   ['maac', maac({ groupSize: 4, critic: { type: 'v' } }), [2, 2], false],
 ] as const) {
   test(`${what}: two agents that earn nothing alone learn to cooperate`, async (t) => {
     const engine = new TableEngine(4, { prompts: 2, positions: 1, tokens: 4 })
-    const players = tablePlayers(engine, names, undefined, { critics: [...critics], readsIds })
+    const backend = tableBackend(engine, names, undefined, { critics: [...critics], sharesTokenizer })
     const rewards: number[] = []
-    const run = startRun(players, {
+    const run = startRun(backend, {
       task: complementTask(),
       algorithm,
       optimizer: { learningRate: 0.5 },
@@ -293,11 +295,14 @@ for (const [what, algorithm, critics, readsIds] of [
 
 test('a frozen agent has no critic and does not learn', async (t) => {
   const engine = randomTables()
-  const players = tablePlayers(engine, names, undefined, { critics: [2, 3] })
-  players.agents[1]!.kind = 'base'
-  players.support.prepare = async () => ({ references: [null, null], critics: [{ policy: 2, readsIds: true }, null] })
+  const backend = tableBackend(engine, names, undefined, { critics: [2, 3] })
+  backend.agents[1]!.kind = 'base'
+  backend.auxiliary.prepare = async () => ({
+    references: [null, null],
+    critics: [{ policy: 2, sharesTokenizer: true }, null],
+  })
   const before = engine.logits.map((logits) => logits.slice())
-  const run = startRun(players, {
+  const run = startRun(backend, {
     task,
     algorithm: iac({ groupSize: 2 }),
     optimizer: { learningRate },

@@ -3,11 +3,12 @@ import test, { type ExecutionContext } from 'ava'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
-import { magrpo, mareinforce } from '../../lib/rl/algorithms/algorithms.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
+import { mareinforce } from '../../lib/rl/algorithms/mareinforce.ts'
 import { Team } from '../../lib/rl/team/team.ts'
-import { train } from '../../lib/rl/train.ts'
 import type { TrainOptions } from '../../lib/rl/train-options.ts'
 import type { StepReport } from '../../lib/rl/types/reports.ts'
+import { train } from '../../lib/session/train.ts'
 import type { Joint } from '../../lib/tasks/task/completion.ts'
 import { defineTask } from '../../lib/tasks/task/define-task.ts'
 import { policyTensors } from '../support/native-golden.ts'
@@ -135,7 +136,8 @@ test('adapters of different rank and targets in one batch are those of batches o
       weights: new Float32Array(ids.length).fill(i === 0 ? 0.5 : -0.25),
     })),
   })
-  const { accumulateBatch, generateBatch } = await import('../../lib/model/generate.ts')
+  const { generateBatch } = await import('../../lib/model/generate.ts')
+  const { accumulateBatch } = await import('../../lib/model/score.ts')
   const [together, alone] = [await open(), await open()]
   // Two steps: B begins at zero, and with it the gradient of A.
   for (let step = 0; step < 2; step++) {

@@ -1,23 +1,23 @@
 import test from 'ava'
 import { ConfigError } from '../../lib/base/errors.ts'
 import type { EngineRequest } from '../../lib/rl/backend/engine.ts'
-import { evaluatePlayers } from '../../lib/rl/evaluation.ts'
+import { evaluateBackend } from '../../lib/rl/evaluation.ts'
 import { startRun } from '../../lib/rl/run.ts'
 import type { EvalReport } from '../../lib/rl/types/reports.ts'
-import { TableEngine, tablePlayers } from './support/table-engine.ts'
+import { TableEngine, tableBackend } from './support/table-engine.ts'
 import { complementTask } from './support/toy-task.ts'
 
 const setUp = () => {
   const engine = new TableEngine(2, { prompts: 2, positions: 1, tokens: 4 })
-  return { engine, players: tablePlayers(engine, ['left', 'right']) }
+  return { engine, backend: tableBackend(engine, ['left', 'right']) }
 }
 
 test('sampled and greedy, with parts and task metrics', async (t) => {
-  const { engine, players } = setUp()
+  const { engine, backend } = setUp()
   // Left prefers a; right prefers b for prompt 0 and a for prompt 1.
   engine.logits[0]!.set([0.5, 0, 0, 0, 0.5, 0, 0, 0])
   engine.logits[1]!.set([0, 0.5, 0, 0, 0.5, 0, 0, 0])
-  const report = await evaluatePlayers(players, { task: complementTask(), samples: 500 })
+  const report = await evaluateBackend(backend, { task: complementTask(), samples: 500 })
   t.is(report.metrics['eval/greedy/reward/mean'], 0.5)
   t.is(report.metrics['eval/greedy/reward/left_a'], 1)
   t.is(report.metrics['eval/greedy/task/same'], 0.5)
@@ -32,12 +32,12 @@ test('sampled and greedy, with parts and task metrics', async (t) => {
 })
 
 test('batches do not change the result, and are counted', async (t) => {
-  const { players, engine } = setUp()
+  const { backend, engine } = setUp()
   const task = complementTask({ heldOut: Array.from({ length: 7 }, (_, i) => ({ prompt: i % 2 })) })
-  const whole = await evaluatePlayers(players, { task, samples: 3 })
+  const whole = await evaluateBackend(backend, { task, samples: 3 })
   const progress: string[] = []
   engine.calls.generate = 0
-  const pieces = await evaluatePlayers(players, {
+  const pieces = await evaluateBackend(backend, {
     task,
     samples: 3,
     maxRows: 12,
@@ -49,20 +49,20 @@ test('batches do not change the result, and are counted', async (t) => {
 })
 
 test('random streams are not those of training', async (t) => {
-  const { players, engine } = setUp()
+  const { backend, engine } = setUp()
   const streams: EngineRequest['stream'][] = []
   engine.hooks.onGenerate = (requests) => {
     streams.push(...requests.map(({ stream }) => stream))
   }
-  await evaluatePlayers(players, { task: complementTask(), seed: 5 }, 12)
+  await evaluateBackend(backend, { task: complementTask(), seed: 5 }, 12)
   t.true(streams.every(({ step, seed }) => step === 0 && seed === 5))
   streams.length = 0
-  await startRun(players, { task: complementTask(), optimizer: { learningRate: 1 }, steps: 2 }).result
+  await startRun(backend, { task: complementTask(), optimizer: { learningRate: 1 }, steps: 2 }).result
   t.deepEqual([...new Set(streams.map(({ step }) => step))], [1, 2])
 })
 
 test('training evaluates before, in between and at the end, and tells the best', async (t) => {
-  const { players } = setUp()
+  const { backend } = setUp()
   const scores = [0.2, 0.6, 0.4, 0.6, 0.7]
   const evals: EvalReport[] = []
   const best: number[] = []
@@ -73,7 +73,7 @@ test('training evaluates before, in between and at the end, and tells the best',
     items: [{ prompt: 0 }],
     reward: (item) => (item.prompt === 1 ? scores[evaluation]! : 0),
   })
-  const run = startRun(players, {
+  const run = startRun(backend, {
     task,
     optimizer: { learningRate: 1 },
     steps: 7,
@@ -99,14 +99,14 @@ test('training evaluates before, in between and at the end, and tells the best',
     [0, 2, 4, 6, 7].map((index, i) => [index, scores[i]!]),
   )
   t.deepEqual(best, [0, 2, 7])
-  t.deepEqual(players.saved, ['best-0', 'best-2', 'best-7'])
+  t.deepEqual(backend.saved, ['best-0', 'best-2', 'best-7'])
   t.is(result.best?.index, 7)
   t.is(result.last?.index, 7)
 })
 
 test('keepBest: false tells no best, the result still knows it', async (t) => {
-  const { players } = setUp()
-  const result = await startRun(players, {
+  const { backend } = setUp()
+  const result = await startRun(backend, {
     task: complementTask(),
     optimizer: { learningRate: 1 },
     steps: 1,
@@ -118,18 +118,18 @@ test('keepBest: false tells no best, the result still knows it', async (t) => {
 })
 
 test('what does not fit is refused', async (t) => {
-  const { players } = setUp()
-  await t.throwsAsync(evaluatePlayers(players, { task: complementTask({ agents: ['right', 'left'] }) }), {
+  const { backend } = setUp()
+  await t.throwsAsync(evaluateBackend(backend, { task: complementTask({ agents: ['right', 'left'] }) }), {
     code: 'ERR_TASK',
     message: /in order \(right, left\), but received left, right/,
   })
-  await t.throwsAsync(evaluatePlayers(players, { task: complementTask(), items: [] }), { code: 'ERR_TASK' })
-  await t.throwsAsync(evaluatePlayers(players, { task: complementTask(), samples: 0, greedy: false, turns: 2 }), {
+  await t.throwsAsync(evaluateBackend(backend, { task: complementTask(), items: [] }), { code: 'ERR_TASK' })
+  await t.throwsAsync(evaluateBackend(backend, { task: complementTask(), samples: 0, greedy: false, turns: 2 }), {
     instanceOf: ConfigError,
     message: /samples: expected an integer from 1 up.*\n.*turns: expected a task with a transition/,
   })
   const reason = new Error('no')
-  await t.throwsAsync(evaluatePlayers(players, { task: complementTask(), signal: AbortSignal.abort(reason) }), {
+  await t.throwsAsync(evaluateBackend(backend, { task: complementTask(), signal: AbortSignal.abort(reason) }), {
     is: reason,
   })
 })

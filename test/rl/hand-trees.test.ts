@@ -1,7 +1,7 @@
 /** Trees of depth 3, from rewards to each agent's token weights, computed by hand. */
 import test, { type ExecutionContext } from 'ava'
-import { magrpo } from '../../lib/rl/algorithms/algorithms.ts'
-import { signalsOf } from '../../lib/rl/credit/signals.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
+import { signalsOf } from '../../lib/rl/algorithms/signals.ts'
 import type { RolloutNode } from '../../lib/rl/rollout/tree.ts'
 import { trainGroups } from '../../lib/rl/update/train-groups.ts'
 import { handNode } from './support/hand-nodes.ts'

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { magrpo } from '../../lib/rl/algorithms/algorithms.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
 import { resolveTrainOptions } from '../../lib/rl/resolve-options.ts'
 import { startRun } from '../../lib/rl/run.ts'
 import type { TrainOptions } from '../../lib/rl/train-options.ts'
@@ -9,7 +9,7 @@ import { codeTask } from '../../lib/tasks/code/task.ts'
 import { miniCode } from '../../lib/tasks/mini-code/task.ts'
 import { defineTask } from '../../lib/tasks/task/define-task.ts'
 import type { Task } from '../../lib/tasks/task/types.ts'
-import { TableEngine, tablePlayers } from './support/table-engine.ts'
+import { TableEngine, tableBackend } from './support/table-engine.ts'
 
 const item: CodeItem = {
   prompt: 'def f(x):\n    """Twice x."""\n',
@@ -49,7 +49,7 @@ for (const [what, body] of [
     const sandbox = await PythonSandbox.start({ workers: 2 })
     t.teardown(() => sandbox.dispose())
     const engine = new TableEngine(2, { prompts: 1, positions: 1, tokens: 4 })
-    const run = startRun(tablePlayers(engine, ['aux', 'main'], [0, 1]), {
+    const run = startRun(tableBackend(engine, ['aux', 'main'], [0, 1]), {
       task: taskOf(sandbox, body),
       algorithm: magrpo({ groupSize: 16 }),
       optimizer: { learningRate: 1 },
@@ -71,7 +71,7 @@ for (const [what, body] of [
   })
 
 test('tasks that bound their own rewards have no time limit of the run, unless the user sets one', async (t) => {
-  const agents = tablePlayers(
+  const agents = tableBackend(
     new TableEngine(2, { prompts: 1, positions: 1, tokens: 4 }),
     ['aux', 'main'],
     [0, 1],

@@ -7,10 +7,11 @@ import {
   logitBytes,
 } from '../../lib/model/memory-terms.ts'
 import { freeMemoryOf } from '../../lib/native/free-memory.ts'
-import { checkMemory, judgeMemory } from '../../lib/rl/memory/fit.ts'
+import { checkMemory, compareWithFree } from '../../lib/rl/memory/fit.ts'
 import { type MemoryPartName, planMemory, type Workload } from '../../lib/rl/memory/plan.ts'
 
 const shape = {
+  architecture: 'llama',
   vocabSize: 100,
   hiddenSize: 8,
   intermediateSize: 16,
@@ -26,7 +27,7 @@ const model = { shape, dtype: 'float32' as const, device: 'cpu', weightBytes: 10
 const work = (changes: Partial<Workload> = {}): Workload => ({
   models: [model],
   policies: [{ model: 0, kind: 'full', parameters: 250, rank: 0 }],
-  seats: [{ model: 0, isTrained: true, promptTokens: 10 }],
+  agents: [{ model: 0, isTrained: true, promptTokens: 10 }],
   promptsPerStep: 1,
   groupSize: 4,
   joints: 4,
@@ -109,7 +110,7 @@ test('models that compute side by side have their activations together', (t) => 
   const two = {
     models: [model, model],
     policies: [0, 1].map((index) => ({ model: index, kind: 'full' as const, parameters: 250, rank: 0 })),
-    seats: [0, 1].map((index) => ({ model: index, isTrained: true, promptTokens: 10 })),
+    agents: [0, 1].map((index) => ({ model: index, isTrained: true, promptTokens: 10 })),
   }
   const alone = partsOf(work()).activations!
   t.is(partsOf(work(two)).activations, alone)
@@ -121,7 +122,7 @@ test('a pass is shared by the policies of a model, whether one after the other o
   // 50 prompts of 10 tokens with 4 completions of 5 for two agents: 3,000 tokens.
   const team = {
     policies,
-    seats: [0, 1].map(() => ({ model: 0, isTrained: true, promptTokens: 10 })),
+    agents: [0, 1].map(() => ({ model: 0, isTrained: true, promptTokens: 10 })),
     promptsPerStep: 50,
   }
   const plan = (changes: Partial<Workload>) => planMemory(work({ ...team, ...changes }))
@@ -159,7 +160,7 @@ test('what fits is silent, what is close is told, what is too much is refused wi
 
 test('what the process holds already counts as free, but not within a limit the user names', (t) => {
   const plan = planMemory(work())
-  t.is(judgeMemory(plan, () => ({ bytes: 1000, from: 'system', heldBytes: 24 }))[0]!.freeBytes, 1024)
+  t.is(compareWithFree(plan, () => ({ bytes: 1000, from: 'system', heldBytes: 24 }))[0]!.freeBytes, 1024)
   t.true(freeMemoryOf('cpu', { env: {} }).heldBytes > 10 * 2 ** 20)
   const named = { MAGRPO_MEMORY_LIMIT: '1000', MAGRPO_CUDA_MEMORY_LIMIT: '2KiB' }
   t.deepEqual(freeMemoryOf('cpu', { env: named }), { bytes: 1000, from: 'MAGRPO_MEMORY_LIMIT', heldBytes: 0 })

@@ -1,14 +1,15 @@
 /** One step of the trainer, options and all, moves a table as a naive GRPO does. */
 import test from 'ava'
-import type { AlgorithmOptions } from '../../lib/rl/algorithms/algorithms.ts'
-import { grpo, magrpo } from '../../lib/rl/algorithms/algorithms.ts'
+import { grpo } from '../../lib/rl/algorithms/grpo.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
+import type { AlgorithmOptions } from '../../lib/rl/options/algorithm.ts'
 import { ItemOrder } from '../../lib/rl/rollout/item-order.ts'
 import { rollOut } from '../../lib/rl/rollout/rollout.ts'
 import type { RolloutNode } from '../../lib/rl/rollout/tree.ts'
 import { startRun } from '../../lib/rl/run.ts'
 import type { StepReport } from '../../lib/rl/types/reports.ts'
 import { finiteDifferences, naiveObjective } from './support/naive.ts'
-import { TableEngine, tablePlayers } from './support/table-engine.ts'
+import { TableEngine, tableBackend } from './support/table-engine.ts'
 import { complementTask } from './support/toy-task.ts'
 
 const shape = { prompts: 4, positions: 3, tokens: 4 }
@@ -37,8 +38,8 @@ const taskOf = (agents: readonly string[]) =>
   })
 
 async function trained(engine: TableEngine, names: readonly string[], algorithm: ReturnType<typeof magrpo>) {
-  const players = tablePlayers(engine, names, undefined, { references: names.map(() => 3) })
-  const run = startRun(players, {
+  const backend = tableBackend(engine, names, undefined, { references: names.map(() => 3) })
+  const run = startRun(backend, {
     task: taskOf(names),
     algorithm,
     optimizer: { learningRate },

@@ -5,15 +5,15 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
-import { magrpo } from '../../lib/rl/algorithms/algorithms.ts'
-import { evaluate } from '../../lib/rl/evaluate.ts'
-import { playersOf } from '../../lib/rl/team/policy-engine.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
+import { backendOf } from '../../lib/rl/team/policy-engine.ts'
 import { Team } from '../../lib/rl/team/team.ts'
-import { train } from '../../lib/rl/train.ts'
 import type { TrainOptions } from '../../lib/rl/train-options.ts'
 import type { StepReport } from '../../lib/rl/types/reports.ts'
 import type { TrainGroup } from '../../lib/rl/update/train-groups.ts'
 import { accumulate } from '../../lib/rl/update/update.ts'
+import { evaluate } from '../../lib/session/evaluate.ts'
+import { train } from '../../lib/session/train.ts'
 import { defineTask } from '../../lib/tasks/task/define-task.ts'
 import { skip, storiesModel } from '../support/fixtures.ts'
 import { policyTensors } from '../support/native-golden.ts'
@@ -82,7 +82,7 @@ for (const jointMode of ['align', 'cross'] as const) {
 
 test.serial('minibatches and micro-batches have the gradient of the whole step', async (t) => {
   await withTeam(t, async (team) => {
-    const { engine } = playersOf(team)
+    const { engine } = backendOf(team)
     const ids = (text: number) =>
       Int32Array.from({ length: 3 + (text % 4) }, (_, i) => 10 + ((7 * text + 13 * i) % 400))
     const groups = Array.from({ length: 8 }, (_, number): TrainGroup => {

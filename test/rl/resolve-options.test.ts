@@ -1,12 +1,13 @@
 import test from 'ava'
 import { ConfigError } from '../../lib/base/errors.ts'
-import { grpo, magrpo } from '../../lib/rl/algorithms/algorithms.ts'
+import { grpo } from '../../lib/rl/algorithms/grpo.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
 import { resolveSampling, resolveTrainOptions } from '../../lib/rl/resolve-options.ts'
 import type { TrainOptions } from '../../lib/rl/train-options.ts'
-import { TableEngine, tablePlayers } from './support/table-engine.ts'
+import { TableEngine, tableBackend } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 
-const { agents } = tablePlayers(new TableEngine(2, { prompts: 1, positions: 1, tokens: 2 }), ['left', 'right'])
+const { agents } = tableBackend(new TableEngine(2, { prompts: 1, positions: 1, tokens: 2 }), ['left', 'right'])
 const resolve = (changes: Partial<Omit<TrainOptions<ToyItem>, 'team'>> = {}, team = agents) =>
   resolveTrainOptions({ task: complementTask(), optimizer: { learningRate: 1e-3 }, steps: 2, ...changes }, team)
 
@@ -26,7 +27,7 @@ test('every default is filled in, and the result is plain JSON', (t) => {
 })
 
 test('sampling: what is given, else the task, else the library', (t) => {
-  t.deepEqual(resolveSampling({ temperature: 0.5 }, { maxNewTokens: 9, temperature: 0.9, stop: ['\n'] }), {
+  t.deepEqual(resolveSampling({ temperature: 0.5 }, { maxNewTokens: 9, temperature: 0.9, stop: ['\n'] }).value, {
     temperature: 0.5,
     topK: 0,
     topP: 1,
@@ -63,16 +64,16 @@ for (const [what, changes, expected] of [
     { promptsPerStep: 4, minibatches: 5 },
     /minibatches: expected at most 4, the groups of a step \(promptsPerStep 4\), received 5/,
   ],
-  ['half a step', { steps: 0.5 }, /steps: expected an integer from 1 up, received 0.5/],
+  ['half a step', { steps: 0.5 }, /steps: expected an integer from 1 up; received 0.5/],
   ['greedy training', { sampling: { temperature: 0 } }, /sampling.temperature: expected a number above 0 \(greedy/],
-  ['no rate', { optimizer: {} as never }, /optimizer.learningRate: expected a number from 0 up, received undefined/],
+  ['no rate', { optimizer: {} as never }, /optimizer.learningRate: missing; expected a number from 0 up/],
   ['a NaN rate', { optimizer: { learningRate: NaN } }, /optimizer.learningRate: .* received NaN/],
   [
     'schedule',
     { optimizer: { learningRate: 1, schedule: 'step' as never } },
-    /schedule: expected constant, linear, cosine/,
+    /schedule: unknown value "step"; known: constant, linear, cosine/,
   ],
-  ['seed', { seed: -1 }, /seed: expected an integer from 0 to 2\^32 - 1, received -1/],
+  ['seed', { seed: -1 }, /seed: expected an integer from 0 to 2\^32 - 1; received -1/],
   ['an endless wait', { rewardTimeoutMs: Infinity }, /rewardTimeoutMs: .* received Infinity/],
   ['no held-out items', { evalEvery: 1, task: complementTask({ heldOut: [] }) }, /evalEvery: expected held-out items/],
   [

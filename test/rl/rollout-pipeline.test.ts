@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
 import { startRun } from '../../lib/rl/run.ts'
 import type { TrainOptions } from '../../lib/rl/train-options.ts'
-import { TableEngine, tablePlayers } from './support/table-engine.ts'
+import { TableEngine, tableBackend } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 
 type Options = Omit<TrainOptions<ToyItem>, 'team'>
@@ -29,7 +29,7 @@ function setUp(changes: Partial<Options> = {}, rewardMs = 5) {
     },
   }
   const options = { task, optimizer: { learningRate: 1 }, steps: 6, promptsPerStep: 2, ...changes }
-  return { engine, log, ages, run: startRun(tablePlayers(engine, ['left', 'right']), options) }
+  return { engine, log, ages, run: startRun(tableBackend(engine, ['left', 'right']), options) }
 }
 
 test('by default each step generates with the weights that it moves', async (t) => {
@@ -97,7 +97,7 @@ test('leaving the loop, an abort and a reward that fails end what was ahead', as
 
 test('several turns are refused', (t) => {
   const { algorithm } = startRun(
-    tablePlayers(new TableEngine(2, { prompts: 2, positions: 1, tokens: 4 }), ['left', 'right']),
+    tableBackend(new TableEngine(2, { prompts: 2, positions: 1, tokens: 4 }), ['left', 'right']),
     {
       task: complementTask(),
       optimizer: { learningRate: 1 },

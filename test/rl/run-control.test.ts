@@ -2,14 +2,14 @@ import test from 'ava'
 import { startRun } from '../../lib/rl/run.ts'
 import type { TrainOptions } from '../../lib/rl/train-options.ts'
 import type { RunEnd, RunSink } from '../../lib/rl/types/sink.ts'
-import { TableEngine, type TableHooks, tablePlayers } from './support/table-engine.ts'
+import { TableEngine, type TableHooks, tableBackend } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 
 type Options = Omit<TrainOptions<ToyItem>, 'team'>
 
 function setUp(changes: Partial<Options> = {}) {
   const engine = new TableEngine(2, { prompts: 2, positions: 1, tokens: 4 })
-  const players = tablePlayers(engine, ['left', 'right'])
+  const backend = tableBackend(engine, ['left', 'right'])
   const log: string[] = []
   const ends: RunEnd[] = []
   const sink: RunSink = {
@@ -24,7 +24,7 @@ function setUp(changes: Partial<Options> = {}) {
   }
   const task = complementTask()
   const options = { task, optimizer: { learningRate: 1 }, steps: 3, promptsPerStep: 4, sinks: [sink], ...changes }
-  return { engine, players, log, ends, sink, run: startRun(players, options) }
+  return { engine, backend, log, ends, sink, run: startRun(backend, options) }
 }
 
 test('nothing happens before anyone asks', async (t) => {
@@ -141,13 +141,13 @@ test('abort while a reward is under way', async (t) => {
 test('a reward that fails ends the run with its error, and sinks may still save', async (t) => {
   let calls = 0
   const task = complementTask({ reward: () => (++calls > 20 ? NaN : calls % 2) })
-  const { run, ends, players } = setUp({
+  const { run, ends, backend } = setUp({
     task,
     sinks: [{ onEnd: (_, save) => save('rescued') }],
   })
   await t.throwsAsync(run.result, { code: 'ERR_REWARD', message: /received NaN/ })
   t.deepEqual(ends, [])
-  t.deepEqual(players.saved, ['rescued'])
+  t.deepEqual(backend.saved, ['rescued'])
 })
 
 test('a sink that fails ends the run; the others still hear of the end', async (t) => {

@@ -1,9 +1,13 @@
 import test from 'ava'
-import { grpo, magrpo, mareinforce, maremax, marloo } from '../../lib/rl/algorithms/algorithms.ts'
+import { grpo } from '../../lib/rl/algorithms/grpo.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
+import { mareinforce } from '../../lib/rl/algorithms/mareinforce.ts'
+import { maremax } from '../../lib/rl/algorithms/maremax.ts'
+import { marloo } from '../../lib/rl/algorithms/marloo.ts'
 import { startRun } from '../../lib/rl/run.ts'
 import type { TrainOptions } from '../../lib/rl/train-options.ts'
 import type { StepReport } from '../../lib/rl/types/reports.ts'
-import { TableEngine, tablePlayers } from './support/table-engine.ts'
+import { TableEngine, tableBackend } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 
 type Options = Omit<TrainOptions<ToyItem>, 'team'>
@@ -18,8 +22,8 @@ const base: Options = {
 
 function setUp(changes: Partial<Options> = {}, shared = false) {
   const engine = new TableEngine(shared ? 1 : 2, { prompts: 2, positions: 1, tokens: 4 })
-  const players = tablePlayers(engine, ['left', 'right'], shared ? [0, 0] : [0, 1])
-  return { engine, players, run: startRun(players, { ...base, ...changes }) }
+  const backend = tableBackend(engine, ['left', 'right'], shared ? [0, 0] : [0, 1])
+  return { engine, backend, run: startRun(backend, { ...base, ...changes }) }
 }
 
 async function reportsOf(run: AsyncIterable<StepReport>): Promise<StepReport[]> {
@@ -64,7 +68,7 @@ test('which agent writes which letter differs from seed to seed', async (t) => {
 test('grpo trains one agent', async (t) => {
   const engine = new TableEngine(1, { prompts: 2, positions: 1, tokens: 4 })
   const task = complementTask({ agents: ['only'], reward: (_, joint) => Number(joint[0]!.text === 'c') })
-  const run = startRun(tablePlayers(engine, ['only']), { ...base, task, algorithm: grpo({ groupSize: 8 }) })
+  const run = startRun(tableBackend(engine, ['only']), { ...base, task, algorithm: grpo({ groupSize: 8 }) })
   t.true(meanReward((await reportsOf(run)).slice(-5)) > 0.95)
 })
 
@@ -88,9 +92,9 @@ test('minibatches do not change the run', async (t) => {
 })
 
 test('a frozen agent plays but does not learn', async (t) => {
-  const { engine, players } = setUp()
-  players.agents[1]!.kind = 'base'
-  const reports = await reportsOf(startRun(players, { ...base, steps: 10 }))
+  const { engine, backend } = setUp()
+  backend.agents[1]!.kind = 'base'
+  const reports = await reportsOf(startRun(backend, { ...base, steps: 10 }))
   t.true(engine.logits[1]!.every((value) => value === 0))
   t.true(engine.logits[0]!.some((value) => value !== 0))
   t.false('train/grad_norm/right' in reports[0]!.metrics)

@@ -1,6 +1,6 @@
 import test from 'ava'
-import { magrpo } from '../../lib/rl/algorithms/algorithms.ts'
-import { signalsOf } from '../../lib/rl/credit/signals.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
+import { signalsOf } from '../../lib/rl/algorithms/signals.ts'
 import { rollOut } from '../../lib/rl/rollout/rollout.ts'
 import type { RolloutNode } from '../../lib/rl/rollout/tree.ts'
 import { trainGroups } from '../../lib/rl/update/train-groups.ts'

@@ -1,15 +1,18 @@
 import test from 'ava'
-import { magrpo, mareinforce, maremax, marloo } from '../../lib/rl/algorithms/algorithms.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
+import { mareinforce } from '../../lib/rl/algorithms/mareinforce.ts'
+import { maremax } from '../../lib/rl/algorithms/maremax.ts'
+import { marloo } from '../../lib/rl/algorithms/marloo.ts'
 import { startRun } from '../../lib/rl/run.ts'
 import type { TrainOptions } from '../../lib/rl/train-options.ts'
 import type { RunWarning } from '../../lib/rl/types/reports.ts'
-import { TableEngine, tablePlayers } from './support/table-engine.ts'
+import { TableEngine, tableBackend } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 
 async function warningsOf(changes: Partial<Omit<TrainOptions<ToyItem>, 'team'>>, positions = 1): Promise<RunWarning[]> {
   const engine = new TableEngine(2, { prompts: 2, positions, tokens: 4 })
   const warnings: RunWarning[] = []
-  const run = startRun(tablePlayers(engine, ['left', 'right']), {
+  const run = startRun(tableBackend(engine, ['left', 'right']), {
     task: complementTask(),
     optimizer: { learningRate: 1 },
     steps: 4,

@@ -1,8 +1,11 @@
 import test, { type ExecutionContext } from 'ava'
 import { ConfigError } from '../../lib/base/errors.ts'
 import { resolveConfig } from '../../lib/config/load.ts'
-import { grpo, iac, maac, magrpo } from '../../lib/rl/algorithms/algorithms.ts'
-import { playersOf } from '../../lib/rl/team/policy-engine.ts'
+import { grpo } from '../../lib/rl/algorithms/grpo.ts'
+import { iac } from '../../lib/rl/algorithms/iac.ts'
+import { maac } from '../../lib/rl/algorithms/maac.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
+import { backendOf } from '../../lib/rl/team/policy-engine.ts'
 import { type LoadedTeam, loadTeam } from '../../lib/session/load-team.ts'
 import { skip, storiesModel } from '../support/fixtures.ts'
 
@@ -40,7 +43,7 @@ test.serial('full weights with a KL penalty: a frozen copy for each agent', asyn
       t.is(reference!.kind, 'base')
       t.not(reference!.model, policy.model)
     }
-    t.deepEqual(playersOf(team).support.check(magrpo({ kl: {} })), [])
+    t.deepEqual(backendOf(team).auxiliary.check(magrpo({ kl: {} })), [])
   })
   await withTeam(t, full, magrpo(), ({ models }) => void t.is(models.length, 2))
 })
@@ -48,7 +51,7 @@ test.serial('full weights with a KL penalty: a frozen copy for each agent', asyn
 test.serial('adapters with a KL penalty: no second copy', async (t) => {
   await withTeam(t, {}, magrpo({ kl: {} }), async ({ team, models }) => {
     t.is(models.length, 1)
-    const { references } = await playersOf(team).support.prepare(magrpo({ kl: {} }))
+    const { references } = await backendOf(team).auxiliary.prepare(magrpo({ kl: {} }))
     t.deepEqual(references, [2, 2])
   })
 })
@@ -78,7 +81,7 @@ test.serial('critics over a model of their own', async (t) => {
     await withTeam(t, settings, algorithm, async (loaded) => {
       t.is(loaded.team.critics.length, critics)
       t.is(loaded.models.length, models)
-      t.deepEqual(playersOf(loaded.team).support.check(algorithm), [])
+      t.deepEqual(backendOf(loaded.team).auxiliary.check(algorithm), [])
     })
   }
   await t.throwsAsync(

@@ -5,20 +5,20 @@ import { type Run, startRun } from '../../lib/rl/run.ts'
 import type { TrainOptions } from '../../lib/rl/train-options.ts'
 import { RunFolder } from '../../lib/run/run-folder.ts'
 import { RunRecorder } from '../../lib/run/run-recorder.ts'
-import { TableEngine, tablePlayers } from '../rl/support/table-engine.ts'
+import { TableEngine, tableBackend } from '../rl/support/table-engine.ts'
 import { complementTask, type ToyItem } from '../rl/support/toy-task.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 async function record(t: ExecutionContext, changes: Partial<TrainOptions<ToyItem>> = {}) {
   const folder = await RunFolder.create(join(await temporaryFolder(t), 'run'))
-  const players = tablePlayers(new TableEngine(2, { prompts: 2, positions: 1, tokens: 3 }), ['left', 'right'])
+  const backend = tableBackend(new TableEngine(2, { prompts: 2, positions: 1, tokens: 3 }), ['left', 'right'])
   const save = async (directory: string) => {
     await mkdir(join(directory, 'left'), { recursive: true })
     await writeFile(join(directory, 'left', 'weights'), 'left')
   }
   const recorder = new RunRecorder(folder)
-  const options = { task: complementTask(), optimizer: { learningRate: 1 }, steps: 5, sinks: [recorder], ...changes }
-  return { folder, recorder, run: startRun({ ...players, save }, options) }
+  const options = { task: complementTask(), optimizer: { learningRate: 1 }, steps: 5, ...changes }
+  return { folder, recorder, run: startRun({ ...backend, save }, options, recorder) }
 }
 
 async function linesOf(folder: RunFolder, name: string): Promise<Record<string, unknown>[]> {

@@ -40,7 +40,7 @@ test('where everything is there, nothing is done', async (t) => {
 for (const [program, packageName, purpose] of [
   ['g++', 'g++', /a C\+\+ compiler \(g\+\+\), to build the addon/],
   ['make', 'make', /make or ninja/],
-  ['cmake', 'cmake', /cmake 3\.18 or newer/],
+  ['cmake', 'cmake', /cmake 3\.19 or newer/],
   ['python3', 'python3 python3-pip', /python3, to get libtorch/],
   ['pip', 'python3-pip', /python3's pip, to get libtorch/],
   ['bwrap', 'bubblewrap', /bubblewrap \(bwrap\), the sandbox/],
@@ -81,7 +81,7 @@ test('a cmake that is too old is named with a way to a newer one', (t) => {
   const { bin, env } = machine(t)
   const cmake = makeProgram(bin, 'cmake', 'echo cmake version 3.16.3')
   t.throws(() => missingPrograms(env, 'linux'), {
-    message: `magrpo needs cmake 3.18 or newer but ${cmake} is 3.16.3. A newer one: python3 -m pip install --user cmake`,
+    message: `magrpo needs cmake 3.19 or newer but ${cmake} is 3.16.3. A newer one: python3 -m pip install --user cmake`,
   })
 })
 

@@ -15,7 +15,7 @@ process.once('exit', () => {
 
 /** The settings of config.json that shapes depend on. */
 export interface GoldenConfig {
-  model_type: 'llama' | 'mistral' | 'qwen2' | 'qwen3'
+  model_type: 'llama' | 'mistral' | 'qwen2' | 'qwen3' | 'gemma3_text'
   vocab_size: number
   hidden_size: number
   intermediate_size: number
@@ -25,7 +25,7 @@ export interface GoldenConfig {
   head_dim?: number
   attention_bias?: boolean
   mlp_bias?: boolean
-  tie_word_embeddings: boolean
+  tie_word_embeddings?: boolean
 }
 
 /** One tensor of a golden model: its checkpoint name, shape and row-major numbers. */
@@ -71,7 +71,10 @@ export function goldenShapes(config: GoldenConfig): { name: string; shape: numbe
     ...linear(`${prefix}.self_attn.k_proj`, keys, width, qkvBias),
     ...linear(`${prefix}.self_attn.v_proj`, keys, width, qkvBias),
     ...linear(`${prefix}.self_attn.o_proj`, width, queries, config.attention_bias === true),
-    ...(config.model_type === 'qwen3'
+    ...(config.model_type === 'gemma3_text'
+      ? ['pre', 'post'].map((side) => ({ name: `${prefix}.${side}_feedforward_layernorm.weight`, shape: [width] }))
+      : []),
+    ...(config.model_type === 'qwen3' || config.model_type === 'gemma3_text'
       ? ['q_norm', 'k_norm'].map((norm) => ({ name: `${prefix}.self_attn.${norm}.weight`, shape: [headDim] }))
       : []),
     ...linear(`${prefix}.mlp.gate_proj`, inner, width, config.mlp_bias === true),
@@ -82,7 +85,9 @@ export function goldenShapes(config: GoldenConfig): { name: string; shape: numbe
     { name: 'model.embed_tokens.weight', shape: [config.vocab_size, width] },
     ...Array.from({ length: config.num_hidden_layers }, (_, index) => layer(`model.layers.${index}`)).flat(),
     { name: 'model.norm.weight', shape: [width] },
-    ...(config.tie_word_embeddings ? [] : [{ name: 'lm_head.weight', shape: [config.vocab_size, width] }]),
+    ...((config.tie_word_embeddings ?? config.model_type === 'gemma3_text')
+      ? []
+      : [{ name: 'lm_head.weight', shape: [config.vocab_size, width] }]),
   ]
   return shapes.sort((a, b) => (a.name < b.name ? -1 : 1))
 }
@@ -90,7 +95,9 @@ export function goldenShapes(config: GoldenConfig): { name: string; shape: numbe
 /** The tensors of the golden model `name` with these settings, sorted by name. */
 export function goldenTensors(name: string, config: GoldenConfig): GoldenTensor[] {
   return goldenShapes(config).map(({ name: tensor, shape }) => {
-    const [centre, scale] = tensor.endsWith('norm.weight') ? [1, 0.5] : [0, 0.3]
+    // Gemma 3 adds 1 to the weights of its norms.
+    const norm = name.startsWith('gemma3') ? (tensor === 'model.norm.weight' ? -0.5 : 0.5) : 1
+    const [centre, scale] = tensor.endsWith('norm.weight') ? [norm, 0.5] : [0, 0.3]
     const count = shape.reduce((product, length) => product * length, 1)
     const data = Float32Array.from(uniform(`${name}/${tensor}`, count), (u) => centre + scale * u)
     return { name: tensor, shape, data }

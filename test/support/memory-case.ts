@@ -2,10 +2,10 @@
 import { pathToFileURL } from 'node:url'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
-import { magrpo } from '../../lib/rl/algorithms/algorithms.ts'
+import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
 import type { MemoryPart } from '../../lib/rl/memory/plan.ts'
 import { Team } from '../../lib/rl/team/team.ts'
-import { train } from '../../lib/rl/train.ts'
+import { train } from '../../lib/session/train.ts'
 import { defineTask } from '../../lib/tasks/task/define-task.ts'
 
 /** What the process trains; every completion has all its tokens. */

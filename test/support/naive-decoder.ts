@@ -1,5 +1,5 @@
 /**
- * A decoder of the Llama line in plain float64 loops, to hold gradients against: slow, without batches, caches or sharing.
+ * A decoder of the Llama line, or Gemma 3, in plain float64 loops, to hold gradients against: slow, without batches, caches or sharing.
  * Default rotary settings only.
  */
 import type { ModelConfig } from '../../lib/model/config.ts'
@@ -16,10 +16,12 @@ export function naiveLogProbs(config: ModelConfig, weights: NaiveWeights, ids: r
     return found
   }
   const embedding = tensor('model.embed_tokens.weight')
-  let x = ids.map((id) => [...embedding.subarray(id * width, (id + 1) * width)])
+  const isGemma = config.architecture === 'gemma3_text'
+  const scale = isGemma ? Math.sqrt(width) : 1
+  let x = ids.map((id) => [...embedding.subarray(id * width, (id + 1) * width)].map((value) => value * scale))
   const norm = (row: readonly number[], scale: Float64Array) => {
     const mean = row.reduce((sum, value) => sum + value * value, 0) / row.length
-    return row.map((value, i) => (value / Math.sqrt(mean + rmsNormEps)) * scale[i]!)
+    return row.map((value, i) => (value / Math.sqrt(mean + rmsNormEps)) * (scale[i]! + (isGemma ? 1 : 0)))
   }
   for (let layer = 0; layer < config.numLayers; layer++) {
     const prefix = `model.layers.${layer}`
@@ -32,7 +34,11 @@ export function naiveLogProbs(config: ModelConfig, weights: NaiveWeights, ids: r
       Array.from({ length: count }, (_, head) => {
         const part = row.slice(head * headDim, (head + 1) * headDim)
         const normed = config.qkNorm ? norm(part, tensor(`${prefix}.self_attn.${name}_norm.weight`)) : part
-        return rotate(normed, position, config.rope.theta)
+        return rotate(
+          normed,
+          position,
+          (config.slidingWindows[layer] ? (config.slidingRope ?? config.rope) : config.rope).theta,
+        )
       })
     const normed = x.map((row) => norm(row, tensor(`${prefix}.input_layernorm.weight`)))
     const queries = normed.map((row, t) => heads(project(row, 'self_attn.q_proj'), 'q', numHeads, t))
@@ -44,21 +50,26 @@ export function naiveLogProbs(config: ModelConfig, weights: NaiveWeights, ids: r
         const scores = keys
           .slice(0, t + 1)
           .map((key, at) =>
-            t - at < window ? dot(query, key[kvHead]!) / Math.sqrt(headDim) : Number.NEGATIVE_INFINITY,
+            t - at < window ? dot(query, key[kvHead]!) / Math.sqrt(config.queryScalar) : Number.NEGATIVE_INFINITY,
           )
         const shares = softmax(scores)
         return Array.from({ length: headDim }, (_, d) =>
           shares.reduce((sum, share, at) => sum + share * values[at]![kvHead * headDim + d]!, 0),
         )
       })
-      const out = project(mixed, 'self_attn.o_proj')
+      const projected = project(mixed, 'self_attn.o_proj')
+      const out = isGemma ? norm(projected, tensor(`${prefix}.post_attention_layernorm.weight`)) : projected
       return row.map((value, i) => value + out[i]!)
     })
     x = x.map((row) => {
-      const inner = norm(row, tensor(`${prefix}.post_attention_layernorm.weight`))
+      const before = isGemma ? 'pre_feedforward_layernorm' : 'post_attention_layernorm'
+      const inner = norm(row, tensor(`${prefix}.${before}.weight`))
       const up = project(inner, 'mlp.up_proj')
-      const gated = project(inner, 'mlp.gate_proj').map((gate, i) => (gate / (1 + Math.exp(-gate))) * up[i]!)
-      const out = project(gated, 'mlp.down_proj')
+      const gated = project(inner, 'mlp.gate_proj').map(
+        (gate, i) => (isGemma ? geluTanh(gate) : gate / (1 + Math.exp(-gate))) * up[i]!,
+      )
+      const projected = project(gated, 'mlp.down_proj')
+      const out = isGemma ? norm(projected, tensor(`${prefix}.post_feedforward_layernorm.weight`)) : projected
       return row.map((value, i) => value + out[i]!)
     })
   }
@@ -70,6 +81,10 @@ export function naiveLogProbs(config: ModelConfig, weights: NaiveWeights, ids: r
     if (logits.length !== vocabSize) throw new Error(`Expected ${vocabSize} logits but got ${logits.length}`)
     return logits[id]! - highest - Math.log(sum)
   })
+}
+
+function geluTanh(x: number): number {
+  return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))
 }
 
 function dot(a: readonly number[], b: readonly number[]): number {

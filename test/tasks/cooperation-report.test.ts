@@ -1,5 +1,5 @@
 import test from 'ava'
-import { evaluatePlayers } from '../../lib/rl/evaluation.ts'
+import { evaluateBackend } from '../../lib/rl/evaluation.ts'
 import { PythonSandbox } from '../../lib/sandbox/python-sandbox.ts'
 import { cooperationLabels } from '../../lib/tasks/code/cooperation.ts'
 import {
@@ -15,7 +15,7 @@ import { auxSolution, mainSolution } from '../../lib/tasks/mini-code/solutions.t
 import { miniCode } from '../../lib/tasks/mini-code/task.ts'
 import type { Joint } from '../../lib/tasks/task/completion.ts'
 import type { EvaluatedJoint } from '../../lib/tasks/task/types.ts'
-import { TableEngine, tablePlayers } from '../rl/support/table-engine.ts'
+import { TableEngine, tableBackend } from '../rl/support/table-engine.ts'
 import { complementTask, type ToyItem } from '../rl/support/toy-task.ts'
 
 let sandbox: PythonSandbox
@@ -157,18 +157,18 @@ test('mini-code: what its conventions are as schemes, in metrics and in examine'
 
 test('an evaluation hands all its samples to examine and reports its numbers', async (t) => {
   const engine = new TableEngine(2, { prompts: 2, positions: 1, tokens: 4 })
-  const players = tablePlayers(engine, ['left', 'right'])
+  const players = tableBackend(engine, ['left', 'right'])
   const seen: EvaluatedJoint<ToyItem>[][] = []
   const examine = async (evaluated: readonly EvaluatedJoint<ToyItem>[]) => {
     seen.push([...evaluated])
     return { found: evaluated.length }
   }
-  const report = await evaluatePlayers(players, { task: complementTask({ examine }), samples: 3, maxRows: 2 })
+  const report = await evaluateBackend(players, { task: complementTask({ examine }), samples: 3, maxRows: 2 })
   t.is(report.metrics['eval/task/found'], 6)
   t.is(report.metrics['eval/greedy/task/found'], 2)
   const rewards = seen[0]!.map(({ reward }) => reward)
   t.is(report.metrics['eval/reward/mean'], rewards.reduce((sum, reward) => sum + reward, 0) / 6)
   t.true(seen[0]!.every(({ joint, item }) => joint.length === 2 && item !== undefined))
   const failing = complementTask({ examine: () => Promise.reject(new Error('no sandbox')) })
-  await t.throwsAsync(evaluatePlayers(players, { task: failing }), { code: 'ERR_TASK', message: /examine.*no sandbox/ })
+  await t.throwsAsync(evaluateBackend(players, { task: failing }), { code: 'ERR_TASK', message: /examine.*no sandbox/ })
 })

@@ -81,7 +81,7 @@ test('pass rates with other helpers, calls and usefulness', async (t) => {
     pSentinel: null,
     ways: 1,
     callsPerTest: 6 / 4,
-    mostCalls: 3,
+    maxCalls: 3,
     usefulness: 0.75,
     confirmed: { coordinator: true },
   })
@@ -91,7 +91,7 @@ test('a helper of one own recursion counts as one call', async (t) => {
   const aux = 'def aux(xs):\n    return xs[0] ** 2 + aux(xs[1:]) if xs else 0\n'
   const main = 'def solve(xs):\n    return aux(list(xs)) + 0\n'
   const { dynamic } = await detectCooperation(item, [aux, main], { sandbox, dynamic: true })
-  t.like(dynamic, { p0: 1, callsPerTest: 1, mostCalls: 1 })
+  t.like(dynamic, { p0: 1, callsPerTest: 1, maxCalls: 1 })
 })
 
 test('other helpers also stand behind names that were bound while the program loaded', async (t) => {
@@ -208,12 +208,12 @@ test('what confirms a label', (t) => {
     pSentinel: null,
     ways: 0,
     callsPerTest: 1,
-    mostCalls: 1,
+    maxCalls: 1,
     usefulness: 0.8,
   }
   const ask = (change: Partial<CooperationExperiment>) => confirm([...cooperationLabels], { ...base, ...change })
   t.like(ask({}), { decorator: true, wrapper: true, coordinator: false, strategy_filter: false, ignored: false })
-  t.like(ask({ mostCalls: 3 }), { decorator: false, coordinator: true })
+  t.like(ask({ maxCalls: 3 }), { decorator: false, coordinator: true })
   t.true(confirm(['fallback'], { ...base, pRaise: 0.75 }).fallback)
   t.false(confirm(['fallback'], { ...base, pRaise: 0.7 }).fallback)
   t.true(confirm(['fallback'], { ...base, pSentinel: 0.8 }).fallback)

@@ -47,8 +47,8 @@ test('the file is loaded once; further workers have processes of their own', asy
   const one = scorer(t, 'process')
   const totals = await Promise.all(Array.from({ length: 6 }, () => one('x')))
   t.is(new Set(totals.map((result) => (result as { total: number }).total)).size, 1)
-  const three = scorer(t, 'process', { workers: 3 })
-  const others = await Promise.all(Array.from({ length: 12 }, () => three('x')))
+  const three = scorer(t, 'slow_process', { workers: 3 })
+  const others = await Promise.all(Array.from({ length: 9 }, () => three('x')))
   t.is(new Set(others.map((result) => (result as { total: number }).total)).size, 3)
 })
 

@@ -3,6 +3,8 @@
  * logits in its place, so that all of `lib/rl` runs without a model.
  */
 import type { SampleEvent } from '../../model/generate.ts'
+import type { Sampling } from '../../model/sampling.ts'
+import type { StepOptions } from '../../model/step-options.ts'
 import type {
   GenerateRequest,
   GenerateStats,
@@ -10,9 +12,7 @@ import type {
   GroupScores,
   LossOptions,
   Prompt,
-  Sampling,
   ScoredGroup,
-  StepOptions,
   StepResult,
 } from '../../model/types.ts'
 

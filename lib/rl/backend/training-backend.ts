@@ -1,19 +1,19 @@
-/** A team as the trainer sees it: agents that name their policies by number, and an engine that knows these numbers. */
+/** The team as the trainer sees it: agents that name their policies by number, and an engine that knows these numbers. */
 import { MagrpoError } from '../../base/errors.ts'
 import type { Prompt } from '../../model/types.ts'
 import type { Task } from '../../tasks/task/types.ts'
 import type { MemoryPlan } from '../memory/plan.ts'
 import type { AgentSummary, ResolvedTrainOptions } from '../types/options.ts'
 import type { SaveTeam } from '../types/sink.ts'
-import type { SupportProvider } from './auxiliary-models.ts'
+import type { AuxiliaryModelProvider } from './auxiliary-models.ts'
 import type { Engine } from './engine.ts'
 
-/** Who plays. */
-export interface Players {
+/** What the trainer needs of a team: an engine, its agents, and files of their weights. */
+export interface TrainingBackend {
   engine: Engine
   /** (n) */
   agents: AgentSummary[]
-  support: SupportProvider
+  auxiliary: AuxiliaryModelProvider
   save: SaveTeam
   weights: WeightFiles
   /**
@@ -22,7 +22,7 @@ export interface Players {
    * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKENIZER_MISSING`
    */
   checkPrompt?(agent: number, prompt: Prompt): void
-  /** What a run of these players takes; none where there is no real model. */
+  /** What a run on it takes; none where there is no real model. */
   planMemory?(task: Task, options: ResolvedTrainOptions): MemoryPlan
 }
 

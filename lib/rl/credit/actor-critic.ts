@@ -4,14 +4,9 @@
  */
 
 import { largest, mean, populationStd, smallest } from '../../base/statistics.ts'
-import type { Algorithm } from '../options/algorithm.ts'
 import type { RolloutNode } from '../rollout/tree.ts'
 import { stdFloor } from './advantages.ts'
-import type { ValueScores } from './critic.ts'
-import type { AgentSignal, PenaltyOf } from './types.ts'
-
-/** The settings that {@link actorCriticSignals} reads. */
-export type ActorCriticSettings = Pick<Algorithm, 'discount' | 'scaleByStd' | 'equalRewardEps'>
+import type { AgentSignal, Credit } from './types.ts'
 
 /**
  * Signals by node: targets r_t + γ·V(next) (r_t where nothing follows) and advantages target - V(now), with the values
@@ -22,12 +17,7 @@ export type ActorCriticSettings = Pick<Algorithm, 'discount' | 'scaleByStd' | 'e
  *
  * An agent without a critic has no advantages.
  */
-export function actorCriticSignals(
-  nodes: readonly RolloutNode[],
-  settings: ActorCriticSettings,
-  values: ValueScores | undefined,
-  penaltyOf: PenaltyOf,
-): (node: RolloutNode) => Omit<AgentSignal, 'kl'>[] {
+export const actorCritic: Credit = (nodes, settings, { values, penaltyOf }) => {
   const signals = new Map(nodes.map((node) => [node, node.samples.map((_, agent) => rawSignal(node, agent))]))
 
   function rawSignal(node: RolloutNode, agent: number): Omit<AgentSignal, 'kl'> {

@@ -1,6 +1,6 @@
 /** What critics read and say: values of prompts (type `v`) or of prompts with completions (type `q`). */
 import type { ChatMessage } from '../../text/messages.ts'
-import type { CriticSeat, Support } from '../backend/auxiliary-models.ts'
+import type { AuxiliaryModels, CriticBinding } from '../backend/auxiliary-models.ts'
 import type { Engine, EngineGroup, EngineScoreOptions } from '../backend/engine.ts'
 import type { Critic } from '../options/algorithm.ts'
 import type { RolloutNode } from '../rollout/tree.ts'
@@ -36,22 +36,22 @@ const nothing = new Int32Array(0)
 export function criticInputs(
   engine: Pick<Engine, 'encode'>,
   nodes: readonly RolloutNode[],
-  critics: Support['critics'],
+  critics: AuxiliaryModels['critics'],
   { type, isCentral }: CriticLayout,
 ): CriticInput[] {
-  const seated = critics.flatMap((seat, agent) => (seat === null ? [] : [{ seat, agent }]))
+  const seated = critics.flatMap((binding, agent) => (binding === null ? [] : [{ binding, agent }]))
   const first = seated[0]
   return nodes.flatMap((node): CriticInput[] => {
     if (isCentral) {
       if (first === undefined) return []
       const texts = type === 'v' ? [centralText(node, null)] : node.joints.map((_, joint) => centralText(node, joint))
-      const { policy } = first.seat
+      const { policy } = first.binding
       return [{ node, agents: seated.map(({ agent }) => agent), groups: readTexts(engine, policy, texts) }]
     }
-    return seated.map(({ seat, agent }) => ({
+    return seated.map(({ binding, agent }) => ({
       node,
       agents: [agent],
-      groups: ownGroups(engine, node, agent, seat, type),
+      groups: ownGroups(engine, node, agent, binding, type),
     }))
   })
 }
@@ -60,10 +60,10 @@ function ownGroups(
   engine: Pick<Engine, 'encode'>,
   node: RolloutNode,
   agent: number,
-  { policy, readsIds }: CriticSeat,
+  { policy, sharesTokenizer }: CriticBinding,
   type: Critic['type'],
 ): EngineGroup[] {
-  if (!readsIds) {
+  if (!sharesTokenizer) {
     const prompt = textOf(node.prompts[agent]!)
     const texts = type === 'v' ? [prompt] : node.completions[agent]!.map(({ text }) => prompt + text)
     return readTexts(engine, policy, texts)

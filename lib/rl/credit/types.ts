@@ -1,6 +1,9 @@
+/** The training signal, and how an algorithm makes it. */
+import type { Algorithm } from '../options/algorithm.ts'
 import type { RolloutNode } from '../rollout/tree.ts'
 import type { ValueScores } from './critic.ts'
 import type { ReferenceScores } from './kl.ts'
+
 /** What one agent learns from one node. */
 export interface AgentSignal {
   /** (G) credited to each of its completions, a KL penalty on returns taken off. */
@@ -27,9 +30,24 @@ export interface NodeSignal {
 /** What references and critics said of a rollout. */
 export interface Scores {
   references?: ReferenceScores
-  /** Needed by `iac` and `maac`. */
+  /** Needed where the algorithm has a critic. */
   values?: ValueScores
 }
 
 /** What a completion's KL takes off its return: (G) of one agent at one node. */
 export type PenaltyOf = (node: RolloutNode, agent: number) => number[]
+
+/** What credit is given from. */
+export interface CreditInputs {
+  /** (J) discounted returns of each node's joint actions. */
+  returns: ReadonlyMap<RolloutNode, readonly number[]>
+  values: ValueScores | undefined
+  penaltyOf: PenaltyOf
+}
+
+/** An algorithm's way from the returns of a rollout to the signal of each agent at a node. */
+export type Credit = (
+  nodes: readonly RolloutNode[],
+  algorithm: Algorithm,
+  inputs: CreditInputs,
+) => (node: RolloutNode) => Omit<AgentSignal, 'kl'>[]

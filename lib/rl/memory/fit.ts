@@ -20,7 +20,7 @@ export interface MemoryVerdict {
 export type FreeOf = (device: string) => FreeDeviceMemory
 
 /** What can be said of a plan, for each of its devices. */
-export function judgeMemory(plan: MemoryPlan, freeOf: FreeOf = freeMemoryOf): MemoryVerdict[] {
+export function compareWithFree(plan: MemoryPlan, freeOf: FreeOf = freeMemoryOf): MemoryVerdict[] {
   return plan.devices.map((device) => {
     const { bytes, heldBytes, from } = freeOf(device.device)
     const freeBytes = bytes + heldBytes
@@ -42,7 +42,7 @@ export function worstOf(verdicts: readonly MemoryVerdict[]): MemoryVerdict {
  * @throws OutOfMemoryError `ERR_OUT_OF_MEMORY` with the parts, and the settings that the largest one hangs on; `details` has the plan
  */
 export function checkMemory(plan: MemoryPlan | null, freeOf?: FreeOf): string | null {
-  const judged = plan && worstOf(judgeMemory(plan, freeOf))
+  const judged = plan && worstOf(compareWithFree(plan, freeOf))
   if (plan === null || judged === null || judged.verdict === 'fits') return null
   const { device, freeBytes } = judged
   const numbers =
@@ -77,11 +77,11 @@ function largestOf(plan: MemoryPlan, device: DeviceMemory): { part: MemoryPart; 
   // Nothing can be done about the process itself.
   const parts = partsOf(device).filter(({ name }) => name !== 'process')
   const part = parts.reduce((most, each) => (each.bytes > most.bytes ? each : most))
-  return { part, knob: knobOf(plan, part) }
+  return { part, knob: adviceFor(plan, part) }
 }
 
 /** The setting that a part hangs on, as advice. */
-export function knobOf({ facts, rows, passTokens }: MemoryPlan, { name }: Pick<MemoryPart, 'name'>): string {
+export function adviceFor({ facts, rows, passTokens }: MemoryPlan, { name }: Pick<MemoryPart, 'name'>): string {
   switch (name) {
     case 'weights':
       return facts.isFull

@@ -36,7 +36,7 @@ export interface Workload {
   models: PlannedModel[]
   policies: PlannedPolicy[]
   /** One an agent: the model it plays with, whether it is trained, and the longest prompt of its first turn, in tokens. */
-  seats: { model: number; isTrained: boolean; promptTokens: number }[]
+  agents: { model: number; isTrained: boolean; promptTokens: number }[]
   promptsPerStep: number
   groupSize: number
   /** Joint actions of a node: the nodes that each node of one turn has in the next. */
@@ -92,7 +92,7 @@ export interface MemoryPlan {
   passTokens: number
   /** Longest prompt in tokens, as the plan expects it in the last turn. */
   promptTokens: number
-  /** What advice depends on, see `knobOf`. */
+  /** What advice depends on, see `adviceFor`. */
   facts: {
     /** Tokens of the largest prompt with its completions. */
     groupTokens: number
@@ -206,12 +206,12 @@ interface Turn {
 
 /** What each model generates in each turn of a step. */
 function turnsOf(work: Workload): Turn[] {
-  const { seats, models, maxNewTokens, groupSize } = work
+  const { agents, models, maxNewTokens, groupSize } = work
   return Array.from({ length: work.turns }, (_, turn) => {
     const nodes = work.promptsPerStep * work.joints ** turn
-    const prompts = seats.map((seat) => promptOf(work, seat, turn))
+    const prompts = agents.map((agent) => promptOf(work, agent, turn))
     const batches = models.map((_model, model): Batch | null => {
-      const own = seats.flatMap((seat, agent) => (seat.model === model ? [prompts[agent]!] : []))
+      const own = agents.flatMap((agent, index) => (agent.model === model ? [prompts[index]!] : []))
       if (own.length === 0) return null
       const rows = nodes * own.length * groupSize
       const limits = own.map((prompt) => Math.min(maxNewTokens, models[model]!.contextLength - prompt))
@@ -222,9 +222,9 @@ function turnsOf(work: Workload): Turn[] {
 }
 
 /** Later prompts hold what was said before. */
-function promptOf(work: Workload, { model, promptTokens }: Workload['seats'][number], turn: number): number {
+function promptOf(work: Workload, { model, promptTokens }: Workload['agents'][number], turn: number): number {
   const { contextLength } = work.models[model]!
-  return Math.max(1, Math.min(contextLength - 1, promptTokens + turn * work.seats.length * work.maxNewTokens))
+  return Math.max(1, Math.min(contextLength - 1, promptTokens + turn * work.agents.length * work.maxNewTokens))
 }
 
 /** What each model generates in one batch of an evaluation. */
@@ -251,27 +251,27 @@ function generationOf(work: Workload, models: readonly number[]): { cache: numbe
 
 /** Tokens of the largest prompt with its completions. */
 function groupTokensOf(work: Workload): number {
-  const trained = work.seats.filter(({ isTrained }) => isTrained)
-  return Math.max(...trained.map((seat) => groupOf(work, seat, work.turns - 1)))
+  const trained = work.agents.filter(({ isTrained }) => isTrained)
+  return Math.max(...trained.map((agent) => groupOf(work, agent, work.turns - 1)))
 }
 
-function groupOf(work: Workload, seat: Workload['seats'][number], turn: number): number {
-  const prompt = promptOf(work, seat, turn)
-  return prompt + work.groupSize * Math.min(work.maxNewTokens, work.models[seat.model]!.contextLength - prompt)
+function groupOf(work: Workload, agent: Workload['agents'][number], turn: number): number {
+  const prompt = promptOf(work, agent, turn)
+  return prompt + work.groupSize * Math.min(work.maxNewTokens, work.models[agent.model]!.contextLength - prompt)
 }
 
 /** The largest pass of one model's update. */
 function passOf(work: Workload, model: number) {
   const { shape, dtype, passesAtOnce: atOnce } = work.models[model]!
   const policies = work.policies.filter((policy) => policy.model === model)
-  const seats = work.seats.filter((seat) => seat.model === model && seat.isTrained)
+  const agents = work.agents.filter((agent) => agent.model === model && agent.isTrained)
   // Of a separate critic over a model that no agent plays with: the texts are those of the agents.
-  const readers = seats.length > 0 ? seats : work.seats.map((seat) => ({ ...seat, model }))
+  const readers = agents.length > 0 ? agents : work.agents.map((agent) => ({ ...agent, model }))
   if (policies.length === 0) return { tokens: 0, activations: 0, logits: 0, fresh: 0 }
   const turns = Array.from({ length: work.turns }, (_, turn) => turn)
-  const largest = Math.max(...readers.map((seat) => groupOf(work, seat, work.turns - 1)))
+  const largest = Math.max(...readers.map((agent) => groupOf(work, agent, work.turns - 1)))
   const nodes = (turn: number) => work.promptsPerStep * work.joints ** turn
-  const all = sumOf(turns.map((turn) => nodes(turn) * sumOf(readers.map((seat) => groupOf(work, seat, turn)))))
+  const all = sumOf(turns.map((turn) => nodes(turn) * sumOf(readers.map((agent) => groupOf(work, agent, turn)))))
   const most = tokensOfPass(work.maxTokensPerMicroBatch ?? undefined, { policies: policies.length, atOnce })
   const tokens = Math.min(all, Math.max(most, largest) * atOnce)
   const rank = Math.max(...policies.map((policy) => policy.rank))

@@ -93,12 +93,12 @@ export class WarningWatch {
       if (node.turn === 0) this.window.firstTurns.push(mean(node.joints.map(({ reward }) => reward)))
       for (const { finish } of node.samples.flat()) this.window.completions.push({ isTruncated: finish === 'length' })
     }
-    return this.window.groups.length < smallestWindow ? [] : this.judge(index)
+    return this.window.groups.length < smallestWindow ? [] : this.check(index)
   }
 
   /** Judges what is left of a run too short for a window. */
   end(index: number): RunWarning[] {
-    return this.window.groups.length === 0 ? [] : this.judge(index)
+    return this.window.groups.length === 0 ? [] : this.check(index)
   }
 
   /** Says that an update was skipped. */
@@ -112,13 +112,13 @@ export class WarningWatch {
     )
   }
 
-  private judge(index: number): RunWarning[] {
+  private check(index: number): RunWarning[] {
     const { groups, completions, firstTurns } = this.window
     this.window = emptyWindow()
     const truncated = mean(completions.map(({ isTruncated }) => Number(isTruncated)))
     const equal = groups.filter(({ isEqual }) => isEqual)
     const best = equal.filter(({ isBest }) => isBest).length
-    const warnings = this.judgeThreshold(index, firstTurns)
+    const warnings = this.checkThreshold(index, firstTurns)
     if (truncated > warningShares.lengthLimit) {
       warnings.push(
         ...this.raise(
@@ -148,7 +148,7 @@ export class WarningWatch {
   }
 
   /** Whether all episodes of the window ended at their first turn because of the threshold. */
-  private judgeThreshold(index: number, firstTurns: readonly number[]): RunWarning[] {
+  private checkThreshold(index: number, firstTurns: readonly number[]): RunWarning[] {
     const { turns, terminationThreshold: threshold } = this.algorithm
     if (turns === 1 || threshold === null || firstTurns.length === 0) return []
     const lowest = smallest(firstTurns)

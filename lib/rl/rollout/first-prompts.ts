@@ -2,7 +2,7 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import { MagrpoError } from '../../base/errors.ts'
 import type { Task } from '../../tasks/task/types.ts'
-import type { Players } from '../backend/training-backend.ts'
+import type { TrainingBackend } from '../backend/training-backend.ts'
 import type { ResolvedTrainOptions } from '../types/options.ts'
 import type { ItemOrder } from './item-order.ts'
 import { firstPrompt, withPlace } from './task-calls.ts'
@@ -16,7 +16,7 @@ const sliceMs = 10
  * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TASK`, naming agent and item; the signal's reason
  */
 export async function checkFirstPrompts<Item>(
-  players: Players,
+  backend: TrainingBackend,
   task: Task<Item>,
   options: ResolvedTrainOptions,
   order: ItemOrder,
@@ -35,7 +35,7 @@ export async function checkFirstPrompts<Item>(
     for (const [agent, name] of task.agents.entries()) {
       const prompt = firstPrompt(task, items, item, agent)
       try {
-        players.checkPrompt?.(agent, prompt)
+        backend.checkPrompt?.(agent, prompt)
       } catch (error) {
         if (!(error instanceof MagrpoError)) throw error
         throw withPlace(error, { task: task.name, agent: name, item, turn: 0, isHeldOut })

@@ -1,8 +1,9 @@
-import type { Sampling } from '../../model/types.ts'
+import type { Sampling } from '../../model/sampling.ts'
 import type { Task } from '../../tasks/task/types.ts'
 import type { Engine } from '../backend/engine.ts'
 import type { JointMode } from '../options/algorithm.ts'
-import type { RewardMemory } from '../types/run-store.ts'
+import { evaluationSection } from '../options/run.ts'
+import type { RewardCache } from '../types/run-store.ts'
 import type { StepItem } from './item-order.ts'
 /** What a rollout is made by. */
 export interface RolloutPlan<Item> {
@@ -32,10 +33,10 @@ export interface RolloutPlan<Item> {
    * Where verdicts are remembered, and what part of the run this rollout is. With slot, turn, node and joint action it is the place
    * of a joint completion: `PART/SLOT/TURN/NODE/JOINT`.
    */
-  rewards?: { memory: RewardMemory; part: string }
+  rewards?: { memory: RewardCache; part: string }
 }
 
-export const defaultMaxRows = 256
+const defaultMaxRows = evaluationSection.shape.maxRows.parse(undefined)
 
 /** Items that an evaluation generates in one batch. */
 export function itemsAtOnce(samples: number, agents: number, maxRows = defaultMaxRows): number {

@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { type ErrorDetails, MagrpoError } from '../../base/errors.ts'
 import type { Joint } from '../../tasks/task/completion.ts'
 import type { RewardResult, Task } from '../../tasks/task/types.ts'
-import type { RewardMemory, RewardOutcome } from '../types/run-store.ts'
+import type { RewardCache, RewardOutcome } from '../types/run-store.ts'
 
 /** One joint completion to be rewarded. */
 export interface RewardJob<Item> {
@@ -28,7 +28,7 @@ export interface RewardLimits {
   timeoutMs: number | null
   signal?: AbortSignal
   /** Verdicts it knows are not asked for again; it is told the others as they come. */
-  memory?: RewardMemory
+  memory?: RewardCache
 }
 
 /** The time limit of reward calls: what is given, else what the task asks for, else two minutes. */

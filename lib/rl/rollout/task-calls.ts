@@ -1,6 +1,6 @@
 /** Calls of a task's functions, with errors that name the task and the item. */
 import { MagrpoError } from '../../base/errors.ts'
-import { shown } from '../../base/inspect.ts'
+import { inspect } from '../../base/inspect.ts'
 import type { Task } from '../../tasks/task/types.ts'
 
 type ObservedPrompt = ReturnType<Task['observe']>
@@ -18,7 +18,7 @@ export function firstPrompt<Item>(
 ): ObservedPrompt {
   const prompt = callTask(task.name, 'observe', item, () => task.observe(items[item]!, agent, []))
   if (isPrompt(prompt)) return prompt
-  const received = (prompt as unknown) instanceof Promise ? 'a promise' : shown(prompt).slice(0, 60)
+  const received = (prompt as unknown) instanceof Promise ? 'a promise' : inspect(prompt).slice(0, 60)
   throw new MagrpoError(
     'ERR_TASK',
     `Expected a string or a list of chat messages, the prompt of one agent, from observe of task '${task.name}' but received ` +

@@ -1,7 +1,8 @@
 /** References and critics of a real team: what it was given, and what can be made over its models. */
 import type { ConfigIssue } from '../../base/errors.ts'
 import { Policy } from '../../model/policy.ts'
-import { type CriticSeat, noSupport, type Support } from '../backend/auxiliary-models.ts'
+import { algorithmEntry } from '../algorithms/registry.ts'
+import { type AuxiliaryModels, type CriticBinding, noAuxiliaryModels } from '../backend/auxiliary-models.ts'
 import type { Algorithm } from '../options/algorithm.ts'
 import type { Agent, Team } from './team.ts'
 
@@ -9,7 +10,7 @@ import type { Agent, Team } from './team.ts'
 const withHead = new WeakSet<Policy>()
 
 /** What the algorithm needs, the team was not given, and cannot be made over the models it has. */
-export function checkSupport(team: Team, algorithm: Algorithm): ConfigIssue[] {
+export function checkAuxiliaryModels(team: Team, algorithm: Algorithm): ConfigIssue[] {
   return [
     ...checkKinds(team),
     ...(algorithm.kl === null ? [] : team.agents.flatMap((agent) => checkReference(agent, team))),
@@ -47,14 +48,19 @@ function checkReference({ name, policy, reference }: Agent, team: Team): ConfigI
   return [{ path, message: `expected a reference with the ${own} tokens of '${name}' but received one with ${other}` }]
 }
 
-function checkCritics(team: Team, { name }: Algorithm): ConfigIssue[] {
+/** Whether one critic judges the whole team. */
+const isCentralIn = (algorithm: Algorithm) => algorithmEntry(algorithm).critic?.scope === 'team'
+
+function checkCritics(team: Team, algorithm: Algorithm): ConfigIssue[] {
   const path = 'team.critics'
+  const { name } = algorithm
+  const isCentral = isCentralIn(algorithm)
   const { agents, critics } = team
-  const expected = name === 'maac' ? 1 : agents.length
+  const expected = isCentral ? 1 : agents.length
   const issues: ConfigIssue[] = []
   if (critics.length > 0) {
     if (critics.length !== expected) {
-      const what = name === 'maac' ? 'one central critic' : 'a critic for each of the agents'
+      const what = isCentral ? 'one central critic' : 'a critic for each of the agents'
       issues.push({ path, message: `expected ${expected} for ${name} (${what}), received ${critics.length}` })
     }
     if (critics.some((critic) => critic.kind === 'base')) {
@@ -70,19 +76,19 @@ function checkCritics(team: Team, { name }: Algorithm): ConfigIssue[] {
     }
   } else {
     const needing = agents.filter(({ policy }) => policy.kind !== 'base')
-    const whole = (name === 'maac' ? needing.slice(0, 1) : needing).find(({ policy }) => policy.kind === 'full')
+    const whole = (isCentral ? needing.slice(0, 1) : needing).find(({ policy }) => policy.kind === 'full')
     if (whole) {
       const message =
         `expected ${expected} for ${name}, received none; critics are made by themselves only over the models of adapters, ` +
         `and all weights of '${whole.name}' are trained. Give Team.of critics over models of their own (team.critic in a configuration)` +
-        (name === 'maac' ? '' : ", or use placement 'shared'")
+        (isCentral ? '' : ", or use placement 'shared'")
       issues.push({ path, message })
     }
   }
-  if (name === 'maac' && agents.some((agent) => agent.name === 'critic')) {
+  if (isCentral && agents.some((agent) => agent.name === 'critic')) {
     issues.push({
       path: 'team.agents',
-      message: "expected another name than 'critic' for maac, whose critic is saved there",
+      message: `expected another name than 'critic' for ${name}, whose critic is saved there`,
     })
   }
   return issues
@@ -93,20 +99,24 @@ function checkCritics(team: Team, { name }: Algorithm): ConfigIssue[] {
  *
  * - References: the one given, else the bare base of an adapter's model, which takes no memory of its own.
  * - Shared critics: a value head on each agent's policy.
- * - Separate critics: those given, else new adapters over the agents' models (`maac`: the first trained agent's).
+ * - Separate critics: those given, else new adapters over the agents' models (one of the whole team: over the first trained agent's).
  *
  * What is made belongs to the team.
  */
-export async function prepareSupport(team: Team, algorithm: Algorithm, policies: Policy[]): Promise<Support> {
-  const support = noSupport(team.agents.length)
+export async function prepareAuxiliaryModels(
+  team: Team,
+  algorithm: Algorithm,
+  policies: Policy[],
+): Promise<AuxiliaryModels> {
+  const auxiliary = noAuxiliaryModels(team.agents.length)
   if (algorithm.kl !== null) {
     for (const [agent, { policy, reference }] of team.agents.entries()) {
       if (policy.kind === 'base') continue
-      support.references[agent] = numberOf(policies, reference ?? baseOf(team, policy))
+      auxiliary.references[agent] = numberOf(policies, reference ?? baseOf(team, policy))
     }
   }
-  if (algorithm.critic !== null) support.critics = await prepareCritics(team, algorithm, policies)
-  return support
+  if (algorithm.critic !== null) auxiliary.critics = await prepareCritics(team, algorithm, policies)
+  return auxiliary
 }
 
 function baseOf(team: Team, policy: Policy): Policy {
@@ -114,11 +124,11 @@ function baseOf(team: Team, policy: Policy): Policy {
   return known ?? team.adopt(Policy.base(policy.model))
 }
 
-async function prepareCritics(team: Team, algorithm: Algorithm, policies: Policy[]): Promise<(CriticSeat | null)[]> {
+async function prepareCritics(team: Team, algorithm: Algorithm, policies: Policy[]): Promise<(CriticBinding | null)[]> {
   const { placement, hiddenSize } = algorithm.critic!
-  const isCentral = algorithm.name === 'maac'
+  const isCentral = isCentralIn(algorithm)
   const isTrained = team.agents.map(({ policy }) => policy.kind !== 'base')
-  const seats = team.agents.map((): CriticSeat | null => null)
+  const bindings = team.agents.map((): CriticBinding | null => null)
   const head = async (policy: Policy, seed: number) => {
     if (!withHead.has(policy)) await policy.attachValueHead({ hiddenSize: hiddenSize ?? undefined, seed })
     withHead.add(policy)
@@ -128,10 +138,10 @@ async function prepareCritics(team: Team, algorithm: Algorithm, policies: Policy
   for (const [agent, { policy }] of team.agents.entries()) {
     if (!isTrained[agent]) continue
     const critic = placement === 'shared' ? policy : team.critics[isCentral ? 0 : agent]!
-    const readsIds = critic.model === policy.model || critic.model.source === policy.model.source
-    seats[agent] = { policy: await head(critic, agent), readsIds: readsIds && !isCentral }
+    const sharesTokenizer = critic.model === policy.model || critic.model.source === policy.model.source
+    bindings[agent] = { policy: await head(critic, agent), sharesTokenizer: sharesTokenizer && !isCentral }
   }
-  return seats
+  return bindings
 }
 
 /** Adapters over the agents' models. A frozen agent gets one as well, so that critics are numbered like agents. */

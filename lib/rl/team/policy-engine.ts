@@ -1,14 +1,15 @@
-/** The {@link Engine} over real policies, and the players of a real team. */
+/** The {@link Engine} over real policies, and the backend of a real team. */
 import { join } from 'node:path'
 import { MagrpoError } from '../../base/errors.ts'
-import { accumulateBatch, generateBatch, scoreBatch } from '../../model/generate.ts'
+import { generateBatch } from '../../model/generate.ts'
 import type { Policy } from '../../model/policy.ts'
 import { readPolicyState, writePolicyState } from '../../model/policy-state.ts'
+import { accumulateBatch, scoreBatch } from '../../model/score.ts'
 import { checkPrompt, throwFirst } from '../../model/token-tree.ts'
 import type { Prompt } from '../../model/types.ts'
 import type { Engine } from '../backend/engine.ts'
-import type { Players } from '../backend/training-backend.ts'
-import { checkSupport, prepareSupport } from './auxiliary-models.ts'
+import type { TrainingBackend } from '../backend/training-backend.ts'
+import { checkAuxiliaryModels, prepareAuxiliaryModels } from './auxiliary-models.ts'
 import type { Team } from './team.ts'
 import { planTeamMemory } from './workload.ts'
 
@@ -47,8 +48,8 @@ export function policyEngine(policies: readonly Policy[], settings: EngineSettin
   }
 }
 
-/** The players of a real team. */
-export function playersOf(team: Team, settings: EngineSettings = {}): Players {
+/** The backend of a real team. */
+export function backendOf(team: Team, settings: EngineSettings = {}): TrainingBackend {
   const policies = team.policies
   const engine = policyEngine(policies, settings)
   return {
@@ -60,9 +61,9 @@ export function playersOf(team: Team, settings: EngineSettings = {}): Players {
       parameterCount: policy.parameterCount,
       source: policy.model.source,
     })),
-    support: {
-      check: (algorithm) => checkSupport(team, algorithm),
-      prepare: (algorithm) => prepareSupport(team, algorithm, policies),
+    auxiliary: {
+      check: (algorithm) => checkAuxiliaryModels(team, algorithm),
+      prepare: (algorithm) => prepareAuxiliaryModels(team, algorithm, policies),
     },
     checkPrompt: (agent, prompt) => {
       const { policy } = team.agents[agent]!

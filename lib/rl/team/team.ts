@@ -1,8 +1,9 @@
 /** A team: named agents, each with a policy. */
 import { join } from 'node:path'
 import { type ErrorDetails, MagrpoError } from '../../base/errors.ts'
+import type { LoraOptions } from '../../model/lora-options.ts'
 import type { Model } from '../../model/model.ts'
-import { type LoraOptions, Policy } from '../../model/policy.ts'
+import { Policy } from '../../model/policy.ts'
 
 /** One member of a team. */
 export interface Agent {

@@ -1,10 +1,12 @@
 /** The memory plan of a real team. */
 
+import { adapterShape } from '../../model/lora-options.ts'
 import { adapterParameters, valueHeadParameters } from '../../model/memory-terms.ts'
 import type { Model } from '../../model/model.ts'
 import type { Policy } from '../../model/policy.ts'
 import { workAtOnce } from '../../model/side-by-side.ts'
 import type { Task } from '../../tasks/task/types.ts'
+import { algorithmEntry } from '../algorithms/registry.ts'
 import { type MemoryPlan, type PlannedPolicy, planMemory } from '../memory/plan.ts'
 import { itemsAtOnce } from '../rollout/plan.ts'
 import type { ResolvedTrainOptions } from '../types/options.ts'
@@ -13,11 +15,11 @@ import type { Team } from './team.ts'
 /** Node’s own heap, libtorch’s caches and freed blocks of tensors (64 MiB) grow by about this much once a run goes. */
 const growthBytes = 96 * 2 ** 20
 
-/** Items whose prompts are looked at, and those of them that are counted in tokens: the longest in characters. */
-const looked = { items: 4096, counted: 8 }
+/** Items whose prompts are promptScan at, and those of them that are counted in tokens: the longest in characters. */
+const promptScan = { items: 4096, counted: 8 }
 
-/** Rank of the adapters that are made for critics, see `Policy.lora`. */
-const criticRank = 16
+/** Rank of the adapters that are made for critics. */
+const criticRank = adapterShape.rank.parse(undefined)
 
 /** Plans the memory of a run; the team's models are loaded already. */
 export function planTeamMemory<Item>(team: Team, task: Task<Item>, options: ResolvedTrainOptions): MemoryPlan {
@@ -47,7 +49,7 @@ export function planTeamMemory<Item>(team: Team, task: Task<Item>, options: Reso
   return planMemory({
     models: planned,
     policies,
-    seats: team.agents.map(({ policy }, agent) => ({
+    agents: team.agents.map(({ policy }, agent) => ({
       model: models.indexOf(policy.model),
       isTrained: policy.kind !== 'base',
       promptTokens: longestPrompt(task, agent, policy.model),
@@ -81,7 +83,8 @@ function policiesOf(team: Team, models: readonly Model[], { algorithm }: Resolve
   const agents = trained.map((policy) => planned(policy, critic?.placement === 'shared'))
   if (critic?.placement !== 'separate') return agents
   if (team.critics.length > 0) return [...agents, ...team.critics.map((policy) => planned(policy, true))]
-  const made = algorithm.name === 'maac' ? trained.slice(0, 1) : team.agents.map(({ policy }) => policy)
+  const made =
+    algorithmEntry(algorithm).critic?.scope === 'team' ? trained.slice(0, 1) : team.agents.map(({ policy }) => policy)
   const critics = made.map(
     ({ model }): PlannedPolicy => ({
       model: models.indexOf(model),
@@ -103,7 +106,7 @@ function rankOf({ parameterCount, model }: Policy): number {
  * them says what is wrong.
  */
 function longestPrompt<Item>(task: Task<Item>, agent: number, model: Model): number {
-  const every = Math.max(1, Math.ceil(task.items.length / looked.items))
+  const every = Math.max(1, Math.ceil(task.items.length / promptScan.items))
   const prompts = task.items.flatMap((item, index) => {
     if (index % every !== 0) return []
     try {
@@ -114,7 +117,7 @@ function longestPrompt<Item>(task: Task<Item>, agent: number, model: Model): num
       return []
     }
   })
-  const longest = prompts.sort((a, b) => b.length - a.length).slice(0, looked.counted)
+  const longest = prompts.sort((a, b) => b.length - a.length).slice(0, promptScan.counted)
   const tokens = longest.map(({ prompt }) => {
     try {
       return typeof prompt === 'string'

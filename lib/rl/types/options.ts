@@ -1,13 +1,7 @@
-import type { Sampling, StepOptions } from '../../model/types.ts'
+import type { ResolvedSampling } from '../../model/sampling.ts'
 import type { Algorithm } from '../options/algorithm.ts'
-import type { ScheduleName } from '../options/schedule.ts'
-/** AdamW's settings and how the learning rate moves over the run. */
-export interface OptimizerOptions extends StepOptions {
-  /** How the learning rate goes: `linear` and `cosine` fall to 0 at the end of the run. Defaults to `constant`. */
-  schedule?: ScheduleName
-  /** Steps over which the learning rate rises linearly to its full value. Defaults to `0`. */
-  warmupSteps?: number
-}
+import type { ResolvedOptimizer } from '../options/optimizer.ts'
+import type { ResolvedRunOptions } from '../options/run.ts'
 
 /** One agent, for records. */
 export interface AgentSummary {
@@ -22,7 +16,7 @@ export interface AgentSummary {
 }
 
 /** The options of a run with every default filled in; plain JSON (`sampling.stopIds` is left out where unset). */
-export interface ResolvedTrainOptions {
+export interface ResolvedTrainOptions extends Omit<ResolvedRunOptions, 'steps' | 'epochs' | ResolvedLater> {
   task: {
     name: string
     agents: string[]
@@ -33,27 +27,16 @@ export interface ResolvedTrainOptions {
   }
   team: AgentSummary[]
   algorithm: Algorithm & { terminationThreshold: number | null }
-  sampling: Sampling & Required<Omit<Sampling, 'stopIds' | 'stop'>>
-  optimizer: Required<OptimizerOptions>
+  sampling: ResolvedSampling
+  optimizer: ResolvedOptimizer
   /** Number of steps the run takes. */
   steps: number
   /** Passes over the items; null where `steps` was given. */
   epochs: number | null
-  promptsPerStep: number
-  minibatches: number
+  /** null: the core's. */
   maxTokensPerMicroBatch: number | null
-  activationCheckpointing: boolean
-  deterministic: boolean
-  seed: number
-  shuffle: boolean
-  evalEvery: number
-  evalItems: number
-  evalSamples: number
-  evalGreedy: boolean
-  keepBest: boolean
   /** null: rewards end by themselves. */
   rewardTimeoutMs: number | null
-  rewardConcurrency: number
-  pipelineDepth: number
-  logSamples: number
 }
+
+type ResolvedLater = 'maxTokensPerMicroBatch' | 'rewardTimeoutMs'

@@ -51,7 +51,10 @@ export interface StepReport {
   /** `time/…` in seconds and rates, `memory/…` in bytes: what no two runs share. */
   timings: Metrics
   samples: SampleRow[]
-  /** Texts of the warnings first raised in this step; each was also given to {@link RunSink.onWarning}. */
+  /**
+   * Texts of the warnings first raised in this step; each was also given to {@link RunSink.onWarning}. Those of trackers and of the
+   * run's report are given to that alone.
+   */
   warnings: string[]
 }
 

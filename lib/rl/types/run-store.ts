@@ -1,9 +1,10 @@
-/** What a run remembers beyond the life of its process, as the trainer sees it. Files are the matter of `lib/run`. */
+/** Where a run is kept beyond the life of its process, as the trainer sees it. Files are the matter of `lib/run`. */
 import type { Joint } from '../../tasks/task/completion.ts'
-import type { RunState } from './sink.ts'
+import type { ResolvedTrainOptions } from './options.ts'
+import type { RunSink, RunState } from './sink.ts'
 
 /** Verdicts that were given already, so that none is asked for twice. */
-export interface RewardMemory {
+export interface RewardCache {
   /**
    * The verdict on a joint completion, if it is known.
    *
@@ -21,11 +22,19 @@ export interface RunOrigin {
   directory: string
 }
 
-/** The memory of one run. */
-export interface RunMemory {
-  /** Where the run goes on, null for its beginning. Called once, after the sinks' `onStart`. */
-  origin(): RunOrigin | null | Promise<RunOrigin | null>
-  rewards: RewardMemory
+/** What an opened {@link RunStore} holds. */
+export interface OpenedRun {
+  /** Where the run goes on, null for its beginning. */
+  origin: RunOrigin | null
+  rewards: RewardCache
+}
+
+/**
+ * Keeps one run. The trainer opens it before any work, then tells it of the run as it tells the sinks, and before them. `onEnd` closes
+ * it; it is called even if `open` rejected.
+ */
+export interface RunStore extends Omit<RunSink, 'onStart'> {
+  open(options: ResolvedTrainOptions): Promise<OpenedRun>
 }
 
 /** What a reward said. */

@@ -1,5 +1,7 @@
 /** Updates from one rollout: gradients of all groups, then one optimizer step a policy; once or several times. */
-import type { LossOptions, StepOptions, StepResult } from '../../model/types.ts'
+
+import type { StepOptions } from '../../model/step-options.ts'
+import type { LossOptions, StepResult } from '../../model/types.ts'
 import type { Engine, EngineScoreOptions } from '../backend/engine.ts'
 import type { Algorithm } from '../options/algorithm.ts'
 import type { TrainGroup } from './train-groups.ts'
@@ -83,16 +85,20 @@ function look(
  * as it is, momentum and weight decay included, as plain gradient ascent on equation 2 would leave it.
  *
  * @param optionsOf settings by policy
+ * @param beforeStep called before each step of a policy
  * @returns results by policy
  */
 export async function stepPolicies(
   engine: Engine,
   groups: readonly TrainGroup[],
   optionsOf: (policy: number) => StepOptions,
+  beforeStep: () => void = () => {},
 ): Promise<Map<number, StepResult>> {
   const results = new Map<number, StepResult>()
   for (const { policy } of groups.map(({ group }) => group)) {
-    if (!results.has(policy)) results.set(policy, await engine.step(policy, optionsOf(policy)))
+    if (results.has(policy)) continue
+    beforeStep()
+    results.set(policy, await engine.step(policy, optionsOf(policy)))
   }
   return results
 }
@@ -106,6 +112,8 @@ export interface UpdatePlan extends EngineScoreOptions {
   algorithm: Algorithm
   minibatches: number
   optionsOf: (policy: number) => StepOptions
+  /** Called before each step of a policy; from the first call on weights change. */
+  beforeStep?: () => void
 }
 
 /** What all updates of a rollout did. */
@@ -130,7 +138,7 @@ export interface Updated {
  * @throws the signal's reason
  */
 export async function update(engine: Engine, plan: UpdatePlan): Promise<Updated> {
-  const { algorithm, minibatches, maxTokensPerMicroBatch, optionsOf } = plan
+  const { algorithm, minibatches, maxTokensPerMicroBatch, optionsOf, beforeStep } = plan
   const loss = lossOf(algorithm)
   const valueClip = algorithm.critic?.clip ?? null
   const total: Updated = {
@@ -155,7 +163,7 @@ export async function update(engine: Engine, plan: UpdatePlan): Promise<Updated>
     total.tokens += policies.tokens + critics.tokens
     weighted += policies.weighted
     clipped += policies.clipped
-    total.results = await stepPolicies(engine, [...groups, ...criticGroups], optionsOf)
+    total.results = await stepPolicies(engine, [...groups, ...criticGroups], optionsOf, beforeStep)
     for (const [policy, { skipped }] of total.results) if (skipped) total.skipped.add(policy)
   }
   total.clippedShare = weighted === 0 ? 0 : clipped / weighted

@@ -36,7 +36,10 @@ export class CooperationMemory {
   /** Takes down what was read of the texts of a problem with this entry point. */
   note(entryPoint: string, texts: readonly string[], reading: CooperationReading | null | undefined): void {
     if (!reading) return
-    this.#readings.set(JSON.stringify([entryPoint, texts]), reading)
+    const key = JSON.stringify([entryPoint, texts])
+    // Anew, so that a reading is kept at least as long as the newest verdict on its program.
+    this.#readings.delete(key)
+    this.#readings.set(key, reading)
     for (const oldest of this.#readings.keys()) {
       if (this.#readings.size <= this.#size) break
       this.#readings.delete(oldest)

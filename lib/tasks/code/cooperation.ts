@@ -40,7 +40,7 @@ export interface CooperationExperiment {
   /** Calls of the helper a call of the entry point, mean over the tests; `null` if the program did not get that far. */
   callsPerTest: number | null
   /** The most calls of the helper in one call of the entry point. */
-  mostCalls: number | null
+  maxCalls: number | null
   /** `p0 - max(pNone, pRaise)`: what would be lost without the helper. */
   usefulness: number
   /** For each label of the program whether it behaves like it; `false` where `p0` is 0, since nothing can be seen then. */
@@ -200,7 +200,7 @@ async function runExperiment(
     pSentinel: isFallback ? Math.max(...sentinels.map(({ rate }) => rate)) : null,
     ways: new Set(passing).size,
     callsPerTest: counts === null || counts.tests === 0 ? null : counts.calls / counts.tests,
-    mostCalls: counts?.most ?? null,
+    maxCalls: counts?.most ?? null,
     usefulness: original.rate - Math.max(none.rate, raised.rate),
   }
   return { ...measured, confirmed: confirm(reading.labels, measured) }
@@ -218,7 +218,7 @@ export function confirm(
   labels: readonly CooperationLabel[],
   measured: Omit<CooperationExperiment, 'confirmed'>,
 ): Partial<Record<CooperationLabel, boolean>> {
-  const { p0, pNone, pRaise, pId, pTrue, pFalse, pSentinel, ways, callsPerTest, mostCalls } = measured
+  const { p0, pNone, pRaise, pId, pTrue, pFalse, pSentinel, ways, callsPerTest, maxCalls } = measured
   const isKept = Math.max(pNone, pRaise, pSentinel ?? 0) >= nearly * p0
   // A backup hides the loss, though hardly of both.
   const without = labels.includes('fallback') ? Math.min(pNone, pRaise) : Math.max(pNone, pRaise)
@@ -228,11 +228,11 @@ export function confirm(
   const behaves: Record<CooperationLabel, boolean> = {
     no_call: callsPerTest === 0 && changesNothing && pRaise === p0,
     ignored: changesNothing,
-    wrapper: isLost && mostCalls === 1,
+    wrapper: isLost && maxCalls === 1,
     fallback: isKept && isCalled,
     strategy_filter: isCalled && ways > 1,
-    coordinator: isLost && (mostCalls ?? 0) > 1,
-    decorator: isLost && mostCalls === 1,
+    coordinator: isLost && (maxCalls ?? 0) > 1,
+    decorator: isLost && maxCalls === 1,
     other: isCalled,
   }
   return Object.fromEntries(labels.map((label) => [label, p0 > 0 && behaves[label]]))

@@ -1,8 +1,9 @@
 import { MagrpoError } from '../../base/errors.ts'
-import { PythonSandbox } from '../../sandbox/python-sandbox.ts'
+import type { PythonSandbox } from '../../sandbox/python-sandbox.ts'
 import type { CodeDiagnosis, CodeReport, CodeRequest, SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
 import type { Rules } from '../task/options.ts'
 import { type CodeItem, checkCodeItem } from './item.ts'
+import { LazySandbox, VerdictMemory } from './lazy-sandbox.ts'
 
 /** Options of `createCodeReward`. */
 export interface CodeRewardOptions {
@@ -85,31 +86,13 @@ export const paperLimits: Partial<SandboxLimits> = {
 export function createCodeReward(options: CodeRewardOptions): CodeReward {
   const { rules, remember = 4096 } = options
   const limits = rules === 'paper' ? { ...paperLimits, ...options.limits } : options.limits
-  const reports = new Map<string, CodeReport>()
-  let started: Promise<PythonSandbox> | undefined
-  const sandboxOf = async (): Promise<PythonSandbox> => {
-    if (options.sandbox) return options.sandbox
-    started ??= PythonSandbox.start(options.sandboxOptions).catch((error) => {
-      started = undefined
-      throw error
-    })
-    return started
-  }
+  const lazy = new LazySandbox(options.sandbox, options.sandboxOptions)
+  const reports = new VerdictMemory<CodeReport>(remember)
   const report: CodeReward['report'] = async (item, texts, signal) => {
     const request = requestOf(item, texts)
-    const key = JSON.stringify(request)
-    const known = reports.get(key)
-    if (known !== undefined) return known
-    const sandbox = await sandboxOf()
-    const fresh = await sandbox.runCode({ rules, ...request, limits, signal })
-    if (remember > 0) {
-      reports.set(key, fresh)
-      for (const oldest of reports.keys()) {
-        if (reports.size <= remember) break
-        reports.delete(oldest)
-      }
-    }
-    return fresh
+    return reports.get(JSON.stringify(request), signal, async () =>
+      (await lazy.get()).runCode({ rules, ...request, limits, signal }),
+    )
   }
   return {
     maxReward: (agents) => (agents > 1 ? 4 : 2.1),
@@ -117,14 +100,10 @@ export function createCodeReward(options: CodeRewardOptions): CodeReward {
     score: async (item, texts, signal) => scoreOf(await report(item, texts, signal)),
     async diagnose(item, texts, signal) {
       const request = requestOf(item, texts)
-      return (await sandboxOf()).diagnose({ rules, ...request, limits, signal })
+      return (await lazy.get()).diagnose({ rules, ...request, limits, signal })
     },
-    sandbox: sandboxOf,
-    async dispose() {
-      const sandbox = await started?.catch(() => undefined)
-      started = undefined
-      await sandbox?.dispose()
-    },
+    sandbox: () => lazy.get(),
+    dispose: () => lazy.dispose(),
   }
 }
 

@@ -25,7 +25,7 @@ export interface TurnFacts {
 }
 
 /** Longest error that is told, so that prompts stay within the model's context. */
-const mostErrorCharacters = 80
+const maxErrorCharacters = 80
 
 /** The lines one agent reads, agent 1's without a word on how the entry point uses `aux`. */
 export function signalLines(feedback: MiniCodeFeedback, agent: number, facts: TurnFacts): string[] {
@@ -64,6 +64,6 @@ function passedTests(tests: TurnFacts['tests']): string {
 function errorLine(error: string): string {
   return error
     .replace(/[^ -~]+/g, ' ')
-    .slice(0, mostErrorCharacters)
+    .slice(0, maxErrorCharacters)
     .trim()
 }

@@ -1,7 +1,8 @@
 /** Runs joint programs of mini-code in the sandbox, equal ones once, and keeps what rewards, metrics and feedback need of them. */
-import { PythonSandbox } from '../../sandbox/python-sandbox.ts'
+import type { PythonSandbox } from '../../sandbox/python-sandbox.ts'
 import type { CodeReport, SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
 import { CooperationMemory } from '../code/cooperation-report.ts'
+import { LazySandbox, VerdictMemory } from '../code/lazy-sandbox.ts'
 import { failureOf } from '../code/reward.ts'
 import type { TurnFacts } from './feedback.ts'
 import type { MiniCodeItem } from './problems.ts'
@@ -12,8 +13,8 @@ export type ProgramRunner = Pick<PythonSandbox, 'runCode' | 'readCooperation' | 
 /** The programs are one-liners on short lists: far less CPU time than these is enough, and endless loops end early. */
 export const miniCodeLimits: Partial<SandboxLimits> = { cpuSeconds: 1, programCpuSeconds: 2, maxTimeouts: 1 }
 
-/** Verdicts kept; a run that meets more distinct programs than that forgets them all and starts again. */
-const mostVerdicts = 20_000
+/** Verdicts kept. */
+const maxVerdicts = 20_000
 
 /** What {@link createJudge} takes: a sandbox that is not disposed with the judge, or options of one of its own. */
 export interface JudgeOptions {
@@ -34,20 +35,12 @@ export interface Judge {
 
 /** A judge of joint programs. Its own sandbox, if it is given none, starts with the first program. */
 export function createJudge({ sandbox, sandboxOptions }: JudgeOptions): Judge {
-  const verdicts = new Map<string, Promise<TurnFacts>>()
-  let started: Promise<PythonSandbox> | undefined
-  const readings = new CooperationMemory(mostVerdicts)
-  const sandboxOf = async (): Promise<ProgramRunner> => {
-    if (sandbox !== undefined) return sandbox
-    started ??= PythonSandbox.start(sandboxOptions).catch((error) => {
-      started = undefined
-      throw error
-    })
-    return started
-  }
+  const lazy = new LazySandbox<ProgramRunner>(sandbox, sandboxOptions)
+  const verdicts = new VerdictMemory<TurnFacts>(maxVerdicts)
+  const readings = new CooperationMemory(maxVerdicts)
   const run = async (item: MiniCodeItem, aux: string, main: string, signal: AbortSignal): Promise<TurnFacts> => {
     const { prompt, test, entry_point: entryPoint } = item
-    const runner = await sandboxOf()
+    const runner = await lazy.get()
     const request = { rules: 'strict', aux, main, prompt, entryPoint, test, limits: miniCodeLimits, signal } as const
     const report = await runner.runCode(request)
     readings.note(entryPoint, [aux, main], report.facts.cooperation)
@@ -55,24 +48,10 @@ export function createJudge({ sandbox, sandboxOptions }: JudgeOptions): Judge {
   }
   return {
     readings,
-    sandbox: sandboxOf,
-    verdict(item, aux, main, signal) {
-      const key = [item.test, aux, main].join('\0')
-      let verdict = verdicts.get(key)
-      if (verdict === undefined) {
-        if (verdicts.size >= mostVerdicts) verdicts.clear()
-        verdict = run(item, aux, main, signal)
-        verdicts.set(key, verdict)
-        // A failure of the sandbox, or an abort, says nothing about the program.
-        verdict.catch(() => verdicts.delete(key))
-      }
-      return verdict
-    },
-    async dispose() {
-      const running = await started?.catch(() => undefined)
-      started = undefined
-      await running?.dispose()
-    },
+    sandbox: () => lazy.get(),
+    verdict: (item, aux, main, signal) =>
+      verdicts.get([item.test, aux, main].join('\0'), signal, () => run(item, aux, main, signal)),
+    dispose: () => lazy.dispose(),
   }
 }
 

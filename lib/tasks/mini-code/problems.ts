@@ -45,7 +45,7 @@ const splitSeed = 1
 const poolSeed = 2
 const poolSize = 48
 const leastAsserts = 4
-const mostAsserts = 8
+const maxAsserts = 8
 const heldOutPairs = 66
 
 /** Entries that no problem has, for wrong programs: no filter, no transformation, no fold, and what clashing conventions compute. */
@@ -133,7 +133,7 @@ function tellingLists(
     alike = left
   }
   const distinctAnswers = new Set(chosen.map((list) => right[list])).size
-  return alike.length === 0 && chosen.length <= mostAsserts && distinctAnswers >= 3 ? chosen : undefined
+  return alike.length === 0 && chosen.length <= maxAsserts && distinctAnswers >= 3 ? chosen : undefined
 }
 
 function toItem(problem: Problem, table: AnswerTable, offset: number): MiniCodeItem | undefined {

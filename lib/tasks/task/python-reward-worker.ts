@@ -1,10 +1,12 @@
 /** One process that has a user's Python reward loaded, and the JSON lines exchanged with it. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { type ErrorCode, MagrpoError } from '../../base/errors.ts'
 import { onAbort } from '../../base/on-abort.ts'
+import { packageDir } from '../../base/package-dir.ts'
+import type { PoolWorker } from '../../base/worker-pool.ts'
 import type { Joint } from './completion.ts'
 
 /** What a worker has to know. */
@@ -46,15 +48,25 @@ const graceMs = 2000
 /** Loading a file may mean loading a model: it gets at least so long. */
 const loadMs = 300_000
 
-const host = fileURLToPath(new URL('../../../python/reward/host.py', import.meta.url))
+const host = join(packageDir, 'python/reward/host.py')
+
+/** One joint completion to be scored. */
+export interface ScoreRequest {
+  item: unknown
+  joint: Joint
+}
+
+/** What the function returned. */
+export interface Score {
+  total: number
+  parts: Record<string, number>
+}
 
 /** Serves one call at a time. A call that is late or aborted ends the process, since nothing else would stop it. */
-export class PythonRewardWorker {
-  isAlive = true
-  /** Settles when the file is loaded. */
-  readonly ready: Promise<void>
-  /** Resolves when the process has ended. */
-  readonly ended: Promise<void>
+export class PythonRewardWorker implements PoolWorker<ScoreRequest, Score> {
+  #hasEnded = false
+  #isEnding = false
+  readonly #ended: Promise<void>
   readonly #settings: WorkerSettings
   readonly #child: ChildProcess
   #call: Call | undefined
@@ -65,12 +77,12 @@ export class PythonRewardWorker {
   #nextId = 1
   #problem = ''
 
-  constructor(settings: WorkerSettings) {
+  private constructor(settings: WorkerSettings) {
     this.#settings = settings
     const { interpreter, path, name, call } = settings
     this.#child = spawn(interpreter, ['-u', host, path, name, call], { stdio: ['pipe', 'ignore', 'pipe', 'pipe'] })
     this.#input.on('error', () => {}) // the process is gone; its end is reported
-    this.ended = new Promise((resolve) => {
+    this.#ended = new Promise((resolve) => {
       this.#child.once('error', (error) => {
         this.#problem = `${interpreter} cannot be run (${error.message}); set interpreter`
         this.#onEnd()
@@ -84,21 +96,34 @@ export class PythonRewardWorker {
     })
     createInterface({ input: this.#child.stderr as Readable }).on('line', (line) => this.#onPrinted(line))
     createInterface({ input: this.#child.stdio[3] as Readable }).on('line', (line) => this.#onAnswer(line))
-    this.ready = this.#wait(0).then((answer) => {
-      if (answer.error === undefined) return
-      this.#child.kill('SIGKILL')
-      throw this.#error('ERR_TASK', `it cannot be loaded: ${answer.error}`, answer.traceback)
-    })
-    this.ready.catch(() => {}) // whoever calls gets it
+  }
+
+  /**
+   * Starts a process and waits until it has loaded the file.
+   *
+   * @throws MagrpoError `ERR_TASK` if the file cannot be loaded, `ERR_REWARD` if the process cannot be started, ends or takes too
+   *   long; the signal's reason when aborted
+   */
+  static async start(settings: WorkerSettings, signal: AbortSignal): Promise<PythonRewardWorker> {
+    const worker = new PythonRewardWorker(settings)
+    try {
+      const { error, traceback } = await worker.#wait(0, signal)
+      if (error !== undefined) throw worker.#error('ERR_TASK', `it cannot be loaded: ${error}`, traceback)
+      return worker
+    } catch (error) {
+      worker.#kill()
+      await worker.#ended
+      throw error
+    }
+  }
+
+  /** Whether it takes calls: its process has not ended and was not told to. */
+  get isAlive(): boolean {
+    return !this.#hasEnded && !this.#isEnding
   }
 
   /** The reward of one joint completion. */
-  async score(
-    item: unknown,
-    joint: Joint,
-    signal: AbortSignal,
-  ): Promise<{ total: number; parts: Record<string, number> }> {
-    await this.ready
+  async call({ item, joint }: ScoreRequest, signal?: AbortSignal): Promise<Score> {
     const id = this.#nextId++
     this.#printed = []
     const completions = joint.map(({ text, ids, finish, logProbSum }) => ({ text, ids: [...ids], finish, logProbSum }))
@@ -110,15 +135,18 @@ export class PythonRewardWorker {
   }
 
   /** Ends the process: by itself when its input closes, else by force. */
-  async end(): Promise<void> {
-    if (this.isAlive) {
-      this.#input.end()
-      if (this.#call) this.#child.kill('SIGKILL')
-      const force = setTimeout(() => this.#child.kill('SIGKILL'), graceMs)
-      await this.ended
-      clearTimeout(force)
-    }
-    await this.ended
+  async dispose(): Promise<void> {
+    this.#isEnding = true
+    if (!this.#hasEnded) this.#input.end()
+    if (this.#call) this.#kill()
+    const force = setTimeout(() => this.#kill(), graceMs)
+    await this.#ended
+    clearTimeout(force)
+  }
+
+  #kill(): void {
+    this.#isEnding = true
+    this.#child.kill('SIGKILL')
   }
 
   get #input(): Writable {
@@ -130,11 +158,11 @@ export class PythonRewardWorker {
     let isLate = false
     const timer = setTimeout(() => {
       isLate = true
-      this.#child.kill('SIGKILL')
+      this.#kill()
     }, timeoutMs)
-    const forget = onAbort(signal, () => this.#child.kill('SIGKILL'))
+    const forget = onAbort(signal, () => this.#kill())
     return new Promise<Answer>((resolve, reject) => {
-      if (!this.isAlive) reject(this.#error('ERR_REWARD', this.#problem))
+      if (this.#hasEnded) reject(this.#error('ERR_REWARD', this.#problem))
       this.#call = { id, resolve, reject }
     })
       .catch((error: unknown) => {
@@ -179,7 +207,7 @@ export class PythonRewardWorker {
   }
 
   #onEnd(): void {
-    this.isAlive = false
+    this.#hasEnded = true
     this.#call?.reject(this.#error('ERR_REWARD', this.#problem))
   }
 

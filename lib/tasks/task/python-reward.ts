@@ -1,9 +1,9 @@
 /** Rewards that a user has written in Python, and what a task makes of them. */
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { MagrpoError } from '../../base/errors.ts'
+import { DisposedError, MagrpoError } from '../../base/errors.ts'
 import { section, validate } from '../../base/validate.ts'
-import type { Joint } from './completion.ts'
+import { WorkerPool } from '../../base/worker-pool.ts'
 import { type PythonRewardSettings, pythonRewardOptions } from './python-reward-options.ts'
 import { PythonRewardWorker, type WorkerSettings } from './python-reward-worker.ts'
 import type { Task } from './types.ts'
@@ -39,10 +39,15 @@ export function isPythonReward(reward: unknown): reward is PythonRewardSettings 
  * ```
  */
 export function pythonReward<Item = unknown>(settings: PythonRewardSettings): PythonReward<Item> {
-  const pool = new Pool(...checkedSettings(settings))
+  const [worker, size] = checkedSettings(settings)
+  const pool = new WorkerPool({
+    size,
+    start: (signal) => PythonRewardWorker.start(worker, signal),
+    disposedError: () => new DisposedError(`The Python reward ${settings.python}`),
+  })
   return {
-    reward: (item, joint, { signal }) => pool.score(item, joint, signal),
-    start: () => pool.start(),
+    reward: (item, joint, { signal }) => pool.call({ item, joint }, signal),
+    start: () => pool.warmUp(),
     dispose: () => pool.dispose(),
   }
 }
@@ -81,62 +86,4 @@ function checkedSettings({ log, ...settings }: PythonRewardSettings): [WorkerSet
   const path = resolve(file)
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) fail(`there is no file ${file}`)
   return [{ ...worker, path, name, log }, workers]
-}
-
-/** Workers, and the calls that wait for one. */
-class Pool {
-  readonly #settings: WorkerSettings
-  readonly #idle: PythonRewardWorker[] = []
-  readonly #all = new Set<PythonRewardWorker>()
-  readonly #waiting: (() => void)[] = []
-  #free: number
-  #isDisposed = false
-
-  constructor(settings: WorkerSettings, workers: number) {
-    this.#settings = settings
-    this.#free = workers
-  }
-
-  async start(): Promise<void> {
-    await this.#with(async (worker) => worker.ready)
-  }
-
-  score(item: unknown, joint: Joint, signal: AbortSignal): ReturnType<PythonRewardWorker['score']> {
-    return this.#with((worker) => worker.score(item, joint, signal), signal)
-  }
-
-  async dispose(): Promise<void> {
-    this.#isDisposed = true
-    await Promise.all([...this.#all].map((worker) => worker.end()))
-  }
-
-  /** Lends an idle worker, or a new one while there are fewer than allowed. */
-  async #with<T>(work: (worker: PythonRewardWorker) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    while (this.#free === 0) await new Promise<void>((go) => this.#waiting.push(go))
-    this.#free--
-    try {
-      signal?.throwIfAborted()
-      const worker = this.#idle.pop() ?? this.#newWorker()
-      try {
-        return await work(worker)
-      } finally {
-        if (worker.isAlive) this.#idle.push(worker)
-      }
-    } finally {
-      this.#free++
-      this.#waiting.shift()?.()
-    }
-  }
-
-  #newWorker(): PythonRewardWorker {
-    if (this.#isDisposed)
-      throw new MagrpoError(
-        'ERR_DISPOSED',
-        `The Python reward ${this.#settings.python} was used after it was disposed.`,
-      )
-    const worker = new PythonRewardWorker(this.#settings)
-    this.#all.add(worker)
-    void worker.ended.then(() => this.#all.delete(worker))
-    return worker
-  }
 }

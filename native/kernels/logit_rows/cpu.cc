@@ -55,7 +55,7 @@ LogitMoments logit_moments(const float* logits, int64_t n, float inverse_tempera
   return dispatch<moments>(logits, n, inverse_temperature, block_sums);
 }
 
-LogitMoments merged(const LogitMoments& a, const LogitMoments& b) {
+LogitMoments merge(const LogitMoments& a, const LogitMoments& b) {
   LogitMoments all{std::max(a.highest, b.highest), 0.0, 0.0};
   for (const LogitMoments& part : {a, b}) {
     const double shift = static_cast<double>(part.highest) - all.highest, scale = std::exp(shift);

@@ -23,7 +23,7 @@ constexpr int64_t kLogitBlock = 512;
 LogitMoments logit_moments(const float* logits, int64_t n, float inverse_temperature = 1.0f, std::vector<float>* block_sums = nullptr);
 
 // Combines the moments of two parts of a row, at temperature 1.
-LogitMoments merged(const LogitMoments& a, const LogitMoments& b);
+LogitMoments merge(const LogitMoments& a, const LogitMoments& b);
 
 // Gradients of one row with p = softmax(logits), H its entropy: logits become  g (onehot(target) - p) - g_H p (log p + H).
 struct LogitGradient {

@@ -20,7 +20,7 @@ void add_norms(std::vector<KernelCase>& cases) {
   for (const int64_t rows : {kGroup, kTokens}) {
     const at::Tensor x = variable({rows, kWidth});
     const std::string shape = std::to_string(rows) + " x 512";
-    const Compute ours = [=] { return model::rms_norm(x, weight, kEps); }, aten = [=] { return plain_norm(x, weight); };
+    const Compute ours = [=] { return model::rms_norm(x, weight, {kEps}); }, aten = [=] { return plain_norm(x, weight); };
     cases.push_back({"rms_norm", shape, kFloat * 2 * x.numel(), 4 * x.numel(), without_gradient(ours), without_gradient(aten)});
     if (rows == kTokens)
       cases.push_back({"rms_norm and gradient", shape, kFloat * 5 * x.numel(), 14 * x.numel(), with_gradient(ours, {x, weight}),

@@ -17,12 +17,12 @@ MAGRPO_INLINE void forward(const NormShape& shape, const float* x, const float* 
     for (int64_t i = 0; i < size; ++i) squares += in[i] * in[i];
     const float scale = 1.0f / std::sqrt(squares / static_cast<float>(size) + shape.eps);
 #pragma omp simd
-    for (int64_t i = 0; i < size; ++i) out[i] = in[i] * scale * weight[i];
+    for (int64_t i = 0; i < size; ++i) out[i] = in[i] * scale * (shape.offset + weight[i]);
     if (inverse != nullptr) inverse[row] = scale;
   }
 }
 
-// With n = x · inverse: d_x = inverse · (weight d_y - n · mean(weight d_y n)), d_weight = Σ d_y n.
+// With n = x · inverse and w = offset + weight: d_x = inverse · (w d_y - n · mean(w d_y n)), d_weight = Σ d_y n.
 MAGRPO_INLINE void backward(const NormShape& shape, const float* x, const float* weight, const float* inverse, const float* d_y,
                             int64_t begin, int64_t end, float* d_x, float* d_weight) {
   const int64_t size = shape.size;
@@ -33,10 +33,10 @@ MAGRPO_INLINE void backward(const NormShape& shape, const float* x, const float*
     const float scale = inverse[row];
     float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < size; ++i) sum += weight[i] * g[i] * in[i];
+    for (int64_t i = 0; i < size; ++i) sum += (shape.offset + weight[i]) * g[i] * in[i];
     const float shift = sum * scale * scale / static_cast<float>(size);
 #pragma omp simd
-    for (int64_t i = 0; i < size; ++i) out[i] = scale * (weight[i] * g[i] - in[i] * shift);
+    for (int64_t i = 0; i < size; ++i) out[i] = scale * ((shape.offset + weight[i]) * g[i] - in[i] * shift);
     if (d_weight == nullptr) continue;
 #pragma omp simd
     for (int64_t i = 0; i < size; ++i) d_weight[i] += g[i] * in[i] * scale;

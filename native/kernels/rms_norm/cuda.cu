@@ -18,7 +18,7 @@ __global__ void forward_kernel(NormShape shape, const float* x, const float* wei
   for (int64_t i = threadIdx.x; i < shape.size; i += kThreads) squares += in[i] * in[i];
   const float mean = block_sum(squares, shared_memory()) / static_cast<float>(shape.size);
   const float scale = rsqrtf(mean + shape.eps);
-  for (int64_t i = threadIdx.x; i < shape.size; i += kThreads) y[row * shape.size + i] = in[i] * scale * weight[i];
+  for (int64_t i = threadIdx.x; i < shape.size; i += kThreads) y[row * shape.size + i] = in[i] * scale * (shape.offset + weight[i]);
   if (inverse != nullptr && threadIdx.x == 0) inverse[row] = scale;
 }
 
@@ -28,10 +28,11 @@ __global__ void input_gradient_kernel(NormShape shape, const float* x, const flo
   const float* in = row_of(shape, x, row);
   const float* g = d_y + row * shape.size;
   float sum = 0.0f;
-  for (int64_t i = threadIdx.x; i < shape.size; i += kThreads) sum += weight[i] * g[i] * in[i];
+  for (int64_t i = threadIdx.x; i < shape.size; i += kThreads) sum += (shape.offset + weight[i]) * g[i] * in[i];
   const float scale = inverse[row];
   const float shift = block_sum(sum, shared_memory()) * scale * scale / static_cast<float>(shape.size);
-  for (int64_t i = threadIdx.x; i < shape.size; i += kThreads) d_x[row * shape.size + i] = scale * (weight[i] * g[i] - in[i] * shift);
+  for (int64_t i = threadIdx.x; i < shape.size; i += kThreads)
+    d_x[row * shape.size + i] = scale * ((shape.offset + weight[i]) * g[i] - in[i] * shift);
 }
 
 // One thread per column, one row of blocks per partial sum: neighbouring threads read neighbouring columns.

@@ -22,7 +22,7 @@ void rms_norm_forward_reference(const NormShape& shape, const float* x, const fl
   for (int64_t row = begin * shape.heads; row < end * shape.heads; ++row) {
     const float* in = row_of(shape, x, row);
     const double scale = inverse_of(shape, in);
-    for (int64_t i = 0; i < shape.size; ++i) y[row * shape.size + i] = static_cast<float>(in[i] * scale * weight[i]);
+    for (int64_t i = 0; i < shape.size; ++i) y[row * shape.size + i] = static_cast<float>(in[i] * scale * (shape.offset + weight[i]));
     if (inverse != nullptr) inverse[row] = static_cast<float>(scale);
   }
 }
@@ -35,10 +35,10 @@ void rms_norm_backward_reference(const NormShape& shape, const float* x, const f
     const double scale = inverse_of(shape, in);
     double mean = 0.0;
     for (int64_t i = 0; i < size; ++i)
-      mean += static_cast<double>(weight[i]) * d_y[row * size + i] * in[i] * scale / static_cast<double>(size);
+      mean += (static_cast<double>(shape.offset) + weight[i]) * d_y[row * size + i] * in[i] * scale / static_cast<double>(size);
     for (int64_t i = 0; i < size; ++i) {
       const double normal = in[i] * scale, g = d_y[row * size + i];
-      d_x[row * size + i] = static_cast<float>(scale * (weight[i] * g - normal * mean));
+      d_x[row * size + i] = static_cast<float>(scale * ((shape.offset + weight[i]) * g - normal * mean));
       if (d_weight != nullptr) d_weight[i] += static_cast<float>(g * normal);
     }
   }

@@ -1,4 +1,4 @@
-// Root-mean-square norm (Zhang & Sennrich 2019): y = x / sqrt(mean(x²) + eps) · weight, over the last dimension.
+// Root-mean-square norm (Zhang & Sennrich 2019): y = x / sqrt(mean(x²) + eps) · (offset + weight), over the last dimension.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@ namespace magrpo::kernels {
 struct NormShape {
   int64_t heads, size, stride;
   float eps;
+  float offset = 0.0f;
 };
 
 // Tokens [begin, end); `inverse` may be null.

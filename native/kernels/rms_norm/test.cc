@@ -42,7 +42,7 @@ TEST("rms norm: every version agrees with the reference, forward and backward") 
     for (const int64_t size : {1, 5, 8, 64, 97, 300})
       for (const int64_t tokens : {7, 67}) {
         const int64_t stride = heads * size + 4;
-        const NormShape shape{heads, size, stride, 1e-5f};
+        const NormShape shape{heads, size, stride, 1e-5f, heads == 3 ? 1.0f : 0.0f};
         const at::Tensor x = random({tokens, stride}, 1), weight = random({size}, 2), d_y = random({tokens, heads * size}, 3);
         const at::Tensor y = unwritten({tokens, heads * size}), inverse = unwritten({tokens * heads});
         const at::Tensor d_x = unwritten({tokens, heads * size}), d_weight = at::zeros({size}, at::kFloat);

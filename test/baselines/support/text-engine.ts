@@ -1,5 +1,7 @@
 /** An engine that answers prompts with texts of a function: a model that the test writes. */
-import type { Generation, Sample, Sampling } from '../../../lib/model/types.ts'
+
+import type { Sampling } from '../../../lib/model/sampling.ts'
+import type { Generation, Sample } from '../../../lib/model/types.ts'
 import type { EngineRequest } from '../../../lib/rl/backend/engine.ts'
 
 /** What the function is told. */
@@ -49,7 +51,7 @@ export class TextEngine {
     return { generations, stats: { prefillTokens: requests.length, newTokens, seconds: 0.001 } }
   }
 
-  /** Players with a policy each. */
+  /** TrainingBackend with a policy each. */
   players(count: number) {
     return { engine: this, agents: Array.from({ length: count }, (_, policy) => ({ policy })) }
   }

@@ -7,10 +7,16 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { uniform } from '../../../lib/base/random.ts'
-import type { GroupScores, LossOptions, Sample, Sampling, StepOptions, StepResult } from '../../../lib/model/types.ts'
-import { type CriticSeat, noSupport, type Support } from '../../../lib/rl/backend/auxiliary-models.ts'
+import type { Sampling } from '../../../lib/model/sampling.ts'
+import type { StepOptions } from '../../../lib/model/step-options.ts'
+import type { GroupScores, LossOptions, Sample, StepResult } from '../../../lib/model/types.ts'
+import {
+  type AuxiliaryModels,
+  type CriticBinding,
+  noAuxiliaryModels,
+} from '../../../lib/rl/backend/auxiliary-models.ts'
 import type { Engine, EngineAccumulateOptions, EngineGroup, EngineRequest } from '../../../lib/rl/backend/engine.ts'
-import type { Players } from '../../../lib/rl/backend/training-backend.ts'
+import type { TrainingBackend } from '../../../lib/rl/backend/training-backend.ts'
 
 /** Size of a table. Token `tokens - 1` ends a completion; token t reads as the t-th letter. */
 export interface TableShape {
@@ -244,21 +250,21 @@ export function valueKey(
 }
 
 /**
- * Players of a table engine, one policy an agent unless `policies` says otherwise.
+ * TrainingBackend of a table engine, one policy an agent unless `policies` says otherwise.
  *
- * @param support numbers of references and critics; critics read ids unless `readsIds` says otherwise
+ * @param auxiliary numbers of references and critics; critics read ids unless `sharesTokenizer` says otherwise
  */
-export function tablePlayers(
+export function tableBackend(
   engine: TableEngine,
   names: readonly string[],
   policies: readonly number[] = names.map((_, agent) => agent),
-  support: { references?: number[]; critics?: number[]; readsIds?: boolean } = {},
-): Players & { saved: string[] } {
-  const { references, critics, readsIds = true } = support
-  const prepared: Support = {
-    ...noSupport(names.length),
+  auxiliary: { references?: number[]; critics?: number[]; sharesTokenizer?: boolean } = {},
+): TrainingBackend & { saved: string[] } {
+  const { references, critics, sharesTokenizer = true } = auxiliary
+  const prepared: AuxiliaryModels = {
+    ...noAuxiliaryModels(names.length),
     ...(references && { references }),
-    ...(critics && { critics: critics.map((policy): CriticSeat => ({ policy, readsIds })) }),
+    ...(critics && { critics: critics.map((policy): CriticBinding => ({ policy, sharesTokenizer })) }),
   }
   const saved: string[] = []
   return {
@@ -271,7 +277,7 @@ export function tablePlayers(
       parameterCount: engine.logits[0]!.length,
       source: 'table',
     })),
-    support: { check: () => [], prepare: async () => prepared },
+    auxiliary: { check: () => [], prepare: async () => prepared },
     save: async (directory) => {
       saved.push(directory)
     },

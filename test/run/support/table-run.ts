@@ -10,7 +10,7 @@ import type { RunSink } from '../../../lib/rl/types/sink.ts'
 import { RunFolder } from '../../../lib/run/run-folder.ts'
 import { runFormat } from '../../../lib/run/run-info.ts'
 import { type RecorderOptions, RunRecorder } from '../../../lib/run/run-recorder.ts'
-import { TableEngine, tablePlayers } from '../../rl/support/table-engine.ts'
+import { TableEngine, tableBackend } from '../../rl/support/table-engine.ts'
 import { complementTask, type ToyItem } from '../../rl/support/toy-task.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
@@ -31,8 +31,8 @@ export async function tableRun(path: string, { resume, train, recorder, sinks = 
   const folder = resume ? await RunFolder.resume(path) : await RunFolder.create(path)
   if (!resume) await folder.writeInfo({ format: runFormat, magrpo: 'test', origin: 'code', cwd: process.cwd() })
   const engine = new TableEngine(2, { prompts: 2, positions: 1, tokens: 3 })
-  const players = tablePlayers(engine, ['left', 'right'])
-  const { weights } = players
+  const backend = tableBackend(engine, ['left', 'right'])
+  const { weights } = backend
   const write: typeof weights.write = async (directory, policies) => {
     await Promise.all([weights.write(directory, policies), hold?.(directory)])
   }
@@ -42,11 +42,7 @@ export async function tableRun(path: string, { resume, train, recorder, sinks = 
   }
   const options = { task: complementTask(), optimizer: { learningRate: 1 }, steps: 11, evalEvery: 2, ...train }
   const recording = new RunRecorder(folder, { checkpointEvery: 3, task: options.task, ...recorder })
-  const run = startRun(
-    { ...players, save, weights: { ...weights, write } },
-    { ...options, sinks: [recording, ...sinks] },
-    recording,
-  )
+  const run = startRun({ ...backend, save, weights: { ...weights, write } }, { ...options, sinks }, recording)
   return { folder, engine, run }
 }
 

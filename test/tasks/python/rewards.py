@@ -24,6 +24,11 @@ def process(item, completions):
     return os.getpid()
 
 
+def slow_process(item, completions):
+    time.sleep(0.5)
+    return os.getpid()
+
+
 async def later(item, completions):
     return float(len(completions[0]))
 

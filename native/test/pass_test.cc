@@ -10,7 +10,7 @@
 #include "core/random.h"
 #include "test/harness.h"
 #include "test/tiny_decoder.h"
-#include "train/accumulate.h"
+#include "train/pass.h"
 
 namespace magrpo::train {
 namespace {
@@ -29,8 +29,8 @@ core::TokenTree sample_tree(int32_t first_policy, int32_t second_policy) {
 }
 
 // Every token is scored except the first ones of roots; some of the prompts' and most of the children's carry weights.
-ScoreRequest sample_request(core::TokenTree tree, std::vector<std::shared_ptr<Policy>> policies, bool with_weights) {
-  ScoreRequest request;
+PassRequest sample_request(core::TokenTree tree, std::vector<std::shared_ptr<Policy>> policies, bool with_weights) {
+  PassRequest request;
   const auto starts = tree.starts();
   request.scored.assign(tree.ids.size(), 1);
   if (with_weights) request.weights.assign(tree.ids.size(), 0.0f);
@@ -47,12 +47,12 @@ ScoreRequest sample_request(core::TokenTree tree, std::vector<std::shared_ptr<Po
   return request;
 }
 
-ScoreResult run(const model::Decoder& decoder, ScoreRequest request, int* passes = nullptr) {
-  Accumulation accumulation(decoder, std::move(request), std::make_shared<core::CancelFlag>());
+ScoreResult run(const model::Decoder& decoder, PassRequest request, int* passes = nullptr) {
+  Pass pass(decoder, std::move(request), std::make_shared<core::CancelFlag>());
   int count = 1;
-  while (!accumulation.advance()) ++count;
+  while (!pass.advance()) ++count;
   if (passes != nullptr) *passes = count;
-  return accumulation.take_result();
+  return pass.take_result();
 }
 
 struct Reference {
@@ -65,7 +65,7 @@ struct Reference {
 
 // Computes the path of each segment by itself.
 Reference reference(const model::Config& config, model::Weights weights, std::vector<model::Adapter> adapters,
-                    const ScoreRequest& request) {
+                    const PassRequest& request) {
   const core::TokenTree& tree = request.tree;
   Reference result{std::move(weights), std::move(adapters), {}, {}, at::zeros({}, at::kDouble)};
   result.log_probs.resize(tree.ids.size());
@@ -90,7 +90,7 @@ Reference reference(const model::Config& config, model::Weights weights, std::ve
   return result;
 }
 
-void check_scores(const ScoreRequest& request, const ScoreResult& actual, const Reference& expected, double tolerance) {
+void check_scores(const PassRequest& request, const ScoreResult& actual, const Reference& expected, double tolerance) {
   for (size_t i = 0; i < request.scored.size(); ++i) {
     if (request.scored[i] == 0) {
       EXPECT(actual.log_probs[i] == 0.0f && actual.entropies[i] == 0.0f, "token ", i);
@@ -114,43 +114,47 @@ void check_gradients(Policy& policy, const std::vector<model::NamedSlice>& expec
 }
 
 TEST("float64 decoder: its gradients are those of finite differences") {
-  const auto decoder = test::tiny_decoder(test::tiny_config(), 1);
-  const auto request = sample_request(sample_tree(0, 0), {}, true);
-  const auto evaluate = [&](const model::Weights& weights) { return reference(decoder->config(), weights, {}, request); };
-  const Reference at_start = evaluate(test::in_double(decoder->weights()));
-  at_start.objective.backward();
-  const auto parameters = at_start.weights.parameters();
-  for (size_t p = 0; p < parameters.size(); ++p) {
-    const at::Tensor direction = random(parameters[p].sizes(), 200 + p).to(at::kDouble);
-    at::NoGradGuard no_grad;
-    const auto moved = [&](double by) {
-      parameters[p].add_(direction * by);
-      const double value = evaluate(at_start.weights).objective.item<double>();
-      parameters[p].sub_(direction * by);
-      return value;
-    };
-    const double slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-    EXPECT_NEAR((parameters[p].grad() * direction).sum().item<double>(), slope, 1e-6 * (1 + std::abs(slope)), "parameter ", p);
+  for (const char* architecture : test::kArchitectures) {
+    const auto decoder = test::tiny_decoder(test::tiny_config(architecture), 1);
+    const auto request = sample_request(sample_tree(0, 0), {}, true);
+    const auto evaluate = [&](const model::Weights& weights) { return reference(decoder->config(), weights, {}, request); };
+    const Reference at_start = evaluate(test::in_double(decoder->weights()));
+    at_start.objective.backward();
+    const auto parameters = at_start.weights.parameters();
+    for (size_t p = 0; p < parameters.size(); ++p) {
+      const at::Tensor direction = random(parameters[p].sizes(), 200 + p).to(at::kDouble);
+      at::NoGradGuard no_grad;
+      const auto moved = [&](double by) {
+        parameters[p].add_(direction * by);
+        const double value = evaluate(at_start.weights).objective.item<double>();
+        parameters[p].sub_(direction * by);
+        return value;
+      };
+      const double slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+      EXPECT_NEAR((parameters[p].grad() * direction).sum().item<double>(), slope, 1e-6 * (1 + std::abs(slope)), "parameter ", p);
+    }
   }
 }
 
 TEST("accumulate: full weights get the gradients of separate texts in float64, tied head or not") {
-  for (const bool tied : {false, true}) {
-    model::Config config = test::tiny_config();
-    config.tie_word_embeddings = tied;
-    const auto decoder = test::tiny_decoder(config, 1);
-    const auto policy = std::make_shared<Policy>(decoder);
-    const auto request = sample_request(sample_tree(0, 0), {policy}, true);
-    const auto expected = reference(config, test::in_double(decoder->weights()), {}, request);
-    expected.objective.backward();
-    check_scores(request, run(*decoder, request), expected, 2e-5);
-    check_gradients(*policy, model::named_slices(config, expected.weights), 1e-4);
-    EXPECT(!decoder->weights().head.requires_grad(), "gradients are wanted during accumulate only");
-  }
+  for (const bool tied : {false, true})
+    for (const char* architecture : test::kArchitectures) {
+      model::Config config = test::tiny_config(architecture);
+      config.tie_word_embeddings = tied;
+      const auto decoder = test::tiny_decoder(config, 1);
+      const auto policy = std::make_shared<Policy>(decoder);
+      const auto request = sample_request(sample_tree(0, 0), {policy}, true);
+      const auto expected = reference(config, test::in_double(decoder->weights()), {}, request);
+      expected.objective.backward();
+      check_scores(request, run(*decoder, request), expected, 2e-5);
+      check_gradients(*policy, model::named_slices(config, expected.weights), 1e-4);
+      EXPECT(!decoder->weights().head.requires_grad(), "gradients are wanted during accumulate only");
+    }
 }
 
 struct Adapters {
-  std::shared_ptr<model::Decoder> decoder = test::tiny_decoder(test::tiny_config(), 1);
+  std::string architecture = "qwen3";
+  std::shared_ptr<model::Decoder> decoder = test::tiny_decoder(test::tiny_config(architecture), 1);
   model::Adapter first = test::random_adapter(
       decoder->config(), 2, 0.7, {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}, 50);
   model::Adapter second = test::random_adapter(decoder->config(), 3, 1.5, {"v_proj", "down_proj"}, 90);
@@ -159,14 +163,16 @@ struct Adapters {
 };
 
 TEST("accumulate: each adapter gets the gradients of its own texts, the base none") {
-  const Adapters a;
-  const auto request = sample_request(sample_tree(1, 0), a.policies, true);
-  const auto expected = reference(a.decoder->config(), test::in_double(a.decoder->weights()),
-                                  {test::in_double(a.first), test::in_double(a.second)}, request);
-  expected.objective.backward();
-  check_scores(request, run(*a.decoder, request), expected, 2e-5);
-  for (size_t p = 0; p < 2; ++p) check_gradients(*a.policies[p], model::named_slices(expected.adapters[p]), 1e-4);
-  EXPECT(!a.decoder->weights().layers[0].qkv.grad().defined());
+  for (const char* architecture : test::kArchitectures) {
+    const Adapters a{architecture};
+    const auto request = sample_request(sample_tree(1, 0), a.policies, true);
+    const auto expected = reference(a.decoder->config(), test::in_double(a.decoder->weights()),
+                                    {test::in_double(a.first), test::in_double(a.second)}, request);
+    expected.objective.backward();
+    check_scores(request, run(*a.decoder, request), expected, 2e-5);
+    for (size_t p = 0; p < 2; ++p) check_gradients(*a.policies[p], model::named_slices(expected.adapters[p]), 1e-4);
+    EXPECT(!a.decoder->weights().layers[0].qkv.grad().defined());
+  }
 }
 
 TEST("accumulate: micro-batches of one root and repeated calls add up to the whole") {
@@ -214,32 +220,34 @@ TEST("accumulate: scores alone build no graph; weights of 0 leave no gradient") 
 }
 
 TEST("accumulate: bfloat16 weights get float32 gradients near those of float64") {
-  const auto decoder = test::tiny_decoder(test::tiny_config(), 1, at::kBFloat16);
-  const auto policy = std::make_shared<Policy>(decoder);
-  auto request = sample_request(sample_tree(0, 0), {policy}, true);
-  request.max_tokens_per_micro_batch = 1;
-  const auto expected = reference(decoder->config(), test::in_double(decoder->weights()), {}, request);
-  expected.objective.backward();
-  run(*decoder, request);
-  double difference = 0.0, size = 0.0;
-  const auto actual = policy->slices(Section::kGradients), exact = model::named_slices(decoder->config(), expected.weights);
-  for (size_t i = 0; i < actual.size(); ++i) {
-    const at::Tensor gradient = exact[i].tensor.grad().narrow(0, exact[i].row, exact[i].rows);
-    EXPECT(actual[i].view().scalar_type() == at::kFloat);
-    difference += (actual[i].view() - gradient).square().sum().item<double>();
-    size += gradient.square().sum().item<double>();
+  for (const char* architecture : test::kArchitectures) {
+    const auto decoder = test::tiny_decoder(test::tiny_config(architecture), 1, at::kBFloat16);
+    const auto policy = std::make_shared<Policy>(decoder);
+    auto request = sample_request(sample_tree(0, 0), {policy}, true);
+    request.max_tokens_per_micro_batch = 1;
+    const auto expected = reference(decoder->config(), test::in_double(decoder->weights()), {}, request);
+    expected.objective.backward();
+    run(*decoder, request);
+    double difference = 0.0, size = 0.0;
+    const auto actual = policy->slices(Section::kGradients), exact = model::named_slices(decoder->config(), expected.weights);
+    for (size_t i = 0; i < actual.size(); ++i) {
+      const at::Tensor gradient = exact[i].tensor.grad().narrow(0, exact[i].row, exact[i].rows);
+      EXPECT(actual[i].view().scalar_type() == at::kFloat);
+      difference += (actual[i].view() - gradient).square().sum().item<double>();
+      size += gradient.square().sum().item<double>();
+    }
+    EXPECT(std::sqrt(difference / size) < 0.05, architecture, ": relative difference ", std::sqrt(difference / size));
   }
-  EXPECT(std::sqrt(difference / size) < 0.05, "relative difference ", std::sqrt(difference / size));
 }
 
 TEST("accumulate: requests that do not fit are refused, a cancelled one stops") {
   const Adapters a;
   const auto broken = [&](auto change) {
-    ScoreRequest request = sample_request(sample_tree(1, 0), a.policies, true);
+    PassRequest request = sample_request(sample_tree(1, 0), a.policies, true);
     change(request);
     return request;
   };
-  using Request = ScoreRequest;
+  using Request = PassRequest;
   EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.scored.pop_back(); })));
   EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.weights.pop_back(); })));
   EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([](Request& r) { r.scored[0] = 1; })));
@@ -249,10 +257,10 @@ TEST("accumulate: requests that do not fit are refused, a cancelled one stops") 
   EXPECT_THROWS("ERR_ARGUMENT", run(*a.decoder, broken([&](Request& r) { r.policies[0] = std::make_shared<Policy>(a.decoder); })));
   EXPECT_THROWS("ERR_TOKEN_RANGE", run(*a.decoder, broken([](Request& r) { r.tree.ids[3] = 23; })));
   const auto cancel = std::make_shared<core::CancelFlag>();
-  Accumulation accumulation(*a.decoder, broken([](Request& r) { r.max_tokens_per_micro_batch = 1; }), cancel);
-  EXPECT(!accumulation.advance());
+  Pass pass(*a.decoder, broken([](Request& r) { r.max_tokens_per_micro_batch = 1; }), cancel);
+  EXPECT(!pass.advance());
   cancel->cancel();
-  EXPECT_THROWS("ERR_CANCELLED", accumulation.advance());
+  EXPECT_THROWS("ERR_CANCELLED", pass.advance());
 }
 
 }  // namespace

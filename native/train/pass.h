@@ -1,4 +1,4 @@
-// One pass over a token tree that gives log-probabilities, and adds their weighted gradients to the policies.
+// One pass over a token tree: computes log-probabilities and, for training, adds their weighted gradients to the policies.
 #pragma once
 
 #include <memory>
@@ -11,11 +11,11 @@
 
 namespace magrpo::train {
 
-struct ScoreRequest {
+struct PassRequest {
   core::TokenTree tree;
   std::vector<std::shared_ptr<Policy>> policies;
-  std::vector<uint8_t> scored;  // (N) 1 where a token's log-probability is wanted; a root's first token has none
-  std::vector<float> weights;   // (N) for gradients, empty for scores alone
+  std::vector<uint8_t> scored;  // (N) 1: compute the token's log-probability; a root's first token has none
+  std::vector<float> weights;   // (N) for gradients; empty: scores only
   LossSettings loss;
   std::vector<float> old_log_probs;        // (N) where loss.clip
   std::vector<float> reference_log_probs;  // (N) where loss.kl
@@ -25,7 +25,7 @@ struct ScoreRequest {
   std::vector<float> value_targets;   // (U) or empty
   std::vector<float> value_weights;   // (U) or empty: - Σ weight (target - V)² is added to the objective
   int64_t max_tokens_per_micro_batch = 0;
-  bool checkpoint_activations = false;  // keep each layer's input only, and compute the layer again in the backward pass
+  bool checkpoint_activations = false;  // keep only each layer's input; recompute the layer in the backward pass
 };
 
 struct ScoreResult {
@@ -35,13 +35,13 @@ struct ScoreResult {
   double seconds = 0.0;
 };
 
-// Scoring or accumulation in progress, advanced one micro-batch at a time. Micro-batches are cut between roots, so a prompt is
-// computed once for all of its completions, and a token's weight never depends on the cut. Call on the executor thread only.
-// The gradient added is that of Σ wᵢ·log π(tokenᵢ) (Eq. 2 of Liu et al., AAAI 2026, with wᵢ = A / divisor), or of what
-// train/policy_loss.h describes, and of the value terms.
-class Accumulation {
+// A pass in progress, advanced one micro-batch at a time. Micro-batches are split between roots, so a prompt is computed once for all of
+// its completions, and a token's weight never depends on the split. Call on the executor thread only.
+// The accumulated gradient is that of Σ wᵢ·log π(tokenᵢ) (Eq. 2 of Liu et al., AAAI 2026, with wᵢ = A / divisor), or of the objective of
+// train/policy_loss.h, plus the value terms.
+class Pass {
  public:
-  Accumulation(const model::Decoder& decoder, ScoreRequest request, core::CancelFlagPtr cancel);
+  Pass(const model::Decoder& decoder, PassRequest request, core::CancelFlagPtr cancel);
 
   // Computes one micro-batch. Returns true when all are done.
   bool advance();
@@ -50,17 +50,17 @@ class Accumulation {
 
  private:
   void check_request() const;
-  // The value terms of this pass, added to `objective`; fills in the values.
-  at::Tensor with_values(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token, int64_t begin,
+  // Returns `objective` plus the value terms of a micro-batch; fills in the values.
+  at::Tensor add_value_terms(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token, int64_t begin,
                          int64_t end, bool wants_gradient);
 
   const model::Decoder& decoder_;
-  ScoreRequest request_;
+  PassRequest request_;
   core::CancelFlagPtr cancel_;
   std::vector<const model::Adapter*> adapters_;
   std::vector<std::vector<int32_t>> segments_of_root_;
-  std::vector<int64_t> pass_ends_;
-  size_t next_pass_ = 0;
+  std::vector<int64_t> micro_batch_ends_;
+  size_t next_micro_batch_ = 0;
   ScoreResult result_;
 };
 

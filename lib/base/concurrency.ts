@@ -1,3 +1,23 @@
+/** Limits on how much is under way at once. Processes have `worker-pool.ts`, rewards `rl/rollout/reward-queue.ts`. */
+
+/** Maps values concurrently, at most `limit` calls under way at once, and resolves with the results in the order of the values. */
+export async function mapConcurrently<In, Out>(
+  values: readonly In[],
+  limit: number,
+  work: (value: In) => Promise<Out>,
+): Promise<Out[]> {
+  const results = new Array<Out>(values.length)
+  let next = 0
+  const worker = async () => {
+    while (next < values.length) {
+      const index = next++
+      results[index] = await work(values[index]!)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(limit, values.length) }, worker))
+  return results
+}
+
 /**
  * Maps inputs concurrently and gives the results in the order of the inputs. A failure comes in its place, after the results
  * before it; nothing new is begun then.

@@ -1,8 +1,7 @@
-/** Evaluation of a team: the door to `evaluation.ts`. */
-import { type EvaluateSettings, evaluatePlayers } from './evaluation.ts'
-import { playersOf } from './team/policy-engine.ts'
-import type { Team } from './team/team.ts'
-import type { EvalReport } from './types/reports.ts'
+import { type EvaluateSettings, evaluateBackend } from '../rl/evaluation.ts'
+import { backendOf } from '../rl/team/policy-engine.ts'
+import type { Team } from '../rl/team/team.ts'
+import type { EvalReport } from '../rl/types/reports.ts'
 
 /** What {@link evaluate} takes. */
 export type EvaluateOptions<Item = unknown> = EvaluateSettings<Item> & { team: Team }
@@ -15,6 +14,6 @@ export type EvaluateOptions<Item = unknown> = EvaluateSettings<Item> & { team: T
  *
  * @throws ConfigError for settings out of range; MagrpoError `ERR_TASK` where task and team do not fit; see `rollOut`
  */
-export async function evaluate<Item>(options: EvaluateOptions<Item>): Promise<EvalReport> {
-  return evaluatePlayers(playersOf(options.team), options)
+export async function evaluate<Item>({ team, ...settings }: EvaluateOptions<Item>): Promise<EvalReport> {
+  return evaluateBackend(backendOf(team), settings)
 }

@@ -1,4 +1,4 @@
-#include "train/accumulate.h"
+#include "train/pass.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -41,8 +41,8 @@ at::Tensor float_tensor(const std::vector<float>& values, const std::vector<int6
   return tensor.to(device);
 }
 
-// Policies want gradients only while a micro-batch runs: generation of the same weights must not build graphs. What a pass that
-// failed left half-done is dropped.
+// Enables gradients of the policies while a micro-batch runs: generation with the same weights must not build graphs. Discards gradients
+// of a micro-batch that failed.
 class GradientScope {
  public:
   GradientScope(const std::vector<std::shared_ptr<Policy>>& policies, bool wanted) : policies_(policies), wanted_(wanted) {
@@ -53,7 +53,7 @@ class GradientScope {
     if (!wanted_) return;
     for (const auto& policy : policies_) {
       policy->require_gradients(false);
-      policy->drop_fresh_gradients();
+      policy->discard_fresh_gradients();
     }
   }
   void absorb() {
@@ -69,20 +69,20 @@ class GradientScope {
 
 }  // namespace
 
-Accumulation::Accumulation(const model::Decoder& decoder, ScoreRequest request, core::CancelFlagPtr cancel)
+Pass::Pass(const model::Decoder& decoder, PassRequest request, core::CancelFlagPtr cancel)
     : decoder_(decoder), request_(std::move(request)), cancel_(std::move(cancel)) {
   const core::TokenTree& tree = request_.tree;
   check_request();
   for (const auto& policy : request_.policies) adapters_.push_back(policy->adapter());
   segments_of_root_ = model::segments_by_root(tree);
-  const int64_t most = request_.max_tokens_per_micro_batch > 0 ? request_.max_tokens_per_micro_batch : tree.tokens();
-  pass_ends_ = model::cut_into_passes(tree, segments_of_root_, most);
+  const int64_t max_tokens = request_.max_tokens_per_micro_batch > 0 ? request_.max_tokens_per_micro_batch : tree.tokens();
+  micro_batch_ends_ = model::cut_into_passes(tree, segments_of_root_, max_tokens);
   result_.log_probs.assign(tree.ids.size(), 0.0f);
   result_.entropies.assign(tree.ids.size(), 0.0f);
   result_.values.assign(request_.value_tokens.size(), 0.0f);
 }
 
-void Accumulation::check_request() const {
+void Pass::check_request() const {
   const core::TokenTree& tree = request_.tree;
   tree.check(decoder_.config().vocab_size, static_cast<int64_t>(request_.policies.size()));
   const size_t tokens = tree.ids.size();
@@ -124,13 +124,13 @@ void Accumulation::check_request() const {
   }
 }
 
-bool Accumulation::advance() {
+bool Pass::advance() {
   cancel_->check();
-  const core::DeviceScope scope_of_device = decoder_.on_device();
+  const core::DeviceScope device_scope = decoder_.on_device();
   const auto start = std::chrono::steady_clock::now();
   const core::TokenTree& tree = request_.tree;
-  const int64_t begin = next_pass_ == 0 ? 0 : pass_ends_[next_pass_ - 1];
-  const int64_t end = pass_ends_[next_pass_++];
+  const int64_t begin = next_micro_batch_ == 0 ? 0 : micro_batch_ends_[next_micro_batch_ - 1];
+  const int64_t end = micro_batch_ends_[next_micro_batch_++];
   const bool trains = !request_.weights.empty();
 
   std::vector<int64_t> row_of_token(static_cast<size_t>(tree.tokens()), -1);
@@ -173,17 +173,17 @@ bool Accumulation::advance() {
         result_.entropies[tokens[i]] = entropies.const_data_ptr<float>()[i];
       }
     }
-    if (has_values) objective = with_values(objective, hidden, row_of_token, begin, end, trains_values);
+    if (has_values) objective = add_value_terms(objective, hidden, row_of_token, begin, end, trains_values);
     if (wants_gradient) {
       objective.backward();
       scope.absorb();
     }
   }
   result_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return next_pass_ == pass_ends_.size();
+  return next_micro_batch_ == micro_batch_ends_.size();
 }
 
-at::Tensor Accumulation::with_values(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token,
+at::Tensor Pass::add_value_terms(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token,
                                      int64_t begin, int64_t end, bool wants_gradient) {
   const core::TokenTree& tree = request_.tree;
   for (size_t p = 0; p < request_.policies.size(); ++p) {

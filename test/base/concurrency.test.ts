@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
-import { inOrder } from '../../lib/cli/in-order.ts'
+import { inOrder, mapConcurrently } from '../../lib/base/concurrency.ts'
 
 async function* numbers(count: number) {
   for (let number = 0; number < count; number++) yield number
@@ -56,4 +56,16 @@ test('a failure comes in its place, and the failure of the source after all resu
   }
   await t.throwsAsync(run(broken()), { message: 'source' })
   t.deepEqual(seen, [0, 1, 5])
+})
+
+test('mapConcurrently keeps the order and the limit', async (t) => {
+  let [underWay, most] = [0, 0]
+  const results = await mapConcurrently([3, 1, 2, 0], 2, async (value) => {
+    most = Math.max(most, ++underWay)
+    await new Promise((resolve) => setTimeout(resolve, value))
+    underWay--
+    return 10 * value
+  })
+  t.deepEqual(results, [30, 10, 20, 0])
+  t.is(most, 2)
 })

@@ -1,0 +1,20 @@
+/** Credit of the group-relative algorithms: Liu et al. (AAAI 2026), equation 1. */
+import type { AdvantageMode } from '../options/algorithm.ts'
+import { completionReturns } from '../rollout/joint.ts'
+import { groupAdvantages } from './advantages.ts'
+import type { Credit } from './types.ts'
+
+/** Each completion's return, less a KL penalty, against the returns of its agent's group at the node. */
+export const groupRelative: Credit = (_nodes, algorithm, { returns, penaltyOf }) => {
+  const settings = { ...algorithm, advantage: algorithm.advantage as AdvantageMode }
+  return (node) => {
+    const picks = node.joints.map((action) => action.picks)
+    return node.samples.map((samples, agent) => {
+      const penalties = penaltyOf(node, agent)
+      const credited = completionReturns(picks, returns.get(node)!, agent, samples.length, algorithm.crossCredit).map(
+        (value, g) => value - penalties[g]!,
+      )
+      return { returns: credited, ...groupAdvantages(credited, settings), critic: null }
+    })
+  }
+}

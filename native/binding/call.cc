@@ -1,0 +1,33 @@
+#include "binding/call.h"
+
+#include <iterator>
+
+namespace magrpo::binding {
+
+PolicyList policy_list(Napi::Env env, const Napi::Value& value, const std::shared_ptr<ModelState>& model) {
+  PolicyList list;
+  if (!value.IsArray()) throw_error(env, "ERR_ARGUMENT", "Expected an array of policies.");
+  const auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value element = array.Get(i);
+    const auto state = unwrap<PolicyHandle>(element, "policies of this model")->state(env);
+    if (state->model != model) throw_error(env, "ERR_ARGUMENT", core::concat("Expected policy ", i, " to belong to this model."));
+    list.policies.push_back(state->policy);
+    list.adapters.push_back(state->policy->adapter());
+    list.handles.push_back(Napi::Persistent(element.As<Napi::Object>()));
+  }
+  return list;
+}
+
+void depend_on(JobSpec& spec, const std::shared_ptr<ModelState>& model, const Napi::Object& handle) {
+  spec.device = model->device;
+  spec.reads.push_back(model->decoder.get());
+  spec.keep_alive.push_back(Napi::Persistent(handle));
+}
+
+void depend_on(JobSpec& spec, PolicyList& list, Access access) {
+  for (const auto& policy : list.policies) (access == Access::kWrite ? spec.writes : spec.reads).push_back(policy.get());
+  std::move(list.handles.begin(), list.handles.end(), std::back_inserter(spec.keep_alive));
+}
+
+}  // namespace magrpo::binding
