@@ -18,8 +18,9 @@ export {
   type ScoredJoint,
   type Utterance,
 } from './compare/play-baseline.ts'
-export type { RunConfig, TaskConfig } from './config/load.ts'
-export type { TaskModule, TeamConfig } from './config/schema.ts'
+export type { Choice, ChosenModule, ChosenModule as TaskModule } from './config/choice.ts'
+export type { RunConfig, TaskConfig, TrackerConfig } from './config/load.ts'
+export type { TeamConfig } from './config/schema.ts'
 export type { Setting } from './config/set-paths.ts'
 export { type DoctorReport, diagnose } from './doctor/doctor.ts'
 export type { AddonReport, CpuReport } from './doctor/doctor-addon.ts'
@@ -38,7 +39,7 @@ export type * from './model/sampling.ts'
 export { accumulateBatch, type BatchOptions, scoreBatch } from './model/score.ts'
 export type { StepOptions } from './model/step-options.ts'
 export type * from './model/types.ts'
-export type { NativeInfo, NativeRope } from './native/addon-types.ts'
+export type { NativeInfo, NativeLimits, NativeRope } from './native/addon-types.ts'
 export type { FoundLibtorch } from './native/setup-scripts.ts'
 export type { Estimate } from './report/comparison/statistics.ts'
 export type { Comparison, ComparisonAbout, MethodAbout, MethodSummary } from './report/comparison/types.ts'
@@ -149,6 +150,7 @@ export type {
   TokenizerFiles,
   TokenizerJson,
 } from './text/tokenizer-files.ts'
+export type { TrackerName } from './track/names.ts'
 export { type TensorBoardOptions, tensorBoard } from './track/tensorboard.ts'
 export type { TrackedRun, Tracker } from './track/tracker.ts'
 export { startWatch, type WatchOptions, type WatchServer } from './watch/watch-server.ts'

@@ -20,7 +20,7 @@ const architecture = `
   tasks/baselines: base tasks/task
   tasks/writing: base tasks/task tasks/datasets tasks/baselines
   tasks/code: base sandbox tasks/task tasks/datasets
-  tasks/tldr: tasks/task tasks/datasets tasks/baselines tasks/writing
+  tasks/tldr: base tasks/task tasks/datasets tasks/baselines tasks/writing
   tasks/arxiv: base tasks/task tasks/datasets tasks/baselines tasks/writing
   tasks/story: base tasks/task tasks/baselines tasks/writing
   tasks/humaneval: tasks/task tasks/datasets tasks/code

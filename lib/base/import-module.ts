@@ -27,6 +27,24 @@ export async function importModule(module: string, failure: ModuleFailure): Prom
   }
 }
 
+/**
+ * What a user's module exports, as `default` or under `name`: the thing itself, or a function of the options that gives it (a promise
+ * of it too).
+ *
+ * @throws what `failure` makes, if there is no such export
+ */
+export async function importExport(
+  { module, options = {} }: { module: string; options?: unknown },
+  name: string,
+  failure: ModuleFailure,
+): Promise<object> {
+  const exported = await importModule(module, failure)
+  const found = exported.default ?? exported[name]
+  const made: unknown = typeof found === 'function' ? await found(options) : found
+  if (typeof made === 'object' && made !== null) return made
+  throw failure(`expected a ${name}, or a function that makes one, as its default export or as "${name}"`)
+}
+
 /** Node before 22.18 reads no TypeScript; tsx does, where it is installed. */
 async function importThroughTsx(url: string, failure: ModuleFailure): Promise<Record<string, unknown>> {
   const tsx = (await import('tsx/esm/api' as string).catch((cause: unknown) => {

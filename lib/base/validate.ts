@@ -78,6 +78,22 @@ export function resolve<T>(schema: z.ZodType<T>, input: unknown, where: string):
   return value
 }
 
+/** Options as a caller gives them: those with a default may be left out. */
+export type OptionsOf<Shape extends z.ZodRawShape> = z.input<z.ZodObject<Shape>>
+
+/**
+ * Options of a shape, checked and with their defaults. Keys that the shape does not have are left out.
+ *
+ * @throws ConfigError as {@link resolve}
+ */
+export function readOptions<Shape extends z.ZodRawShape>(
+  where: string,
+  shape: Shape,
+  options: object,
+): z.output<z.ZodObject<Shape>> {
+  return resolve(z.object(shape), options, where) as z.output<z.ZodObject<Shape>>
+}
+
 /** An issue with its path as text and the line it stands on. */
 export function located(path: readonly PropertyKey[], message: string, lines: Lines): ConfigIssue {
   const line = lines.at(path)

@@ -6,8 +6,9 @@ import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
 import { flag, integer, seed, text, unfilled } from '../base/fields.ts'
 import { checkRegularFile } from '../base/read-files.ts'
 import { choice, type Lines, located, noLines, readYaml, section, validate } from '../base/validate.ts'
+import { choiceSchema } from '../config/choice.ts'
 import { type RunConfig, resolveConfig, type TaskConfig } from '../config/load.ts'
-import { nameSchema, samplingSchema, type TeamConfig, taskSchema, teamSchema } from '../config/schema.ts'
+import { nameSchema, samplingSchema, type TeamConfig, teamSchema } from '../config/schema.ts'
 import { applySetting, type Setting } from '../config/set-paths.ts'
 import type { Sampling } from '../model/sampling.ts'
 import { maxRows, rewardCallShape } from '../rl/options/run.ts'
@@ -23,7 +24,7 @@ const methodSchema = section({
   /** A run folder whose weights it has, or one per seed. */
   run: z.union([text(), z.array(text()).min(1)]).optional(),
   /** A configuration (or its file) that is trained first, once per seed. */
-  train: z.union([text(), z.looseObject({})]).optional(),
+  train: choiceSchema.optional(),
   /** Which weights of a run: `final`, `best`, or `initial`. Defaults to `final`. */
   weights: choice(['final', 'best', 'initial']).optional(),
   /** Whose weights a single model has. Defaults to what the task says. */
@@ -43,7 +44,7 @@ export const compareSchema = section({
   /** Name of the comparison. Defaults to the name of the file. */
   name: nameSchema.optional(),
   /** The task all methods play, on its held-out items. */
-  task: taskSchema,
+  task: choiceSchema,
   /** The team of methods that name none. */
   team: teamSchema.optional(),
   /** How completions are drawn. What is left out comes from the task, then from the defaults. */
@@ -58,6 +59,7 @@ export const compareSchema = section({
   timedItems: integer({ from: 0 }).default(8),
   /** Prefixes of the task’s metrics that get a table. Defaults to those of the task. */
   metrics: z.array(text()).optional(),
+  /** Most completions generated in one batch. Defaults to `256`. */
   ...unfilled({ maxRows, ...rewardCallShape }),
   /** What is compared, in the order of the rows. */
   methods: z.array(methodSchema).min(1),

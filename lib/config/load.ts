@@ -1,24 +1,28 @@
 import { readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { z } from 'zod'
 import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
-import { suggestion } from '../base/nearest.ts'
 import { checkRegularFile } from '../base/read-files.ts'
-import { type Lines, located, noLines, readYaml, section, validate } from '../base/validate.ts'
+import { type Lines, located, noLines, readYaml, validate } from '../base/validate.ts'
 import { type AlgorithmConfig, algorithmNames, readAlgorithm } from '../rl/algorithms/registry.ts'
-import { isTaskName, type TaskName, taskNames, taskRegistry } from '../tasks/names.ts'
-import { configSchema, type RawConfig, type TaskModule } from './schema.ts'
+import { type TaskName, taskRegistry } from '../tasks/names.ts'
+import { type TrackerName, trackerRegistry } from '../track/names.ts'
+import { type Choice, readChoice } from './choice.ts'
+import { configSchema, type RawConfig } from './schema.ts'
 import { applySetting, type Setting } from './set-paths.ts'
 
 /** Which task a run trains: a built-in one with its checked options, or a user's module. */
-export type TaskConfig = { name: TaskName; options: Record<string, unknown> } | TaskModule
+export type TaskConfig = Choice<TaskName>
+
+/** A tracker of a run: a built-in one with its checked options, or a user's module. */
+export type TrackerConfig = Choice<TrackerName>
 
 /** A configuration that is known to be valid. Paths in it are relative to the working directory. */
-export interface RunConfig extends Omit<RawConfig, 'task' | 'algorithm'> {
+export interface RunConfig extends Omit<RawConfig, 'task' | 'algorithm' | 'trackers'> {
   name: string
   runDir: string
   task: TaskConfig
   algorithm: AlgorithmConfig
+  trackers: TrackerConfig[]
 }
 
 /**
@@ -63,9 +67,14 @@ export function resolveConfig(input: unknown, options: ResolveOptions = {}): Run
   const merged = settings.reduce((config: unknown, setting) => applySetting(config, setting), input)
   const lines = withoutSettings(options.lines ?? noLines, settings)
   const raw = validate(configSchema, merged, lines)
-  const task = readTask((merged as { task?: unknown }).task, lines)
-  const algorithm = readSettings((merged as { algorithm?: unknown }).algorithm, lines)
-  const issues = [...(raw.issues ?? []), ...(task.issues ?? []), ...algorithm, ...crossChecks(merged, lines)]
+  const given = merged as { task?: unknown; algorithm?: unknown; trackers?: unknown }
+  const task = readChoice('task', taskRegistry, given.task, lines, ['task'])
+  const trackers = (Array.isArray(given.trackers) ? given.trackers : []).map((tracker, index) =>
+    readChoice('tracker', trackerRegistry, tracker, lines, ['trackers', index]),
+  )
+  const algorithm = readSettings(given.algorithm, lines)
+  const chosen = [task, ...trackers].flatMap(({ issues }) => issues ?? [])
+  const issues = [...(raw.issues ?? []), ...chosen, ...algorithm, ...crossChecks(merged, lines)]
   if (issues.length > 0) throw new ConfigError(unique(issues), where)
   const config = raw.value as RawConfig
   const runName = config.name ?? (name.replace(/[^\w.-]+/g, '-').replace(/^[.-]+/, '') || 'run')
@@ -75,6 +84,7 @@ export function resolveConfig(input: unknown, options: ResolveOptions = {}): Run
     name: runName,
     runDir: config.runDir ?? join('runs', runName),
     task: task.value as TaskConfig,
+    trackers: trackers.map(({ value }) => value as TrackerConfig),
   }
 }
 
@@ -92,33 +102,6 @@ function readSettings(input: unknown, lines: Lines): ConfigIssue[] {
   const isKnown = algorithmNames.some((known) => known === name)
   return isKnown ? readAlgorithm(String(name), settings, lines, ['algorithm']).issues : []
 }
-
-type TaskResult = { value: TaskConfig | null; issues: ConfigIssue[] | null }
-
-function readTask(input: unknown, lines: Lines): TaskResult {
-  if (typeof input === 'string')
-    return isModulePath(input) ? { value: { module: input }, issues: null } : readTask({ name: input }, lines)
-  if (typeof input !== 'object' || input === null) return { value: null, issues: null }
-  const { name, ...options } = input as Record<string, unknown>
-  if ('module' in input) {
-    const schema = section({ module: z.string().min(1), options: z.unknown().optional() })
-    return validate<TaskModule>(schema, input, lines, ['task'])
-  }
-  if (!isTaskName(name)) {
-    const known = `${suggestion(String(name ?? ''), taskNames)}`
-    const message =
-      name === undefined
-        ? `missing; expected one of ${taskNames.join(', ')} (or "module" with the path of your own task)`
-        : isModulePath(String(name))
-          ? 'expected a built-in task; a module of your own is given as `task: PATH`, or with `module: PATH` in place of name'
-          : `unknown task ${JSON.stringify(name)}; ${known}`
-    return { value: null, issues: [located(['task', 'name'], message, lines)] }
-  }
-  const checked = validate<Record<string, unknown>>(taskRegistry[name].options, options, lines, ['task'])
-  return checked.issues ? checked : { value: { name, options: checked.value }, issues: null }
-}
-
-const isModulePath = (text: string) => /\.[cm]?[jt]s$/.test(text) || /^\.{0,2}\//.test(text)
 
 /** What no schema of one key can say. */
 function crossChecks(input: unknown, lines: Lines): ConfigIssue[] {

@@ -11,7 +11,7 @@ import { algorithmNames } from '../rl/algorithms/registry.ts'
 import { optimizerSection } from '../rl/options/optimizer.ts'
 import { runShape } from '../rl/options/run.ts'
 import { checkpointShape } from '../run/checkpoint-options.ts'
-import { trackerNames } from '../track/names.ts'
+import { choiceSchema } from './choice.ts'
 
 const adapterSection = section(adapterShape)
 
@@ -41,30 +41,30 @@ export const teamSchema = section({
 /** Schema of how completions are drawn; what is left out comes from the task, then from the defaults. */
 export const samplingSchema = section(unfilled(samplingSection.shape))
 
-/** A tracker by name, or a module that exports one. */
-const trackerSchema = z.union([choice(trackerNames), section({ module: text(), options: z.unknown().optional() })])
-
 /** A name that can be that of a folder. */
 export const nameSchema = z.string().regex(/^\w[\w.-]*$/, 'expected letters, digits, dots, dashes and underscores')
 
-/** A task by name, by path, or with its settings; checked by its own schema afterwards. */
-export const taskSchema = z.union([text(), z.looseObject({})])
-
-/** The whole configuration; `task` and `algorithm` are checked by their own schemas afterwards. */
+/** The whole configuration; what `task`, `algorithm` and `trackers` choose is checked by its own schema afterwards. */
 export const configSchema = section({
   /** Name of the run. Defaults to the name of the file. */
   name: nameSchema.optional(),
   /** Folder the run is recorded in. Defaults to `runs/` and the name. */
   runDir: text().optional(),
+  /** Who learns. */
   team: teamSchema,
-  task: taskSchema,
+  /** Name of a built-in task, or its settings, or a module of your own. */
+  task: choiceSchema,
+  /** How the team learns. */
   algorithm: z.looseObject({ name: choice(algorithmNames).default('magrpo') }).default({ name: 'magrpo' }),
+  /** How completions are drawn. What is left out comes from the task, then from the defaults below. */
   sampling: samplingSchema.default({}),
+  /** AdamW. */
   optimizer: section(unfilled(optimizerSection.shape)),
   ...unfilled(runShape),
   seed: runShape.seed,
   ...unfilled(checkpointShape),
-  trackers: z.array(trackerSchema).default([]),
+  /** Where metrics go besides the run folder: names or settings of built-in trackers, or modules of your own. */
+  trackers: z.array(choiceSchema).default([]),
 })
 
 /** A configuration as the schema leaves it: defaults that need the task or the team are still open. */
@@ -72,9 +72,3 @@ export type RawConfig = z.infer<typeof configSchema>
 
 /** Settings of the team. */
 export type TeamConfig = RawConfig['team']
-
-/** A user's own task: a module that exports a task, or a function that makes one of `options`. */
-export interface TaskModule {
-  module: string
-  options?: unknown
-}

@@ -1,5 +1,5 @@
 import { MagrpoError } from '../base/errors.ts'
-import { importModule } from '../base/import-module.ts'
+import { importExport } from '../base/import-module.ts'
 import type { TaskConfig } from '../config/load.ts'
 import { taskRegistry } from '../tasks/names.ts'
 import { defineTask } from '../tasks/task/define-task.ts'
@@ -15,12 +15,8 @@ import type { Task } from '../tasks/task/types.ts'
  */
 export async function loadTask(config: TaskConfig, context: CreateContext = {}): Promise<Task> {
   if (!('module' in config)) return taskRegistry[config.name].create(config.options, context)
-  const exported = await importModule(config.module, (message, cause) => taskError(config.module, message, cause))
-  const found = exported.default ?? exported.task
-  const task: unknown = typeof found === 'function' ? await found(config.options ?? {}) : found
-  if (typeof task !== 'object' || task === null)
-    throw taskError(config.module, 'expected a task, or a function that makes one, as its default export or as "task"')
-  return defineTask(task as Task)
+  const { module } = config
+  return defineTask((await importExport(config, 'task', (message, cause) => taskError(module, message, cause))) as Task)
 }
 
 function taskError(module: string, message: string, cause?: unknown): MagrpoError {

@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { parse } from 'yaml'
-import type { RunConfig } from '../config/load.ts'
+import { writtenChoice } from '../config/choice.ts'
+import { type RunConfig, resolveConfig } from '../config/load.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
 import { type RunFolder, runFiles } from '../run/run-folder.ts'
 
@@ -32,7 +33,7 @@ async function readConfig(folder: RunFolder): Promise<unknown> {
   }
 }
 
-/** Without what a run may be resumed with otherwise. */
+/** Without what a run may be resumed with otherwise, and with the defaults that an older version did not write. */
 function comparable(config: unknown): unknown {
   const {
     runDir: _,
@@ -40,13 +41,16 @@ function comparable(config: unknown): unknown {
     keepCheckpoints: _keep,
     ...rest
   } = (config ?? {}) as Record<string, unknown>
-  return rest
+  try {
+    return configFile({ ...resolveConfig(rest), runDir: '' })
+  } catch {
+    return rest // edited so that it is no configuration any more
+  }
 }
 
 /** The configuration in the form of a configuration file. */
 export function configFile(config: RunConfig): Record<string, unknown> {
-  const { task } = config
-  return { ...config, task: 'module' in task ? task : { name: task.name, ...task.options } }
+  return { ...config, task: writtenChoice(config.task), trackers: config.trackers.map(writtenChoice) }
 }
 
 /** The configuration with everything as training resolved it, still in the form of a configuration file. */

@@ -1,10 +1,10 @@
 import { MagrpoError } from '../base/errors.ts'
-import { importModule } from '../base/import-module.ts'
-import type { TrackerConfig, TrackerName } from './names.ts'
-import { tensorBoard } from './tensorboard.ts'
+import { importExport } from '../base/import-module.ts'
+import { type TrackerName, trackerRegistry } from './names.ts'
 import type { Tracker } from './tracker.ts'
 
-const builtIn: Record<TrackerName, () => Tracker> = { tensorboard: tensorBoard }
+/** A tracker of a configuration. */
+type Chosen = { name: TrackerName; options: Record<string, unknown> } | { module: string; options?: unknown }
 
 /**
  * Makes the trackers of a configuration.
@@ -13,22 +13,18 @@ const builtIn: Record<TrackerName, () => Tracker> = { tensorboard: tensorBoard }
  *
  * @throws MagrpoError `ERR_CONFIG` if a module cannot be loaded or exports no tracker
  */
-export async function loadTrackers(configs: readonly TrackerConfig[]): Promise<Tracker[]> {
+export async function loadTrackers(configs: readonly Chosen[]): Promise<Tracker[]> {
   const trackers: Tracker[] = []
   for (const config of configs)
-    trackers.push(typeof config === 'string' ? builtIn[config]() : await fromModule(config.module, config.options))
+    trackers.push(
+      'module' in config ? await fromModule(config) : await trackerRegistry[config.name].create(config.options),
+    )
   return trackers
 }
 
-async function fromModule(module: string, options: unknown): Promise<Tracker> {
-  const exported = await importModule(module, (message, cause) => trackerError(module, message, cause))
-  const found = exported.default ?? exported.tracker
-  const tracker: unknown = typeof found === 'function' ? await found(options ?? {}) : found
-  if (typeof tracker !== 'object' || tracker === null)
-    throw trackerError(
-      module,
-      'expected a tracker, or a function that makes one, as its default export or as "tracker"',
-    )
+async function fromModule(config: { module: string; options?: unknown }): Promise<Tracker> {
+  const { module } = config
+  const tracker = await importExport(config, 'tracker', (message, cause) => trackerError(module, message, cause))
   const missing = ['start', 'step', 'evaluation', 'end'].filter(
     (name) => typeof (tracker as Record<string, unknown>)[name] !== 'function',
   )

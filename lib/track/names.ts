@@ -1,8 +1,9 @@
-/** Trackers that a configuration can name. */
-export const trackerNames = ['tensorboard'] as const
+/** Names of the built-in trackers. */
+import type { TrackerEntry } from './entry.ts'
+import * as registry from './registry.ts'
 
-/** One of {@link trackerNames}. */
-export type TrackerName = (typeof trackerNames)[number]
+/** Name of a built-in tracker. */
+export type TrackerName = keyof typeof registry
 
-/** A tracker as a configuration gives it: by name, or a module that exports one, or a function that makes one of `options`. */
-export type TrackerConfig = TrackerName | { module: string; options?: unknown }
+/** Every built-in tracker by its name. */
+export const trackerRegistry: Readonly<Record<TrackerName, TrackerEntry>> = registry

@@ -1,16 +1,30 @@
 import { stringify } from 'yaml'
+import { z } from 'zod'
 import { MagrpoError } from '../base/errors.ts'
+import { type OptionsOf, readOptions } from '../base/validate.ts'
 import type { EvalReport, SampleRow, StepReport } from '../rl/types/reports.ts'
+import { trackerEntry } from './entry.ts'
 import { EventFile } from './event-file.ts'
 import type { TrackedRun, Tracker } from './tracker.ts'
 
-/** What {@link tensorBoard} may be told. */
-export interface TensorBoardOptions {
-  /** Where the event file is made. Defaults to the run folder. */
-  folder?: string
-  /** Also write one sample as text, after every so many steps and with every evaluation; 0 writes none. Defaults to `10`. */
-  sampleEvery?: number
+const tensorBoardOptions = {
+  folder: z.string().min(1).optional().describe('Where the event file is made. Defaults to the run folder.'),
+  sampleEvery: z
+    .int()
+    .min(0)
+    .default(10)
+    .describe('Also write one sample as text, after every so many steps and with every evaluation; 0 writes none.'),
 }
+
+/** What {@link tensorBoard} may be told. @interface */
+export type TensorBoardOptions = OptionsOf<typeof tensorBoardOptions>
+
+/** The entry of `tensorboard`. */
+export const entry = trackerEntry({
+  about: "TensorBoard's event files in the run folder",
+  options: tensorBoardOptions,
+  create: (options) => tensorBoard(options),
+})
 
 /**
  * A tracker that writes TensorBoard's event files: every metric and timing as a scalar under its own name, the options and some
@@ -23,17 +37,19 @@ export interface TensorBoardOptions {
  * Its `start` fails with `ERR_ARGUMENT` where the run has no folder and none is given.
  */
 export function tensorBoard(options: TensorBoardOptions = {}): Tracker {
-  return new TensorBoardTracker(options)
+  return new TensorBoardTracker(readOptions('The tracker "tensorboard"', tensorBoardOptions, options))
 }
+
+type Settings = z.output<z.ZodObject<typeof tensorBoardOptions>>
 
 class TensorBoardTracker implements Tracker {
   readonly name = 'tensorboard'
-  readonly #options: TensorBoardOptions
+  readonly #options: Settings
   #file: EventFile | undefined
   #optionsText = ''
   #isFresh = true
 
-  constructor(options: TensorBoardOptions) {
+  constructor(options: Settings) {
     this.#options = options
   }
 
@@ -50,7 +66,7 @@ class TensorBoardTracker implements Tracker {
   }
 
   async step({ index, metrics, timings, samples }: StepReport): Promise<void> {
-    const { sampleEvery = 10 } = this.#options
+    const { sampleEvery } = this.#options
     const isDue = sampleEvery > 0 && (index === 1 || index % sampleEvery === 0)
     await this.#append(index, { ...metrics, ...timings }, isDue ? samples.slice(0, 1) : [])
   }

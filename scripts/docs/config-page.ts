@@ -3,11 +3,13 @@ import { type JsonSchema, partsOf } from './json-schemas.ts'
 
 /** The page of both schemas. */
 export function configPage(run: JsonSchema, compare: JsonSchema): string {
-  const { anyOf: [, , ...tasks] = [] } = run.properties!.task!
+  const builtIn = ({ anyOf = [] }: JsonSchema) => anyOf.filter(({ properties }) => properties?.name)
+  const tasks = builtIn(run.properties!.task!)
+  const trackers = builtIn(run.properties!.trackers!.items!)
   const { team: _, sampling: __, ...ofMethods } = compare.properties!.methods!.items!.properties!
   return `# Configuration
 
-Generated from the schemas by \`npm run docs\`. What \`magrpo train FILE\` reads is YAML; \`--set path.to.key=value\` puts a value over the file's. An
+Made of the schemas by \`npm run docs\`. What \`magrpo train FILE\` reads is YAML; \`--set path.to.key=value\` puts a value over the file's. An
 unknown key is an error that names the nearest known one. Paths are relative to the working directory.
 
 Editors complete and check a file whose first line names its schema, for instance with the YAML language server:
@@ -24,13 +26,19 @@ steps: 80
 
 ## A run
 
-${table(run, ['task'])}
+${table(run, ['task', 'trackers'])}
 
 ### task
 
 A name alone, or \`name\` with these settings; for a task of your own the path of its module, or \`{ module, options }\`.
 
 ${tasks.map((task) => `#### ${task.title}: ${task.description}\n\n${table(task, ['name'])}`).join('\n\n')}
+
+### trackers
+
+A list. Each tracker is a name alone, or \`name\` with these settings; for a tracker of your own the path of its module, or \`{ module, options }\`.
+
+${trackers.map((tracker) => `#### ${tracker.title}: ${tracker.description}\n\n${table(tracker, ['name'])}`).join('\n\n')}
 
 ## A comparison
 

@@ -1,37 +1,33 @@
-/** Docstrings of the members of public interfaces, as TypeDoc reads them. */
+/** Docstrings of the fields of zod sections, read from the sources: in a section the docstring of a field says what the key means. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
-interface Part {
-  kind: string
-  text: string
-}
-interface Reflection {
-  name: string
-  children?: Reflection[]
-  comment?: { summary: Part[] }
-}
+const lib = fileURLToPath(new URL('../../lib', import.meta.url))
 
-/** Looks up what a member means. */
-export class Docstrings {
-  readonly #types: ReadonlyMap<string, Reflection>
+/** A constant `NAME = {` or `NAME = section({`, down to the line that closes it. */
+const shape = /^(?:export )?const (\w+) = (?:section\()?\{\n(.*?)^\}/gms
 
-  /** @param project TypeDoc's JSON output */
-  constructor(project: Reflection) {
-    this.#types = new Map((project.children ?? []).map((type) => [type.name, type]))
-  }
+/** A docstring and the key after it, at the first level of a shape or at the top of a file. */
+const documented = /^(?: {2})?\/\*\*((?:(?!\*\/).)*)\*\/\n *(?:\.\.\.\w+\(\{ )?(?:export const )?(\w+)/gms
 
-  /** The docstring of a member of the first of these interfaces that has it, on one line; undefined without one. */
-  of(interfaces: readonly string[], member: string): string | undefined {
-    for (const name of interfaces) {
-      const type = this.#types.get(name)
-      if (type === undefined) throw new Error(`there is no public type ${name}`)
-      const summary = type.children?.find((child) => child.name === member)?.comment?.summary
-      if (summary !== undefined) return oneLine(summary)
-    }
-    return undefined
-  }
+/** What the fields of all sections of `lib/` mean, by the name of the section's constant. */
+export function readDocstrings(): Map<string, Map<string, string>> {
+  const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
+  const shapes = files.sort().flatMap((name) => [...readFileSync(join(lib, name), 'utf8').matchAll(shape)])
+  return new Map(
+    shapes.map(([, name, body]) => [
+      name!,
+      new Map([...body!.matchAll(documented)].map(([, text, key]) => [key!, oneLine(text!)])),
+    ]),
+  )
 }
 
-function oneLine(summary: readonly Part[]): string {
-  const text = summary.map(({ kind, text }) => (kind === 'inline-tag' ? `\`${text}\`` : text)).join('')
-  return text.replace(/\s+/g, ' ').trim()
+/** A docstring without its margin. */
+function oneLine(text: string): string {
+  return text
+    .replace(/^\s*\*/gm, '')
+    .replace(/\{@link (\w+)\}/g, '`$1`')
+    .replace(/\s+/g, ' ')
+    .trim()
 }

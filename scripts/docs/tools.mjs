@@ -18,12 +18,12 @@ export async function ensureTools(env = process.env) {
 }
 
 /**
- * Reads the docstrings of all public names.
+ * Writes the reference of all public names.
  *
- * @param {string} folder where `api.md` and `api.json` go
+ * @param {string} folder where `api.md` goes
  * @throws {SetupError} a public name without docstring, a type that is named but not public, a link that leads nowhere
  */
-export async function readDocstrings(folder, env = process.env) {
+export async function runTypeDoc(folder, env = process.env) {
   const tools = await ensureTools(env)
   const args = [
     path.join(tools, 'node_modules/typedoc/bin/typedoc'),
@@ -31,7 +31,7 @@ export async function readDocstrings(folder, env = process.env) {
     ...['--plugin', path.join(tools, 'node_modules/typedoc-plugin-markdown/dist/index.js')],
     ...['--plugin', path.join(packageRoot, 'scripts/docs/describe-plugin.mjs')],
     ...['--entryPoints', path.join(packageRoot, 'lib/index.ts'), '--tsconfig', path.join(packageRoot, 'tsconfig.json')],
-    ...['--json', path.join(folder, 'api.json'), '--out', folder],
+    ...['--out', folder],
   ]
   const { ok, output } = await runLong(process.execPath, args, { env })
   if (!ok) throw new SetupError(`TypeDoc found:\n${output}`)

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
+import { parse } from 'yaml'
 import { type CliResult, runCli } from '../support/cli.ts'
 import { skip, storiesModel } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
@@ -142,4 +143,32 @@ steps: 1
   t.notRegex(await readFile(join(folder, 'run/config.yaml'), 'utf8'), /rewardTimeoutMs/)
   const again = await runCli(['resume', 'run'], { cwd: folder })
   t.is(again.code, 0, again.stderr)
+})
+
+test('a config.yaml without the defaults that were added since is not taken for an edited one', async (t) => {
+  const folder = await prepare(t, '{ rank: 2 }')
+  if (folder === undefined) return
+  const stopped = await runCli(
+    ['train', 'tiny.yaml', '--steps', '100000', '--set', 'trackers=[tensorboard]', '--json'],
+    {
+      cwd: folder,
+      onSpawn: (child) => child.stdout!.once('data', () => child.stdout!.destroy()),
+    },
+  )
+  t.is(stopped.code, 141)
+  const file = join(folder, 'runs/tiny/config.yaml')
+  const written = await readFile(file, 'utf8')
+  const older = written.replace(/ {2}- name: tensorboard\n {4}sampleEvery: 10\n/, '  - tensorboard\n')
+  t.not(older, written)
+  const resume = async (text: string) => {
+    await writeFile(file, text)
+    const { stderr } = await runCli(['resume', 'runs/tiny', '--json'], {
+      cwd: folder,
+      onSpawn: (child) => child.stdout!.once('data', () => child.stdout!.destroy()),
+    })
+    return stderr
+  }
+  t.notRegex(await resume(older), /was edited/)
+  t.deepEqual(parse(await readFile(file, 'utf8')).trackers, parse(written).trackers)
+  t.regex(await resume(written.replace('evalEvery: 2', 'evalEvery: 3')), /config\.yaml was edited since the run began/)
 })

@@ -18,8 +18,7 @@ test('ARCHITECTURE.md names files that exist', (t) => {
   t.deepEqual(missing('ARCHITECTURE.md'), [])
 })
 
-// Becomes a plain test with the registries of algorithms and trackers.
-test.failing('CONTRIBUTING.md names files that exist', (t) => {
+test('CONTRIBUTING.md names files that exist', (t) => {
   t.true(pathsOf('CONTRIBUTING.md').length >= 10)
   t.deepEqual(missing('CONTRIBUTING.md'), [])
 })

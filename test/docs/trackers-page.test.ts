@@ -24,8 +24,8 @@ function workFolder(t: ExecutionContext): string {
 test('YAML blocks are valid', (t) => {
   const base = { team: { model: 'm' }, task: 'story', optimizer: { learningRate: 1 }, steps: 1 }
   const configs = blocks('yaml').map((code) => resolveConfig({ ...base, ...(parse(code) as object) }))
-  t.deepEqual(configs.at(0)?.trackers, ['tensorboard'])
-  t.is(configs.length, 2)
+  t.deepEqual(configs.at(0)?.trackers, [{ name: 'tensorboard', options: { sampleEvery: 10 } }])
+  t.is(configs.length, 3)
 })
 
 /** A stand-in for the client that writes down what it is told. */

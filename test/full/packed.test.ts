@@ -1,6 +1,6 @@
 /** The package as users get it: packed, installed into an empty folder, set up there, and used from every kind of project. */
 import { execFile, execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import test from 'ava'
@@ -14,16 +14,18 @@ interface Packed {
   files: { path: string }[]
 }
 
+/** With `prepack`, whose output is kept out of npm's. */
 function pack(folder: string): Packed {
-  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder]
+  const args = ['pack', '--json', '--foreground-scripts=false', '--pack-destination', folder]
   return (JSON.parse(execFileSync('npm', args, { cwd: repositoryDir, encoding: 'utf8' })) as [Packed])[0]
 }
 
 test('nothing is packed that a user does not need, and all that one needs', async (t) => {
+  rmSync(join(repositoryDir, 'schemas'), { recursive: true, force: true })
   const { files } = pack(await temporaryFolder(t))
   const paths = files.map(({ path }) => path)
   const allowed =
-    /^(bin\/magrpo\.mjs|dist\/.*(\.js(\.map)?|\.d\.ts|\.css|\.html|\.svg)|native\/(binding|core|kernels|model|rollout|train)\/\w+\.(h|cc|cu)|native\/kernels\/\w+\/(?!(reference|test|bench)\.)\w+\.(h|cc|cu)|scripts\/(setup|libtorch)\.mjs|scripts\/setup\/[\w-]+\.mjs|models\/[\w-]+\/\w+\.(json|safetensors)|python\/(\w+\/)?\w+\.py|schemas\/\w+\.json|CMakeLists\.txt|binding\.gyp|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/
+    /^(bin\/magrpo\.mjs|dist\/.*(\.js(\.map)?|\.d\.ts|\.css|\.html|\.svg)|native\/(binding|core|kernels|model|rollout|train)\/\w+\.(h|cc|cu)|native\/model\/arch\/\w+\.(json|cmake)|native\/kernels\/\w+\/(?!(reference|test|bench)\.)\w+\.(h|cc|cu)|scripts\/(setup|libtorch)\.mjs|scripts\/setup\/[\w-]+\.mjs|models\/[\w-]+\/\w+\.(json|safetensors)|python\/(\w+\/)?\w+\.py|schemas\/\w+\.json|CMakeLists\.txt|binding\.gyp|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/
   t.deepEqual(
     paths.filter((path) => !allowed.test(path)),
     [],
@@ -34,6 +36,7 @@ test('nothing is packed that a user does not need, and all that one needs', asyn
     'dist/index.d.ts',
     'models/mini-code/model.safetensors',
     'schemas/run.json',
+    'schemas/compare.json',
   ])
     t.true(paths.includes(path), path)
 })

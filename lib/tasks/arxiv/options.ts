@@ -1,7 +1,8 @@
 /** The options and items of `arxiv`, and where they are published. */
+
+import type { OptionsOf } from '../../base/validate.ts'
 import { choice } from '../../base/validate.ts'
 import type { PublishedData } from '../datasets/source.ts'
-import type { OptionsOf } from '../task/options.ts'
 import type { WritingOptions } from '../writing/options.ts'
 
 /** Options of `arxiv` alone. */

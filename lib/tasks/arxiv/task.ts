@@ -1,8 +1,8 @@
 /** Expanding an abstract into the introduction of a paper: one agent each for its two halves. */
 
+import { readOptions } from '../../base/validate.ts'
 import { loadSplits } from '../datasets/load.ts'
 import { defineTask } from '../task/define-task.ts'
-import { readOptions } from '../task/options.ts'
 import type { Task } from '../task/types.ts'
 import { writingSettings } from '../writing/options.ts'
 import { arxivThresholds } from '../writing/reward.ts'

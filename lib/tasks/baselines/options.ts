@@ -1,6 +1,7 @@
 /** The option of a single model that writes for a whole team. */
+
+import type { OptionsOf } from '../../base/validate.ts'
 import { choice } from '../../base/validate.ts'
-import type { OptionsOf } from '../task/options.ts'
 
 /** What an answer scores that cannot be taken apart. */
 export const missingDelimiter = choice(['strict', 'cut']).describe(

@@ -1,8 +1,8 @@
 /** A team's task as the task of one model that writes everything, so that it can be trained (GRPO) like any other. */
 import { ConfigError } from '../../base/errors.ts'
+import { readOptions } from '../../base/validate.ts'
 import type { Joint } from '../task/completion.ts'
 import { defineTask } from '../task/define-task.ts'
-import { readOptions } from '../task/options.ts'
 import type { Task } from '../task/types.ts'
 import { type SingleTaskOptions, singleTaskOptions } from './options.ts'
 import { baselinePlan, undivided } from './rounds.ts'

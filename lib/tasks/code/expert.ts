@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { z } from 'zod'
 import { MagrpoError } from '../../base/errors.ts'
-import { readOptions } from '../task/options.ts'
+import { readOptions } from '../../base/validate.ts'
 import { lastJsonObject } from './expert-json.ts'
 import type { CodeItem } from './item.ts'
 import { type ExpertOptions, expertOptions } from './options.ts'

@@ -1,9 +1,9 @@
 /** Options of the code tasks. */
 import { z } from 'zod'
-import { choice, section } from '../../base/validate.ts'
+import { choice, type OptionsOf, section } from '../../base/validate.ts'
 import type { SandboxOptions } from '../../sandbox/types.ts'
 import { type ItemSource, sourceOptions } from '../datasets/source.ts'
-import { agents, chat, type OptionsOf, rules } from '../task/options.ts'
+import { agents, chat, rules } from '../task/options.ts'
 import type { CodeItem } from './item.ts'
 
 /**

@@ -1,6 +1,6 @@
+import { type OptionsOf, readOptions } from '../../base/validate.ts'
 import type { Joint } from '../task/completion.ts'
 import { defineTask } from '../task/define-task.ts'
-import { type OptionsOf, readOptions } from '../task/options.ts'
 import type { Task } from '../task/types.ts'
 import { codeBaselines } from './baselines.ts'
 import { codeMeter } from './columns.ts'

@@ -1,7 +1,8 @@
 /** The options of `mbpp`. */
+
+import type { OptionsOf } from '../../base/validate.ts'
 import { choice } from '../../base/validate.ts'
 import type { CodeDataOptions } from '../code/load-task.ts'
-import type { OptionsOf } from '../task/options.ts'
 
 /** Options of `mbpp` alone. */
 export const mbppSettings = {

@@ -1,7 +1,7 @@
+import { readOptions } from '../../base/validate.ts'
 import type { CodeItem } from '../code/item.ts'
 import { loadCodeTask } from '../code/load-task.ts'
 import type { PublishedData } from '../datasets/source.ts'
-import { readOptions } from '../task/options.ts'
 import type { Task } from '../task/types.ts'
 import { type MbppOptions, mbppSettings } from './options.ts'
 import { withSignature } from './signature.ts'

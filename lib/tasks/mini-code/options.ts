@@ -1,7 +1,7 @@
 /** Options of `mini-code`. */
 import { z } from 'zod'
+import type { OptionsOf } from '../../base/validate.ts'
 import { choice } from '../../base/validate.ts'
-import type { OptionsOf } from '../task/options.ts'
 
 /**
  * How much the next prompts say. `plain`: nothing; `passed`: whether the program passed; `level_passed`: a line of levels;

@@ -1,6 +1,7 @@
 /** The options and items of `story`. */
 import { z } from 'zod'
-import { type OptionsOf, rules } from '../task/options.ts'
+import type { OptionsOf } from '../../base/validate.ts'
+import { rules } from '../task/options.ts'
 
 /** Options of `story`. */
 export const storyOptions = {

@@ -1,8 +1,8 @@
 /** Going on with a story twice: one agent briefly, the other at about twice the length. */
 
 import { ConfigError } from '../../base/errors.ts'
+import { readOptions } from '../../base/validate.ts'
 import { defineTask } from '../task/define-task.ts'
-import { readOptions } from '../task/options.ts'
 import type { Task } from '../task/types.ts'
 import { tldrThresholds } from '../writing/reward.ts'
 import { writingRewards } from '../writing/writing-task.ts'

@@ -1,7 +1,7 @@
 /** The settings of a reward in Python; see `pythonReward`. */
 import { z } from 'zod'
+import type { OptionsOf } from '../../base/validate.ts'
 import { choice } from '../../base/validate.ts'
-import type { OptionsOf } from './options.ts'
 
 /**
  * How the function is called. `item`: `f(item, completions)`, one text per agent; `comlrl`: one list of a single text per agent,

@@ -1,8 +1,8 @@
 /** Summarising a Reddit post twice: one agent briefly, the other at about twice the length. */
 
+import { readOptions } from '../../base/validate.ts'
 import { loadSplits } from '../datasets/load.ts'
 import { defineTask } from '../task/define-task.ts'
-import { readOptions } from '../task/options.ts'
 import type { Task } from '../task/types.ts'
 import { type WritingOptions, writingSettings } from '../writing/options.ts'
 import { tldrThresholds } from '../writing/reward.ts'

@@ -1,7 +1,9 @@
 /** Options of the writing tasks with data. */
+
+import type { OptionsOf } from '../../base/validate.ts'
 import { missingDelimiter } from '../baselines/options.ts'
 import { type ItemSource, sourceOptions } from '../datasets/source.ts'
-import { agents, chat, type OptionsOf, rules } from '../task/options.ts'
+import { agents, chat, rules } from '../task/options.ts'
 
 /** Settings besides the items. */
 export const writingSettings = { rules, chat }
