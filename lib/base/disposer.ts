@@ -1,5 +1,5 @@
 /** What frees memory, processes or files. */
-export interface Disposable {
+interface Disposable {
   dispose(): Promise<void>
 }
 

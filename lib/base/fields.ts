@@ -2,13 +2,13 @@
 import { z } from 'zod'
 
 /** Bounds of an {@link integer}, both included. */
-export interface IntegerBounds {
+interface IntegerBounds {
   from: number
   to?: number
 }
 
 /** Bounds of a {@link number}: `from` and `to` included, `above` and `below` not. */
-export interface NumberBounds {
+interface NumberBounds {
   from?: number
   above?: number
   to?: number
@@ -67,7 +67,7 @@ export const milliseconds = () => {
 }
 
 /** A shape whose defaults are left open: see {@link unfilled}. */
-export type Unfilled<Shape> = {
+type Unfilled<Shape> = {
   [Key in keyof Shape]: Shape[Key] extends z.ZodDefault<infer Field> ? z.ZodOptional<Field> : Shape[Key]
 }
 

@@ -3,7 +3,7 @@ import { extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
 /** Makes the error to throw of what is wrong with a module. */
-export type ModuleFailure = (message: string, cause?: unknown) => Error
+type ModuleFailure = (message: string, cause?: unknown) => Error
 
 /**
  * Loads a user's module: JavaScript, or TypeScript where Node reads it or tsx is installed.

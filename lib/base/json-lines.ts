@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { cannotWrite } from './cannot-write.ts'
 
 /** How {@link JsonLinesWriter.open} treats what the file holds. */
-export interface JsonLinesOptions {
+interface JsonLinesOptions {
   /** Cuts the file to so many bytes first. Defaults to all it has. */
   keepBytes?: number
 }

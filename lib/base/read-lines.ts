@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { MagrpoError } from './errors.ts'
 
 /** One line that is whole. */
-export interface PlacedLine {
+interface PlacedLine {
   /** Without its end. */
   text: string
   /** Counted from 1. */

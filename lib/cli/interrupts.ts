@@ -1,7 +1,7 @@
 import { exitCodes, isClosedPipe, note } from './output.ts'
 
 /** The first interruption of a command: which signal, and the exit code that tells of it. */
-export interface Interruption {
+interface Interruption {
   signal: 'SIGINT' | 'SIGTERM' | 'SIGPIPE'
   exitCode: number
 }

@@ -9,7 +9,7 @@ import { InterruptedError, Interrupts } from './interrupts.ts'
 import { note, printJson, printLine } from './output.ts'
 
 /** How a run is shown. */
-export interface ShowOptions {
+interface ShowOptions {
   quiet?: boolean
   json?: boolean
 }

@@ -25,7 +25,7 @@ export interface OpenTeamContext {
 }
 
 /** Weights that are ready to be loaded. Equal keys are the same team. */
-export interface FoundTeam {
+interface FoundTeam {
   key: string
   team: TeamConfig
   /** The agents the team was made with; undefined for bare models. */

@@ -46,7 +46,7 @@ export interface BaselineSettings<Item = unknown> extends z.input<typeof baselin
 }
 
 /** Who plays: an engine, and the number of each player's policy in it. */
-export interface BaselinePlayers {
+interface BaselinePlayers {
   engine: Pick<Engine, 'generate'>
   agents: readonly { policy: number }[]
 }

@@ -7,7 +7,7 @@ import { singleTask } from '../tasks/baselines/single-task.ts'
 import type { Task } from '../tasks/task/types.ts'
 
 /** Options of the module. */
-export interface SingleModuleOptions extends SingleTaskOptions {
+interface SingleModuleOptions extends SingleTaskOptions {
   /** The team's task. */
   task: TaskConfig
 }

@@ -48,7 +48,7 @@ export async function loadConfig(file: string, settings: readonly Setting[] = []
 }
 
 /** How {@link resolveConfig} names things. */
-export interface ResolveOptions {
+interface ResolveOptions {
   settings?: readonly Setting[]
   lines?: Lines
   /** What the message of an error calls the configuration. */

@@ -18,7 +18,7 @@ export interface BubblewrapReport {
 }
 
 /** What decides whether namespaces may be made, as files of the system say it. */
-export interface NamespaceLimits {
+interface NamespaceLimits {
   /** Ubuntu 24.04: `apparmor_restrict_unprivileged_userns` is 1. */
   appArmorRestricts: boolean
   /** Debian's switch `unprivileged_userns_clone` is 0. */

@@ -64,7 +64,7 @@ export function isOffline(env: NodeJS.ProcessEnv = process.env): boolean {
 const isTrue = (text: string | undefined) => /^(1|true|yes|on)$/i.test(text ?? '')
 
 /** The token of `HF_TOKEN`, else of the file that `huggingface-cli login` wrote (`HF_TOKEN_PATH`, `HF_HOME/token`). */
-export async function hubToken(env: NodeJS.ProcessEnv = process.env): Promise<string | undefined> {
+async function hubToken(env: NodeJS.ProcessEnv = process.env): Promise<string | undefined> {
   if (isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return undefined
   const given = (env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN)?.trim()
   if (given) return given

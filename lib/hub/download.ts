@@ -51,7 +51,7 @@ export async function listFiles(access: HubAccess, revision: string): Promise<Hu
 }
 
 /** How files are fetched. */
-export interface FetchOptions {
+interface FetchOptions {
   signal?: AbortSignal
   onEvent?(event: DownloadEvent): void
 }

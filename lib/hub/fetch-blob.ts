@@ -28,7 +28,7 @@ export interface HubFile {
 }
 
 /** What is fetched, where to, and who hears of it. */
-export interface BlobRequest {
+interface BlobRequest {
   access: HubAccess
   file: HubFile
   url: string

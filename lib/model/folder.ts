@@ -7,7 +7,7 @@ import { modelFolder } from './names.ts'
 import type { DownloadOptions } from './pull.ts'
 
 /** Where something was found. */
-export interface FoundFolder {
+interface FoundFolder {
   folder: string
   /** Name on the hub and commit, null for a local folder. */
   hub: { name: string; commit: string } | null

@@ -78,7 +78,7 @@ export function activationBytesPerToken(shape: MemoryShape, settings: Activation
 }
 
 /** Bytes of the short-lived tensors of the widest layer, one token: in a forward pass without gradients. */
-export function passingBytesPerToken(shape: MemoryShape): number {
+function passingBytesPerToken(shape: MemoryShape): number {
   const { hidden: h, mlp: m, query: q, key: k } = widths(shape)
   return float * Math.max(3 * h + 4 * m, 3 * h + 3 * q + 3 * k)
 }

@@ -29,7 +29,7 @@ export interface Part {
 }
 
 /** A batch, divided into calls. */
-export interface Division {
+interface Division {
   parts: Part[]
   /** Whether each part computes on one thread, beside the others, rather than on all. */
   oneThread: boolean
@@ -93,7 +93,7 @@ export function workAtOnce(policies: readonly PolicyRef[]): { models: number; pa
 }
 
 /** What a batch does for one part: `run` makes its native call. */
-export interface PartCall {
+interface PartCall {
   model: Model
   run(): Promise<void>
 }

@@ -12,7 +12,7 @@ export interface NativeJobOptions {
 }
 
 /** An atomic flag that a running job polls once per token step or micro-batch. */
-export interface NativeCancelFlag {
+interface NativeCancelFlag {
   cancel(): void
 }
 
@@ -72,7 +72,7 @@ export interface NativeModelSpec {
 }
 
 /** A trainable view: all weights, or a LoRA adapter over the frozen base. */
-export type NativePolicySpec =
+type NativePolicySpec =
   | { kind: 'full' }
   | {
       kind: 'lora'
@@ -115,7 +115,7 @@ export interface NativeSampling {
   stopStrings: Uint8Array[]
 }
 
-export interface NativeGenerateRequest {
+interface NativeGenerateRequest {
   tree: NativeTokenTree
   policies: NativePolicy[]
   /** (B) the segment each row continues. */
@@ -146,7 +146,7 @@ export interface NativeRow {
   stopped: boolean
 }
 
-export interface NativeGenerateResult {
+interface NativeGenerateResult {
   /** (B) */
   rows: NativeRow[]
   prefillTokens: number
@@ -154,7 +154,7 @@ export interface NativeGenerateResult {
   decodeSeconds: number
 }
 
-export interface NativeScoreRequest {
+interface NativeScoreRequest {
   tree: NativeTokenTree
   policies: NativePolicy[]
   /** (N) 1 where a token's log-probability is wanted; a root's first token has none. */
@@ -170,7 +170,7 @@ export interface NativeScoreRequest {
 }
 
 /** What is made larger besides Σ wᵢ·log π(tokenᵢ); see `native/train/policy_loss.h`. */
-export interface NativeLoss {
+interface NativeLoss {
   clip?: { low: number; high: number }
   kl?: { estimator: 'k1' | 'k2' | 'k3'; coefficient: number }
   entropyCoefficient?: number
@@ -201,7 +201,7 @@ export interface NativeAccumulateRequest extends NativeScoreRequest {
   valueWeights?: Float32Array
 }
 
-export interface NativeStepOptions {
+interface NativeStepOptions {
   learningRate: number
   beta1: number
   beta2: number
@@ -211,7 +211,7 @@ export interface NativeStepOptions {
   maxGradNorm: number
 }
 
-export interface NativeStepResult {
+interface NativeStepResult {
   /** Global L2 norm before clipping. */
   gradNorm: number
   /** The gradient was not finite: nothing was changed, the gradient was dropped. */
@@ -275,7 +275,7 @@ export interface NativeLimits {
 }
 
 /** What was compiled of one of `native/model/arch`; the order of everything is that of `native/model/architecture.h`. */
-export interface NativeArchitecture {
+interface NativeArchitecture {
   modelType: string
   /** Checkpoint names; empty where there is no such tensor. */
   tensors: string[]
@@ -297,7 +297,7 @@ export interface NativeInfo {
   cuda: { available: boolean; reason: null | 'cpu_build' | 'no_driver' | 'no_device' | 'driver_too_old' }
 }
 
-export interface NativeLiveObjects {
+interface NativeLiveObjects {
   models: number
   policies: number
   jobs: number

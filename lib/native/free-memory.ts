@@ -20,7 +20,7 @@ export interface FreeDeviceMemory extends FreeMemory {
 }
 
 /** Where {@link freeMemory} looks. */
-export interface FreeMemoryPlaces {
+interface FreeMemoryPlaces {
   /** Folder with `proc` and `sys`. Defaults to `/`. */
   root?: string
   /** Defaults to `process.env`. */

@@ -5,7 +5,7 @@ import { comparisonPicture } from './comparison/picture.ts'
 import { notesOf, type TextTable, tablesOf } from './comparison/tables.ts'
 
 /** A comparison as a report shows it. */
-export interface ShownComparison {
+interface ShownComparison {
   folder: string
   tables: TextTable[]
   notes: string[]

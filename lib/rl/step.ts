@@ -56,7 +56,7 @@ export interface StepContext<Item> {
 }
 
 /** A finished step, and what the run goes on with. */
-export interface StepOutcome {
+interface StepOutcome {
   report: StepReport
   signals: NodeSignal[]
   /** Names of the agents, and of critics, whose gradient was not finite. */

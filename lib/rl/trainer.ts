@@ -16,7 +16,7 @@ import type { RunOrigin, RunStore } from './types/run-store.ts'
 import type { RunEnd, RunResult, RunSink, Snapshot } from './types/sink.ts'
 
 /** What a {@link Trainer} is made of. */
-export interface TrainerParts<Item> {
+interface TrainerParts<Item> {
   backend: TrainingBackend
   task: Task<Item>
   options: ResolvedTrainOptions

@@ -5,7 +5,7 @@ import type { CheckpointOptions } from './checkpoint-options.ts'
 import type { CheckpointState, CheckpointStore, LineBytes } from './checkpoint-store.ts'
 
 /** What a {@link Checkpointer} is made of. */
-export interface CheckpointerParts extends Required<CheckpointOptions> {
+interface CheckpointerParts extends Required<CheckpointOptions> {
   store: CheckpointStore
   options: ResolvedTrainOptions
   data: Pick<CheckpointState['data'], 'items' | 'heldOut'>

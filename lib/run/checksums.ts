@@ -5,7 +5,7 @@ import { open, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** Size and checksum of one file. */
-export interface FileSum {
+interface FileSum {
   bytes: number
   /** Hexadecimal. */
   sha256: string

@@ -7,7 +7,7 @@ import type { Checkpoint, CheckpointState, CheckpointStore } from './checkpoint-
 import type { RunFolder } from './run-folder.ts'
 
 /** What a run is resumed with. */
-export interface ResumeSettings {
+interface ResumeSettings {
   options: ResolvedTrainOptions
   /** Checksums of the task's items and held-out items. */
   data: Pick<CheckpointState['data'], 'items' | 'heldOut'>

@@ -3,7 +3,7 @@ import { describeEnvironment, differences, type Environment } from './environmen
 import { type RunFolder, runFiles } from './run-folder.ts'
 
 /** The native part, as far as it matters here. */
-export interface NativeThreads {
+interface NativeThreads {
   info(): { threads: number }
   setThreads(count: number): void
 }

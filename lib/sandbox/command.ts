@@ -12,7 +12,7 @@ const run = promisify(execFile)
 export const nobody = 65534
 
 /** A Python interpreter and the folders it needs. */
-export interface PythonInstallation {
+interface PythonInstallation {
   executable: string
   /** Folders outside `/usr` that have to be visible for it to run. */
   folders: string[]

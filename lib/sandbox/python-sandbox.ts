@@ -18,10 +18,10 @@ import type {
 import { readSources, Worker, WorkerDeath, type WorkerReply, type WorkerRequest } from './worker.ts'
 
 /** Limits of a request where nothing else is said; see {@link SandboxLimits}. */
-export const defaultLimits: SandboxLimits = { cpuSeconds: 4, programCpuSeconds: 20, wallSeconds: 300, maxTimeouts: 3 }
+const defaultLimits: SandboxLimits = { cpuSeconds: 4, programCpuSeconds: 20, wallSeconds: 300, maxTimeouts: 3 }
 
 /** Limits of every program where nothing else is said; see {@link SandboxResources}. */
-export const defaultResources: SandboxResources = {
+const defaultResources: SandboxResources = {
   memoryBytes: 512 * 2 ** 20,
   outputBytes: 2 ** 20,
   processes: 1,

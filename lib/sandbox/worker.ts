@@ -19,7 +19,7 @@ const pythonDir = join(packageDir, 'python')
 const workerFolders = ['sandbox', 'code_task', 'cooperation']
 
 /** The first code of a worker, and the modules it is then sent: their sources by path, `sandbox/wire.py`. */
-export interface WorkerSources {
+interface WorkerSources {
   boot: string
   modules: Record<string, string>
 }
@@ -36,7 +36,7 @@ export async function readSources(): Promise<WorkerSources> {
 }
 
 /** What a worker has to know when it starts. */
-export interface WorkerConfig extends SandboxResources {
+interface WorkerConfig extends SandboxResources {
   mode: 'bubblewrap' | 'process'
 }
 

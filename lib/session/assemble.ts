@@ -13,7 +13,7 @@ import type { Tracker } from '../track/tracker.ts'
 import { TrackerSink } from '../track/tracker-sink.ts'
 
 /** What a run is made of. `sinks` are those who show it. */
-export interface RunParts<Item> extends TrainOptions<Item> {
+interface RunParts<Item> extends TrainOptions<Item> {
   /** What trackers call the run. */
   name: string
   /** Where the run is kept. Default: nowhere. */
@@ -35,7 +35,7 @@ export interface RecordOptions extends CheckpointOptions {
 }
 
 /** A run that is ready to be iterated. */
-export interface AssembledRun {
+interface AssembledRun {
   run: Run
   /** Whether training began, so that the run folder holds something. */
   hasBegun(): boolean

@@ -10,7 +10,7 @@ import { loadTask } from './load-task.ts'
 import { type LoadedTeam, type LoadTeamOptions, loadTeam } from './load-team.ts'
 
 /** A task and a team that plays it. */
-export interface LoadedPlay {
+interface LoadedPlay {
   task: Task
   loaded: LoadedTeam
   /** Frees team, models and task. */
@@ -18,7 +18,7 @@ export interface LoadedPlay {
 }
 
 /** All that a configuration names. */
-export interface LoadedParts extends LoadedPlay {
+interface LoadedParts extends LoadedPlay {
   algorithm: Algorithm
   trackers: Tracker[]
 }

@@ -8,7 +8,7 @@ import { loadParts, trainSettings } from './load-parts.ts'
 import type { PrepareRunOptions } from './prepare-run.ts'
 
 /** A run that was made ready and not begun. */
-export interface PlannedRun {
+interface PlannedRun {
   options: ResolvedTrainOptions
   plan: MemoryPlan
   /** One per device. */

@@ -3,7 +3,7 @@
 import { MagrpoError } from '../base/errors.ts'
 
 /** What {@link cutAtStop} leaves of a text. */
-export interface StopResult {
+interface StopResult {
   text: string
   /** The stop string that ended the text, if one did. */
   stop?: string

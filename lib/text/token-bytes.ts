@@ -2,7 +2,7 @@
 import type { Tokenizer } from './tokenizer.ts'
 
 /** Token i is `bytes[offset[i]..offset[i + 1])`. */
-export interface TokenBytes {
+interface TokenBytes {
   /** (vocabSize + 1) */
   offset: Int32Array
   bytes: Uint8Array

@@ -14,7 +14,7 @@ export interface TrackerEntry {
 }
 
 /** What a tracker gives to {@link trackerEntry}. */
-export interface TrackerEntryParts<Shape extends z.ZodRawShape> {
+interface TrackerEntryParts<Shape extends z.ZodRawShape> {
   about: string
   options: Shape
   create(options: z.output<z.ZodObject<Shape>>): Tracker | Promise<Tracker>

@@ -10,7 +10,7 @@ import { maskedCrc32c } from './crc32c.ts'
 import { bytesField, doubleField, floatField, message, varintField } from './protobuf.ts'
 
 /** What an event says. */
-export interface EventContent {
+interface EventContent {
   /** Values by tag. */
   scalars?: Record<string, number>
   /** Markdown by tag. */

@@ -2,7 +2,7 @@ import { formatBytes } from '../base/format.ts'
 import type { DownloadEvent } from '../hub/download.ts'
 
 /** Who hears of a download. */
-export interface DownloadListeners {
+interface DownloadListeners {
   /** Takes what everybody should know: that something is about to be downloaded, what, and where to. */
   say(line: string): void
   /** Takes a line each tenth of the way. Defaults to nobody. */

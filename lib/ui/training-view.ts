@@ -18,7 +18,7 @@ import { wrap } from './width.ts'
 export type ViewMode = 'live' | 'plain' | 'quiet'
 
 /** Settings of a {@link TrainingView}. */
-export interface TrainingViewOptions {
+interface TrainingViewOptions {
   /** Where to: `process.stderr`. */
   stream: OutputStream
   mode: ViewMode

@@ -3,7 +3,7 @@ import { join, relative, resolve } from 'node:path'
 import { runFiles } from '../run/run-folder.ts'
 
 /** A run folder and what it is called on the page. */
-export interface FoundRun {
+interface FoundRun {
   path: string
   /** Path as a person would type it. */
   id: string

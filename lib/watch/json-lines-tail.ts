@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 
 /** One whole line of a file. */
-export interface TailLine {
+interface TailLine {
   /** The parsed line; undefined if it is no JSON object. */
   value: Record<string, unknown> | undefined
   /** Counted from 1. */

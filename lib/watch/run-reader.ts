@@ -9,7 +9,7 @@ import { MetricTable } from './metric-table.ts'
 import { type RecordedResult, type RunStatus, readResult, readStatus } from './run-status.ts'
 
 /** A run in one line of a list. */
-export interface RunSummary {
+interface RunSummary {
   /** What the run is asked for by. */
   id: string
   /** Name of the run as its configuration gives it, else that of the folder. */
@@ -56,7 +56,7 @@ interface SampleLine {
 }
 
 /** What a run was set up with. */
-export interface RunSetup {
+interface RunSetup {
   config: Record<string, unknown>
   configText: string
   environment: Record<string, unknown>

@@ -8,7 +8,7 @@ import { runFiles } from '../run/run-folder.ts'
 export type RunStatus = 'running' | 'finished' | 'stopped' | 'aborted' | 'failed' | 'dead'
 
 /** A status and what it was read from, for people. */
-export interface StatusReading {
+interface StatusReading {
   status: RunStatus
   reason: string
 }

@@ -29,7 +29,7 @@ export interface WatchServer {
 }
 
 /** Port of the page unless another is asked for. */
-export const defaultPort = 6288
+const defaultPort = 6288
 
 const scripts = ['watch', 'chart', 'details', 'dom', 'hover', 'panels', 'samples', 'theme'].map((name) => `${name}.js`)
 

@@ -14,7 +14,7 @@ import type {
 } from './types.ts'
 
 /** The k of pass@k that are reported where there are so many samples. */
-export const passCounts = [1, 3, 5, 10]
+const passCounts = [1, 3, 5, 10]
 
 /**
  * Averages: turns of a joint completion, then joint completions of a seed, then seeds, with the interval over seeds.

@@ -27,7 +27,7 @@ export interface TrainingBackend {
 }
 
 /** Weights and moments as files, for checkpoints. */
-export interface WeightFiles {
+interface WeightFiles {
   /**
    * Writes those of the policies named into a folder that exists, as they are at the call; it is on the disk when the promise
    * settles. A policy may be stepped before that.

@@ -18,7 +18,7 @@ export interface CriticInput {
 }
 
 /** How critics are laid out, see {@link criticInputs}. */
-export interface CriticLayout {
+interface CriticLayout {
   type: Critic['type']
   /** One critic reads the prompts of all agents. */
   isCentral: boolean

@@ -35,10 +35,10 @@ export interface Scores {
 }
 
 /** What a completion's KL takes off its return: (G) of one agent at one node. */
-export type PenaltyOf = (node: RolloutNode, agent: number) => number[]
+type PenaltyOf = (node: RolloutNode, agent: number) => number[]
 
 /** What credit is given from. */
-export interface CreditInputs {
+interface CreditInputs {
   /** (J) discounted returns of each node's joint actions. */
   returns: ReadonlyMap<RolloutNode, readonly number[]>
   values: ValueScores | undefined

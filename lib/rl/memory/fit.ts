@@ -5,7 +5,7 @@ import { type FreeDeviceMemory, type FreeMemory, freeMemoryOf, limitOf } from '.
 import type { DeviceMemory, MemoryPart, MemoryPlan } from './plan.ts'
 
 /** Share of the free memory above which a plan is worth a warning. */
-export const warningShare = 0.85
+const warningShare = 0.85
 
 /** The plan of a device beside what is free there. */
 export interface MemoryVerdict {

@@ -10,7 +10,7 @@ import {
 } from '../../model/memory-terms.ts'
 
 /** A loaded model, as far as its memory goes. */
-export interface PlannedModel {
+interface PlannedModel {
   shape: MemoryShape
   dtype: ActivationSettings['dtype']
   device: string

@@ -4,10 +4,10 @@
 export const scheduleNames = ['constant', 'linear', 'cosine'] as const
 
 /** One of {@link scheduleNames}. */
-export type ScheduleName = (typeof scheduleNames)[number]
+type ScheduleName = (typeof scheduleNames)[number]
 
 /** How the learning rate moves over a run. */
-export interface Schedule {
+interface Schedule {
   name: ScheduleName
   /** The full learning rate. */
   peak: number

@@ -5,7 +5,7 @@ import { jointOf, type RolloutNode } from '../rollout/tree.ts'
 import type { SampleRow } from '../types/reports.ts'
 
 /** Where the rows come from. */
-export interface RowSource {
+interface RowSource {
   step: number
   phase: SampleRow['phase']
   /** (n) */

@@ -6,7 +6,7 @@ import type { ResolvedTrainOptions } from '../types/options.ts'
 import type { RunWarning, WatchState, Window } from '../types/reports.ts'
 
 /** Shares above which a warning is raised. */
-export const warningShares = { lengthLimit: 0.5, equalRewards: 0.8 }
+const warningShares = { lengthLimit: 0.5, equalRewards: 0.8 }
 
 /** A share is judged over as many steps as give at least so many groups: one odd group is no news. */
 const smallestWindow = 4
@@ -14,7 +14,7 @@ const smallestWindow = 4
 const emptyWindow = (): Window => ({ groups: [], completions: [], firstTurns: [] })
 
 /** What a watch needs to know of its run. */
-export interface WatchSettings {
+interface WatchSettings {
   /** Bounds of the task's reward, where it has any. */
   maxReward: number | null
   minReward: number | null

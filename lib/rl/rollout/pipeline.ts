@@ -2,7 +2,7 @@
 import type { Rollout } from './rollout.ts'
 
 /** Starts the rollout of a step; `onGenerated` is called when its last token is there, rewards may follow. */
-export type StartRollout = (step: number, how: { signal: AbortSignal; onGenerated(): void }) => Promise<Rollout>
+type StartRollout = (step: number, how: { signal: AbortSignal; onGenerated(): void }) => Promise<Rollout>
 
 /** A rollout that has been started. */
 interface Started {

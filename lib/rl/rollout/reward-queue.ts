@@ -38,7 +38,7 @@ export function rewardTimeoutOf(given: number | undefined, defaults: Task['defau
 }
 
 /** Names under `reward/` that parts cannot have. */
-export const reservedParts = ['mean', 'std', 'group_std', 'stderr', 'zero_variance_share']
+const reservedParts = ['mean', 'std', 'group_std', 'stderr', 'zero_variance_share']
 
 /** Rewards that do not wait may keep the event loop for so long. */
 const busyLimitMs = 8

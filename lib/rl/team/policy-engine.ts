@@ -14,7 +14,7 @@ import type { Team } from './team.ts'
 import { planTeamMemory } from './workload.ts'
 
 /** How the engine computes; see `TrainOptions`. */
-export interface EngineSettings {
+interface EngineSettings {
   deterministic?: boolean
   activationCheckpointing?: boolean
 }

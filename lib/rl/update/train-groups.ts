@@ -20,7 +20,7 @@ export interface TrainGroup {
 }
 
 /** What decides the weights. */
-export interface TrainGroupSettings {
+interface TrainGroupSettings {
   /** (n) number of each agent's policy; null for an agent that is not trained. */
   policies: readonly (number | null)[]
   algorithm: Algorithm

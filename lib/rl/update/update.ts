@@ -7,14 +7,14 @@ import type { Algorithm } from '../options/algorithm.ts'
 import type { TrainGroup } from './train-groups.ts'
 
 /** How gradients are computed. */
-export interface AccumulateOptions extends EngineScoreOptions {
+interface AccumulateOptions extends EngineScoreOptions {
   /** Pieces, cut between groups. */
   minibatches: number
   loss?: LossOptions
 }
 
 /** What computing the gradients told. */
-export interface Accumulated {
+interface Accumulated {
   /** Prompt and completion tokens that went through the model. */
   tokens: number
   /** Largest |sampler's − trainer's log-probability| of any trained token; 0 without tokens. */
@@ -104,7 +104,7 @@ export async function stepPolicies(
 }
 
 /** What {@link update} does. */
-export interface UpdatePlan extends EngineScoreOptions {
+interface UpdatePlan extends EngineScoreOptions {
   /** Of the agents' policies, shared value heads included. */
   groups: readonly TrainGroup[]
   /** Of separate critics. */
@@ -117,7 +117,7 @@ export interface UpdatePlan extends EngineScoreOptions {
 }
 
 /** What all updates of a rollout did. */
-export interface Updated {
+interface Updated {
   /** Tokens that went through the models, over all updates. */
   tokens: number
   /** Of the first update, where sampler and trainer should agree. */

@@ -6,7 +6,7 @@ import type { Completion, Joint } from '../task/completion.ts'
 import type { Task } from '../task/types.ts'
 
 /** A baseline on one task, ready to be played. Completions are given as `said[round][agent]`. */
-export interface BaselinePlan<Item> {
+interface BaselinePlan<Item> {
   /** Names of those who play: the task's agents, or the one that writes everything. */
   players: string[]
   /** (rounds) numbers of the players who answer in each. All of a round answer in one batch. */

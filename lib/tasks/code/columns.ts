@@ -10,7 +10,7 @@ import type { CodeReward, CodeRewardOptions } from './reward.ts'
 export const codeColumns: Column[] = ['structure', 'syntax', 'tests', 'cooperation', 'return'].map(percentColumn)
 
 /** What {@link codeMeter} takes. */
-export interface CodeMeterOptions extends CodeRewardOptions {
+interface CodeMeterOptions extends CodeRewardOptions {
   /** The task that was played. */
   task: { agents: readonly string[]; maxReward?: number }
 }

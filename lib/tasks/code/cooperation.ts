@@ -64,7 +64,7 @@ export interface CooperationOptions {
 }
 
 /** Limits of a run with another helper where nothing else is said. */
-export const experimentLimits: Partial<SandboxLimits> = { cpuSeconds: 1, programCpuSeconds: 4, maxTimeouts: 1 }
+const experimentLimits: Partial<SandboxLimits> = { cpuSeconds: 1, programCpuSeconds: 4, maxTimeouts: 1 }
 
 /** Pass rates this close count as equal: `nearly p0` is from this share of `p0` up. */
 const nearly = 0.9

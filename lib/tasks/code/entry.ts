@@ -9,7 +9,7 @@ import type { CodeDataOptions } from './load-task.ts'
 import { codeOptions, sandboxOptionsOf } from './options.ts'
 
 /** What a code task gives to its entry. */
-export interface CodeEntryParts<Shape extends z.ZodRawShape> {
+interface CodeEntryParts<Shape extends z.ZodRawShape> {
   about: string
   /** Options of this task alone. */
   options: Shape

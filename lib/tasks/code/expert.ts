@@ -8,13 +8,13 @@ import type { CodeItem } from './item.ts'
 import { type ExpertOptions, expertOptions } from './options.ts'
 
 /** What the expert would change; `null` where it would change nothing. */
-export interface ExpertEdits {
+interface ExpertEdits {
   aux: string | null
   main: string | null
 }
 
 /** How one turn's request went. */
-export interface ExpertAnswer {
+interface ExpertAnswer {
   /** `null` if no attempt gave any: the turn goes on without edits. */
   edits: ExpertEdits | null
   /** Attempts after the first. */

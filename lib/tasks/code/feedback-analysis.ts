@@ -41,7 +41,7 @@ export async function analyzeTurn(
 }
 
 /** Puts a report and a diagnosis together. */
-export function analysisOf(report: CodeReport, diagnosis: CodeDiagnosis, slice: SandboxSlice): TurnAnalysis {
+function analysisOf(report: CodeReport, diagnosis: CodeDiagnosis, slice: SandboxSlice): TurnAnalysis {
   const numbers = sliced(
     diagnosis.asserts.map((_, number) => number),
     slice,

@@ -3,7 +3,7 @@ import type { AuxMisuse, DefinitionReport } from '../../sandbox/types.ts'
 import { isAllPassed, type ShownTest, type TurnAnalysis } from './feedback-analysis.ts'
 
 /** Who reads: the author of aux, the author of the entry point, or one agent that writes everything. */
-export type FeedbackRole = 'aux' | 'main' | 'single'
+type FeedbackRole = 'aux' | 'main' | 'single'
 
 /** The one line of mode `passed`. */
 export function passedSignal(analysis: TurnAnalysis): string {

@@ -13,7 +13,7 @@ import type { CodeItem } from './item.ts'
 import type { FeedbackMode, FeedbackSettings } from './options.ts'
 
 /** What the next prompt of one agent is made of. */
-export interface FeedbackInput {
+interface FeedbackInput {
   mode: FeedbackMode
   item: CodeItem
   /** Number of the agent, and how many there are: `1` or `2`. */
@@ -42,7 +42,7 @@ export function feedbackPrompt(
 }
 
 /** The name of the function an agent writes. */
-export function functionName({ item, agent, agents }: Pick<FeedbackInput, 'item' | 'agent' | 'agents'>): string {
+function functionName({ item, agent, agents }: Pick<FeedbackInput, 'item' | 'agent' | 'agents'>): string {
   return agents > 1 && agent === 0 ? 'aux' : item.entry_point
 }
 

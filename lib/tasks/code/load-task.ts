@@ -12,7 +12,7 @@ export interface CodeDataOptions
     CodeSources {}
 
 /** What differs between the code tasks. */
-export interface CodeTaskKind extends Pick<CodeTaskOptions, 'needsParameters'> {
+interface CodeTaskKind extends Pick<CodeTaskOptions, 'needsParameters'> {
   name: string
   published: PublishedData
   /** Changes each problem. */

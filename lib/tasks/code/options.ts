@@ -16,7 +16,7 @@ export const feedbackModes = ['plain', 'passed', 'level_passed', 'level_feedback
 export type FeedbackMode = (typeof feedbackModes)[number]
 
 /** Settings of what agents are told after a turn. */
-export const feedbackSettings = {
+const feedbackSettings = {
   feedback: choice(feedbackModes)
     .default('level_feedback')
     .describe('What agents read after a turn, see docs/tasks/feedback.md.'),

@@ -23,7 +23,7 @@ export interface CodeRewardOptions {
 }
 
 /** A total and the parts it is made of; see {@link CodeReward.score} for the parts' names. */
-export interface CodeScore {
+interface CodeScore {
   total: number
   parts: Record<string, number>
   /** Why the program failed, such as `timeout: CPU time limit`; see {@link failureOf}. Left out where it passed all tests. */
@@ -60,7 +60,7 @@ export interface CodeReward {
  * Limits of the published reward: 10 seconds a test, three timeouts. The limits on a whole program, which it does not have,
  * are far above what its tests can need.
  */
-export const paperLimits: Partial<SandboxLimits> = {
+const paperLimits: Partial<SandboxLimits> = {
   cpuSeconds: 10,
   programCpuSeconds: 400,
   wallSeconds: 1200,

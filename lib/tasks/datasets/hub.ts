@@ -10,7 +10,7 @@ import { parseHubName } from '../../hub/names.ts'
 import { chooseFiles, isComplete } from './hub-files.ts'
 
 /** What is wanted of a data set. */
-export interface HubRequest {
+interface HubRequest {
   /** `organisation/name`. */
   repository: string
   /** Branch, tag or commit. Defaults to `main`. */
@@ -25,7 +25,7 @@ export interface HubRequest {
 }
 
 /** Files of a split in the cache, in order. */
-export interface HubFiles {
+interface HubFiles {
   split: string
   files: string[]
 }

@@ -1,7 +1,7 @@
 /** Cuts a stream of JSON Lines, or one JSON array, into the texts of its values without parsing them. */
 
 /** The text of one JSON value and the line, from 1, that it begins at. */
-export interface JsonText {
+interface JsonText {
   text: string
   line: number
 }

@@ -7,7 +7,7 @@ import { parseSplit, type SplitSlice } from './slice.ts'
 import type { AnySource, DataSource, ItemSource, PublishedData } from './source.ts'
 
 /** What {@link loadSource} has to know besides. */
-export interface LoadSourceOptions {
+interface LoadSourceOptions {
   /** The task's published data set, for its named splits. */
   published?: PublishedData
   /** Which part of a named split. */
@@ -58,7 +58,7 @@ export async function loadSource<Item>(source: DataSource, options: LoadSourceOp
 }
 
 /** What {@link loadSplits} has to know besides. */
-export interface LoadSplitsOptions<Item> extends Omit<LoadSourceOptions, 'part'> {
+interface LoadSplitsOptions<Item> extends Omit<LoadSourceOptions, 'part'> {
   /** Changes each item that was loaded or given. */
   prepare?(item: Item): Item
 }

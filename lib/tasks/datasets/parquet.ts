@@ -4,7 +4,7 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import { checkRegularFile } from '../../base/read-files.ts'
 
 /** One row, with the number it has in its file, from 0. */
-export interface ParquetRow {
+interface ParquetRow {
   row: number
   value: Record<string, unknown>
 }

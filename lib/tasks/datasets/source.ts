@@ -20,7 +20,7 @@ const sourceKeys = {
 }
 
 /** The option of a source: a text or an object, as {@link DataSource}. */
-export const dataSource = z.union([
+const dataSource = z.union([
   text,
   section(sourceKeys).refine(({ file, hub }) => (file === undefined) !== (hub === undefined), {
     message: 'expected either file or hub',

@@ -2,7 +2,7 @@
 import { type Convention, conventions } from './solutions.ts'
 
 /** A convention, or `other` where none is recognised (broken code, or a new idea). */
-export type SeenConvention = Convention | 'other'
+type SeenConvention = Convention | 'other'
 
 /** What the helper in agent 1's completion does. */
 export function auxConvention(text: string): SeenConvention {

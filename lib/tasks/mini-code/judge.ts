@@ -17,7 +17,7 @@ export const miniCodeLimits: Partial<SandboxLimits> = { cpuSeconds: 1, programCp
 const maxVerdicts = 20_000
 
 /** What {@link createJudge} takes: a sandbox that is not disposed with the judge, or options of one of its own. */
-export interface JudgeOptions {
+interface JudgeOptions {
   sandbox?: ProgramRunner
   sandboxOptions?: SandboxOptions
 }

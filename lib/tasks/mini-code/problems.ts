@@ -33,7 +33,7 @@ export interface MiniCodeItem {
 }
 
 /** The three parts of the problems; no (predicate, transformation) pair occurs in two of them. */
-export interface MiniCodeSplit {
+interface MiniCodeSplit {
   train: MiniCodeItem[]
   /** For choosing settings. */
   validation: MiniCodeItem[]

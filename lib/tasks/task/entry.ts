@@ -32,7 +32,7 @@ export interface TaskEntry {
 }
 
 /** What a task gives to {@link taskEntry}; every task takes the option `reward` besides its own. */
-export interface TaskEntryParts<Shape extends z.ZodRawShape> {
+interface TaskEntryParts<Shape extends z.ZodRawShape> {
   about: string
   options: Shape
   create(options: z.output<z.ZodObject<Shape>>, context: CreateContext): Promise<Task>

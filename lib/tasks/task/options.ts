@@ -6,7 +6,7 @@ import { choice } from '../../base/validate.ts'
  * The rule sets of the rewards. `paper` scores as the published code does: writing tasks find transition words inside other words,
  * code tasks read programs as text. `strict` looks for whole words and reads syntax trees. Thresholds and points are the same.
  */
-export const ruleSets = ['strict', 'paper'] as const
+const ruleSets = ['strict', 'paper'] as const
 
 /** One of `ruleSets`. */
 export type Rules = (typeof ruleSets)[number]

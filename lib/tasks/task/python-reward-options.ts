@@ -9,7 +9,7 @@ import { choice } from '../../base/validate.ts'
  * list of one. `comlrl` and `trl` return a list of one reward. `auto`: `trl` for a first parameter named `prompts` or
  * `completions`, `comlrl` for another one whose name has `completion` in it, else `item`.
  */
-export const callStyles = ['auto', 'item', 'comlrl', 'trl'] as const
+const callStyles = ['auto', 'item', 'comlrl', 'trl'] as const
 
 /** Options of a reward in Python. */
 export const pythonRewardOptions = {

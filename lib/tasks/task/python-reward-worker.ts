@@ -51,7 +51,7 @@ const loadMs = 300_000
 const host = join(packageDir, 'python/reward/host.py')
 
 /** One joint completion to be scored. */
-export interface ScoreRequest {
+interface ScoreRequest {
   item: unknown
   joint: Joint
 }

@@ -6,7 +6,7 @@ import type { Task } from '../task/types.ts'
 import { type WritingOptions, writingOptions } from './options.ts'
 
 /** What a writing task gives to its entry. */
-export interface WritingEntryParts<Item, Shape extends z.ZodRawShape> {
+interface WritingEntryParts<Item, Shape extends z.ZodRawShape> {
   about: string
   /** Options of this task alone. */
   options: Shape

@@ -15,7 +15,7 @@ import { countCharacters, jaccardIndex, splitWords, uniqueWords } from './words.
  * A score that is 1 from `full[0]` to `full[1]`, falls linearly to 0 at `zero[0]` and `zero[1]`, and fails outside.
  * All four edges belong to the inner side: exactly at a zero the score is 0, but the level passes.
  */
-export interface Plateau {
+interface Plateau {
   zero: readonly [low: number, high: number]
   full: readonly [low: number, high: number]
 }
@@ -80,13 +80,13 @@ export interface WritingParts extends Record<string, number> {
 }
 
 /** A writing reward: the points in total and by level. */
-export interface WritingReward {
+interface WritingReward {
   total: number
   parts: WritingParts
 }
 
 /** What is measured on a pair of texts, before any threshold. */
-export interface WritingMeasures {
+interface WritingMeasures {
   words: [number, number]
   characters: [number, number]
   unique: [number, number]
