@@ -29,5 +29,3 @@ export interface Sampling extends z.input<typeof samplingSection> {}
 /** {@link Sampling} with every default filled in. */
 export interface ResolvedSampling extends z.output<typeof samplingSection> {}
 
-/** What is used where nothing is said. */
-export const samplingDefaults: ResolvedSampling = samplingSection.parse({})
