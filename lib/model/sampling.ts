@@ -28,4 +28,3 @@ export interface Sampling extends z.input<typeof samplingSection> {}
 
 /** {@link Sampling} with every default filled in. */
 export interface ResolvedSampling extends z.output<typeof samplingSection> {}
-
