@@ -8,12 +8,10 @@ import { EventFile } from './event-file.ts'
 import type { TrackedRun, Tracker } from './tracker.ts'
 
 const tensorBoardOptions = {
-  folder: z.string().min(1).optional().describe('Where the event file is made. Defaults to the run folder.'),
-  sampleEvery: z
-    .int()
-    .min(0)
-    .default(10)
-    .describe('Also write one sample as text, after every so many steps and with every evaluation; 0 writes none.'),
+  /** Where the event file is made. Defaults to the run folder. */
+  folder: z.string().min(1).optional(),
+  /** Also write one sample as text, after every so many steps and with every evaluation; 0 writes none. */
+  sampleEvery: z.int().min(0).default(10),
 }
 
 /** What {@link tensorBoard} may be told. @interface */

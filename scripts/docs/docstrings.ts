@@ -8,18 +8,27 @@ const lib = fileURLToPath(new URL('../../lib', import.meta.url))
 /** A constant `NAME = {` or `NAME = section({`, down to the line that closes it. */
 const shape = /^(?:export )?const (\w+) = (?:section\()?\{\n(.*?)^\}/gms
 
-/** A docstring and the key after it, at the first level of a shape or at the top of a file. */
-const documented = /^(?: {2})?\/\*\*((?:(?!\*\/).)*)\*\/\n *(?:\.\.\.\w+\(\{ )?(?:export const )?(\w+)/gms
+/** A docstring and the key after it, at the first level of a shape. */
+const documented = /^ {2}\/\*\*((?:(?!\*\/).)*)\*\/\n *(?:\.\.\.\w+\(\{ )?(\w+)/gms
 
-/** What the fields of all sections of `lib/` mean, by the name of the section's constant. */
-export function readDocstrings(): Map<string, Map<string, string>> {
+/** The docstrings of the fields of one section. */
+export interface SectionDocs {
+  /** Path of its file, from `lib/` on. */
+  file: string
+  /** Name of its constant. */
+  name: string
+  fields: Map<string, string>
+}
+
+/** What the fields of all sections of `lib/` mean. */
+export function readDocstrings(): SectionDocs[] {
   const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
-  const shapes = files.sort().flatMap((name) => [...readFileSync(join(lib, name), 'utf8').matchAll(shape)])
-  return new Map(
-    shapes.map(([, name, body]) => [
-      name!,
-      new Map([...body!.matchAll(documented)].map(([, text, key]) => [key!, oneLine(text!)])),
-    ]),
+  return files.sort().flatMap((file) =>
+    [...readFileSync(join(lib, file), 'utf8').matchAll(shape)].map(([, name, body]) => ({
+      file,
+      name: name!,
+      fields: new Map([...body!.matchAll(documented)].map(([, text, key]) => [key!, oneLine(text!)])),
+    })),
   )
 }
 

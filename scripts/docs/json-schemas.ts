@@ -59,31 +59,60 @@ export interface ConfigSchemas {
   undescribed: string[]
 }
 
-/** The schemas of a run's configuration and of a comparison's. A key without `.describe()` has the docstring of its field. */
+/** Sections within a task's settings. */
+const sectionsOfTasks: Record<string, string[]> = {
+  train: ['sourceKeys'],
+  heldOut: ['sourceKeys'],
+  expert: ['expertOptions'],
+  reward: ['pythonRewardOptions'],
+}
+
+/** Folders of what tasks share, behind a task's own. */
+const sharedFolders = ['datasets', 'baselines', 'writing', 'code', 'task'].map((name) => `tasks/${name}/`)
+
+/** The schemas of a run's configuration and of a comparison's. A key means what the docstring of its field says. */
 export function configSchemas(): ConfigSchemas {
-  const docstrings = readDocstrings()
+  const docs = readDocstrings()
   const look = (names: readonly string[] = [], key: string) =>
-    names.map((name) => docstrings.get(name)?.get(key)).find((text) => text !== undefined)
+    names.flatMap((name) => docs.find((section) => section.name === name)?.fields.get(key) ?? [])[0]
+  const lookIn = (places: readonly string[], key: string) =>
+    places.flatMap((place) =>
+      docs.filter(({ file }) => file.startsWith(place)).flatMap(({ fields }) => fields.get(key) ?? []),
+    )[0]
+  const undescribed: string[] = []
+  const described = (schema: z.ZodType, textOf: (path: string, key: string) => string | undefined) => {
+    const json = toJson(schema)
+    undescribed.push(...describe(json, '', textOf))
+    return json
+  }
+  const ofTask = (name: string) => (path: string, key: string) =>
+    path === '' ? lookIn([`tasks/${name}/`, ...sharedFolders], key) : look(sectionsOfTasks[path], key)
+  const tasks = choiceOf('task', taskRegistry, (name, schema) => described(schema, ofTask(name)))
   const run: JsonSchema = { ...toJson(configSchema), title: 'magrpo run' }
   const compare: JsonSchema = { ...toJson(compareSchema), title: 'magrpo comparison' }
-  const { task, algorithm, trackers } = run.properties!
-  Object.assign(task!, choiceOf('task', taskRegistry))
-  Object.assign(compare.properties!.task!, choiceOf('task', taskRegistry))
+  const { algorithm, trackers } = run.properties!
   Object.assign(algorithm!, toJson(algorithmSection))
-  trackers!.items = choiceOf('tracker', trackerRegistry)
-  const undescribed = [
+  undescribed.push(
     ...describe(run, '', (path, key) => look(sections[path], key)),
     ...describe(compare, '', (path, key) =>
       look(sectionsOfComparisons[path] ?? sections[path.replace(/^methods\./, '')], key),
     ),
-  ]
+  )
+  for (const schema of [run, compare]) Object.assign(schema.properties!.task!, tasks)
+  trackers!.items = choiceOf('tracker', trackerRegistry, (name, schema) =>
+    described(schema, (_path, key) => lookIn([`track/${name}.ts`], key)),
+  )
   return { run, compare, undescribed: [...new Set(undescribed)] }
 }
 
 /** What stands for a choice from a registry, as `readChoice` reads it. */
-function choiceOf(what: string, registry: Record<string, { about: string; options: z.ZodType }>): JsonSchema {
+function choiceOf(
+  what: string,
+  registry: Record<string, { about: string; options: z.ZodType }>,
+  toSchema: (name: string, options: z.ZodType) => JsonSchema,
+): JsonSchema {
   const named = Object.entries(registry).map(([name, entry]): JsonSchema => {
-    const { type, properties, required = [], additionalProperties } = toJson(entry.options)
+    const { type, properties, required = [], additionalProperties } = toSchema(name, entry.options)
     return {
       title: name,
       description: entry.about,

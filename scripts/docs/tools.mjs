@@ -29,7 +29,6 @@ export async function runTypeDoc(folder, env = process.env) {
     path.join(tools, 'node_modules/typedoc/bin/typedoc'),
     ...['--options', path.join(packageRoot, 'scripts/docs/typedoc.json')],
     ...['--plugin', path.join(tools, 'node_modules/typedoc-plugin-markdown/dist/index.js')],
-    ...['--plugin', path.join(packageRoot, 'scripts/docs/describe-plugin.mjs')],
     ...['--entryPoints', path.join(packageRoot, 'lib/index.ts'), '--tsconfig', path.join(packageRoot, 'tsconfig.json')],
     ...['--out', folder],
   ]

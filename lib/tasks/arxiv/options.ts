@@ -7,11 +7,11 @@ import type { WritingOptions } from '../writing/options.ts'
 
 /** Options of `arxiv` alone. */
 export const arxivSettings = {
-  thresholds: choice(['paper-time', 'current'])
-    .default('paper-time')
-    .describe(
-      "Which published thresholds of the length ratio both rule sets use: those behind the paper's tables, or those of the code since 2026.",
-    ),
+  /**
+   * Which published thresholds of the length ratio both rule sets use: those behind the paper's tables, or those of the code since
+   * 2026.
+   */
+  thresholds: choice(['paper-time', 'current']).default('paper-time'),
 }
 
 /** Options of `arxiv`. */

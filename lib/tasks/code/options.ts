@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { choice, type OptionsOf, section } from '../../base/validate.ts'
 import type { SandboxOptions } from '../../sandbox/types.ts'
 import { type ItemSource, sourceOptions } from '../datasets/source.ts'
-import { agents, chat, rules } from '../task/options.ts'
+import { agentsOption, chatOption, ruleOption } from '../task/options.ts'
 import type { CodeItem } from './item.ts'
 
 /**
@@ -17,24 +17,17 @@ export type FeedbackMode = (typeof feedbackModes)[number]
 
 /** Settings of what agents are told after a turn. */
 const feedbackSettings = {
-  feedback: choice(feedbackModes)
-    .default('level_feedback')
-    .describe('What agents read after a turn, see docs/tasks/feedback.md.'),
-  sandboxSlice: z
-    .union([z.int(), z.literal('all')])
-    .default(1)
-    .describe(
-      'Asserts whose results feedback may show: the first so many, all (`0`, `all`), the last so many (negative). The others run too.',
-    ),
-  originalPrompt: z
-    .boolean()
-    .default(true)
-    .describe("Show the first turn's prompt again. `level_feedback` always shows it, as part of the history."),
-  previousResponse: z
-    .boolean()
-    .default(true)
-    .describe('Show the agent its function of the turn before. `level_feedback` always shows it.'),
-  chat,
+  /** What agents read after a turn, see docs/tasks/feedback.md. */
+  feedback: choice(feedbackModes).default('level_feedback'),
+  /**
+   * Asserts whose results feedback may show: the first so many, all (`0`, `all`), the last so many (negative). The others run too.
+   */
+  sandboxSlice: z.union([z.int(), z.literal('all')]).default(1),
+  /** Show the first turn's prompt again. `level_feedback` always shows it, as part of the history. */
+  originalPrompt: z.boolean().default(true),
+  /** Show the agent its function of the turn before. `level_feedback` always shows it. */
+  previousResponse: z.boolean().default(true),
+  ...chatOption,
 }
 
 /** {@link feedbackSettings} with their defaults. */
@@ -45,44 +38,35 @@ export type SandboxSlice = number | 'all'
 
 /** Settings besides items, sandbox and expert. */
 export const codeSettings = {
-  rules,
-  agents,
+  ...ruleOption,
+  ...agentsOption,
   ...feedbackSettings,
-  rewardScale: z
-    .number()
-    .positive()
-    .default(1)
-    .describe('The total is multiplied by it and then shifted; the parts stay as they are.'),
-  rewardShift: z
-    .number()
-    .default(0)
-    .describe('Added to the scaled total; `-4` makes full marks 0, as in the published multi-turn experiments.'),
+  /** The total is multiplied by it and then shifted; the parts stay as they are. */
+  rewardScale: z.number().positive().default(1),
+  /** Added to the scaled total; `-4` makes full marks 0, as in the published multi-turn experiments. */
+  rewardShift: z.number().default(0),
 }
 
 /** Where the expert is and how it is asked. */
 export const expertOptions = {
-  url: z
-    .string()
-    .min(1)
-    .describe(
-      'Base URL of the endpoint, up to and including its version (`http://localhost:8000/v1`); `/chat/completions` is added.',
-    ),
-  model: z.string().min(1).describe('Name of the model, as the endpoint knows it.'),
-  keyVariable: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('Name of the environment variable that holds the key. Defaults to none: no key is sent.'),
-  temperature: z.number().min(0).default(0.3).describe('Sampling temperature of the edits.'),
-  maxTokens: z.int().min(1).default(2048).describe('Longest answer, in tokens.'),
-  attempts: z.int().min(1).default(3).describe('How often an edit is asked for before the turn goes on without.'),
-  timeoutMs: z.number().positive().default(60_000).describe('Time limit of one attempt, milliseconds.'),
-  backoffMs: z
-    .number()
-    .min(0)
-    .default(1000)
-    .describe('Wait before the second attempt, milliseconds; it doubles with each further one.'),
-  concurrency: z.int().min(1).default(8).describe('Requests under way at once.'),
+  /** Base URL of the endpoint, up to and including its version (`http://localhost:8000/v1`); `/chat/completions` is added. */
+  url: z.string().min(1),
+  /** Name of the model, as the endpoint knows it. */
+  model: z.string().min(1),
+  /** Name of the environment variable that holds the key. Defaults to none: no key is sent. */
+  keyVariable: z.string().min(1).optional(),
+  /** Sampling temperature of the edits. */
+  temperature: z.number().min(0).default(0.3),
+  /** Longest answer, in tokens. */
+  maxTokens: z.int().min(1).default(2048),
+  /** How often an edit is asked for before the turn goes on without. */
+  attempts: z.int().min(1).default(3),
+  /** Time limit of one attempt, milliseconds. */
+  timeoutMs: z.number().positive().default(60_000),
+  /** Wait before the second attempt, milliseconds; it doubles with each further one. */
+  backoffMs: z.number().min(0).default(1000),
+  /** Requests under way at once. */
+  concurrency: z.int().min(1).default(8),
 }
 
 /** Whom `expert_edits` asks. */
@@ -93,10 +77,10 @@ export interface ExpertOptions extends OptionsOf<typeof expertOptions> {
 
 /** The sandbox as configurations choose it. */
 export const sandboxSettings = {
-  sandbox: choice(['bubblewrap', 'process'])
-    .default('bubblewrap')
-    .describe('Where programs run; `process` has limits only and is no security boundary.'),
-  workers: z.int().min(1).optional().describe('Programs that run at the same time. Defaults to the number of cores.'),
+  /** Where programs run; `process` has limits only and is no security boundary. */
+  sandbox: choice(['bubblewrap', 'process']).default('bubblewrap'),
+  /** Programs that run at the same time. Defaults to the number of cores. */
+  workers: z.int().min(1).optional(),
 }
 
 /** Options of the sandbox from {@link sandboxSettings}. */
@@ -111,7 +95,8 @@ export function sandboxOptionsOf(
 export const codeOptions = {
   ...sourceOptions,
   ...codeSettings,
-  expert: section(expertOptions).optional().describe('Whom `expert_edits` asks.'),
+  /** Whom `expert_edits` asks. */
+  expert: section(expertOptions).optional(),
   ...sandboxSettings,
 }
 

@@ -6,17 +6,23 @@ const text = z.string().min(1)
 
 /** Keys of a source. */
 const sourceKeys = {
-  file: text.optional().describe('Path of a JSON Lines, JSON or Parquet file; the first two also as `.gz`.'),
-  hub: text.optional().describe('A data set of the hub, `organisation/name`.'),
-  revision: text.optional().describe('Branch, tag or commit of the data set. Defaults to `main`.'),
-  config: text.optional().describe('One of several configurations of a data set, which lie in folders of their own.'),
-  split: text
-    .optional()
-    .describe(
-      '`train`, `test[33:133]`, or a named split of the task such as `paper`. Defaults to `train` of a data set; a file is one split, so that of it only the brackets count.',
-    ),
-  offset: z.int().min(0).optional().describe('Rows to skip of what the split leaves.'),
-  limit: z.int().min(1).optional().describe('Rows to take at most.'),
+  /** Path of a JSON Lines, JSON or Parquet file; the first two also as `.gz`. */
+  file: text.optional(),
+  /** A data set of the hub, `organisation/name`. */
+  hub: text.optional(),
+  /** Branch, tag or commit of the data set. Defaults to `main`. */
+  revision: text.optional(),
+  /** One of several configurations of a data set, which lie in folders of their own. */
+  config: text.optional(),
+  /**
+   * `train`, `test[33:133]`, or a named split of the task such as `paper`. Defaults to `train` of a data set; a file is one split,
+   * so that of it only the brackets count.
+   */
+  split: text.optional(),
+  /** Rows to skip of what the split leaves. */
+  offset: z.int().min(0).optional(),
+  /** Rows to take at most. */
+  limit: z.int().min(1).optional(),
 }
 
 /** The option of a source: a text or an object, as {@link DataSource}. */
@@ -59,6 +65,8 @@ export interface PublishedData {
 
 /** The options of a task's two sources. */
 export const sourceOptions = {
-  train: dataSource.describe('The items to train on: a file, a data set of the hub, or a part of one.'),
-  heldOut: dataSource.optional().describe('Held-out items for evaluation. Defaults to none.'),
+  /** The items to train on: a file, a data set of the hub, or a part of one. */
+  train: dataSource,
+  /** Held-out items for evaluation. Defaults to none. */
+  heldOut: dataSource.optional(),
 }

@@ -6,11 +6,12 @@ import type { CodeDataOptions } from '../code/load-task.ts'
 
 /** Options of `mbpp` alone. */
 export const mbppSettings = {
-  signatures: choice(['repaired', 'published'])
-    .optional()
-    .describe(
-      'Many problems of the published conversion show no parameters. `repaired`: the prompt gets the signature that the tests call; `published`: both agents get the error sentence of the published formatter. Defaults to `published` for the rules `paper`, else to `repaired`.',
-    ),
+  /**
+   * Many problems of the published conversion show no parameters. `repaired`: the prompt gets the signature that the tests call;
+   * `published`: both agents get the error sentence of the published formatter. Defaults to `published` for the rules `paper`,
+   * else to `repaired`.
+   */
+  signatures: choice(['repaired', 'published']).optional(),
 }
 
 /** Options of `mbpp`. */

@@ -14,24 +14,17 @@ export type MiniCodeFeedback = (typeof miniCodeFeedbacks)[number]
 
 /** Settings besides the sandbox. */
 export const miniCodeSettings = {
-  train: z
-    .int()
-    .min(1)
-    .optional()
-    .describe('Number of training problems, the first so many of a fixed shuffled order. Defaults to all.'),
-  heldOut: z
-    .int()
-    .min(0)
-    .optional()
-    .describe("Number of problems in the task's `heldOut`. Defaults to all of the part named by `evaluateOn`."),
-  evaluateOn: choice(['validation', 'held-out'])
-    .default('validation')
-    .describe(
-      "Which problems are the task's `heldOut`: `validation`, for watching a run and choosing its settings, or `held-out`, for a final score. No (predicate, transformation) pair is in two of training, validation and held-out.",
-    ),
-  feedback: choice(miniCodeFeedbacks)
-    .default('level_feedback')
-    .describe('What the agents read after a turn, if there are several; see docs/tasks/mini-code.md.'),
+  /** Number of training problems, the first so many of a fixed shuffled order. Defaults to all. */
+  train: z.int().min(1).optional(),
+  /** Number of problems in the task's `heldOut`. Defaults to all of the part named by `evaluateOn`. */
+  heldOut: z.int().min(0).optional(),
+  /**
+   * Which problems are the task's `heldOut`: `validation`, for watching a run and choosing its settings, or `held-out`, for a
+   * final score. No (predicate, transformation) pair is in two of training, validation and held-out.
+   */
+  evaluateOn: choice(['validation', 'held-out']).default('validation'),
+  /** What the agents read after a turn, if there are several; see docs/tasks/mini-code.md. */
+  feedback: choice(miniCodeFeedbacks).default('level_feedback'),
 }
 
 /** {@link miniCodeSettings} as a program gives them. */

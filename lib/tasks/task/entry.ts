@@ -39,14 +39,16 @@ interface TaskEntryParts<Shape extends z.ZodRawShape> {
   scorer: TaskEntry['scorer']
 }
 
+const rewardOption = {
+  /** A reward in Python in the place of the task's own: see docs/python-rewards.md. */
+  reward: section(pythonRewardOptions).optional(),
+}
+
 /** Makes the entry of a task. */
 export function taskEntry<Shape extends z.ZodRawShape>(parts: TaskEntryParts<Shape>): TaskEntry {
-  const reward = section(pythonRewardOptions)
-    .optional()
-    .describe("A reward in Python in the place of the task's own: see docs/python-rewards.md.")
   return {
     ...parts,
-    options: section({ ...parts.options, reward }),
+    options: section({ ...parts.options, ...rewardOption }),
     async create({ reward, ...own }, context = {}) {
       const task = await parts.create(own as z.output<z.ZodObject<Shape>>, context)
       if (reward === undefined) return task

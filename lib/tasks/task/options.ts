@@ -12,20 +12,22 @@ const ruleSets = ['strict', 'paper'] as const
 export type Rules = (typeof ruleSets)[number]
 
 /** The option of the rule set. */
-export const rules = choice(ruleSets)
-  .default('strict')
-  .describe('Which rule set scores: `paper` as the published reward does, `strict` without its oddities.')
+export const ruleOption = {
+  /** Which rule set scores: `paper` as the published reward does, `strict` without its oddities. Defaults to `strict`. */
+  rules: choice(ruleSets).default('strict'),
+}
 
 /** The option of the form of prompts. */
-export const chat = z
-  .boolean()
-  .default(false)
-  .describe(
-    "Whether prompts are user messages that go through the model's chat template (instruct models), or plain text as in the paper's experiments.",
-  )
+export const chatOption = {
+  /**
+   * Whether prompts are user messages that go through the model's chat template (instruct models), or plain text as in the paper's
+   * experiments. Defaults to `false`.
+   */
+  chat: z.boolean().default(false),
+}
 
 /** The option of the number of agents. */
-export const agents = z
-  .union([z.literal(1), z.literal(2)])
-  .default(2)
-  .describe('`2` is the team, `1` a single model that writes everything.')
+export const agentsOption = {
+  /** `2` is the team, `1` a single model that writes everything. Defaults to `2`. */
+  agents: z.union([z.literal(1), z.literal(2)]).default(2),
+}

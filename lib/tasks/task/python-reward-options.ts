@@ -13,23 +13,20 @@ const callStyles = ['auto', 'item', 'comlrl', 'trl'] as const
 
 /** Options of a reward in Python. */
 export const pythonRewardOptions = {
-  python: z
-    .string()
-    .min(1)
-    .describe("File and function, `my_reward.py:score`; the file's path is relative to the working directory."),
-  call: choice(callStyles).default('auto').describe('How the function is called, see docs/python-rewards.md.'),
-  interpreter: z
-    .string()
-    .min(1)
-    .default('python3')
-    .describe('The Python to run; `python3` is that of the PATH, so that of an active virtual environment.'),
-  workers: z.int().min(1).default(1).describe('Processes, each of which loads the file once; calls beyond them wait.'),
+  /** File and function, `my_reward.py:score`; the file's path is relative to the working directory. */
+  python: z.string().min(1),
+  /** How the function is called, see docs/python-rewards.md. */
+  call: choice(callStyles).default('auto'),
+  /** The Python to run; `python3` is that of the PATH, so that of an active virtual environment. */
+  interpreter: z.string().min(1).default('python3'),
+  /** Processes, each of which loads the file once; calls beyond them wait. */
+  workers: z.int().min(1).default(1),
+  /** Time limit of one call, milliseconds; loading the file may take five minutes. */
   timeoutMs: z
     .number()
     .positive()
     .lt(2 ** 31)
-    .default(60_000)
-    .describe('Time limit of one call, milliseconds; loading the file may take five minutes.'),
+    .default(60_000),
 }
 
 /** A reward written in Python. */

@@ -1,19 +1,20 @@
 /** Options of the writing tasks with data. */
 
 import type { OptionsOf } from '../../base/validate.ts'
-import { missingDelimiter } from '../baselines/options.ts'
+import { singleTaskOptions } from '../baselines/options.ts'
 import { type ItemSource, sourceOptions } from '../datasets/source.ts'
-import { agents, chat, rules } from '../task/options.ts'
+import { agentsOption, chatOption, ruleOption } from '../task/options.ts'
 
 /** Settings besides the items. */
-export const writingSettings = { rules, chat }
+export const writingSettings = { ...ruleOption, ...chatOption }
 
 /** All options, as a configuration gives them; `agents: 1` makes the task of a single model. */
 export const writingOptions = {
   ...sourceOptions,
   ...writingSettings,
-  agents,
-  missingDelimiter: missingDelimiter.optional(),
+  ...agentsOption,
+  /** With `agents: 1`, what an answer scores that has no delimiter: see `SingleTaskOptions`. */
+  missingDelimiter: singleTaskOptions.missingDelimiter.unwrap().optional(),
 }
 
 /** Options that the writing tasks with data share. */
