@@ -29,9 +29,12 @@ const methodSchema = section({
   weights: choice(['final', 'best', 'initial']).optional(),
   /** Whose weights a single model has. Defaults to what the task says. */
   agent: text().optional(),
-  /** Whether finished trainings of an earlier comparison in the same folder are done again. */
+  /** Whether finished trainings of an earlier comparison in the same folder are done again. Defaults to `true`. */
   retrain: flag().default(true),
-  /** What a single model’s answer without a delimiter is worth: nothing (`strict`), or a cut at random (`cut`). */
+  /**
+   * What a single model’s answer without a delimiter is worth: nothing (`strict`), or a cut at random (`cut`). Defaults to
+   * `strict`.
+   */
   missingDelimiter: choice(['strict', 'cut']).default('strict'),
   /** Turns of an episode. Defaults to those of the run or the training, else to 1. */
   turns: integer({ from: 1 }).optional(),
@@ -51,11 +54,11 @@ export const compareSchema = section({
   sampling: samplingSchema.default({}),
   /** Held-out items, from the first on. Defaults to all. */
   items: integer({ from: 1 }).optional(),
-  /** Joint completions per item and seed. */
+  /** Joint completions per item and seed. Defaults to `1`. */
   samples: integer({ from: 1 }).default(1),
-  /** So many seeds, from 0 on, or a list of them. */
+  /** So many seeds, from 0 on, or a list of them. Defaults to `3`. */
   seeds: z.union([integer({ from: 1 }), z.array(seed()).min(1)]).default(3),
-  /** Items generated alone for speed and response time; `0` leaves both out. */
+  /** Items generated alone for speed and response time; `0` leaves both out. Defaults to `8`. */
   timedItems: integer({ from: 0 }).default(8),
   /** Prefixes of the task’s metrics that get a table. Defaults to those of the task. */
   metrics: z.array(text()).optional(),

@@ -27,9 +27,9 @@ export const teamSchema = section({
   sharedWeights: flag().optional(),
   /** Model of separate critics. Defaults to a copy of the agent’s own. */
   critic: text().optional(),
-  /** `auto` is that of the files. */
+  /** `auto` is that of the files. Defaults to `auto`. */
   dtype: choice(['auto', 'float32', 'bfloat16']).default('auto'),
-  /** `auto` is the first GPU if there is one, else the CPU. */
+  /** `auto` is the first GPU if there is one, else the CPU. Defaults to `auto`. */
   device: z
     .string()
     .regex(/^(auto|cpu|cuda:\d+)$/, 'expected auto, cpu or cuda:N')

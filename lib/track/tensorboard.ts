@@ -10,7 +10,7 @@ import type { TrackedRun, Tracker } from './tracker.ts'
 const tensorBoardOptions = {
   /** Where the event file is made. Defaults to the run folder. */
   folder: z.string().min(1).optional(),
-  /** Also write one sample as text, after every so many steps and with every evaluation; 0 writes none. */
+  /** Also write one sample as text, after every so many steps and with every evaluation; 0 writes none. Defaults to `10`. */
   sampleEvery: z.int().min(0).default(10),
 }
 

@@ -85,7 +85,7 @@ export type AlgorithmConfig = { name: string } & OpenAlgorithmOptions & Omit<Act
 
 /** All settings of all algorithms, for references. Where two algorithms differ in a default, it is that of the first. */
 export const algorithmSection = section({
-  /** Which algorithm; docs/algorithms has a page for each. */
+  /** Which algorithm; docs/algorithms has a page for each. Defaults to `magrpo`. */
   name: choice(algorithmNames).default('magrpo'),
   ...(Object.assign({}, ...[...entries].reverse().map(({ shape }) => shape)) as z.ZodRawShape),
 })

@@ -9,7 +9,7 @@ import type { WritingOptions } from '../writing/options.ts'
 export const arxivSettings = {
   /**
    * Which published thresholds of the length ratio both rule sets use: those behind the paper's tables, or those of the code since
-   * 2026.
+   * 2026. Defaults to `paper-time`.
    */
   thresholds: choice(['paper-time', 'current']).default('paper-time'),
 }

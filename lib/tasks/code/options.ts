@@ -17,15 +17,16 @@ export type FeedbackMode = (typeof feedbackModes)[number]
 
 /** Settings of what agents are told after a turn. */
 const feedbackSettings = {
-  /** What agents read after a turn, see docs/tasks/feedback.md. */
+  /** What agents read after a turn, see docs/tasks/feedback.md. Defaults to `level_feedback`. */
   feedback: choice(feedbackModes).default('level_feedback'),
   /**
    * Asserts whose results feedback may show: the first so many, all (`0`, `all`), the last so many (negative). The others run too.
+   * Defaults to `1`.
    */
   sandboxSlice: z.union([z.int(), z.literal('all')]).default(1),
-  /** Show the first turn's prompt again. `level_feedback` always shows it, as part of the history. */
+  /** Show the first turn's prompt again. `level_feedback` always shows it, as part of the history. Defaults to `true`. */
   originalPrompt: z.boolean().default(true),
-  /** Show the agent its function of the turn before. `level_feedback` always shows it. */
+  /** Show the agent its function of the turn before. `level_feedback` always shows it. Defaults to `true`. */
   previousResponse: z.boolean().default(true),
   ...chatOption,
 }
@@ -41,9 +42,9 @@ export const codeSettings = {
   ...ruleOption,
   ...agentsOption,
   ...feedbackSettings,
-  /** The total is multiplied by it and then shifted; the parts stay as they are. */
+  /** The total is multiplied by it and then shifted; the parts stay as they are. Defaults to `1`. */
   rewardScale: z.number().positive().default(1),
-  /** Added to the scaled total; `-4` makes full marks 0, as in the published multi-turn experiments. */
+  /** Added to the scaled total; `-4` makes full marks 0, as in the published multi-turn experiments. Defaults to `0`. */
   rewardShift: z.number().default(0),
 }
 
@@ -55,17 +56,17 @@ export const expertOptions = {
   model: z.string().min(1),
   /** Name of the environment variable that holds the key. Defaults to none: no key is sent. */
   keyVariable: z.string().min(1).optional(),
-  /** Sampling temperature of the edits. */
+  /** Sampling temperature of the edits. Defaults to `0.3`. */
   temperature: z.number().min(0).default(0.3),
-  /** Longest answer, in tokens. */
+  /** Longest answer, in tokens. Defaults to `2048`. */
   maxTokens: z.int().min(1).default(2048),
-  /** How often an edit is asked for before the turn goes on without. */
+  /** How often an edit is asked for before the turn goes on without. Defaults to `3`. */
   attempts: z.int().min(1).default(3),
-  /** Time limit of one attempt, milliseconds. */
+  /** Time limit of one attempt, milliseconds. Defaults to `60000`. */
   timeoutMs: z.number().positive().default(60_000),
-  /** Wait before the second attempt, milliseconds; it doubles with each further one. */
+  /** Wait before the second attempt, milliseconds; it doubles with each further one. Defaults to `1000`. */
   backoffMs: z.number().min(0).default(1000),
-  /** Requests under way at once. */
+  /** Requests under way at once. Defaults to `8`. */
   concurrency: z.int().min(1).default(8),
 }
 
@@ -77,7 +78,7 @@ export interface ExpertOptions extends OptionsOf<typeof expertOptions> {
 
 /** The sandbox as configurations choose it. */
 export const sandboxSettings = {
-  /** Where programs run; `process` has limits only and is no security boundary. */
+  /** Where programs run; `process` has limits only and is no security boundary. Defaults to `bubblewrap`. */
   sandbox: choice(['bubblewrap', 'process']).default('bubblewrap'),
   /** Programs that run at the same time. Defaults to the number of cores. */
   workers: z.int().min(1).optional(),

@@ -20,10 +20,10 @@ export const miniCodeSettings = {
   heldOut: z.int().min(0).optional(),
   /**
    * Which problems are the task's `heldOut`: `validation`, for watching a run and choosing its settings, or `held-out`, for a
-   * final score. No (predicate, transformation) pair is in two of training, validation and held-out.
+   * final score. No (predicate, transformation) pair is in two of training, validation and held-out. Defaults to `validation`.
    */
   evaluateOn: choice(['validation', 'held-out']).default('validation'),
-  /** What the agents read after a turn, if there are several; see docs/tasks/mini-code.md. */
+  /** What the agents read after a turn, if there are several; see docs/tasks/mini-code.md. Defaults to `level_feedback`. */
   feedback: choice(miniCodeFeedbacks).default('level_feedback'),
 }
 

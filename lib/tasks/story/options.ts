@@ -7,7 +7,7 @@ import { ruleOption } from '../task/options.ts'
 export const storyOptions = {
   /** Number of openings to train on. Defaults to all that are not held out. */
   train: z.int().min(1).optional(),
-  /** Number of held-out openings. */
+  /** Number of held-out openings. Defaults to `200`. */
   heldOut: z.int().min(0).default(200),
   ...ruleOption,
 }

@@ -15,13 +15,13 @@ const callStyles = ['auto', 'item', 'comlrl', 'trl'] as const
 export const pythonRewardOptions = {
   /** File and function, `my_reward.py:score`; the file's path is relative to the working directory. */
   python: z.string().min(1),
-  /** How the function is called, see docs/python-rewards.md. */
+  /** How the function is called, see docs/python-rewards.md. Defaults to `auto`. */
   call: choice(callStyles).default('auto'),
-  /** The Python to run; `python3` is that of the PATH, so that of an active virtual environment. */
+  /** The Python to run; `python3` is that of the PATH, so that of an active virtual environment. Defaults to `python3`. */
   interpreter: z.string().min(1).default('python3'),
-  /** Processes, each of which loads the file once; calls beyond them wait. */
+  /** Processes, each of which loads the file once; calls beyond them wait. Defaults to `1`. */
   workers: z.int().min(1).default(1),
-  /** Time limit of one call, milliseconds; loading the file may take five minutes. */
+  /** Time limit of one call, milliseconds; loading the file may take five minutes. Defaults to `60000`. */
   timeoutMs: z
     .number()
     .positive()
