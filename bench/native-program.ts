@@ -12,7 +12,7 @@ let program: Promise<string> | undefined
 /**
  * Runs one command of magrpo_bench, which is compiled first where it is out of date.
  *
- * @returns the objects it printed, one a line
+ * @returns the objects it printed, one per line
  */
 export async function benchProgram<T>(
   args: readonly string[],

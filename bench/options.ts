@@ -14,7 +14,7 @@ export interface BenchOptions {
   json: boolean
   rows: string[]
   models: string[]
-  /** Trials a side. */
+  /** Trials per side. */
   reps: number
   threads: number
   /** Folder of documents whose tables and pictures are made anew; null: none. */

@@ -84,7 +84,7 @@ export class Session {
     return work
   }
 
-  /** Whether both sides compute the same, once a call for each kind. */
+  /** Whether both sides compute the same, once per call for each kind. */
   gate(model: string, kind: { promptTokens: number; adapters: boolean; trains: boolean }): Promise<GateReport> {
     const key = JSON.stringify([model, kind])
     const known = this.#gates.get(key)

@@ -11,7 +11,7 @@ export interface RunAnswer {
   seconds: number
   /** Processor time of the child in it. */
   cpuSeconds: number
-  /** How many such repetitions make one of what is compared: a trainer of one policy takes one an agent. Defaults to `1`. */
+  /** How many such repetitions make one of what is compared: a trainer of one policy takes one per agent. Defaults to `1`. */
   times?: number
 }
 

@@ -20,7 +20,7 @@ export interface CaseRequest extends Inputs {
   trains: boolean
   /** `gate`: where its files go. */
   folder: string
-  /** `decode`: one row a prompt, greedily, in place of `groupSize` samples of `promptIds`. */
+  /** `decode`: one row per prompt, greedily, in place of `groupSize` samples of `promptIds`. */
   prompts?: number[][]
   /** `tie`: two tokens that might follow `promptIds`. */
   candidates?: [number, number]

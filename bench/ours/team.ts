@@ -22,7 +22,7 @@ export async function loadPolicies(request: CaseRequest): Promise<Policy[]> {
   return Promise.all(numbers.map((agent) => Policy.fromAdapter(base, join(root, `${model}-adapter-${agent % 2}`))))
 }
 
-/** One request an agent, all for the same prompt. */
+/** One request per agent, all for the same prompt. */
 export function requestsFor(
   policies: readonly Policy[],
   prompt: Int32Array,

@@ -20,7 +20,7 @@ def adapter_folder(root, name, agent):
 
 
 def prepare(request):
-    """Writes what is missing: one model an agent with random weights, and one random adapter an agent for the first model."""
+    """Writes what is missing: one model per agent with random weights, and one random adapter per agent for the first model."""
     root, name, shape = request["root"], request["model"], request["shape"]
     for agent in range(request["agents"]):
         folder = model_folder(root, name, agent)

@@ -1,4 +1,4 @@
-"""TRL's own GRPOTrainer. It trains one policy, so that a team takes one of its steps an agent."""
+"""TRL's own GRPOTrainer. It trains one policy, so that a team takes one of its steps per agent."""
 
 import os
 import tempfile

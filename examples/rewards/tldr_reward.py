@@ -2,7 +2,7 @@
 
     magrpo train examples/rewards/tldr-python.yaml
 
-The signature is that of CoMLRL: a list of completions an agent, and a list of rewards back. Equal to `rules: paper` of the task
+The signature is that of CoMLRL: a list of completions per agent, and a list of rewards back. Equal to `rules: paper` of the task
 `tldr`.
 """
 import re

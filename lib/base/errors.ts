@@ -3,7 +3,7 @@
  * (`native/core/errors.h`). Programmer errors (`TypeError`, `RangeError`) and an aborted signal's reason are never wrapped.
  */
 
-/** Codes of {@link MagrpoError}, one a cause; each is a stable string that programs may branch on. */
+/** Codes of {@link MagrpoError}, one per cause; each is a stable string that programs may branch on. */
 export const errorCodes = [
   'ERR_ADDON_NOT_BUILT', // the native part is missing: run `npx magrpo setup`
   'ERR_ADDON_LOAD', // the native part is there but did not load

@@ -23,7 +23,7 @@ export function lineError(
 }
 
 /**
- * Reads JSON objects, one a line. Lines end with a line feed and nothing else (JSON strings may hold U+2028); empty ones are
+ * Reads JSON objects, one per line. Lines end with a line feed and nothing else (JSON strings may hold U+2028); empty ones are
  * skipped but counted.
  *
  * @throws MagrpoError `ERR_DATA` naming the line: not UTF-8, no JSON, no object

@@ -1,4 +1,4 @@
-/** The command line: registers the commands, one a file, and turns errors into messages and exit codes. */
+/** The command line: registers the commands, one per file, and turns errors into messages and exit codes. */
 import { Command, CommanderError } from 'commander'
 import { nearest } from '../base/nearest.ts'
 import { packageVersion } from '../run/environment.ts'

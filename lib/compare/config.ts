@@ -74,7 +74,7 @@ type RawMethod = RawCompare['methods'][number]
 /** Where a method's weights come from. */
 export type WeightSource =
   | { from: 'models'; team: TeamConfig }
-  /** One run folder for all seeds, or one a seed. */
+  /** One run folder for all seeds, or one per seed. */
   | { from: 'run'; runs: string[]; weights: 'final' | 'best' | 'initial' }
   | { from: 'training'; config: RunConfig; weights: 'final' | 'best'; retrain: boolean }
 

@@ -22,7 +22,7 @@ import type { Generation, GroupScores, LossOptions, Prompt, RandomStream, Scored
 
 /** Options of {@link Policy.generate} besides the sampling. */
 export interface GenerateOptions extends Sampling {
-  /** Completions a prompt. Defaults to `1`. */
+  /** Completions per prompt. Defaults to `1`. */
   count?: number
   /** Of the random numbers; prompts are numbered on from `prompt`. Defaults to all zeros. */
   stream?: Partial<RandomStream>
@@ -38,7 +38,7 @@ export type PolicyGroup = Omit<ScoredGroup, 'policy'>
  * A policy π over a model.
  *
  * - `Policy.base(model)`: the bare base, frozen.
- * - `Policy.full(model)`: all weights, trainable; one a model.
+ * - `Policy.full(model)`: all weights, trainable; one per model.
  * - `Policy.lora(model)`: a LoRA adapter (Hu et al. 2021), trainable; any number a model, all sharing its frozen weights.
  */
 export class Policy {

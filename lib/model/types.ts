@@ -45,9 +45,9 @@ export interface Sample {
   text: string | null
   /** Token ids, the end token included if there is one. */
   ids: Int32Array
-  /** One an id: natural log-probability at temperature 1 under the full distribution, whatever the sampling was. */
+  /** One per id: natural log-probability at temperature 1 under the full distribution, whatever the sampling was. */
   logProbs: Float32Array
-  /** One an id: entropy of that distribution, in nats. */
+  /** One per id: entropy of that distribution, in nats. */
   entropies: Float32Array
   finish: 'stop' | 'length'
 }
@@ -69,13 +69,13 @@ export interface GenerateStats {
 export interface ScoredCompletion {
   /** May be empty where only the value at the prompt is asked for. */
   ids: Int32Array
-  /** One an id: weight wᵢ of Σ wᵢ·log π(tokenᵢ); needed for training, ignored for scoring. */
+  /** One per id: weight wᵢ of Σ wᵢ·log π(tokenᵢ); needed for training, ignored for scoring. */
   weights?: Float32Array
-  /** One an id: log-probabilities under the policy that sampled; needed with {@link LossOptions.clip}. */
+  /** One per id: log-probabilities under the policy that sampled; needed with {@link LossOptions.clip}. */
   oldLogProbs?: Float32Array
-  /** One an id: log-probabilities under the frozen reference; needed with {@link LossOptions.kl}. */
+  /** One per id: log-probabilities under the frozen reference; needed with {@link LossOptions.kl}. */
   referenceLogProbs?: Float32Array
-  /** One an id: weight uᵢ of the token's KL and entropy terms. Defaults to 0: neither. */
+  /** One per id: weight uᵢ of the token's KL and entropy terms. Defaults to 0: neither. */
   penaltyWeights?: Float32Array
   /** What the value head is to say; together with `valueWeight`. */
   valueTarget?: number
@@ -89,17 +89,17 @@ export interface ScoredGroup {
   promptIds: Int32Array
   completions: ScoredCompletion[]
   /**
-   * Where the policy's value head is read, once a completion: at the last token of the prompt, or of the completion.
+   * Where the policy's value head is read, once per completion: at the last token of the prompt, or of the completion.
    * Unset: not at all.
    */
   valueAt?: 'prompt' | 'completion'
 }
 
-/** Log-probabilities and entropies of one group's completions, one array a completion. */
+/** Log-probabilities and entropies of one group's completions, one array per completion. */
 export interface GroupScores {
   logProbs: Float32Array[]
   entropies: Float32Array[]
-  /** One a completion; only where the group has `valueAt`. */
+  /** One per completion; only where the group has `valueAt`. */
   values?: number[]
 }
 

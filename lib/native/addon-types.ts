@@ -58,7 +58,7 @@ export interface NativeModelConfig {
   outputBias: boolean
   mlpBias: boolean
   tieWordEmbeddings: boolean
-  /** (numLayers) tokens a position may look back, itself included; 0 means all. */
+  /** (numLayers) tokens that a position may look back, itself included; 0 means all. */
   slidingWindows: Int32Array
 }
 
@@ -138,9 +138,9 @@ interface NativeGenerateRequest {
 /** What was generated for a row. */
 export interface NativeRow {
   ids: Int32Array
-  /** One an id: natural log-probability at temperature 1 under the full distribution. */
+  /** One per id: natural log-probability at temperature 1 under the full distribution. */
   logProbs: Float32Array
-  /** One an id: entropy of that distribution, in nats. */
+  /** One per id: entropy of that distribution, in nats. */
   entropies: Float32Array
   /** By an end token or stop string; else by the limit. */
   stopped: boolean

@@ -17,7 +17,7 @@ export const runFiles = {
   config: 'config.yaml',
   /** Versions, device, threads, command line. */
   environment: 'environment.json',
-  /** One line a step and one an evaluation; nothing in it depends on the clock. */
+  /** One line per step and per evaluation; nothing in it depends on the clock. */
   metrics: 'metrics.jsonl',
   /** Times and memory of the same lines. */
   timings: 'timings.jsonl',
@@ -29,7 +29,7 @@ export const runFiles = {
   checkpoints: 'checkpoints',
   /** How the run ended; written last. */
   result: 'result.json',
-  /** Weights after the last step, one folder an agent. */
+  /** Weights after the last step, one folder per agent. */
   final: 'final',
   /** Weights that were best on the held-out items. */
   best: 'best',

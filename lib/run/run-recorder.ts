@@ -28,7 +28,7 @@ export interface RecorderOptions extends CheckpointOptions {
 const lineFiles = [runFiles.metrics, runFiles.timings, runFiles.samples]
 
 /**
- * Records a run in its folder: `metrics.jsonl` and `timings.jsonl` (a line a step and a line an evaluation), `samples.jsonl`,
+ * Records a run in its folder: `metrics.jsonl` and `timings.jsonl` (a line per step and per evaluation), `samples.jsonl`,
  * `rewards.jsonl`, checkpoints, the best weights in `best/`, and at the end `final/` and `result.json`. A run that was stopped
  * leaves its weights in `final/` too; `reason` in `result.json` tells.
  *

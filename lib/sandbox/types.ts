@@ -221,7 +221,7 @@ export interface CodeReport {
   tests: TestReport | null
 }
 
-/** What became of the function a completion was to define. */
+/** What became of the function that a completion was to define. */
 export interface DefinitionReport {
   /** The function's source; empty if it is missing. */
   source: string

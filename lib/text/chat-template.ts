@@ -1,4 +1,4 @@
-/** Chat templates: Jinja programs that turn messages into the text a model was trained on. */
+/** Chat templates: Jinja programs that turn messages into the text that a model was trained on. */
 
 import { Environment, Interpreter, Template } from '@huggingface/jinja'
 import { MagrpoError } from '../base/errors.ts'

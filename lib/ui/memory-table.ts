@@ -8,7 +8,7 @@ const phases: Record<MemoryPart['during'], string> = {
   training: 'while it trains',
 }
 
-/** A memory plan for people: one line a part, the peak of each device, and what is free. */
+/** A memory plan for people: one line per part, the peak of each device, and what is free. */
 export function memoryTable(plan: MemoryPlan, judged: readonly MemoryVerdict[]): string[] {
   const { rows, passTokens, promptTokens } = plan
   return [

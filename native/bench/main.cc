@@ -1,4 +1,4 @@
-// magrpo_bench COMMAND: measurements that need no model. Each prints JSON, one object a line.
+// magrpo_bench COMMAND: measurements that need no model. Each prints JSON, one object per line.
 //
 //   roof BYTES [THREADS]   how quickly a buffer of BYTES is read
 //   product [THREADS]      operations a second of libtorch's matrix product at its best

@@ -36,7 +36,7 @@ struct Config {
   bool output_bias = false;
   bool mlp_bias = false;
   bool tie_word_embeddings = false;
-  std::vector<int64_t> sliding_windows;  // (layers) tokens a position may look back, itself included; 0: all
+  std::vector<int64_t> sliding_windows;  // (layers) tokens that a position may look back, itself included; 0: all
 
   int64_t q_size() const { return num_heads * head_dim; }
   int64_t kv_size() const { return num_kv_heads * head_dim; }

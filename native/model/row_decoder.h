@@ -12,13 +12,13 @@
 
 namespace magrpo::model {
 
-// The newest token of each text, one a row. Rows of a policy stand together.
+// The newest token of each text, one per row. Rows of a policy stand together.
 struct RowBatch {
   std::vector<int64_t> ids;
   std::vector<int64_t> positions;
   std::vector<int64_t> slots;  // of the cache: where the token's keys and values go
   std::vector<PolicyRange> policies;
-  std::vector<kernels::QuerySpan> spans;  // one a row
+  std::vector<kernels::QuerySpan> spans;  // one per row
   std::vector<kernels::KeyRange> ranges;
 
   int64_t rows() const { return static_cast<int64_t>(ids.size()); }

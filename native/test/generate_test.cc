@@ -25,7 +25,7 @@ core::TokenTree prompts() {
   return {{-1, 0, 0, 2, -1, -1}, {0, 4, 6, 6, 9, 14, 15}, {3, 9, 1, 12, 20, 4, 8, 8, 2, 17, 0, 5, 11, 6, 22}, {1, 1, 1, 1, 0, -1}};
 }
 
-// Several rows a segment, of different lengths.
+// Several rows per segment, of different lengths.
 std::vector<Row> rows() {
   std::vector<Row> result;
   const std::vector<std::pair<int32_t, int32_t>> wanted{{1, 6}, {4, 1}, {3, 9}, {1, 3}, {5, 8}, {2, 5}, {0, 7}, {1, 6}};

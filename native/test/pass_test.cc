@@ -58,7 +58,7 @@ ScoreResult run(const model::Decoder& decoder, PassRequest request, int* passes 
 
 struct Reference {
   model::Weights weights;                // float64 leaves
-  std::vector<model::Adapter> adapters;  // one a policy of adapters
+  std::vector<model::Adapter> adapters;  // one per policy of adapters
   std::vector<at::Tensor> log_probs;     // (N) scalars, undefined where not scored
   std::vector<double> entropies;
   at::Tensor objective;  // Σ w · log π

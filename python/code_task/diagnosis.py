@@ -34,7 +34,7 @@ def diagnose(request, program):
 
 
 def _definition(text, name, find):
-    """The source of the function a completion was to define, and what is wrong with it: `None` if nothing is."""
+    """The source of the function that a completion was to define, and what is wrong with it: `None` if nothing is."""
     block = find(text, name)
     if block:
         reason = None if re.search(r"\breturn\b", block) else "no_return"

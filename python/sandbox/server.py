@@ -1,4 +1,4 @@
-"""The fork server of a worker: one warm interpreter that starts runners, one a program, and the judge that serves requests.
+"""The fork server of a worker: one warm interpreter that starts runners, one per program, and the judge that serves requests.
 
 The server itself never reads a request, so no program and no test is ever in the memory a runner starts with. The judge and
 the server talk over a socket, one letter and its argument a message:

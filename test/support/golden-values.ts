@@ -53,7 +53,7 @@ export interface Golden {
   tolerance: { logits: number; logProbs: number; gradientsRelative: number }
   prompts: GoldenPrompt[]
   groups: GoldenGroup[]
-  /** One a completion, in the order of the groups. */
+  /** One per completion, in the order of the groups. */
   scores: GoldenScore[]
   optimizer: {
     learningRates: number[]

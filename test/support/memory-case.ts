@@ -16,7 +16,7 @@ export interface MemoryCase {
   kind: 'full' | 'lora'
   agents: number
   groupSize: number
-  /** Items a step. */
+  /** Items per step. */
   prompts: number
 
   promptTokens: number

@@ -1,4 +1,4 @@
-/** A comparison as an SVG picture: a row a method, a panel a column, bars with their intervals. Readable in light and dark. */
+/** A comparison as an SVG picture: a row per method, a panel per column, bars with their intervals. Readable in light and dark. */
 
 import type { Column } from '../../tasks/task/columns.ts'
 import type { Estimate } from './statistics.ts'

@@ -10,7 +10,7 @@ export interface Estimate {
   values: number[]
 }
 
-/** Student's t interval of the mean of values that are one a seed; null without any. */
+/** Student's t interval of the mean of values that are one per seed; null without any. */
 export function estimate(values: readonly number[]): Estimate | null {
   if (values.length === 0) return null
   const half = values.length === 1 ? null : studentQuantile(values.length - 1) * standardError(values)

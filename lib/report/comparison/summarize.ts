@@ -52,7 +52,7 @@ function summarizeMethod(
   timed: readonly ComparisonTiming[],
 ): MethodSummary {
   const bySeed = seeds.map((seed) => joined(rows.filter((row) => row.seed === seed)))
-  /** One value a seed: the mean of what `of` says of its joint completions, those it says null of left out. */
+  /** One value per seed: the mean of what `of` says of its joint completions, those it says null of left out. */
   const over = (of: (turns: ComparisonSample[]) => number | null): Estimate | null =>
     estimate(
       bySeed.flatMap((plays) => {

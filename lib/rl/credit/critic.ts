@@ -13,7 +13,7 @@ export interface CriticInput {
   node: RolloutNode
   /** The agents it speaks for: one, or all that are trained for a central critic. */
   agents: number[]
-  /** One group for all samples (`v`, and `q` on token ids), or one a sample (`q` on text). */
+  /** One group for all samples (`v`, and `q` on token ids), or one per sample (`q` on text). */
   groups: EngineGroup[]
 }
 

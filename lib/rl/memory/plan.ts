@@ -35,7 +35,7 @@ export interface PlannedPolicy {
 export interface Workload {
   models: PlannedModel[]
   policies: PlannedPolicy[]
-  /** One an agent: the model it plays with, whether it is trained, and the longest prompt of its first turn, in tokens. */
+  /** One per agent: the model it plays with, whether it is trained, and the longest prompt of its first turn, in tokens. */
   agents: { model: number; isTrained: boolean; promptTokens: number }[]
   promptsPerStep: number
   groupSize: number
@@ -199,7 +199,7 @@ function adapterBytes(policies: readonly PlannedPolicy[]): number {
 }
 
 interface Turn {
-  /** One a model, null where it does not play. */
+  /** One per model, null where it does not play. */
   batches: (Batch | null)[]
   longestPrompt: number
 }

@@ -1,4 +1,4 @@
-/** Samples of a rollout as they are reported: one row a joint completion. */
+/** Samples of a rollout as they are reported: one row per joint completion. */
 
 import type { NodeSignal } from '../credit/types.ts'
 import { jointOf, type RolloutNode } from '../rollout/tree.ts'

@@ -22,7 +22,7 @@ interface WatchSettings {
   algorithm: ResolvedTrainOptions['algorithm']
 }
 
-/** Raises each warning once a run. */
+/** Raises each warning once per run. */
 export class WarningWatch {
   private readonly raised = new Set<RunWarning['code']>()
   private readonly maxReward: number | null

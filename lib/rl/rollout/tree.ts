@@ -7,7 +7,7 @@ import type { Completion, Joint } from '../../tasks/task/completion.ts'
 import type { TurnHistory } from '../../tasks/task/types.ts'
 import type { ChatMessage } from '../../text/messages.ts'
 
-/** One turn of one branch. `n` agents, `G` samples an agent, `J` joint actions. */
+/** One turn of one branch. `n` agents, `G` samples per agent, `J` joint actions. */
 export interface RolloutNode {
   /** Index of the item in the list it came from. */
   item: number

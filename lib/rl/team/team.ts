@@ -27,7 +27,7 @@ export type Member = ({ name: string; model: Model } | { name: string; policy: P
 /** What a team may be given besides its members. */
 export interface TeamOptions {
   /**
-   * Policies for separate critics (`iac`: one an agent, in order; `maac`: one), over models of their own or adapters; value
+   * Policies for separate critics (`iac`: one per agent, in order; `maac`: one), over models of their own or adapters; value
    * heads are put on them when a run begins. Default: a team of adapters makes further adapters.
    */
   critics?: readonly Policy[]

@@ -12,7 +12,7 @@ import { itemsAtOnce } from '../rollout/plan.ts'
 import type { ResolvedTrainOptions } from '../types/options.ts'
 import type { Team } from './team.ts'
 
-/** Node’s own heap, libtorch’s caches and freed blocks of tensors (64 MiB) grow by about this much once a run goes. */
+/** Node’s own heap, libtorch’s caches and freed blocks of tensors (64 MiB) grow by about this much once a run is under way. */
 const growthBytes = 96 * 2 ** 20
 
 /** Items whose prompts are promptScan at, and those of them that are counted in tokens: the longest in characters. */

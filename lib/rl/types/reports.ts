@@ -79,7 +79,7 @@ export interface EvalReport {
   samples: SampleRow[]
 }
 
-/** Something the user should act on; each code is raised once a run, `tracker` for each tracker that fails. */
+/** Something the user should act on; each code is raised once per run, `tracker` for each tracker that fails. */
 export interface RunWarning {
   code:
     | 'length_limit'

@@ -5,7 +5,7 @@
 import type { ResolvedTrainOptions } from './options.ts'
 import type { EvalReport, EvalStart, RunWarning, StepReport, WatchState } from './reports.ts'
 
-/** Writes all agents' weights, one folder an agent, while training waits. */
+/** Writes all agents' weights, one folder per agent, while training waits. */
 export type SaveTeam = (directory: string) => Promise<void>
 
 /**

@@ -15,7 +15,7 @@ export interface TrainGroup {
   group: EngineGroup
   /** One array a completion of the group: what the sampler had said of its tokens. Empty for a separate critic. */
   sampledLogProbs: Float32Array[]
-  /** One a completion with a value target: its value before the first update. */
+  /** One per completion with a value target: its value before the first update. */
   oldValues?: number[]
 }
 

@@ -41,7 +41,7 @@ export function feedbackPrompt(
   return `${[...sections, ...signalSections(input), instruction(input)].join('\n\n')}\n`
 }
 
-/** The name of the function an agent writes. */
+/** The name of the function that an agent writes. */
 function functionName({ item, agent, agents }: Pick<FeedbackInput, 'item' | 'agent' | 'agents'>): string {
   return agents > 1 && agent === 0 ? 'aux' : item.entry_point
 }

@@ -157,7 +157,7 @@ function toItem(problem: Problem, table: AnswerTable, offset: number): MiniCodeI
 
 let made: MiniCodeSplit | undefined
 
-/** All problems, made once a process (in less than a second); always the same. */
+/** All problems, made once per process (in less than a second); always the same. */
 export function miniCodeProblems(): MiniCodeSplit {
   if (made !== undefined) return made
   const table = new AnswerTable()

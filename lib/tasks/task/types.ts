@@ -31,7 +31,7 @@ export interface EvaluatedJoint<Item> {
   reward: number
 }
 
-/** What a transition returns to go on: one next prompt an agent. */
+/** What a transition returns to go on: one next prompt per agent. */
 export interface TurnFeedback {
   prompts: (string | ChatMessage[])[]
   /** Further numbers to log for the joint completion that was answered, as those of `Task.metrics`. */
@@ -42,7 +42,7 @@ export interface TurnFeedback {
 export interface TaskParts<Item = unknown> {
   /** Name used in run folders and metrics. */
   name: string
-  /** One name an agent, in order; `joint[i]` belongs to `agents[i]`. */
+  /** One name per agent, in order; `joint[i]` belongs to `agents[i]`. */
   agents: string[]
   /** The problems trained on. */
   items: readonly Item[]

@@ -250,7 +250,7 @@ export function valueKey(
 }
 
 /**
- * TrainingBackend of a table engine, one policy an agent unless `policies` says otherwise.
+ * TrainingBackend of a table engine, one policy per agent unless `policies` says otherwise.
  *
  * @param auxiliary numbers of references and critics; critics read ids unless `sharesTokenizer` says otherwise
  */
