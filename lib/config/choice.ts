@@ -1,6 +1,8 @@
 /** What a configuration chooses from a registry: a task or a tracker, a built-in one by name or a module of the user. */
+
 import { z } from 'zod'
 import type { ConfigIssue } from '../base/errors.ts'
+import { text } from '../base/fields.ts'
 import { suggestion } from '../base/nearest.ts'
 import { type Lines, located, section, type Validated, validate } from '../base/validate.ts'
 
@@ -14,7 +16,7 @@ export interface ChosenModule {
 export type Choice<Name extends string> = { name: Name; options: Record<string, unknown> } | ChosenModule
 
 /** A choice in the forms that {@link readChoice} takes; what it says is checked there. */
-export const choiceSchema = z.union([z.string().min(1), z.looseObject({})])
+export const choiceSchema = z.union([text(), z.looseObject({})])
 
 /**
  * Reads a choice: `NAME`, `{ name, ...options }`, the path of a module or `{ module, options }`.
@@ -36,7 +38,7 @@ export function readChoice<Name extends string>(
   if (typeof input !== 'object' || input === null) return { value: null, issues: [] }
   const { name, ...options } = input as Record<string, unknown>
   if ('module' in input) {
-    const schema = section({ module: z.string().min(1), options: z.unknown().optional() })
+    const schema = section({ module: text(), options: z.unknown().optional() })
     return validate<ChosenModule>(schema, input, lines, path)
   }
   const names = Object.keys(registry) as Name[]

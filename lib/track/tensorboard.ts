@@ -1,6 +1,7 @@
 import { stringify } from 'yaml'
-import { z } from 'zod'
+import type { z } from 'zod'
 import { MagrpoError } from '../base/errors.ts'
+import { integer, text } from '../base/fields.ts'
 import { type OptionsOf, readOptions } from '../base/validate.ts'
 import type { EvalReport, SampleRow, StepReport } from '../rl/types/reports.ts'
 import { trackerEntry } from './entry.ts'
@@ -9,9 +10,9 @@ import type { TrackedRun, Tracker } from './tracker.ts'
 
 const tensorBoardOptions = {
   /** Where the event file is made. Defaults to the run folder. */
-  folder: z.string().min(1).optional(),
+  folder: text().optional(),
   /** Also write one sample as text, after every so many steps and with every evaluation; 0 writes none. Defaults to `10`. */
-  sampleEvery: z.int().min(0).default(10),
+  sampleEvery: integer({ from: 0 }).default(10),
 }
 
 /** What {@link tensorBoard} may be told. @interface */

@@ -64,5 +64,5 @@ test('every key has a description', (t) => {
   const { sampling, algorithm, team } = made.run.properties!
   t.is(sampling!.properties!.topK!.description, 'Keep the k most probable tokens. Defaults to `0`: all.')
   t.regex(algorithm!.properties!.kl!.description!, /^Penalty on leaving the frozen reference/)
-  t.is(team!.properties!.dtype!.description, '`auto` is that of the files.')
+  t.is(team!.properties!.dtype!.description, '`auto` is that of the files. Defaults to `auto`.')
 })

@@ -146,7 +146,7 @@ test('both agents see the problem and which function is theirs', (t) => {
 test('numbers of problems out of range are refused by name', (t) => {
   t.throws(() => miniCode({ train: 0 }), {
     code: 'ERR_CONFIG',
-    message: /train: expected number to be >=1; received 0/,
+    message: /train: expected an integer from 1 up; received 0/,
   })
   t.throws(() => miniCode({ heldOut: 1e6 }), { code: 'ERR_CONFIG', message: /heldOut: .* received 1000000/ })
 })

@@ -68,7 +68,7 @@ test('options have their defaults, and what is wrong with them is listed', async
     t,
     async () => pythonReward({ python: 'a.py:f', workers: 0, timeoutMs: 2 ** 31 }),
     'ERR_TASK',
-    'workers: expected number to be >=1; received 0',
+    'workers: expected an integer from 1 up; received 0',
     'timeoutMs: ',
   )
 })

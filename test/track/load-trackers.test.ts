@@ -71,9 +71,13 @@ for (const [what, trackers, message] of [
   ['no name', [{ sampleEvery: 1 }], /trackers\.0\.name: missing; expected one of tensorboard \(or "module"/],
   ['a module as name', [{ name: './own.ts' }], /trackers\.0\.name: expected a built-in tracker; give a module/],
   ['an unknown option', [{ name: 'tensorboard', sampleEvry: 1 }], /trackers\.0\.sampleEvry: .* "sampleEvery"\?/],
-  ['a value out of range', [{ name: 'tensorboard', sampleEvery: -1 }], /trackers\.0\.sampleEvery: .*>=0; received -1/],
+  [
+    'a value out of range',
+    [{ name: 'tensorboard', sampleEvery: -1 }],
+    /trackers\.0\.sampleEvery: .*from 0 up; received -1/,
+  ],
   ['a module with another key', [{ module: 'own.ts', option: 1 }], /trackers\.0\.option: .* "options"\?/],
-  ['a number', [3], /trackers\.0: expected string, or expected object; received 3/],
+  ['a number', [3], /trackers\.0: expected text, or expected object; received 3/],
   ['no list', 'tensorboard', /trackers: expected array/],
 ] as const)
   test(`refused: ${what}`, (t) => {

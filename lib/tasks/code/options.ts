@@ -1,5 +1,7 @@
 /** Options of the code tasks. */
+
 import { z } from 'zod'
+import { flag, integer, milliseconds, number, text } from '../../base/fields.ts'
 import { choice, type OptionsOf, section } from '../../base/validate.ts'
 import type { SandboxOptions } from '../../sandbox/types.ts'
 import { type ItemSource, sourceOptions } from '../datasets/source.ts'
@@ -25,9 +27,9 @@ const feedbackSettings = {
    */
   sandboxSlice: z.union([z.int(), z.literal('all')]).default(1),
   /** Show the first turn's prompt again. `level_feedback` always shows it, as part of the history. Defaults to `true`. */
-  originalPrompt: z.boolean().default(true),
+  originalPrompt: flag().default(true),
   /** Show the agent its function of the turn before. `level_feedback` always shows it. Defaults to `true`. */
-  previousResponse: z.boolean().default(true),
+  previousResponse: flag().default(true),
   ...chatOption,
 }
 
@@ -43,31 +45,31 @@ export const codeSettings = {
   ...agentsOption,
   ...feedbackSettings,
   /** The total is multiplied by it and then shifted; the parts stay as they are. Defaults to `1`. */
-  rewardScale: z.number().positive().default(1),
+  rewardScale: number({ above: 0 }).default(1),
   /** Added to the scaled total; `-4` makes full marks 0, as in the published multi-turn experiments. Defaults to `0`. */
-  rewardShift: z.number().default(0),
+  rewardShift: number().default(0),
 }
 
 /** Where the expert is and how it is asked. */
 export const expertOptions = {
   /** Base URL of the endpoint, up to and including its version (`http://localhost:8000/v1`); `/chat/completions` is added. */
-  url: z.string().min(1),
+  url: text(),
   /** Name of the model, as the endpoint knows it. */
-  model: z.string().min(1),
+  model: text(),
   /** Name of the environment variable that holds the key. Defaults to none: no key is sent. */
-  keyVariable: z.string().min(1).optional(),
+  keyVariable: text().optional(),
   /** Sampling temperature of the edits. Defaults to `0.3`. */
-  temperature: z.number().min(0).default(0.3),
+  temperature: number({ from: 0 }).default(0.3),
   /** Longest answer, in tokens. Defaults to `2048`. */
-  maxTokens: z.int().min(1).default(2048),
+  maxTokens: integer({ from: 1 }).default(2048),
   /** How often an edit is asked for before the turn goes on without. Defaults to `3`. */
-  attempts: z.int().min(1).default(3),
+  attempts: integer({ from: 1 }).default(3),
   /** Time limit of one attempt, milliseconds. Defaults to `60000`. */
-  timeoutMs: z.number().positive().default(60_000),
+  timeoutMs: milliseconds().default(60_000),
   /** Wait before the second attempt, milliseconds; it doubles with each further one. Defaults to `1000`. */
-  backoffMs: z.number().min(0).default(1000),
+  backoffMs: number({ from: 0 }).default(1000),
   /** Requests under way at once. Defaults to `8`. */
-  concurrency: z.int().min(1).default(8),
+  concurrency: integer({ from: 1 }).default(8),
 }
 
 /** Whom `expert_edits` asks. */
@@ -81,7 +83,7 @@ export const sandboxSettings = {
   /** Where programs run; `process` has limits only and is no security boundary. Defaults to `bubblewrap`. */
   sandbox: choice(['bubblewrap', 'process']).default('bubblewrap'),
   /** Programs that run at the same time. Defaults to the number of cores. */
-  workers: z.int().min(1).optional(),
+  workers: integer({ from: 1 }).optional(),
 }
 
 /** Options of the sandbox from {@link sandboxSettings}. */

@@ -1,33 +1,33 @@
 /** Where the items of a task come from, as options say it, and the published data set that a task may have. */
-import { z } from 'zod'
-import { section } from '../../base/validate.ts'
 
-const text = z.string().min(1)
+import { z } from 'zod'
+import { integer, text } from '../../base/fields.ts'
+import { section } from '../../base/validate.ts'
 
 /** Keys of a source. */
 const sourceKeys = {
   /** Path of a JSON Lines, JSON or Parquet file; the first two also as `.gz`. */
-  file: text.optional(),
+  file: text().optional(),
   /** A data set of the hub, `organisation/name`. */
-  hub: text.optional(),
+  hub: text().optional(),
   /** Branch, tag or commit of the data set. Defaults to `main`. */
-  revision: text.optional(),
+  revision: text().optional(),
   /** One of several configurations of a data set, which lie in folders of their own. */
-  config: text.optional(),
+  config: text().optional(),
   /**
    * `train`, `test[33:133]`, or a named split of the task such as `paper`. Defaults to `train` of a data set; a file is one split,
    * so that of it only the brackets count.
    */
-  split: text.optional(),
+  split: text().optional(),
   /** Rows to skip of what the split leaves. */
-  offset: z.int().min(0).optional(),
+  offset: integer({ from: 0 }).optional(),
   /** Rows to take at most. */
-  limit: z.int().min(1).optional(),
+  limit: integer({ from: 1 }).optional(),
 }
 
 /** The option of a source: a text or an object, as {@link DataSource}. */
 const dataSource = z.union([
-  text,
+  text(),
   section(sourceKeys).refine(({ file, hub }) => (file === undefined) !== (hub === undefined), {
     message: 'expected either file or hub',
     path: ['file'],

@@ -1,5 +1,5 @@
 /** Options of `mini-code`. */
-import { z } from 'zod'
+import { integer } from '../../base/fields.ts'
 import type { OptionsOf } from '../../base/validate.ts'
 import { choice } from '../../base/validate.ts'
 
@@ -15,9 +15,9 @@ export type MiniCodeFeedback = (typeof miniCodeFeedbacks)[number]
 /** Settings besides the sandbox. */
 export const miniCodeSettings = {
   /** Number of training problems, the first so many of a fixed shuffled order. Defaults to all. */
-  train: z.int().min(1).optional(),
+  train: integer({ from: 1 }).optional(),
   /** Number of problems in the task's `heldOut`. Defaults to all of the part named by `evaluateOn`. */
-  heldOut: z.int().min(0).optional(),
+  heldOut: integer({ from: 0 }).optional(),
   /**
    * Which problems are the task's `heldOut`: `validation`, for watching a run and choosing its settings, or `held-out`, for a
    * final score. No (predicate, transformation) pair is in two of training, validation and held-out. Defaults to `validation`.

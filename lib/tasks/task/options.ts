@@ -1,5 +1,7 @@
 /** Options that several tasks share. */
+
 import { z } from 'zod'
+import { flag } from '../../base/fields.ts'
 import { choice } from '../../base/validate.ts'
 
 /**
@@ -23,7 +25,7 @@ export const chatOption = {
    * Whether prompts are user messages that go through the model's chat template (instruct models), or plain text as in the paper's
    * experiments. Defaults to `false`.
    */
-  chat: z.boolean().default(false),
+  chat: flag().default(false),
 }
 
 /** The option of the number of agents. */

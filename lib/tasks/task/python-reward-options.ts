@@ -1,5 +1,5 @@
 /** The settings of a reward in Python; see `pythonReward`. */
-import { z } from 'zod'
+import { integer, milliseconds, text } from '../../base/fields.ts'
 import type { OptionsOf } from '../../base/validate.ts'
 import { choice } from '../../base/validate.ts'
 
@@ -14,19 +14,15 @@ const callStyles = ['auto', 'item', 'comlrl', 'trl'] as const
 /** Options of a reward in Python. */
 export const pythonRewardOptions = {
   /** File and function, `my_reward.py:score`; the file's path is relative to the working directory. */
-  python: z.string().min(1),
+  python: text(),
   /** How the function is called, see docs/python-rewards.md. Defaults to `auto`. */
   call: choice(callStyles).default('auto'),
   /** The Python to run; `python3` is that of the PATH, so that of an active virtual environment. Defaults to `python3`. */
-  interpreter: z.string().min(1).default('python3'),
+  interpreter: text().default('python3'),
   /** Processes, each of which loads the file once; calls beyond them wait. Defaults to `1`. */
-  workers: z.int().min(1).default(1),
+  workers: integer({ from: 1 }).default(1),
   /** Time limit of one call, milliseconds; loading the file may take five minutes. Defaults to `60000`. */
-  timeoutMs: z
-    .number()
-    .positive()
-    .lt(2 ** 31)
-    .default(60_000),
+  timeoutMs: milliseconds().default(60_000),
 }
 
 /** A reward written in Python. */
