@@ -151,20 +151,20 @@ test('an adapter of another model, another rank or with other targets is refused
 })
 
 const wrongOptions: [options: object, code: string, says: string][] = [
-  [{ rank: 0 }, 'ERR_ARGUMENT', 'rank'],
-  [{ rank: 1.5 }, 'ERR_ARGUMENT', 'rank'],
-  [{ rank: Number.NaN }, 'ERR_ARGUMENT', 'rank'],
-  [{ alpha: 0 }, 'ERR_ARGUMENT', 'alpha'],
-  [{ alpha: Number.POSITIVE_INFINITY }, 'ERR_ARGUMENT', 'alpha'],
+  [{ rank: 0 }, 'ERR_CONFIG', 'rank'],
+  [{ rank: 1.5 }, 'ERR_CONFIG', 'rank'],
+  [{ rank: Number.NaN }, 'ERR_CONFIG', 'rank'],
+  [{ alpha: 0 }, 'ERR_CONFIG', 'alpha'],
+  [{ alpha: Number.POSITIVE_INFINITY }, 'ERR_CONFIG', 'alpha'],
   [{ targets: [] }, 'ERR_ARGUMENT', 'target module'],
   [{ targets: ['lm_head'] }, 'ERR_ADAPTER', 'lm_head'],
-  [{ seed: 1.5 }, 'ERR_ARGUMENT', 'seed'],
+  [{ seed: 1.5 }, 'ERR_CONFIG', 'seed'],
 ]
 
 for (const [options, code, says] of wrongOptions)
   test(`a new adapter's options out of range: ${JSON.stringify(options)}`, async (t) => {
     const model = await llama(t)
-    await rejectsWith(t, () => Policy.lora(model, options), code as 'ERR_ARGUMENT', says)
+    await rejectsWith(t, () => Policy.lora(model, options), code as 'ERR_CONFIG', says)
   })
 
 test('one full policy a model, and another when it is gone', async (t) => {
