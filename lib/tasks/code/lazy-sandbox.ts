@@ -78,9 +78,11 @@ export class VerdictMemory<Verdict> {
       if (this.#runs.size <= this.#limit) break
       this.#runs.delete(oldest)
     }
-    verdict.catch(() => {
-      if (this.#runs.get(key) === own) this.#runs.delete(key)
-    })
+    verdict.then(
+      // A signal holds its listeners; thousands of verdicts must not.
+      () => (own.signal = undefined),
+      () => this.#runs.get(key) === own && this.#runs.delete(key),
+    )
     return verdict
   }
 }
