@@ -135,7 +135,8 @@ __global__ void __launch_bounds__(kThreads)
     if (number >= count) continue;
     const int64_t item = task.item + number, row = (span.begin + item / fold) * shape.heads + kv_head * fold + item % fold;
     const bool whole = task.part < 0;
-    float* part = partials + ((task.part * shape.kv_heads + kv_head) * T::kItems + number) * (dim + 2);
+    // Without parts there are no partials to point into.
+    float* part = whole ? nullptr : partials + ((task.part * shape.kv_heads + kv_head) * T::kItems + number) * (dim + 2);
     float* out = whole ? data.out + row * dim : part;
     const float inverse = whole ? 1.0f / total[i] : 1.0f;
     for (int m = 0; m < T::kDims; ++m)
