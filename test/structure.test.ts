@@ -17,7 +17,7 @@ const architecture = `
   model: base native hub text
   tasks/task: base text
   tasks/datasets: base hub
-  tasks/baselines: base tasks/task
+  tasks/baselines: base model tasks/task
   tasks/writing: base tasks/task tasks/datasets tasks/baselines
   tasks/code: base sandbox tasks/task tasks/datasets
   tasks/tldr: base tasks/task tasks/datasets tasks/baselines tasks/writing

@@ -83,3 +83,8 @@ export function unfilled<Shape extends z.ZodRawShape>(shape: Shape): Unfilled<Sh
   })
   return Object.fromEntries(fields) as Unfilled<Shape>
 }
+
+/** An object without the fields that are there and undefined, so that a default stands where nothing was said. */
+export function defined<Fields extends object>(fields: Fields): Partial<Fields> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<Fields>
+}

@@ -4,6 +4,7 @@ import { mapConcurrently } from '../base/concurrency.ts'
 import { type ComparisonSample, type ComparisonTiming, cutName, type SaidText } from '../report/comparison/types.ts'
 import type { TrainingBackend } from '../rl/backend/training-backend.ts'
 import { evaluateBackend } from '../rl/evaluation.ts'
+import { rewardCallShape } from '../rl/options/run.ts'
 import type { SampleRow } from '../rl/types/reports.ts'
 import type { ColumnMeter, Outcome } from '../tasks/task/columns.ts'
 import type { Joint } from '../tasks/task/completion.ts'
@@ -37,11 +38,15 @@ export async function playMethod(
       ? await playTeam(method, backend, seed, turns, context)
       : await playBaselineRows(method, backend, seed, context)
   const { meter, items, signal } = context
-  return mapConcurrently(rows, context.config.rewardConcurrency ?? 16, async (row) => {
-    const outcome: Outcome = { reward: row.reward, parts: row.parts }
-    const isAlone = method.play === 'single'
-    return { ...row, ...(await meter.measure(items[row.item], row.texts, outcome, isAlone, signal)) }
-  })
+  return mapConcurrently(
+    rows,
+    context.config.rewardConcurrency ?? rewardCallShape.rewardConcurrency.parse(undefined),
+    async (row) => {
+      const outcome: Outcome = { reward: row.reward, parts: row.parts }
+      const isAlone = method.play === 'single'
+      return { ...row, ...(await meter.measure(items[row.item], row.texts, outcome, isAlone, signal)) }
+    },
+  )
 }
 
 function settingsOf({ sampling }: MethodConfig, { config, task, items, signal, onProgress }: PlayContext) {

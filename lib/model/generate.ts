@@ -2,14 +2,16 @@
  * Generation over policies and models. Requests are sorted by model; all policies over one model go to the core in one token
  * tree, where a prompt that several samples share is one segment.
  */
+
 import { MagrpoError } from '../base/errors.ts'
+import { defined } from '../base/fields.ts'
 import type { NativeRow, NativeSampling } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { cutAtStop } from '../text/stop-strings.ts'
 import { type Batch, checkGeneration } from './check-memory.ts'
 import { checkDeterministic } from './deterministic.ts'
 import type { Model } from './model.ts'
-import type { Sampling } from './sampling.ts'
+import { type Sampling, samplingDefaults } from './sampling.ts'
 import { divide, runCalls } from './side-by-side.ts'
 import { checkPrompt, TreeBuilder } from './token-tree.ts'
 import type { GenerateRequest, GenerateStats, Generation, PolicyRef, Prompt, RandomStream, Sample } from './types.ts'
@@ -208,7 +210,7 @@ function randomNumbers({ seed, step, agent, prompt, sample }: RandomStream, inde
   return Object.values(numbers)
 }
 
-function maxNewTokens({ maxNewTokens = 256 }: Sampling): number {
+function maxNewTokens({ maxNewTokens = samplingDefaults.maxNewTokens }: Sampling): number {
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1)
     throw new MagrpoError(
       'ERR_ARGUMENT',
@@ -235,12 +237,9 @@ function nativeSampling(model: Model, sampling: Sampling): NativeSampling {
       'ERR_TOKEN_RANGE',
       `Expected stopIds from 0 to ${model.config.vocabSize - 1} for "${model.source}" but received ${wrong}.`,
     )
+  const { temperature, topK, topP, minP, repetitionPenalty } = { ...samplingDefaults, ...defined(sampling) }
   return {
-    temperature: sampling.temperature ?? 1,
-    topK: sampling.topK ?? 0,
-    topP: sampling.topP ?? 1,
-    minP: sampling.minP ?? 0,
-    repetitionPenalty: sampling.repetitionPenalty ?? 1,
+    ...{ temperature, topK, topP, minP, repetitionPenalty },
     stopIds: Int32Array.from(stopIds),
     stopStrings: stop.map((text) => Buffer.from(text, 'utf8')),
   }

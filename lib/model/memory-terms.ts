@@ -1,5 +1,5 @@
 /** Bytes of what one model holds while it generates and while it is trained, from its shape alone. */
-import type { NativeModelConfig } from '../native/addon-types.ts'
+import type { NativeLimits, NativeModelConfig } from '../native/addon-types.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { architectureSpec, projectionsOf, type Width } from './architecture.ts'
 
@@ -19,8 +19,10 @@ export type MemoryShape = Pick<
 
 const float = 4
 
+let known: NativeLimits | undefined
+
 /** Sizes that are the core's own. */
-const limits = () => loadAddon().info().limits
+const limits = () => (known ??= loadAddon().info().limits)
 
 const widths = (shape: MemoryShape): Record<Width, number> => ({
   hidden: shape.hiddenSize,

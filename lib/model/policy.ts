@@ -1,6 +1,7 @@
 /** What is sampled and trained: a model's weights, an adapter over them, or the bare base. */
 import { join } from 'node:path'
 import { DisposedError, MagrpoError } from '../base/errors.ts'
+import { defined } from '../base/fields.ts'
 import { resolve } from '../base/validate.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
@@ -17,7 +18,7 @@ import { readSafetensorsHeader, safetensorsHeader, toNativeSource } from './safe
 import type { Sampling } from './sampling.ts'
 import { writeMergedFolder, writeModelFolder } from './save.ts'
 import { accumulateBatch, type BatchOptions, scoreBatch } from './score.ts'
-import type { StepOptions } from './step-options.ts'
+import { type StepOptions, stepDefaults } from './step-options.ts'
 import type { Generation, GroupScores, LossOptions, Prompt, RandomStream, ScoredGroup, StepResult } from './types.ts'
 
 /** Options of {@link Policy.generate} besides the sampling. */
@@ -180,7 +181,8 @@ export class Policy {
    * @throws MagrpoError `ERR_ARGUMENT` for the bare base
    */
   async step(options: StepOptions, { signal }: { signal?: AbortSignal } = {}): Promise<StepResult> {
-    const { learningRate, betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0.01, maxGradNorm = 0 } = options
+    const { learningRate } = options
+    const { betas, epsilon, weightDecay, maxGradNorm } = { ...stepDefaults, ...defined(options) }
     const settings = { learningRate, beta1: betas[0], beta2: betas[1], epsilon, weightDecay, maxGradNorm }
     for (const [name, value] of Object.entries(settings))
       if (!Number.isFinite(value) || value < 0)

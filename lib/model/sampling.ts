@@ -28,3 +28,6 @@ export interface Sampling extends z.input<typeof samplingSection> {}
 
 /** {@link Sampling} with every default filled in. */
 export interface ResolvedSampling extends z.output<typeof samplingSection> {}
+
+/** What holds where nothing is said. */
+export const samplingDefaults: ResolvedSampling = samplingSection.parse({})

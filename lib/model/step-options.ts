@@ -23,3 +23,6 @@ const stepSection = section(stepShape)
 
 /** Settings of one optimizer step (AdamW, Loshchilov & Hutter 2019). */
 export interface StepOptions extends z.input<typeof stepSection> {}
+
+/** What holds where nothing is said. */
+export const stepDefaults = stepSection.omit({ learningRate: true }).parse({})

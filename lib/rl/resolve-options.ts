@@ -1,6 +1,7 @@
 /** Checks the options of a run and fills in their defaults, before anything is done. */
 import type { z } from 'zod'
 import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
+import { defined } from '../base/fields.ts'
 import { noLines, validate } from '../base/validate.ts'
 import { type ResolvedSampling, type Sampling, samplingSection } from '../model/sampling.ts'
 import type { Task } from '../tasks/task/types.ts'
@@ -103,10 +104,6 @@ export function resolveSampling(
   const message = 'expected a number above 0 (greedy samples of a group are all equal); received 0'
   return { ...result, issues: [...result.issues, { path: 'sampling.temperature', message }] }
 }
-
-/** Without fields that are there and undefined. */
-const defined = (fields: object) =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 
 /** What no field alone can say. */
 function checkTogether<Item>(resolved: ResolvedTrainOptions, given: Omit<TrainOptions<Item>, 'team'>): ConfigIssue[] {

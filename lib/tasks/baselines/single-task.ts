@@ -1,6 +1,7 @@
 /** A team's task as the task of one model that writes everything, so that it can be trained (GRPO) like any other. */
 import { ConfigError } from '../../base/errors.ts'
 import { readOptions } from '../../base/validate.ts'
+import { samplingDefaults } from '../../model/sampling.ts'
 import type { Joint } from '../task/completion.ts'
 import { defineTask } from '../task/define-task.ts'
 import type { Task } from '../task/types.ts'
@@ -23,7 +24,7 @@ export function singleTask<Item>(task: Task<Item>, options: SingleTaskOptions = 
   const divide = (joint: Joint): Joint =>
     (missingDelimiter === 'cut' ? cut!([joint], 0) : plan.joint([joint])) ?? undivided(task, joint[0]!)
   const { metrics, dispose, defaults, transition: _transition, baselines: _baselines, ...rest } = task
-  const limit = defaults?.maxNewTokens ?? 256
+  const limit = defaults?.maxNewTokens ?? samplingDefaults.maxNewTokens
   return defineTask<Item>({
     ...rest,
     name: `${task.name}-single`,
