@@ -97,7 +97,7 @@ function withoutSettings(lines: Lines, settings: readonly Setting[]): Lines {
 
 /** What is wrong with the settings of an algorithm whose name is known. */
 function readSettings(input: unknown, lines: Lines): ConfigIssue[] {
-  if (typeof input !== 'object' || input === null) return []
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) return []
   const { name = 'magrpo', ...settings } = input as Record<string, unknown>
   const isKnown = algorithmNames.some((known) => known === name)
   return isKnown ? readAlgorithm(String(name), settings, lines, ['algorithm']).issues : []

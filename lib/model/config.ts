@@ -24,6 +24,9 @@ export interface ModelConfig extends NativeModelConfig {
 
 type Json = Record<string, unknown>
 
+/** Largest integer of a file. */
+const maxInteger = 2 ** 31 - 1
+
 /** More layers than any model has: a number beyond it is damage, found before memory is taken. */
 const maxLayers = 10_000
 
@@ -67,7 +70,7 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
     numHeads,
     numKvHeads,
     headDim,
-    rmsNormEps: fields.number('rms_norm_eps', 1e-6),
+    rmsNormEps: fields.positive('rms_norm_eps', 1e-6),
     queryScalar: spec.attention.scale === undefined ? headDim : fields.integer(spec.attention.scale),
     ...ropes(fields, spec),
     qkvBias: hasBias(spec.attention.qkv_bias),
@@ -148,7 +151,22 @@ class Fields {
   integer(name: string, fallback?: number, json?: Json): number {
     const value = this.number(name, fallback, json)
     if (!Number.isInteger(value) || value <= 0) this.malformed(name, 'a positive integer', value)
+    // Windows are 32-bit in the core, and no size of a model comes near.
+    if (value > maxInteger) this.malformed(name, `at most ${maxInteger}`, value)
     return value
+  }
+
+  positive(name: string, fallback?: number, json?: Json): number {
+    const value = this.number(name, fallback, json)
+    if (value <= 0) this.malformed(name, 'a number above 0', value)
+    return value
+  }
+
+  /** A field that holds settings. */
+  object(name: string, json: Json = this.json): Json {
+    const value = json[name] ?? {}
+    if (typeof value !== 'object' || Array.isArray(value)) this.malformed(name, 'settings or null', value)
+    return value as Json
   }
 
   boolean(name: string): boolean {
@@ -175,14 +193,14 @@ class Fields {
 }
 
 function ropes(fields: Fields, { attention }: ArchitectureSpec): Pick<NativeModelConfig, 'rope' | 'slidingRope'> {
-  const newer = (fields.json.rope_parameters ?? {}) as Json
-  const scaling = (fields.json.rope_scaling ?? {}) as Json
+  const newer = fields.object('rope_parameters')
+  const scaling = fields.object('rope_scaling')
   const slidingTheta = attention.sliding?.rope_theta
   const kinds = ['full_attention', 'sliding_attention'] as const
   if (slidingTheta === undefined) return { rope: rope(fields, newer, 'rope_theta', scaling), slidingRope: null }
   if (Object.keys(newer).some((key) => !kinds.includes(key as 'full_attention')))
     fields.malformed('rope_parameters', `settings of ${kinds.join(' and of ')} alone`, newer)
-  const [full, sliding] = kinds.map((kind) => (newer[kind] ?? {}) as Json)
+  const [full, sliding] = kinds.map((kind) => fields.object(kind, newer))
   return {
     rope: rope(fields, full!, 'rope_theta', scaling),
     slidingRope: rope(fields, sliding!, slidingTheta, {}),
@@ -200,12 +218,15 @@ function rope(fields: Fields, newer: Json, thetaField: string, scaling: Json): N
     fields.unsupported('rope_type', `rope type ${JSON.stringify(type)}`, 'default, linear, llama3')
   const partial = settings.partial_rotary_factor ?? fields.json.partial_rotary_factor ?? 1
   if (partial !== 1) fields.unsupported('partial_rotary_factor', `a rotation of ${partial} of each head`, '1')
+  const thetaName = 'rope_theta' in newer ? 'rope_theta' : thetaField
   return {
     type,
-    theta: fields.number('rope_theta', (theta ?? fields.defaults[thetaField] ?? 10000) as number, settings),
-    factor: type === 'default' ? 1 : fields.number('factor', undefined, settings),
-    lowFreqFactor: type === 'llama3' ? fields.number('low_freq_factor', undefined, settings) : 1,
-    highFreqFactor: type === 'llama3' ? fields.number('high_freq_factor', undefined, settings) : 4,
+    theta: fields.positive(thetaName, (theta ?? fields.defaults[thetaField] ?? 10000) as number, {
+      [thetaName]: settings.rope_theta,
+    }),
+    factor: type === 'default' ? 1 : fields.positive('factor', undefined, settings),
+    lowFreqFactor: type === 'llama3' ? fields.positive('low_freq_factor', undefined, settings) : 1,
+    highFreqFactor: type === 'llama3' ? fields.positive('high_freq_factor', undefined, settings) : 4,
     originalMaxPositions:
       type === 'llama3'
         ? fields.integer(
@@ -254,7 +275,13 @@ function slidingWindows(fields: Fields, { attention: { sliding } }: Architecture
   if (window === null && sliding.rope_theta === undefined) return windows
   if (!Number.isInteger(window) || (window as number) <= 0)
     fields.malformed('sliding_window', 'a positive integer or null', window)
-  const bound = sliding.field === undefined ? 0 : fields.number(sliding.field)
+  if ((window as number) > maxInteger) fields.malformed('sliding_window', `at most ${maxInteger}`, window)
+  const bound =
+    sliding.layers === 'all'
+      ? 0
+      : sliding.layers === 'from'
+        ? fields.number(sliding.field!)
+        : fields.integer(sliding.field!)
   const slides = {
     all: () => true,
     from: (layer: number) => (layerTypes ? layerTypes[layer] === 'sliding_attention' : layer >= bound),

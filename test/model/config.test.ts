@@ -58,6 +58,14 @@ const malformed: [field: string, changes: Record<string, unknown>][] = [
   ['low_freq_factor', { rope_parameters: { rope_type: 'llama3', rope_theta: 1e4, factor: 8 } }],
   ['rope_theta', { rope_parameters: { rope_type: 'default', rope_theta: 'x' } }],
   ['sliding_window', { use_sliding_window: true, sliding_window: 0 }],
+  ['sliding_window', { use_sliding_window: true, sliding_window: 2 ** 32 + 3 }],
+  ['sliding_window', { use_sliding_window: true, sliding_window: 2 ** 31 }],
+  ['vocab_size', { vocab_size: 2 ** 40 }],
+  ['rms_norm_eps', { rms_norm_eps: -1 }],
+  ['rope_theta', { rope_parameters: { rope_type: 'default', rope_theta: 0 } }],
+  ['factor', { rope_parameters: { rope_type: 'linear', rope_theta: 1e4, factor: 0 } }],
+  ['rope_parameters', { rope_parameters: 5 }],
+  ['rope_scaling', { rope_parameters: null, rope_scaling: [1] }],
   ['max_position_embeddings', { max_position_embeddings: 0 }],
   ['num_attention_heads', { num_attention_heads: 7 }],
   ['head_dim', { head_dim: 15 }],
@@ -150,6 +158,11 @@ test('gemma 3: layers, both rotary settings and scales are resolved as in transf
   const code = 'ERR_MODEL_FORMAT'
   t.throws(config({ sliding_window: null }, 'gemma3'), { code, message: /"sliding_window"/ })
   t.throws(config({ rope_parameters: { rope_type: 'default' } }, 'gemma3'), { code, message: /"rope_parameters"/ })
+  for (const sliding_window_pattern of [0, -1, 1.5])
+    t.throws(config({ sliding_window_pattern }, 'gemma3'), { code, message: /"sliding_window_pattern"/ })
+  for (const rope_local_base_freq of [0, -1])
+    t.throws(config({ rope_local_base_freq }, 'gemma3'), { code, message: /"rope_local_base_freq"/ })
+  t.throws(config({ rope_parameters: { full_attention: 5 } }, 'gemma3'), { code, message: /"full_attention"/ })
   const conflict = { full_attention: {}, sliding_attention: { rope_theta: 5 } }
   t.throws(config({ rope_parameters: conflict }, 'gemma3'), { code, message: /"rope_local_base_freq"/ })
 })
