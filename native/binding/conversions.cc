@@ -232,6 +232,11 @@ Napi::Value to_js(Napi::Env env, const rollout::RowResult& result) {
   object.Set("ids", to_js(env, result.ids));
   object.Set("logProbs", to_js(env, result.log_probs));
   object.Set("entropies", to_js(env, result.entropies));
+  if (!result.model_log_probs.empty()) {
+    object.Set("modelLogProbs", to_js(env, result.model_log_probs));
+    object.Set("modelEntropies", to_js(env, result.model_entropies));
+  }
+  if (!result.kept.empty()) object.Set("kept", copy_to_js<Napi::Uint8Array>(env, result.kept));
   object.Set("stopped", result.stopped);
   return object;
 }

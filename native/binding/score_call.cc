@@ -16,6 +16,9 @@ Napi::Value ModelHandle::score(const Napi::CallbackInfo& info, bool with_gradien
   PolicyList list = policy_list(env, object.Get("policies"), model);
   request->policies = list.policies;
   request->scored = bytes_field(object, "scored");
+  if (object.Has("temperature")) request->temperature = number_field(object, "temperature");
+  if (object.Has("repetitionPenalty")) request->repetition_penalty = number_field(object, "repetitionPenalty");
+  if (object.Has("kept")) request->kept = bytes_field(object, "kept");
   request->value_tokens = optional_field<int32_t>(object, "valueTokens");
   if (with_gradient) {
     request->weights = floats_field(object, "weights");

@@ -20,13 +20,6 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::vector<int32_t> path_ids(const core::TokenTree& tree, int32_t segment) {
-  std::vector<int32_t> reversed;
-  for (int32_t s = segment; s >= 0; s = tree.parent[s])
-    for (int64_t i = tree.offset[s + 1] - 1; i >= tree.offset[s]; --i) reversed.push_back(tree.ids[i]);
-  return {reversed.rbegin(), reversed.rend()};
-}
-
 }  // namespace
 
 Generation::Generation(const model::Decoder& decoder, GenerateRequest request, core::CancelFlagPtr cancel)
@@ -112,7 +105,7 @@ void Generation::prefill_pass() {
       RowResult& result = result_.rows[number];
       const auto limit = static_cast<size_t>(request_.rows[number].limit);
       if (request_.sampling.repetition_penalty != 1.0) {
-        row.seen = path_ids(tree, segment);
+        row.seen = tree.path(segment);
         row.seen.reserve(row.seen.size() + limit);
       }
       result.ids.reserve(limit);
@@ -247,6 +240,11 @@ void Generation::append_tokens(std::vector<RunningRow>& rows) {
     result.ids.push_back(choice.token);
     result.log_probs.push_back(choice.log_prob);
     result.entropies.push_back(choice.entropy);
+    if (sampling.reshapes()) {
+      result.model_log_probs.push_back(choice.model_log_prob);
+      result.model_entropies.push_back(choice.model_entropy);
+      result.kept.insert(result.kept.end(), choice.kept.begin(), choice.kept.end());
+    }
     if (sampling.repetition_penalty != 1.0) row.seen.push_back(choice.token);
     result.stopped = std::find(sampling.stop_ids.begin(), sampling.stop_ids.end(), choice.token) != sampling.stop_ids.end() ||
                      ends_with_stop_string(row, choice.token);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/errors.h"
+#include "core/token_set.h"
 #include "kernels/logit_rows/logit_rows.h"
 #include "kernels/sample/sample.h"
 
@@ -72,6 +73,36 @@ void filter(const float* logits, int64_t vocab_size, float highest_logit, const 
   std::sort(kept.begin(), kept.end(), more_probable);
 }
 
+// Draws from the candidates that pass the filters, in the order of their probability.
+void draw_filtered(const float* scores, int64_t vocab_size, const Sampling& sampling, double uniform, SamplerScratch& scratch,
+                   Choice& choice) {
+  std::vector<Candidate>& kept = scratch.candidates;
+  filter(scores, vocab_size, *std::max_element(scores, scores + vocab_size), sampling, kept);
+  const double highest = kept.front().first;
+  double sum = 0.0, weighted = 0.0;
+  for (const auto& c : kept) {
+    const double shifted = c.first - highest, p = std::exp(shifted);
+    sum += p;
+    weighted += p > 0.0 ? p * shifted : 0.0;
+  }
+  const double target = uniform * sum;
+  double cumulative = 0.0;
+  Candidate last = kept.front();
+  for (const auto& c : kept) {
+    const double p = std::exp(c.first - highest);
+    if (p > 0.0) last = c;
+    cumulative += p;
+    if (cumulative > target) break;
+  }
+  choice.token = last.second;
+  choice.log_prob = static_cast<float>(last.first - highest - std::log(sum));
+  choice.entropy = static_cast<float>(std::log(sum) - weighted / sum);
+  scratch.ids.clear();
+  for (const auto& c : kept) scratch.ids.push_back(c.second);
+  std::sort(scratch.ids.begin(), scratch.ids.end());
+  core::append_token_set(choice.kept, scratch.ids, vocab_size);
+}
+
 }  // namespace
 
 void check_finite(double score) {
@@ -80,6 +111,8 @@ void check_finite(double score) {
 }
 
 bool Sampling::filters() const { return top_k > 0 || top_p < 1.0 || min_p > 0.0; }
+
+bool Sampling::reshapes() const { return temperature != 0.0 && (temperature != 1.0 || filters() || repetition_penalty != 1.0); }
 
 double Sampling::inverse_temperature() const { return temperature == 0.0 ? 0.0 : std::min(1.0 / temperature, kMaxInverseTemperature); }
 
@@ -95,47 +128,46 @@ void Sampling::check() const {
 
 Choice choose_token(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen, double uniform,
                     SamplerScratch& scratch) {
-  const auto drawn = [&](const float* scores) {
-    Choice choice{};
-    kernels::sample_rows(
-        {scores, &uniform, &choice.token, &choice.log_prob, &choice.entropy, 1, vocab_size, vocab_size, sampling.inverse_temperature()}, 0,
-        1);
-    return choice;
+  Choice choice{};
+  const auto draw = [&](const float* scores, bool wants_model) {
+    kernels::sample_rows({.logits = scores,
+                          .uniforms = &uniform,
+                          .tokens = &choice.token,
+                          .log_probs = &choice.log_prob,
+                          .entropies = &choice.entropy,
+                          .model_log_probs = wants_model ? &choice.model_log_prob : nullptr,
+                          .model_entropies = wants_model ? &choice.model_entropy : nullptr,
+                          .rows = 1,
+                          .vocab = vocab_size,
+                          .stride = vocab_size,
+                          .inverse_temperature = sampling.inverse_temperature()},
+                         0, 1);
   };
-  if (!sampling.filters() && sampling.repetition_penalty == 1.0) {
-    const Choice choice = drawn(logits);
+  const bool penalises = sampling.repetition_penalty != 1.0, filters = sampling.filters() && sampling.temperature != 0.0;
+  if (!filters && !penalises) {
+    draw(logits, sampling.reshapes());
     check_finite(choice.log_prob);
     return choice;
   }
   const kernels::LogitMoments raw = kernels::logit_moments(logits, vocab_size);
   // NaN would also break the order that sorting relies on.
   check_finite(raw.sum);
-  const double log_sum = std::log(raw.sum);
-  const auto choice = [&](int32_t token) {
-    return Choice{token, static_cast<float>(static_cast<double>(logits[token]) - raw.highest - log_sum),
-                  static_cast<float>(log_sum - raw.weighted / raw.sum)};
-  };
   const float* scores = logits;
-  if (sampling.repetition_penalty != 1.0) {
+  if (penalises) {
     scratch.logits.assign(logits, logits + vocab_size);
     penalise(logits, seen, sampling.repetition_penalty, scratch.logits);
     scores = scratch.logits.data();
   }
-  if (!sampling.filters() || sampling.temperature == 0.0) return choice(drawn(scores).token);
-  filter(scores, vocab_size, *std::max_element(scores, scores + vocab_size), sampling, scratch.candidates);
-  double sum = 0.0;
-  const double highest = scratch.candidates.front().first;
-  for (const auto& c : scratch.candidates) sum += std::exp(c.first - highest);
-  const double target = uniform * sum;
-  double cumulative = 0.0;
-  int32_t last = scratch.candidates.front().second;
-  for (const auto& c : scratch.candidates) {
-    const double p = std::exp(c.first - highest);
-    if (p > 0.0) last = c.second;
-    cumulative += p;
-    if (cumulative > target) break;
+  if (filters) draw_filtered(scores, vocab_size, sampling, uniform, scratch, choice);
+  else draw(scores, false);
+  const double log_sum = std::log(raw.sum);
+  choice.model_log_prob = static_cast<float>(static_cast<double>(logits[choice.token]) - raw.highest - log_sum);
+  choice.model_entropy = static_cast<float>(log_sum - raw.weighted / raw.sum);
+  if (!sampling.reshapes()) {  // greedy
+    choice.log_prob = choice.model_log_prob;
+    choice.entropy = choice.model_entropy;
   }
-  return choice(last);
+  return choice;
 }
 
 std::vector<double> distribution(const float* logits, int64_t vocab_size, const Sampling& sampling, const std::vector<int32_t>& seen) {

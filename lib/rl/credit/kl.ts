@@ -41,7 +41,7 @@ export async function scoreReferences(
     wanted.map(({ node, agent, policy }) => ({
       policy,
       promptIds: node.promptIds[agent]!,
-      completions: node.samples[agent]!.map(({ ids }) => ({ ids })),
+      completions: node.samples[agent]!.map(({ ids, kept }) => ({ ids, kept })),
     })),
     options,
   )
