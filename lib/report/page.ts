@@ -34,7 +34,6 @@ header.top h1 { font-size: 24px; margin-right: auto; overflow-wrap: anywhere; }
 .figures dt { color: var(--quiet); font-size: 12px; }
 .figures dd { margin: 0; font-size: 19px; font-weight: 600; }
 .picture { overflow-x: auto; }
-noscript + * { margin-top: 0; }
 `
 
 const boot = `
