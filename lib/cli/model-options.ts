@@ -43,7 +43,7 @@ export async function openPolicy(options: ModelOptions, signal: AbortSignal) {
       await policy.dispose()
       await model.dispose()
     }
-    return { model, policy, dispose }
+    return { policy, dispose }
   } catch (error) {
     await model.dispose()
     throw error
