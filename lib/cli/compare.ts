@@ -89,7 +89,7 @@ async function run(file: string, options: CompareCommandOptions, signal: AbortSi
   const { loadCompareConfig } = await import('../compare/config.ts')
   const config = await loadCompareConfig(file, settingsOf(options))
   const { compare } = await import('../compare/compare.ts')
-  return compare(config, { signal, onProgress: say, log: note, ...(options.out !== undefined && { out: options.out }) })
+  return compare(config, { signal, onProgress: say, log: note, out: options.out })
 }
 
 function settingsOf({ items, samples, seeds, set }: CompareCommandOptions): Setting[] {
