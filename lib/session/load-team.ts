@@ -176,7 +176,7 @@ async function openModel({ config, options, models, disposer }: Loading, { name,
     device: config.device as 'auto',
     dtype: config.dtype,
     signal,
-    onDownload: downloadLines({ say: onWarning, sayProgress: onProgress }),
+    onDownload: downloadLines(onWarning, onProgress),
     revision: commits[name],
   })
   models.push(model)
