@@ -116,7 +116,7 @@ export interface ResolveCompareOptions extends ResolveOptions {}
 /** Checks a comparison given as a plain object; see {@link loadCompareConfig}. */
 export async function resolveCompareConfig(
   input: unknown,
-  { settings = [], lines = noLines, where = 'The comparison', name = 'compare' }: ResolveCompareOptions = {},
+  { settings = [], lines = noLines, where = 'The comparison', name: fallback = 'compare' }: ResolveCompareOptions = {},
 ): Promise<CompareConfig> {
   const merged = settings.reduce((config: unknown, setting) => applySetting(config, setting), input)
   // A line of the file says nothing about a value that was put over it; without settings all lines are right.
@@ -145,8 +145,8 @@ export async function resolveCompareConfig(
   }
   if (new Set(seeds).size !== seeds.length) issues.push(located(['seeds'], 'expected different seeds', known))
   if (issues.length > 0) throw new ConfigError(issues, where)
-  const { team: _team, metrics = ['cooperation/', 'convention/'], ...rest } = raw
-  return { ...rest, name: raw.name ?? name, task: task.value.task, seeds, metrics, methods }
+  const { name = fallback, team: _team, metrics = ['cooperation/', 'convention/'], ...rest } = raw
+  return { name, ...rest, task: task.value.task, seeds, metrics, methods }
 }
 
 function methodIssues(

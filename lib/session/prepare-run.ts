@@ -1,5 +1,6 @@
 import { Disposer } from '../base/disposer.ts'
 import { MagrpoError } from '../base/errors.ts'
+import { defined } from '../base/fields.ts'
 import type { RunConfig } from '../config/load.ts'
 import type { Run } from '../rl/run.ts'
 import type { RunSink } from '../rl/types/sink.ts'
@@ -64,11 +65,11 @@ export async function prepareResume(runDir: string, options: PrepareResumeOption
       { details: { path: runDir } },
     )
   const { resolveConfig } = await import('../config/load.ts')
-  const { sinks, signal, onWarning, onProgress, ...changes } = options
+  const { checkpointEvery, keepCheckpoints, ...others } = options
   const given = resolveConfig(info.config, { where: `${runDir}/${runFiles.info}` })
-  const config: RunConfig = { ...given, ...definedOf(changes), runDir }
+  const config: RunConfig = { ...given, ...defined({ checkpointEvery, keepCheckpoints }), runDir }
   const folder = await RunFolder.resume(runDir)
-  return prepareIn(folder, config, { sinks, signal, onWarning, onProgress }, info)
+  return prepareIn(folder, config, others, info)
 }
 
 /** @param begun what `run.json` of a run that is resumed says */
@@ -137,11 +138,4 @@ async function recordedCommits(folder: RunFolder): Promise<Record<string, string
   const environment = await folder.readJson<Environment>(runFiles.environment)
   const models = (environment?.native?.models ?? []) as { source: string; commit?: string }[]
   return Object.fromEntries(models.flatMap(({ source, commit }) => (commit === undefined ? [] : [[source, commit]])))
-}
-
-function definedOf({ checkpointEvery, keepCheckpoints }: CheckpointOptions): CheckpointOptions {
-  return {
-    ...(checkpointEvery !== undefined && { checkpointEvery }),
-    ...(keepCheckpoints !== undefined && { keepCheckpoints }),
-  }
 }
