@@ -67,17 +67,13 @@ export async function loadTeam(
   const sources = isWhole ? names.map((name) => join(weights, name)) : modelSources(config, names)
   // A name that stands for nothing is met before anything is loaded.
   for (const source of sources) modelFolder(source)
-  const disposer = new Disposer()
-  const models: Model[] = []
-  const loading: Loading = { config, names, sources, seed, options, models, bases: new Map(), disposer }
-  try {
+  return Disposer.guard(async (disposer) => {
+    const models: Model[] = []
+    const loading: Loading = { config, names, sources, seed, options, models, bases: new Map(), disposer }
     const members = await makeMembers(loading)
     const team = disposer.use(await Team.of(members, { critics: await makeCritics(loading) }))
     return { team, models, dispose: () => disposer.dispose() }
-  } catch (error) {
-    await disposer.dispose()
-    throw error
-  }
+  })
 }
 
 async function makeMembers(loading: Loading): Promise<Member[]> {
