@@ -130,7 +130,7 @@ export async function resolveCompareConfig(
   const methods: MethodConfig[] = []
   for (const [index, method] of raw.methods.entries()) {
     const path = ['methods', index]
-    issues.push(...methodIssues(method, raw, seeds, path, known))
+    checkMethod(method, raw, seeds, (key, message) => issues.push(located([...path, key], message, known)))
     const source = await sourceOf(method, raw, path, known, issues)
     const { baseline, agent, missingDelimiter, turns, sampling = {} } = method
     const play = baseline ?? 'team'
@@ -149,15 +149,13 @@ export async function resolveCompareConfig(
   return { name, ...rest, task: task.value.task, seeds, metrics, methods }
 }
 
-function methodIssues(
+/** @param fail called with what is wrong with a key of the method */
+function checkMethod(
   method: RawMethod,
   raw: RawCompare,
   seeds: readonly number[],
-  path: PropertyKey[],
-  lines: Lines,
-): ConfigIssue[] {
-  const issues: ConfigIssue[] = []
-  const fail = (key: string, message: string) => issues.push(located([...path, key], message, lines))
+  fail: (key: string, message: string) => void,
+): void {
   const { baseline, run, train, team, weights, turns } = method
   if (run !== undefined && train !== undefined) fail('train', 'give run or train, not both')
   if (run === undefined && train === undefined && team === undefined && raw.team === undefined)
@@ -175,7 +173,6 @@ function methodIssues(
   for (const key of ['agent', 'missingDelimiter'] as const)
     if (method[key] !== undefined && method[key] !== 'strict' && baseline !== 'single')
       fail(key, 'only for baseline: single')
-  return issues
 }
 
 async function sourceOf(

@@ -88,7 +88,8 @@ export function resolveConfig(input: unknown, options: ResolveOptions = {}): Run
   const algorithm = readSettings(given.algorithm, lines)
   const chosen = [task, ...trackers].flatMap(({ issues }) => issues ?? [])
   const issues = [...(raw.issues ?? []), ...chosen, ...algorithm, ...crossChecks(merged, lines)]
-  if (issues.length > 0) throw new ConfigError(unique(issues), where)
+  const different = new Map(issues.map((issue) => [`${issue.path}: ${issue.message}`, issue]))
+  if (issues.length > 0) throw new ConfigError([...different.values()], where)
   const config = raw.value as RawConfig
   const runName = config.name ?? name
   return {
@@ -132,11 +133,4 @@ function crossChecks(input: unknown, lines: Lines): ConfigIssue[] {
       issues.push(located(['team', 'models'], 'give model or models, not both', lines))
   }
   return issues
-}
-
-function unique(issues: readonly ConfigIssue[]): ConfigIssue[] {
-  return issues.filter(
-    (issue, index) =>
-      issues.findIndex((other) => other.path === issue.path && other.message === issue.message) === index,
-  )
 }
