@@ -22,10 +22,7 @@ import type { AgentSummary, ResolvedTrainOptions } from './types/options.ts'
  * @throws ConfigError listing everything out of range
  * @throws MagrpoError `ERR_TASK` where task and team do not fit
  */
-export function resolveTrainOptions<Item>(
-  options: Omit<TrainOptions<Item>, 'team'>,
-  agents: AgentSummary[],
-): ResolvedTrainOptions {
+export function resolveTrainOptions(options: Omit<TrainOptions, 'team'>, agents: AgentSummary[]): ResolvedTrainOptions {
   const { task } = options
   checkAgents(agents, task)
   if (task.items.length === 0) {
@@ -41,7 +38,7 @@ export function resolveTrainOptions<Item>(
     sinks: _sinks,
     signal: _signal,
     ...given
-  } = options as Partial<TrainOptions<Item>>
+  } = options as Partial<TrainOptions>
   const settings = checked(runSection, given)
   const speed = checked(optimizerSection, optimizer, ['optimizer'])
   const drawing = resolveSampling(sampling, task.defaults)
@@ -106,7 +103,7 @@ export function resolveSampling(
 }
 
 /** What no field alone can say. */
-function checkTogether<Item>(resolved: ResolvedTrainOptions, given: Omit<TrainOptions<Item>, 'team'>): ConfigIssue[] {
+function checkTogether(resolved: ResolvedTrainOptions, given: Omit<TrainOptions, 'team'>): ConfigIssue[] {
   const issues: ConfigIssue[] = []
   if ((given.steps === undefined) === (given.epochs === undefined)) {
     const received = given.steps === undefined ? 'neither' : 'both'

@@ -16,11 +16,7 @@ import type { RunResult } from './types/sink.ts'
  * @param store keeps the run, and knows where it goes on; without one nothing is kept
  * @throws ConfigError or MagrpoError `ERR_TASK` for options that are out of range or do not fit each other
  */
-export function startRun<Item>(
-  backend: TrainingBackend,
-  options: Omit<TrainOptions<Item>, 'team'>,
-  store?: RunStore,
-): Run {
+export function startRun(backend: TrainingBackend, options: Omit<TrainOptions, 'team'>, store?: RunStore): Run {
   const resolved = resolveTrainOptions(options, backend.agents)
   const issues = backend.auxiliary.check(resolved.algorithm)
   if (issues.length > 0) throw new ConfigError(issues, 'The team')

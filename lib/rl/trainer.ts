@@ -16,9 +16,9 @@ import type { RunOrigin, RunStore } from './types/run-store.ts'
 import type { RunEnd, RunResult, RunSink, Snapshot } from './types/sink.ts'
 
 /** What a {@link Trainer} is made of. */
-interface TrainerParts<Item> {
+interface TrainerParts {
   backend: TrainingBackend
-  task: Task<Item>
+  task: Task
   options: ResolvedTrainOptions
   sinks: readonly RunSink[]
   signal?: AbortSignal
@@ -37,12 +37,12 @@ export interface Drive {
 }
 
 /** Drives one run; use it through `Run`. */
-export class Trainer<Item> implements Drive {
+export class Trainer implements Drive {
   readonly options: ResolvedTrainOptions
   /** Settles when {@link steps} has ended. */
   readonly result: Promise<RunResult>
-  private readonly parts: TrainerParts<Item>
-  private readonly context: StepContext<Item>
+  private readonly parts: TrainerParts
+  private readonly context: StepContext
   /** Who is told of the run, in this order. */
   private readonly listeners: readonly RunSink[]
   private readonly watch: WarningWatch
@@ -61,7 +61,7 @@ export class Trainer<Item> implements Drive {
   /** False while optimizers move: weights are then between two steps. */
   private isWhole = true
 
-  constructor(parts: TrainerParts<Item>) {
+  constructor(parts: TrainerParts) {
     const { backend, task, options } = parts
     const { promptsPerStep, seed, shuffle, epochs } = options
     this.parts = parts
@@ -93,7 +93,7 @@ export class Trainer<Item> implements Drive {
 
   /** See `Run.plan`. */
   plan(): MemoryPlan | null {
-    return this.parts.backend.planMemory?.(this.parts.task as Task, this.options) ?? null
+    return this.parts.backend.planMemory?.(this.parts.task, this.options) ?? null
   }
 
   /** See `Run.checkPrompts`. */

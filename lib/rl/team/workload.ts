@@ -22,7 +22,7 @@ const promptScan = { items: 4096, counted: 8 }
 const criticRank = adapterShape.rank.parse(undefined)
 
 /** Plans the memory of a run; the team's models are loaded already. */
-export function planTeamMemory<Item>(team: Team, task: Task<Item>, options: ResolvedTrainOptions): MemoryPlan {
+export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOptions): MemoryPlan {
   const references = options.algorithm.kl ? team.agents.flatMap(({ reference }) => reference ?? []) : []
   const models = [...new Set([...team.policies, ...references, ...team.critics].map(({ model }) => model))]
   const atOnce = workAtOnce(team.policies)
@@ -105,7 +105,7 @@ function rankOf({ parameterCount, model }: Policy): number {
  * Tokens of an agent's longest prompt in the first turn. Items that a task or tokenizer fails on are left out: the step that draws
  * them says what is wrong.
  */
-function longestPrompt<Item>(task: Task<Item>, agent: number, model: Model): number {
+function longestPrompt(task: Task, agent: number, model: Model): number {
   const every = Math.max(1, Math.ceil(task.items.length / promptScan.items))
   const prompts = task.items.flatMap((item, index) => {
     if (index % every !== 0) return []
