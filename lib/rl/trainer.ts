@@ -78,7 +78,7 @@ export class Trainer implements Drive {
       },
     }
     this.listeners = [...(parts.store ? [parts.store] : []), ...parts.sinks]
-    this.watch = WarningWatch.of(options)
+    this.watch = new WarningWatch(options)
     this.result = new Promise((resolve, reject) => {
       this.settle = { resolve, reject }
     })
