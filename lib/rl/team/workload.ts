@@ -8,6 +8,7 @@ import { workAtOnce } from '../../model/side-by-side.ts'
 import type { Task } from '../../tasks/task/types.ts'
 import { algorithmEntry } from '../algorithms/registry.ts'
 import { type MemoryPlan, type PlannedPolicy, planMemory } from '../memory/plan.ts'
+import { jointCount } from '../rollout/joint.ts'
 import { itemsAtOnce } from '../rollout/plan.ts'
 import type { ResolvedTrainOptions } from '../types/options.ts'
 import type { Team } from './team.ts'
@@ -40,7 +41,6 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
   const { algorithm, evalEvery, evalItems } = options
   // The pass with fewer samples an item has more prompts in a batch of as many rows.
   const evalSamples = options.evalGreedy ? 1 : options.evalSamples
-  const { groupSize, jointMode, turns } = algorithm
   const items = Math.min(evalItems, itemsAtOnce(evalSamples, team.agents.length))
   const policies = policiesOf(team, models, options)
   // Masters are made with the policy, before the run.
@@ -55,9 +55,9 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
       promptTokens: longestPrompt(task, agent, policy.model),
     })),
     promptsPerStep: Math.min(options.promptsPerStep, task.items.length),
-    groupSize,
-    joints: jointMode === 'cross' ? groupSize ** team.agents.length : groupSize,
-    turns,
+    groupSize: algorithm.groupSize,
+    joints: jointCount(algorithm, team.agents.length),
+    turns: algorithm.turns,
     maxNewTokens: options.sampling.maxNewTokens,
     maxTokensPerMicroBatch: options.deterministic ? 1 : options.maxTokensPerMicroBatch,
     minibatches: options.minibatches,
