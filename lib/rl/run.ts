@@ -4,7 +4,7 @@ import type { TrainingBackend } from './backend/training-backend.ts'
 import type { MemoryPlan } from './memory/plan.ts'
 import { resolveTrainOptions } from './resolve-options.ts'
 import type { TrainOptions } from './train-options.ts'
-import { type Drive, Trainer } from './trainer.ts'
+import { Trainer } from './trainer.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
 import type { StepReport } from './types/reports.ts'
 import type { RunStore } from './types/run-store.ts'
@@ -31,11 +31,11 @@ export function startRun(backend: TrainingBackend, options: Omit<TrainOptions, '
  * generate with it) between steps. Leaving the loop stops the run.
  */
 export class Run implements AsyncIterable<StepReport> {
-  private readonly trainer: Drive
+  private readonly trainer: Trainer
   private isDriven = false
 
   /** Use `train`. */
-  constructor(trainer: Drive) {
+  constructor(trainer: Trainer) {
     this.trainer = trainer
   }
 

@@ -26,18 +26,8 @@ interface TrainerParts {
   store?: RunStore
 }
 
-/** What a `Run` needs of a trainer, whatever its items are. */
-export interface Drive {
-  readonly options: ResolvedTrainOptions
-  readonly result: Promise<RunResult>
-  steps(): AsyncGenerator<StepReport, void, void>
-  stop(): void
-  plan(): MemoryPlan | null
-  checkPrompts(): Promise<void>
-}
-
 /** Drives one run; use it through `Run`. */
-export class Trainer implements Drive {
+export class Trainer {
   readonly options: ResolvedTrainOptions
   /** Settles when {@link steps} has ended. */
   readonly result: Promise<RunResult>
