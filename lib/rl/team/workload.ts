@@ -1,5 +1,6 @@
 /** The memory plan of a real team. */
 
+import { sum } from '../../base/statistics.ts'
 import { adapterShape } from '../../model/lora-options.ts'
 import { adapterParameters, valueHeadParameters } from '../../model/memory-terms.ts'
 import type { Model } from '../../model/model.ts'
@@ -35,9 +36,7 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
     contextLength: model.contextLength,
     passesAtOnce: atOnce.partsOf(model),
   }))
-  const loadedOnHost = models
-    .filter(({ device }) => device === 'cpu')
-    .reduce((sum, model) => sum + model.weightBytes, 0)
+  const onHost = models.filter(({ device }) => device === 'cpu').map(({ weightBytes }) => weightBytes)
   const { algorithm, evalEvery, evalItems } = options
   // The pass with fewer samples an item has more prompts in a batch of as many rows.
   const evalSamples = options.evalGreedy ? 1 : options.evalSamples
@@ -45,7 +44,7 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
   const policies = policiesOf(team, models, options)
   // Masters are made with the policy, before the run.
   const masters = policies.filter(({ kind, model }) => kind === 'full' && models[model]!.dtype === 'bfloat16')
-  const held = loadedOnHost + masters.reduce((sum, { parameters }) => sum + 4 * parameters, 0)
+  const held = sum(onHost) + 4 * sum(masters.map(({ parameters }) => parameters))
   return planMemory({
     models: planned,
     policies,
@@ -111,7 +110,7 @@ function longestPrompt(task: Task, agent: number, model: Model): number {
     if (index % every !== 0) return []
     try {
       const prompt = task.observe(item, agent, [])
-      const length = typeof prompt === 'string' ? prompt.length : sumOf(prompt.map(({ content }) => content.length))
+      const length = typeof prompt === 'string' ? prompt.length : sum(prompt.map(({ content }) => content.length))
       return [{ prompt, length }]
     } catch {
       return []
@@ -120,17 +119,12 @@ function longestPrompt(task: Task, agent: number, model: Model): number {
   const longest = prompts.sort((a, b) => b.length - a.length).slice(0, promptScan.counted)
   const tokens = longest.map(({ prompt }) => {
     try {
-      return typeof prompt === 'string'
-        ? model.tokenizer?.encode(prompt).length
-        : model.tokenizer?.encodeChat(prompt).length
+      const { tokenizer } = model
+      return (typeof prompt === 'string' ? tokenizer?.encode(prompt) : tokenizer?.encodeChat(prompt))?.length
     } catch {
       return undefined
     }
   })
   const counted = tokens.filter((count) => count !== undefined)
   return Math.min(model.contextLength - 1, Math.max(1, ...counted))
-}
-
-function sumOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0)
 }
