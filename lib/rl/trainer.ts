@@ -207,28 +207,16 @@ export class Trainer {
   }
 
   private async evaluate(): Promise<void> {
-    const { backend, task, options, signal } = this.context
+    const { backend, task, options, signal, rewards } = this.context
     signal.throwIfAborted()
+    const { sampling, evalSamples: samples, evalGreedy: greedy, seed, rewardConcurrency, logSamples } = options
+    const { turns } = options.algorithm
+    const rewardTimeoutMs = options.rewardTimeoutMs ?? undefined
     const items = task.heldOut?.slice(0, options.evalItems)
     await this.tell((sink) => sink.onEvalStart?.({ index: this.stepsDone, items: items?.length ?? 0 }))
-    const report = await evaluateBackend(
-      backend,
-      {
-        task,
-        items,
-        sampling: options.sampling,
-        samples: options.evalSamples,
-        greedy: options.evalGreedy,
-        turns: options.algorithm.turns,
-        seed: options.seed,
-        rewardTimeoutMs: options.rewardTimeoutMs ?? undefined,
-        rewardConcurrency: options.rewardConcurrency,
-        logSamples: options.logSamples,
-        signal,
-      },
-      this.stepsDone,
-      this.context.rewards,
-    )
+    const limits = { rewardTimeoutMs, rewardConcurrency, signal }
+    const settings = { task, items, sampling, samples, greedy, turns, seed, logSamples, ...limits }
+    const report = await evaluateBackend(backend, settings, this.stepsDone, rewards)
     this.last = report
     const isBest = this.best === null || report.score > this.best.score
     if (isBest) this.best = report

@@ -28,14 +28,10 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
   const references = options.algorithm.kl ? team.agents.flatMap(({ reference }) => reference ?? []) : []
   const models = [...new Set([...team.policies, ...references, ...team.critics].map(({ model }) => model))]
   const atOnce = workAtOnce(team.policies)
-  const planned = models.map((model) => ({
-    shape: model.config,
-    dtype: model.dtype,
-    device: model.device,
-    weightBytes: model.weightBytes,
-    contextLength: model.contextLength,
-    passesAtOnce: atOnce.partsOf(model),
-  }))
+  const planned = models.map((model) => {
+    const { config: shape, dtype, device, weightBytes, contextLength } = model
+    return { shape, dtype, device, weightBytes, contextLength, passesAtOnce: atOnce.partsOf(model) }
+  })
   const onHost = models.filter(({ device }) => device === 'cpu').map(({ weightBytes }) => weightBytes)
   const { algorithm, evalEvery, evalItems } = options
   // The pass with fewer samples an item has more prompts in a batch of as many rows.
