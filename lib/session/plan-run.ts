@@ -30,7 +30,7 @@ export async function planRun(
   const { task, loaded, algorithm, dispose } = await loadParts(config, { signal, onProgress, onWarning })
   try {
     const { run } = assemble({ ...trainSettings(config), team: loaded.team, task, algorithm, signal, onWarning })
-    for (const { message } of WarningWatch.of(run.options).start()) onWarning(`warning: ${message}`)
+    for (const { message } of new WarningWatch(run.options).start()) onWarning(`warning: ${message}`)
     const plan = run.plan()!
     await run.checkPrompts()
     return { options: run.options, plan, judged: compareWithFree(plan, freeOf) }
