@@ -7,6 +7,17 @@ interface Disposable {
 export class Disposer implements Disposable {
   readonly #steps: (() => unknown)[] = []
 
+  /** What `make` gives; if it fails, what the disposer took over until then is freed. */
+  static async guard<T>(make: (disposer: Disposer) => Promise<T>): Promise<T> {
+    const disposer = new Disposer()
+    try {
+      return await make(disposer)
+    } catch (error) {
+      await disposer.dispose()
+      throw error
+    }
+  }
+
   /** Takes over a thing. @returns the same thing */
   use<T extends Disposable>(thing: T): T {
     this.#steps.push(() => thing.dispose())

@@ -4,6 +4,7 @@ import { constants, copyFile, link, readFile, rename, rm, writeFile } from 'node
 import { hostname } from 'node:os'
 import { cannotWrite } from './cannot-write.ts'
 import { MagrpoError } from './errors.ts'
+import { ifMissing } from './if-missing.ts'
 
 /** Who holds a lock, as the file says. */
 export interface LockOwner {
@@ -87,22 +88,14 @@ export function lockedError(path: string, { pid, host, since }: LockOwner): Magr
   )
 }
 
+/** Whether `to` was free and is `from` now. */
 async function linked(from: string, to: string): Promise<boolean> {
   try {
-    await link(from, to)
-    return true
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') return false
-    if (code === 'EPERM' || code === 'ENOTSUP') return copied(from, to)
-    throw error
-  }
-}
-
-/** For file systems without hard links. */
-async function copied(from: string, to: string): Promise<boolean> {
-  try {
-    await copyFile(from, to, constants.COPYFILE_EXCL)
+    await link(from, to).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPERM' && error.code !== 'ENOTSUP') throw error
+      // For file systems without hard links.
+      await copyFile(from, to, constants.COPYFILE_EXCL)
+    })
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
@@ -132,10 +125,7 @@ async function tookOver(path: string, dead: LockOwner, own: string): Promise<boo
 
 /** What a lock file says; undefined if there is none. A file that says nothing is of a dead owner. */
 async function readOwner(path: string): Promise<LockOwner | undefined> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw error
-  })
+  const text = await readFile(path, 'utf8').catch(ifMissing(undefined))
   if (text === undefined) return undefined
   const nobody: LockOwner = { pid: 0, host: hostname(), since: '', process: null, id: text }
   try {

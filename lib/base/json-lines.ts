@@ -1,12 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { cannotWrite } from './cannot-write.ts'
 
-/** How {@link JsonLinesWriter.open} treats what the file holds. */
-interface JsonLinesOptions {
-  /** Cuts the file to so many bytes first. Defaults to all it has. */
-  keepBytes?: number
-}
-
 /**
  * Appends JSON lines to a file. Each line is handed to the system before `append` resolves, so that a process that is killed loses
  * at most the lines it was writing.
@@ -28,17 +22,18 @@ export class JsonLinesWriter {
   /**
    * Opens a file to append to; it is made if it is missing.
    *
+   * @param keepBytes cuts the file to so many bytes first; defaults to all it has
    * @throws MagrpoError `ERR_RUN` if that is not possible
    */
-  static async open(path: string, { keepBytes }: JsonLinesOptions = {}): Promise<JsonLinesWriter> {
+  static async open(path: string, keepBytes = Number.POSITIVE_INFINITY): Promise<JsonLinesWriter> {
     const failed = (cause: unknown) => {
       throw cannotWrite(path, cause)
     }
     const file = await open(path, 'a').catch(failed)
     try {
       const { size } = await file.stat()
-      if (keepBytes !== undefined && keepBytes < size) await file.truncate(keepBytes).catch(failed)
-      return new JsonLinesWriter(path, file, Math.min(keepBytes ?? size, size))
+      if (keepBytes < size) await file.truncate(keepBytes).catch(failed)
+      return new JsonLinesWriter(path, file, Math.min(keepBytes, size))
     } catch (error) {
       await file.close()
       throw error

@@ -1,14 +1,12 @@
 import { join } from 'node:path'
 import { ModelFormatError } from './errors.ts'
+import { ifMissing } from './if-missing.ts'
 import { readFile } from './read-files.ts'
 
 /** The JSON file `name` of a folder, or undefined if there is none. @throws ModelFormatError if it is not JSON */
 export async function readJsonFile(folder: string, name: string): Promise<Record<string, unknown> | undefined> {
   const file = join(folder, name)
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw error
-  })
+  const text = await readFile(file, 'utf8').catch(ifMissing(undefined))
   if (text === undefined) return undefined
   try {
     return JSON.parse(text)

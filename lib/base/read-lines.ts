@@ -52,7 +52,10 @@ export async function checkJsonLines(path: string, bytes: number): Promise<void>
     try {
       JSON.parse(text)
     } catch (cause) {
-      throw damagedLine(path, number, (cause as Error).message, cause)
+      const message =
+        `Line ${number} of ${path} is not JSON (${(cause as Error).message}). Nothing was changed. Repair the line, or remove the ` +
+        'checkpoints that are newer than it, to compute what followed again.'
+      throw new MagrpoError('ERR_DATA', message, { details: { file: path, line: number }, cause })
     }
     checked = end
   }
@@ -62,14 +65,5 @@ export async function checkJsonLines(path: string, bytes: number): Promise<void>
     `Expected ${bytes} bytes of whole lines in ${path}, as the checkpoint has it, but it has ${checked}: it was changed. Put the ` +
       'file back, or remove the checkpoints that are newer than the damage, to compute what followed again.',
     { details: { path, expected: bytes, received: checked } },
-  )
-}
-
-function damagedLine(file: string, line: number, why: string, cause: unknown): MagrpoError {
-  return new MagrpoError(
-    'ERR_DATA',
-    `Line ${line} of ${file} is not JSON (${why}). Nothing was changed. Repair the line, or remove the checkpoints that are newer ` +
-      'than it, to compute what followed again.',
-    { details: { file, line }, cause },
   )
 }

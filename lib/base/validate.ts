@@ -158,14 +158,10 @@ export function readYaml(text: string, where: string): { value: Record<string, u
       details: { file: where, line },
     })
   }
-  if (!isMap(document.contents))
-    throw new MagrpoError(
-      'ERR_CONFIG',
-      `${where}: expected keys and values at the top level (for example "steps: 100").`,
-      {
-        details: { file: where, line: 1 },
-      },
-    )
+  if (!isMap(document.contents)) {
+    const message = `${where}: expected keys and values at the top level (for example "steps: 100").`
+    throw new MagrpoError('ERR_CONFIG', message, { details: { file: where, line: 1 } })
+  }
   return { value: document.toJS() as Record<string, unknown>, lines: { at: (path) => lineAt(document, counter, path) } }
 }
 

@@ -1,9 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { ConfigError } from '../base/errors.ts'
-import { parseSetting, type Setting } from '../config/set-paths.ts'
+import type { Setting } from '../config/set-paths.ts'
 import { interruptible } from './interrupts.ts'
-import { collect, integerFrom } from './option-values.ts'
+import { collect, integerFrom, settingsFrom } from './option-values.ts'
 import { note, printJson, printLine, UsageError } from './output.ts'
 
 interface CompareCommandOptions {
@@ -90,18 +89,11 @@ async function run(file: string, options: CompareCommandOptions, signal: AbortSi
   const { loadCompareConfig } = await import('../compare/config.ts')
   const config = await loadCompareConfig(file, settingsOf(options))
   const { compare } = await import('../compare/compare.ts')
-  return compare(config, { signal, onProgress: say, log: note, ...(options.out !== undefined && { out: options.out }) })
+  return compare(config, { signal, onProgress: say, log: note, out: options.out })
 }
 
-function settingsOf({ items, samples, seeds, set = [] }: CompareCommandOptions): Setting[] {
-  const settings = set.map((text) => {
-    try {
-      return parseSetting(text)
-    } catch (error) {
-      if (error instanceof ConfigError) throw new UsageError(error.message)
-      throw error
-    }
-  })
+function settingsOf({ items, samples, seeds, set }: CompareCommandOptions): Setting[] {
+  const settings = settingsFrom(set)
   for (const [key, value] of Object.entries({ items, samples, seeds }))
     if (value !== undefined) settings.push({ path: [key], value })
   return settings

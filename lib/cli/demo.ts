@@ -1,9 +1,6 @@
 import type { Command } from 'commander'
 import { formatDuration } from '../base/format.ts'
-import type { RunConfig } from '../config/load.ts'
 import type { EvalReport } from '../rl/types/reports.ts'
-import type { LoadedTeam } from '../session/load-team.ts'
-import type { Task } from '../tasks/task/types.ts'
 import { conventionLine, conventionShares, conventionTable } from '../ui/convention-table.ts'
 import { contrastingSamples, demoSample } from '../ui/demo-samples.ts'
 import { DemoView } from '../ui/demo-view.ts'
@@ -56,59 +53,38 @@ Example:
 }
 
 async function demo(options: DemoOptions, signal: AbortSignal): Promise<void> {
+  const { quiet = false, json = false } = options
   const { resolveConfig } = await import('../config/load.ts')
   const { loadPlay } = await import('../session/load-parts.ts')
   const config = resolveConfig({ ...settings, seed: options.seed, steps: options.steps })
   const { task, loaded, dispose } = await loadPlay(config, { signal, onWarning: note })
   try {
-    await trainAndTell(config, task, loaded, options, signal)
+    const { train } = await import('../session/train.ts')
+    const { magrpo } = await import('../rl/algorithms/magrpo.ts')
+    const { evaluate } = await import('../session/evaluate.ts')
+    const { team, models } = loaded
+    const say = quiet ? () => {} : note
+    const { seed, steps, optimizer, sampling, promptsPerStep } = config
+    const { items, samples } = scored
+    const played = { team, task, seed, sampling, signal }
+    const score = () => evaluate({ ...played, greedy: false, samples, maxRows: 1024, logSamples: items })
+
+    say(`Two copies of a model with ${models[0]?.parameterCount.toLocaleString('en')} parameters; seed ${seed}.`)
+    say(`Before training: ${items} held-out problems, ${samples} programs each ...`)
+    const before = await score()
+    say(conventionLine(conventionShares(before.metrics, 'eval/')))
+    const stream = process.stderr
+    const view = new DemoView({ stream, mode: viewMode(stream, quiet), paint: painterFor(stream) })
+    const algorithm = magrpo({ groupSize: config.algorithm.groupSize })
+    const run = train({ ...played, algorithm, optimizer, steps, promptsPerStep, logSamples: 0, sinks: [view] })
+    const { seconds } = await run.result
+    say(`After ${steps} steps in ${formatDuration(seconds)}: the same problems ...`)
+    const after = await score()
+    say(conventionLine(conventionShares(after.metrics, 'eval/')))
+    await tell({ before, after, seconds, view }, json)
   } finally {
     await dispose()
   }
-}
-
-async function trainAndTell(
-  config: RunConfig,
-  task: Task,
-  loaded: LoadedTeam,
-  options: DemoOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  const { train } = await import('../session/train.ts')
-  const { magrpo } = await import('../rl/algorithms/magrpo.ts')
-  const { evaluate } = await import('../session/evaluate.ts')
-  const { team, models } = loaded
-  const say = options.quiet ? () => {} : note
-  const { seed, steps, optimizer, sampling, promptsPerStep } = config
-  const { items, samples } = scored
-  const pass = { greedy: false, samples, maxRows: 1024, logSamples: items }
-  const score = () => evaluate({ team, task, seed, sampling, ...pass, signal })
-
-  say(`Two copies of a model with ${models[0]?.parameterCount.toLocaleString('en')} parameters; seed ${seed}.`)
-  say(`Before training: ${items} held-out problems, ${samples} programs each ...`)
-  const before = await score()
-  say(conventionLine(conventionShares(before.metrics, 'eval/')))
-  const stream = process.stderr
-  const view = new DemoView({ stream, mode: viewMode(stream, options.quiet ?? false), paint: painterFor(stream) })
-  const algorithm = magrpo({ groupSize: config.algorithm.groupSize })
-  const run = train({
-    team,
-    task,
-    algorithm,
-    sampling,
-    optimizer,
-    steps,
-    promptsPerStep,
-    seed,
-    logSamples: 0,
-    sinks: [view],
-    signal,
-  })
-  const { seconds } = await run.result
-  say(`After ${steps} steps in ${formatDuration(seconds)}: the same problems ...`)
-  const after = await score()
-  say(conventionLine(conventionShares(after.metrics, 'eval/')))
-  await tell({ before, after, seconds, view }, options.json === true)
 }
 
 interface Outcome {

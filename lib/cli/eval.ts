@@ -71,19 +71,8 @@ async function evaluateAndPrint(run: string | undefined, options: EvalOptions, s
     const { samples, greedy, seed = config.seed } = options
     const { sampling, rewardTimeoutMs, rewardConcurrency } = config
     const limits = { rewardTimeoutMs, rewardConcurrency, turns: config.algorithm.turns }
-    const onProgress = progressNotes(say)
-    const report = await evaluate({
-      team: loaded.team,
-      task,
-      items,
-      sampling,
-      samples,
-      greedy,
-      seed,
-      ...limits,
-      signal,
-      onProgress,
-    })
+    const played = { team: loaded.team, task, items, sampling, samples, greedy, seed }
+    const report = await evaluate({ ...played, ...limits, signal, onProgress: progressNotes(say) })
     const about = { task: task.name, items: items.length, held_out: heldOut === task.heldOut, samples }
     await print(report, about, options.json === true)
   } finally {
@@ -155,20 +144,11 @@ function evalTable(metrics: Record<string, number>, samples: number): string[] {
   ].filter(({ prefix }) => names.some((name) => metrics[prefix + name] !== undefined))
   const nameWidth = Math.max(...names.map((name) => name.length))
   const width = Math.max(10, ...columns.map(({ title }) => title.length)) + 2
-  const row = (name: string, cells: string[]) =>
-    `  ${name.padEnd(nameWidth)}${cells.map((cell) => cell.padStart(width)).join('')}`.trimEnd()
+  const row = (name: string, cellOf: (column: (typeof columns)[number]) => string) =>
+    `  ${name.padEnd(nameWidth)}${columns.map((column) => cellOf(column).padStart(width)).join('')}`.trimEnd()
   const cell = (value: number | undefined) => (value === undefined ? '' : formatMetric(value))
-  const rows = names.map((name) =>
-    row(
-      name,
-      columns.map(({ prefix }) => cell(metrics[prefix + name])),
-    ),
-  )
   return [
-    row(
-      '',
-      columns.map(({ title }) => title),
-    ),
-    ...rows,
+    row('', ({ title }) => title),
+    ...names.map((name) => row(name, ({ prefix }) => cell(metrics[prefix + name]))),
   ]
 }

@@ -43,7 +43,7 @@ async function exportAndPrint(source: string, options: ExportCommandOptions, sig
   if (merged && adapter) throw new UsageError('expected --merged or --adapter, not both')
   const as = merged ? 'merged' : adapter ? 'adapter' : undefined
   const { exportWeights } = await import('../run/export.ts')
-  const onDownload = downloadLines({ say: note, sayProgress: note })
+  const onDownload = downloadLines(note, note)
   for (const one of await exportWeights(source, { ...settings, as, signal, onDownload })) {
     if (json) await printJson(one)
     else await printLine(one.folder)

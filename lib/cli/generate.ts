@@ -3,7 +3,7 @@ import type { Sampling } from '../model/sampling.ts'
 import type { GenerateRequest, Prompt, Sample } from '../model/types.ts'
 import { inBatches } from './batches.ts'
 import { interruptible } from './interrupts.ts'
-import { checkFields, excerpt, type InputLine, idsField, lineError, readJsonLines } from './json-lines-input.ts'
+import { checkFields, fieldError, type InputLine, idsField, lineError, readJsonLines } from './json-lines-input.ts'
 import { addModelOptions, type ModelOptions, openPolicy } from './model-options.ts'
 import { collect, integerFrom, maxSeed, numberFrom } from './option-values.ts'
 import { printJson, printLine, UsageError } from './output.ts'
@@ -36,12 +36,17 @@ export function addGenerateCommand(program: Command): void {
     .option('-n <count>', 'completions a prompt', integerFrom(1, maxCompletions), 1)
     .option('--temperature <number>', '0 is greedy', numberFrom(0), 1)
     .option('--top-k <count>', 'keep the k most probable tokens; 0 keeps all', integerFrom(0), 0)
-    .option('--top-p <share>', 'keep the smallest set of tokens with this probability', numberFrom(0, 1, true), 1)
+    .option(
+      '--top-p <share>',
+      'keep the smallest set of tokens with this probability',
+      numberFrom(0, 1, { above: true }),
+      1,
+    )
     .option('--min-p <share>', 'drop tokens below this share of the most probable', numberFrom(0, 1), 0)
     .option(
       '--repetition-penalty <number>',
       'above 1 makes tokens seen before less likely',
-      numberFrom(0, undefined, true),
+      numberFrom(0, undefined, { above: true }),
       1,
     )
     .option('--max-new-tokens <count>', 'most tokens of a completion', integerFrom(1), 256)
@@ -108,12 +113,11 @@ function promptOf(line: InputLine): Prompt {
   checkFields(line, ['prompt', 'prompt_ids'])
   const { prompt } = line.value
   if (prompt !== undefined && line.value.prompt_ids !== undefined)
-    throw lineError(line.line, 'expected "prompt" or "prompt_ids" but received both', { field: 'prompt' })
+    throw lineError(line.line, 'expected "prompt" or "prompt_ids" but received both', undefined, 'prompt')
   if (prompt === undefined) return idsField(line, 'prompt_ids')
   if (typeof prompt === 'string') return prompt
   if (Array.isArray(prompt) && prompt.length > 0 && prompt.every(isMessage)) return prompt
-  const message = `expected text or chat messages in "prompt" but received ${excerpt(JSON.stringify(prompt))}`
-  throw lineError(line.line, message, { field: 'prompt' })
+  throw fieldError(line.line, 'prompt', 'text or chat messages', JSON.stringify(prompt))
 }
 
 function isMessage(value: unknown): boolean {

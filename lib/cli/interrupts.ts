@@ -1,9 +1,15 @@
-import { exitCodes, isClosedPipe, note } from './output.ts'
+import { constants } from 'node:os'
+import { isClosedPipe, note } from './output.ts'
 
-/** The first interruption of a command: which signal, and the exit code that tells of it. */
-interface Interruption {
-  signal: 'SIGINT' | 'SIGTERM' | 'SIGPIPE'
-  exitCode: number
+/** Why a command was aborted; the exit code that tells of the signal goes with it. */
+export class InterruptedError extends Error {
+  override name = 'AbortError'
+  readonly exitCode: number
+
+  constructor(signal: NodeJS.Signals) {
+    super(`interrupted by ${signal}`)
+    this.exitCode = 128 + constants.signals[signal]
+  }
 }
 
 /**
@@ -12,59 +18,43 @@ interface Interruption {
  */
 export class Interrupts {
   /** The first interruption, if there was one. */
-  received: Interruption | undefined
-  readonly #onFirst: (interruption: Interruption) => void
+  received: InterruptedError | undefined
+  readonly #onFirst: (reason: InterruptedError) => void
   readonly #streams: readonly NodeJS.WriteStream[]
-  readonly #handlers: readonly (readonly [NodeJS.Signals, () => void])[]
 
-  constructor(onFirst: (interruption: Interruption) => void, { readers = false } = {}) {
+  constructor(onFirst: (reason: InterruptedError) => void, { readers = false } = {}) {
     this.#onFirst = onFirst
     this.#streams = readers ? [process.stdout, process.stderr] : []
     for (const stream of this.#streams) stream.on('error', this.#onStreamError)
-    this.#handlers = [
-      ['SIGINT', () => this.#handle({ signal: 'SIGINT', exitCode: exitCodes.interrupted })],
-      ['SIGTERM', () => this.#handle({ signal: 'SIGTERM', exitCode: exitCodes.terminated })],
-    ]
-    for (const [signal, handler] of this.#handlers) process.on(signal, handler)
+    process.on('SIGINT', this.#handle).on('SIGTERM', this.#handle)
   }
 
   /** Stops watching. */
   dispose(): void {
-    for (const [signal, handler] of this.#handlers) process.off(signal, handler)
+    process.off('SIGINT', this.#handle).off('SIGTERM', this.#handle)
     for (const stream of this.#streams) stream.off('error', this.#onStreamError)
   }
 
   readonly #onStreamError = (error: NodeJS.ErrnoException): void => {
     if (!isClosedPipe(error)) throw error
-    if (!this.received) this.#handle({ signal: 'SIGPIPE', exitCode: exitCodes.unread })
+    if (!this.received) this.#handle('SIGPIPE')
   }
 
-  #handle(interruption: Interruption): void {
+  readonly #handle = (signal: NodeJS.Signals): void => {
+    const reason = new InterruptedError(signal)
     if (this.received) {
       note('magrpo: leaving at once')
-      process.exit(interruption.exitCode)
+      process.exit(reason.exitCode)
     }
-    this.received = interruption
-    this.#onFirst(interruption)
-  }
-}
-
-/** Why a command was aborted; the exit code goes with it. */
-export class InterruptedError extends Error {
-  override name = 'AbortError'
-  readonly exitCode: number
-
-  constructor({ signal, exitCode }: Interruption) {
-    super(`interrupted by ${signal}`)
-    this.exitCode = exitCode
+    this.received = reason
+    this.#onFirst(reason)
   }
 }
 
 /** Runs a command's work with a signal that Ctrl-C aborts, and ends its standard input then. */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController()
-  const interrupts = new Interrupts((interruption) => {
-    const reason = new InterruptedError(interruption)
+  const interrupts = new Interrupts((reason) => {
     controller.abort(reason)
     // What waits for input would not see the signal; where nothing does, nobody listens.
     process.stdin.once('error', () => {})

@@ -1,6 +1,6 @@
 import { MagrpoError } from '../base/errors.ts'
 import { inspect } from '../base/inspect.ts'
-import { nearest } from '../base/nearest.ts'
+import { suggestion } from '../base/nearest.ts'
 
 /** One line of the input: its number, counted from 1, and its object. */
 export interface InputLine {
@@ -9,17 +9,19 @@ export interface InputLine {
 }
 
 /** An error about one line of the input. */
-export function lineError(
-  line: number,
-  message: string,
-  options: { field?: string; cause?: unknown } = {},
-): MagrpoError {
-  const { field, cause } = options
+export function lineError(line: number, message: string, cause?: unknown, field?: string): MagrpoError {
   const details = { file: 'standard input', line, ...(field === undefined ? {} : { field }) }
-  return new MagrpoError('ERR_DATA', `Input line ${line}: ${message}${message.endsWith('?') ? '' : '.'}`, {
-    details,
-    cause,
-  })
+  const text = `Input line ${line}: ${message}${message.endsWith('?') ? '' : '.'}`
+  return new MagrpoError('ERR_DATA', text, { details, cause })
+}
+
+/**
+ * An error about one field of a line.
+ *
+ * @param received JSON of what stands there; undefined where nothing does
+ */
+export function fieldError(line: number, field: string, expected: string, received: string | undefined): MagrpoError {
+  return lineError(line, `expected ${expected} in "${field}" but received ${excerpt(received)}`, undefined, field)
 }
 
 /**
@@ -38,16 +40,14 @@ export async function* readJsonLines(input: AsyncIterable<Uint8Array | string>):
 }
 
 function parseObject(text: string, line: number): Record<string, unknown> {
+  const message = `expected a JSON object but received ${excerpt(text)}`
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (cause) {
-    throw lineError(line, `expected a JSON object but received ${excerpt(text)}: ${(cause as Error).message}`, {
-      cause,
-    })
+    throw lineError(line, `${message}: ${(cause as Error).message}`, cause)
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw lineError(line, `expected a JSON object but received ${excerpt(text)}`)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw lineError(line, message)
   return value as Record<string, unknown>
 }
 
@@ -59,7 +59,7 @@ async function* splitLines(input: AsyncIterable<Uint8Array | string>): AsyncGene
     try {
       return decoder.decode(bytes, { stream: bytes !== undefined })
     } catch (cause) {
-      throw lineError(lines + 1, 'the text from here on is not valid UTF-8', { cause })
+      throw lineError(lines + 1, 'the text from here on is not valid UTF-8', cause)
     }
   }
   for await (const chunk of input) {
@@ -82,28 +82,20 @@ async function* splitLines(input: AsyncIterable<Uint8Array | string>): AsyncGene
 export function checkFields({ line, value }: InputLine, known: readonly string[]): void {
   const unknown = Object.keys(value).find((field) => !known.includes(field))
   if (unknown === undefined) return
-  const near = nearest(unknown, known)
-  const remedy = near === undefined ? `known: ${known.join(', ')}` : `did you mean "${near}"?`
-  throw lineError(line, `unknown field "${excerpt(unknown)}"; ${remedy}`, { field: unknown })
+  throw lineError(line, `unknown field "${excerpt(unknown)}"; ${suggestion(unknown, known)}`, undefined, unknown)
 }
 
 /** A field with an array of token ids. */
 export function idsField({ line, value }: InputLine, field: string): Int32Array {
   const ids = value[field]
-  if (!Array.isArray(ids))
-    throw lineError(line, `expected an array of token ids in "${field}" but received ${excerpt(JSON.stringify(ids))}`, {
-      field,
-    })
+  if (!Array.isArray(ids)) throw fieldError(line, field, 'an array of token ids', JSON.stringify(ids))
   const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id > 0x7f_ff_ff_ff)
-  if (wrong !== undefined)
-    throw lineError(line, `expected whole token ids from 0 up in "${field}" but received ${excerpt(inspect(wrong))}`, {
-      field,
-    })
+  if (wrong !== undefined) throw fieldError(line, field, 'whole token ids from 0 up', inspect(wrong))
   return Int32Array.from(ids as number[])
 }
 
 /** A short form of what was received, for messages. */
-export function excerpt(text: string | undefined): string {
+function excerpt(text: string | undefined): string {
   if (text === undefined) return 'nothing'
   return text.length > 60 ? `${text.slice(0, 60)}…` : text
 }

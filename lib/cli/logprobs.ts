@@ -6,10 +6,6 @@ import { checkFields, type InputLine, idsField, readJsonLines } from './json-lin
 import { addModelOptions, type ModelOptions, openPolicy } from './model-options.ts'
 import { printJson, printLine } from './output.ts'
 
-interface LogProbsOptions extends ModelOptions {
-  json?: boolean
-}
-
 /** Adds `magrpo logprobs`: log-probabilities of given completions. */
 export function addLogProbsCommand(program: Command): void {
   addModelOptions(program.command('logprobs'))
@@ -24,10 +20,10 @@ Output, in that order: {"logprobs":[-1.5,-0.25]}   natural logarithms, one a com
 Example:
   magrpo logprobs --model my-model --json < in.jsonl > out.jsonl`,
     )
-    .action((options: LogProbsOptions) => interruptible((signal) => logProbs(options, signal)))
+    .action((options: ModelOptions & { json?: boolean }) => interruptible((signal) => logProbs(options, signal)))
 }
 
-async function logProbs(options: LogProbsOptions, signal: AbortSignal): Promise<void> {
+async function logProbs({ json, ...options }: ModelOptions & { json?: boolean }, signal: AbortSignal): Promise<void> {
   const { scoreBatch } = await import('../model/score.ts')
   const { policy, dispose } = await openPolicy(options, signal)
   try {
@@ -44,7 +40,7 @@ async function logProbs(options: LogProbsOptions, signal: AbortSignal): Promise<
       return scores.map(({ logProbs }) => logProbs[0] ?? new Float32Array())
     }
     await inBatches(readJsonLines(process.stdin), options.batchSize, compute, (result) => {
-      if (options.json) return printJson({ logprobs: Array.from(result) })
+      if (json) return printJson({ logprobs: Array.from(result) })
       return printLine(`${result.reduce((sum, value) => sum + value, 0).toFixed(4)} over ${result.length} tokens`)
     })
   } finally {

@@ -34,7 +34,7 @@ export async function openPolicy(options: ModelOptions, signal: AbortSignal) {
   const { Model } = await import('../model/model.ts')
   const { Policy } = await import('../model/policy.ts')
   const { device, dtype } = options
-  const download = { signal, onDownload: downloadLines({ say: note, sayProgress: note }) }
+  const download = { signal, onDownload: downloadLines(note, note) }
   const model = await Model.load(options.model, { device, dtype, ...download })
   try {
     const { adapter } = options
@@ -43,7 +43,7 @@ export async function openPolicy(options: ModelOptions, signal: AbortSignal) {
       await policy.dispose()
       await model.dispose()
     }
-    return { model, policy, dispose }
+    return { policy, dispose }
   } catch (error) {
     await model.dispose()
     throw error

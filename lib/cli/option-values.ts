@@ -1,26 +1,22 @@
 import { InvalidArgumentError } from 'commander'
+import { ConfigError } from '../base/errors.ts'
+import { parseSetting, type Setting } from '../config/set-paths.ts'
+import { UsageError } from './output.ts'
 
-/** A whole number of at least `least`, for commander. */
-export function integerFrom(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (text.trim() === '' || !Number.isInteger(value) || value < least || value > most)
-      throw new InvalidArgumentError(
-        `expected a whole number from ${least}${most === Number.MAX_SAFE_INTEGER ? ' up' : ` to ${most}`}.`,
-      )
-    return value
-  }
+/** A whole number from `least` to `most`, for commander. */
+export function integerFrom(least: number, most?: number): (text: string) => number {
+  return numberFrom(least, most, { isWhole: true })
 }
 
 /** A number from `least` to `most`, for commander; `above` leaves `least` itself out. */
-export function numberFrom(least: number, most = Number.POSITIVE_INFINITY, above = false): (text: string) => number {
-  return (text) => {
+export function numberFrom(least: number, most = Number.POSITIVE_INFINITY, { above = false, isWhole = false } = {}) {
+  const kind = isWhole ? 'whole number' : 'number'
+  const range = `${above ? 'above' : 'from'} ${least}${most === Number.POSITIVE_INFINITY ? ' up' : ` to ${most}`}`
+  return (text: string): number => {
     const value = Number(text)
-    const isLow = above ? value <= least : value < least
-    if (text.trim() === '' || !Number.isFinite(value) || isLow || value > most)
-      throw new InvalidArgumentError(
-        `expected a number ${above ? 'above' : 'from'} ${least}${most === Number.POSITIVE_INFINITY ? ' up' : ` to ${most}`}.`,
-      )
+    const isKind = isWhole ? Number.isSafeInteger(value) : Number.isFinite(value)
+    if (text.trim() === '' || !isKind || value < least || (above && value === least) || value > most)
+      throw new InvalidArgumentError(`expected a ${kind} ${range}.`)
     return value
   }
 }
@@ -31,6 +27,20 @@ export const maxSeed = 0xff_ff_ff_ff
 /** Collects an option that may come several times. */
 export function collect(text: string, before: string[] | undefined): string[] {
   return [...(before ?? []), text]
+}
+
+/**
+ * What `--set` gave, as settings.
+ *
+ * @throws UsageError for a text that is none
+ */
+export function settingsFrom(texts: readonly string[] = []): Setting[] {
+  try {
+    return texts.map(parseSetting)
+  } catch (error) {
+    if (error instanceof ConfigError) throw new UsageError(error.message)
+    throw error
+  }
 }
 
 /** `auto`, `cpu` or `cuda:N`, for commander. */

@@ -5,8 +5,8 @@ export class UsageError extends Error {
   override name = 'UsageError'
 }
 
-/** Exit codes of the commands. */
-export const exitCodes = { ok: 0, error: 1, usage: 2, interrupted: 130, unread: 141, terminated: 143 } as const
+/** Exit codes of the commands, besides those of signals. */
+export const exitCodes = { ok: 0, error: 1, usage: 2 } as const
 
 /**
  * Writes a line to stdout and resolves when the system has taken it, so that a slow reader slows the command down instead of

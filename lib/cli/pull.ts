@@ -38,7 +38,7 @@ Examples:
 async function pull(name: string, options: PullCommandOptions, signal: AbortSignal): Promise<void> {
   const { revision, quiet = false, json = false } = options
   const { pullModel } = await import('../model/pull.ts')
-  const onDownload = downloadLines({ say: note, sayProgress: quiet ? undefined : note })
+  const onDownload = downloadLines(note, quiet ? undefined : note)
   const { downloadedBytes, ...pulled } = await pullModel(name, { revision, signal, onDownload })
   if (json) return printJson({ ...pulled, downloaded_bytes: downloadedBytes })
   if (downloadedBytes === 0) note(`${pulled.name} (${pulled.commit.slice(0, 12)}) was there already`)

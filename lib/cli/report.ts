@@ -1,11 +1,6 @@
 import type { Command } from 'commander'
+import type { ReportOptions } from '../report/report.ts'
 import { printJson, printLine } from './output.ts'
-
-interface ReportCommandOptions {
-  out?: string
-  comparison?: string
-  json?: boolean
-}
 
 /** Adds `magrpo report`: a run as one HTML file. */
 export function addReportCommand(program: Command): void {
@@ -24,7 +19,7 @@ A run that finishes writes its report by itself.
 Example:
   magrpo report runs/story --out story.html`,
     )
-    .action(async (run: string, { json = false, ...options }: ReportCommandOptions) => {
+    .action(async (run: string, { json = false, ...options }: ReportOptions & { json?: boolean }) => {
       const { writeReport } = await import('../report/report.ts')
       const path = await writeReport(run, options)
       if (json) await printJson({ path })

@@ -7,7 +7,7 @@ import type { Joint } from '../tasks/task/completion.ts'
 import type { Scorer } from '../tasks/task/entry.ts'
 import type { RewardResult } from '../tasks/task/types.ts'
 import { interruptible } from './interrupts.ts'
-import { checkFields, excerpt, type InputLine, lineError, readJsonLines } from './json-lines-input.ts'
+import { checkFields, fieldError, type InputLine, readJsonLines } from './json-lines-input.ts'
 import { printJson, printLine, UsageError } from './output.ts'
 
 interface RewardOptions {
@@ -66,17 +66,9 @@ async function score(scorer: Scorer, input: InputLine, signal: AbortSignal): Pro
   checkFields(input, ['item', 'completions'])
   const { item = {}, completions } = input.value
   if (!Array.isArray(completions) || !completions.every((text): text is string => typeof text === 'string'))
-    throw lineError(
-      input.line,
-      `expected an array of texts in "completions" but received ${excerpt(JSON.stringify(completions))}`,
-      {
-        field: 'completions',
-      },
-    )
+    throw fieldError(input.line, 'completions', 'an array of texts', JSON.stringify(completions))
   if (typeof item !== 'object' || item === null || Array.isArray(item))
-    throw lineError(input.line, `expected an object in "item" but received ${excerpt(JSON.stringify(item))}`, {
-      field: 'item',
-    })
+    throw fieldError(input.line, 'item', 'an object', JSON.stringify(item))
   const joint: Joint = completions.map((text) => ({ text, ids: new Int32Array(), finish: 'stop', logProbSum: 0 }))
   try {
     const result = await scorer.reward(item, joint, { signal })

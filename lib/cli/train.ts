@@ -1,10 +1,9 @@
 import type { Command } from 'commander'
-import { ConfigError } from '../base/errors.ts'
 import type { RunConfig } from '../config/load.ts'
-import { parseSetting, type Setting } from '../config/set-paths.ts'
+import type { Setting } from '../config/set-paths.ts'
 import { prepareRun } from '../session/prepare-run.ts'
-import { collect, integerFrom, maxSeed } from './option-values.ts'
-import { note, printJson, printLine, UsageError } from './output.ts'
+import { collect, integerFrom, maxSeed, settingsFrom } from './option-values.ts'
+import { note, printJson, printLine } from './output.ts'
 import { runAndReport } from './run-training.ts'
 
 interface TrainCommandOptions {
@@ -96,15 +95,8 @@ async function dryRun(config: RunConfig, { json = false, quiet = false }: TrainC
   if (warning !== null) note(`warning: ${warning}`)
 }
 
-function settingsOf({ runDir, steps, checkpointEvery, seed, set = [] }: TrainCommandOptions): Setting[] {
-  const settings = set.map((text) => {
-    try {
-      return parseSetting(text)
-    } catch (error) {
-      if (error instanceof ConfigError) throw new UsageError(error.message)
-      throw error
-    }
-  })
+function settingsOf({ runDir, steps, checkpointEvery, seed, set }: TrainCommandOptions): Setting[] {
+  const settings = settingsFrom(set)
   if (runDir !== undefined) settings.push({ path: ['runDir'], value: runDir })
   if (seed !== undefined) settings.push({ path: ['seed'], value: seed })
   if (steps !== undefined) settings.push({ path: ['epochs'], value: null }, { path: ['steps'], value: steps })

@@ -21,7 +21,7 @@ import type { Task } from '../tasks/task/types.ts'
 import { columnMeter } from './columns.ts'
 import type { CompareConfig, MethodConfig } from './config.ts'
 import { findTeam, loadTeamOf, type OpenTeamContext } from './open-team.ts'
-import { type PlayContext, playMethod, timeMethod } from './play-method.ts'
+import { playMethod, timeMethod } from './play-method.ts'
 
 /** What {@link compare} may be told. */
 export interface CompareOptions {
@@ -61,26 +61,26 @@ export async function compare(config: CompareConfig, options: CompareOptions = {
     const methods: MethodAbout[] = []
     for (const method of config.methods) {
       const about = await playSeeds(method, config.seeds, teams, async (loaded, seed, turns) => {
-        const play = { config, task, items, meter, signal, onProgress: progressOf(method, seed, onProgress) }
-        const rows = await playMethod(method, backendOf(loaded.team), seed, turns, play satisfies PlayContext)
-        const times = await timeMethod(method, backendOf(loaded.team), seed, turns, play)
+        const whom = { method, backend: backendOf(loaded.team), seed, turns }
+        const play = { ...whom, config, task, items, meter, signal, onProgress: progressOf(method, seed, onProgress) }
+        const rows = await playMethod(play)
+        const times = await timeMethod(play)
         samples.push(...rows)
         timings.push(...times)
         await folder?.append(rows, times)
       })
       methods.push(about, ...cutAbout(method, about, task))
     }
-    const { name, samples: count, seeds, timedItems } = config
     const about: ComparisonAbout = {
-      name,
+      name: config.name,
       task: task.name,
       kind: meter.kind,
       maxReward: task.maxReward ?? null,
       items: items.length,
       heldOut: heldOut === task.heldOut,
-      samples: count,
-      seeds,
-      timedItems: Math.min(timedItems, items.length),
+      samples: config.samples,
+      seeds: config.seeds,
+      timedItems: Math.min(config.timedItems, items.length),
       shownMetrics: config.metrics,
       methods,
     }

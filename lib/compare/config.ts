@@ -1,13 +1,10 @@
 /** The configuration of `magrpo compare`: which methods, on which task, how often. */
-import { readFile } from 'node:fs/promises'
-import { basename } from 'node:path'
 import { z } from 'zod'
-import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
+import { ConfigError, type ConfigIssue } from '../base/errors.ts'
 import { flag, integer, seed, text, unfilled } from '../base/fields.ts'
-import { checkRegularFile } from '../base/read-files.ts'
-import { choice, type Lines, located, noLines, readYaml, section, validate } from '../base/validate.ts'
+import { choice, type Lines, located, noLines, section, validate } from '../base/validate.ts'
 import { choiceSchema } from '../config/choice.ts'
-import { type RunConfig, resolveConfig, type TaskConfig } from '../config/load.ts'
+import { type ResolveOptions, type RunConfig, readConfigFile, resolveConfig, type TaskConfig } from '../config/load.ts'
 import { nameSchema, samplingSchema, type TeamConfig, teamSchema } from '../config/schema.ts'
 import { applySetting, type Setting } from '../config/set-paths.ts'
 import type { Sampling } from '../model/sampling.ts'
@@ -79,35 +76,19 @@ export type WeightSource =
   | { from: 'training'; config: RunConfig; weights: 'final' | 'best'; retrain: boolean }
 
 /** One method of a comparison. */
-export interface MethodConfig {
+export interface MethodConfig extends Pick<RawMethod, 'agent' | 'missingDelimiter' | 'turns'> {
   name: string
   play: BaselineName | 'team'
   source: WeightSource
-  /** Whose weights a single model has; default: what the task says. */
-  agent: string | undefined
-  missingDelimiter: 'strict' | 'cut'
-  /** Turns of an episode; default: those of the run or the training, else 1. */
-  turns: number | undefined
   sampling: Sampling
 }
 
 /** A comparison that is known to be valid. Paths in it are relative to the working directory. */
-export interface CompareConfig {
+export interface CompareConfig extends Omit<RawCompare, 'task' | 'team' | 'methods'> {
   name: string
   task: TaskConfig
-  sampling: Sampling
-  /** Held-out items, from the first on; all of them where it is undefined. */
-  items: number | undefined
-  /** Joint completions an item and seed. */
-  samples: number
   seeds: number[]
-  /** Items generated alone for speed and response time; 0 leaves both out. */
-  timedItems: number
-  /** Prefixes of the task metrics that get a table. */
   metrics: string[]
-  maxRows: number | undefined
-  rewardTimeoutMs: number | undefined
-  rewardConcurrency: number | undefined
   methods: MethodConfig[]
 }
 
@@ -125,26 +106,17 @@ const titles: Record<MethodConfig['play'], string> = {
  * @throws ConfigError listing everything that is wrong, each with its line; `ERR_CONFIG` if a file is no YAML or cannot be read
  */
 export async function loadCompareConfig(file: string, settings: readonly Setting[] = []): Promise<CompareConfig> {
-  const { value, lines } = readYaml(await readText(file), file)
-  const name = basename(file)
-    .replace(/\.ya?ml$/i, '')
-    .replace(/[^\w.-]+/g, '-')
-    .replace(/^[.-]+/, '')
-  return resolveCompareConfig(value, { settings, lines, where: file, name: name || 'compare' })
+  const { value, ...names } = await readConfigFile(file)
+  return resolveCompareConfig(value, { settings, ...names })
 }
 
 /** How {@link resolveCompareConfig} names things. */
-export interface ResolveCompareOptions {
-  settings?: readonly Setting[]
-  lines?: Lines
-  where?: string
-  name?: string
-}
+export interface ResolveCompareOptions extends ResolveOptions {}
 
 /** Checks a comparison given as a plain object; see {@link loadCompareConfig}. */
 export async function resolveCompareConfig(
   input: unknown,
-  { settings = [], lines = noLines, where = 'The comparison', name = 'compare' }: ResolveCompareOptions = {},
+  { settings = [], lines = noLines, where = 'The comparison', name: fallback = 'compare' }: ResolveCompareOptions = {},
 ): Promise<CompareConfig> {
   const merged = settings.reduce((config: unknown, setting) => applySetting(config, setting), input)
   // A line of the file says nothing about a value that was put over it; without settings all lines are right.
@@ -158,7 +130,7 @@ export async function resolveCompareConfig(
   const methods: MethodConfig[] = []
   for (const [index, method] of raw.methods.entries()) {
     const path = ['methods', index]
-    issues.push(...methodIssues(method, raw, seeds, path, known))
+    checkMethod(method, raw, seeds, (key, message) => issues.push(located([...path, key], message, known)))
     const source = await sourceOf(method, raw, path, known, issues)
     const { baseline, agent, missingDelimiter, turns, sampling = {} } = method
     const play = baseline ?? 'team'
@@ -166,30 +138,24 @@ export async function resolveCompareConfig(
       method.name ?? (play === 'single' && source?.from === 'training' ? 'Fine-tuned single model' : titles[play])
     if (source) methods.push({ name: title, play, source, agent, missingDelimiter, turns, sampling })
   }
-  issues.push(...repeatedNames(methods, known))
+  for (const [index, { name }] of methods.entries()) {
+    const message = `expected different names of methods but ${JSON.stringify(name)} comes twice`
+    if (methods.findIndex((other) => other.name === name) < index)
+      issues.push(located(['methods', index, 'name'], message, known))
+  }
   if (new Set(seeds).size !== seeds.length) issues.push(located(['seeds'], 'expected different seeds', known))
   if (issues.length > 0) throw new ConfigError(issues, where)
-  const {
-    name: given,
-    task: _task,
-    team: _team,
-    methods: _methods,
-    metrics = ['cooperation/', 'convention/'],
-    ...rest
-  } = raw
-  const optional = { items: undefined, maxRows: undefined, rewardTimeoutMs: undefined, rewardConcurrency: undefined }
-  return { ...optional, ...rest, name: given ?? name, task: task.value.task, seeds, metrics, methods }
+  const { name = fallback, team: _team, metrics = ['cooperation/', 'convention/'], ...rest } = raw
+  return { name, ...rest, task: task.value.task, seeds, metrics, methods }
 }
 
-function methodIssues(
+/** @param fail called with what is wrong with a key of the method */
+function checkMethod(
   method: RawMethod,
   raw: RawCompare,
   seeds: readonly number[],
-  path: PropertyKey[],
-  lines: Lines,
-): ConfigIssue[] {
-  const issues: ConfigIssue[] = []
-  const fail = (key: string, message: string) => issues.push(located([...path, key], message, lines))
+  fail: (key: string, message: string) => void,
+): void {
   const { baseline, run, train, team, weights, turns } = method
   if (run !== undefined && train !== undefined) fail('train', 'give run or train, not both')
   if (run === undefined && train === undefined && team === undefined && raw.team === undefined)
@@ -207,7 +173,6 @@ function methodIssues(
   for (const key of ['agent', 'missingDelimiter'] as const)
     if (method[key] !== undefined && method[key] !== 'strict' && baseline !== 'single')
       fail(key, 'only for baseline: single')
-  return issues
 }
 
 async function sourceOf(
@@ -222,7 +187,7 @@ async function sourceOf(
   const models = method.team ?? raw.team
   if (train === undefined) return models === undefined ? null : { from: 'models', team: models }
   const at = [...path, 'train']
-  const file = typeof train === 'string' ? readYaml(await readText(train), train) : undefined
+  const file = typeof train === 'string' ? await readConfigFile(train) : undefined
   const settings = file?.value ?? (train as Record<string, unknown>)
   // What is trained is what is compared, unless the training says otherwise.
   const input = { team: models, ...settings, task: settings.task ?? raw.task }
@@ -249,30 +214,5 @@ function resolvePart(
     if (!(error instanceof ConfigError)) throw error
     const prefix = path.map((part) => `${String(part)}.`).join('')
     return { value: null, issues: error.issues.map((issue) => ({ ...issue, path: prefix + issue.path })) }
-  }
-}
-
-function repeatedNames(methods: readonly MethodConfig[], lines: Lines): ConfigIssue[] {
-  return methods.flatMap(({ name }, index) =>
-    methods.findIndex((other) => other.name === name) === index
-      ? []
-      : [
-          located(
-            ['methods', index, 'name'],
-            `expected different names of methods but ${JSON.stringify(name)} comes twice`,
-            lines,
-          ),
-        ],
-  )
-}
-
-async function readText(file: string): Promise<string> {
-  try {
-    await checkRegularFile(file, 'ERR_CONFIG')
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    if (cause instanceof MagrpoError) throw cause
-    const message = `The configuration ${file} cannot be read: ${(cause as Error).message}.`
-    throw new MagrpoError('ERR_CONFIG', message, { details: { file }, cause })
   }
 }

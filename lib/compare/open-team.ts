@@ -29,8 +29,8 @@ interface FoundTeam {
   key: string
   team: TeamConfig
   /** The agents the team was made with; undefined for bare models. */
-  agents: readonly string[] | undefined
-  weights: string | undefined
+  agents?: readonly string[] | undefined
+  weights?: string | undefined
   /** Turns of the episodes it was trained on. */
   turns: number
   about: string
@@ -43,16 +43,7 @@ interface FoundTeam {
  */
 export async function findTeam(method: MethodConfig, seed: number, context: OpenTeamContext): Promise<FoundTeam> {
   const { source, name } = method
-  if (source.from === 'models') {
-    return {
-      key: name,
-      team: source.team,
-      agents: undefined,
-      weights: undefined,
-      turns: 1,
-      about: describeModels(source.team),
-    }
-  }
+  if (source.from === 'models') return { key: name, team: source.team, turns: 1, about: describeModels(source.team) }
   if (source.from === 'run') {
     const place = context.seeds.indexOf(seed)
     return teamOfRun(source.runs.length === 1 ? source.runs[0]! : source.runs[place]!, source.weights)
@@ -79,14 +70,8 @@ async function teamOfRun(run: string, which: 'final' | 'best' | 'initial'): Prom
       details: { path: weights },
     })
   const { team, algorithm } = config
-  return {
-    key: `${run} ${which}`,
-    team,
-    agents: team.agents,
-    weights,
-    turns: algorithm.turns ?? 1,
-    about: `${run} (${which})`,
-  }
+  const about = `${run} (${which})`
+  return { key: about, team, agents: team.agents, weights, turns: algorithm.turns ?? 1, about }
 }
 
 async function trainTeam(

@@ -102,15 +102,14 @@ export async function playWith<Item>(
   given: BaselineSettings<Item>,
 ): Promise<BaselineSample[]> {
   const settings = resolveSettings(players, given)
-  const { task, samples, maxRows, plan } = settings
-  const items = settings.items ?? (task.heldOut?.length ? task.heldOut : task.items)
+  const { samples, maxRows, plan, onProgress, signal } = settings
+  const items = [...settings.items.keys()]
   const size = itemsAtOnce(samples, plan.players.length, maxRows)
   const played: BaselineSample[] = []
   for (let begin = 0; begin < items.length; begin += size) {
-    settings.signal?.throwIfAborted()
-    const batch = items.slice(begin, begin + size)
-    played.push(...(await playBatch(players, settings, batch, begin)))
-    settings.onProgress?.(Math.min(begin + size, items.length), items.length)
+    signal?.throwIfAborted()
+    played.push(...(await playBatch(players, settings, items.slice(begin, begin + size))))
+    onProgress?.(Math.min(begin + size, items.length), items.length)
   }
   return played
 }
@@ -119,26 +118,25 @@ export async function playWith<Item>(
 export async function generateOnce<Item>(
   players: BaselinePlayers,
   settings: BaselineSettings<Item>,
-  item: Item,
-  index: number,
+  item: number,
 ): Promise<void> {
-  await speak(players, resolveSettings(players, { ...settings, samples: 1 }), [item], index)
+  await speak(players, resolveSettings(players, { ...settings, samples: 1 }), [item])
 }
 
 /** Settings with their defaults, the plan of the baseline, and how its calls are sampled. */
 type ResolvedSettings<Item> = ReturnType<typeof resolveSettings<Item>>
 
 function resolveSettings<Item>({ agents }: BaselinePlayers, settings: BaselineSettings<Item>) {
-  const { task, baseline, items, sampling: given, onProgress, signal, ...rest } = settings
+  const { task, baseline, items: given, sampling: asked, onProgress, signal, ...rest } = settings
   const plan = baselinePlan(task, baseline)
+  const items = given ?? (task.heldOut?.length ? task.heldOut : task.items)
   const { value, issues: wrong } = validate(baselineSection, rest)
-  const drawing = resolveSampling(given, task.defaults, { greedy: true })
+  const drawing = resolveSampling(asked, task.defaults, { greedy: true })
   const issues = [...drawing.issues, ...(wrong ?? [])]
-  if (agents.length !== plan.players.length)
-    issues.push({
-      path: 'team',
-      message: `expected ${plan.players.length} for ${baseline} on task '${task.name}' (${plan.players.join(', ')}), received ${agents.length}`,
-    })
+  if (agents.length !== plan.players.length) {
+    const players = `${plan.players.length} for ${baseline} on task '${task.name}' (${plan.players.join(', ')})`
+    issues.push({ path: 'team', message: `expected ${players}, received ${agents.length}` })
+  }
   if (value === null || drawing.value === null || issues.length > 0)
     throw new ConfigError(issues, `The baseline ${baseline}`)
   const own = baseline === 'single' ? value.singleMaxNewTokens : undefined
@@ -146,89 +144,79 @@ function resolveSettings<Item>({ agents }: BaselinePlayers, settings: BaselineSe
   return { ...value, task, items, plan, sampling, onProgress, signal }
 }
 
+/** @param chosen indices of the items to be played */
 async function playBatch<Item>(
   players: BaselinePlayers,
   settings: ResolvedSettings<Item>,
-  items: readonly Item[],
-  begin: number,
+  chosen: readonly number[],
 ): Promise<BaselineSample[]> {
-  const { samples, seed, task, plan } = settings
-  const spoken = await speak(players, settings, items, begin)
-  const places = spoken.map((_, play) => ({ item: Math.floor(play / samples), sample: play % samples }))
-  const strict = spoken.map(({ said }) => plan.joint(said))
-  const joints = strict.map((joint, play) => joint ?? undivided(task, spoken[play]!.said[0]![0]!))
+  const { seed, task, plan } = settings
+  const plays = await speak(players, settings, chosen)
+  const divided = plays.map(({ said }) => plan.joint(said))
+  const joints = divided.map((joint, number) => joint ?? undivided(task, plays[number]!.said[0]![0]!))
   const { cut } = plan
-  const cuts =
-    cut && spoken.map(({ said }, play) => cut(said, uniform(seed, begin + places[play]!.item, places[play]!.sample)))
-  const scored = await score(
-    settings,
-    [...joints, ...(cuts ?? [])],
-    (number) => places[number % places.length]!.item,
-    items,
-    begin,
-  )
-  return spoken.map(({ utterances }, play) => ({
-    item: begin + places[play]!.item,
-    sample: places[play]!.sample,
-    utterances,
-    isDivided: strict[play] !== null,
-    ...scored[play]!,
-    ...(cuts && { cut: scored[places.length + play]! }),
+  const cuts = cut ? plays.map(({ item, sample, said }) => cut(said, uniform(seed, item, sample))) : []
+  const scored = await score(settings, plays, [...joints, ...cuts])
+  return plays.map(({ said: _, ...play }, number) => ({
+    ...play,
+    isDivided: divided[number] !== null,
+    ...scored[number]!,
+    ...(cut && { cut: scored[plays.length + number]! }),
   }))
 }
 
 /** One play: what was said by round and player, and the same in order with the prompts. */
-interface Spoken {
+interface Play extends Pick<BaselineSample, 'item' | 'sample' | 'utterances'> {
   said: Completion[][]
-  utterances: Utterance[]
 }
 
 /** Lets everybody speak; plays in the order of items, then samples. */
 async function speak<Item>(
   { engine, agents }: BaselinePlayers,
-  { samples, seed, plan, sampling, signal }: ResolvedSettings<Item>,
-  items: readonly Item[],
-  begin: number,
-): Promise<Spoken[]> {
-  const plays: Spoken[] = Array.from({ length: items.length * samples }, () => ({ said: [], utterances: [] }))
+  { samples, seed, items, plan, sampling, signal }: ResolvedSettings<Item>,
+  chosen: readonly number[],
+): Promise<Play[]> {
+  const plays = chosen.flatMap((item) =>
+    Array.from({ length: samples }, (_, sample): Play => ({ item, sample, utterances: [], said: [] })),
+  )
   for (const [round, speakers] of plan.rounds.entries()) {
-    const places = plays.flatMap((_, play) => speakers.map((player) => ({ play, player })))
-    const requests = places.map(({ play, player }): EngineRequest => {
-      const item = Math.floor(play / samples)
-      return {
-        policy: agents[player]!.policy,
-        prompt: plan.prompt(items[item]!, round, player, plays[play]!.said),
-        count: 1,
-        stream: { seed, step: 0, agent: player, prompt: begin + item, sample: round * samples + (play % samples) },
-      }
+    const calls = plays.flatMap((play) =>
+      speakers.map((player) => ({
+        play,
+        player,
+        prompt: plan.prompt(items[play.item]!, round, player, play.said),
+      })),
+    )
+    const requests = calls.map(({ play, player, prompt }): EngineRequest => {
+      const { item, sample } = play
+      const stream = { seed, step: 0, agent: player, prompt: item, sample: round * samples + sample }
+      return { policy: agents[player]!.policy, prompt, count: 1, stream }
     })
     const { generations } = await engine.generate(requests, sampling, { signal })
-    for (const play of plays) play.said.push([])
-    for (const [index, { play, player }] of places.entries()) {
+    for (const { said } of plays) said.push([])
+    for (const [index, { play, player, prompt }] of calls.entries()) {
       const completion = completionOf(generations[index]!.samples[0]!)
-      const { prompt } = requests[index]! as { prompt: BaselinePrompt }
-      plays[play]!.said[round]![player] = completion
-      plays[play]!.utterances.push({ round, name: plan.players[player]!, prompt, completion })
+      play.said[round]![player] = completion
+      play.utterances.push({ round, name: plan.players[player]!, prompt, completion })
     }
   }
   return plays
 }
 
+/** @param joints of the plays, in their order, once or several times over */
 async function score<Item>(
-  { task, rewardConcurrency, rewardTimeoutMs, signal }: ResolvedSettings<Item>,
+  { task, items, rewardConcurrency, rewardTimeoutMs, signal }: ResolvedSettings<Item>,
+  plays: readonly Play[],
   joints: readonly Joint[],
-  itemOf: (number: number) => number,
-  items: readonly Item[],
-  begin: number,
 ): Promise<ScoredJoint[]> {
-  const jobs = joints.map((joint, number) => ({ item: items[itemOf(number)]!, index: begin + itemOf(number), joint }))
+  const jobs = joints.map((joint, number) => {
+    const { item: index } = plays[number % plays.length]!
+    return { item: items[index]!, index, joint }
+  })
   const timeoutMs = rewardTimeoutOf(rewardTimeoutMs, task.defaults)
-  const limits = { concurrency: rewardConcurrency, timeoutMs, signal }
-  const outcomes = await runRewards(task, jobs, limits)
-  return outcomes.map(({ reward, parts }, number) => ({
-    joint: joints[number]!,
-    reward,
-    parts,
-    metrics: task.metrics?.(jobs[number]!.item, joints[number]!) ?? {},
-  }))
+  const outcomes = await runRewards(task, jobs, { concurrency: rewardConcurrency, timeoutMs, signal })
+  return outcomes.map(({ reward, parts }, number) => {
+    const { item, joint } = jobs[number]!
+    return { joint, reward, parts, metrics: task.metrics?.(item, joint) ?? {} }
+  })
 }

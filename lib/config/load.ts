@@ -33,22 +33,35 @@ export interface RunConfig extends Omit<RawConfig, 'task' | 'algorithm' | 'track
  * @throws ConfigError listing everything that is wrong, each with its line; `ERR_CONFIG` if the file is no YAML or cannot be read
  */
 export async function loadConfig(file: string, settings: readonly Setting[] = []): Promise<RunConfig> {
-  let text: string
+  const { value, ...names } = await readConfigFile(file)
+  return resolveConfig(value, { settings, ...names })
+}
+
+/**
+ * Reads a YAML file, and what names the things in it: its lines, its path, and its name in the form of a run's.
+ *
+ * @throws MagrpoError `ERR_CONFIG` if the file is no YAML or cannot be read
+ */
+export async function readConfigFile(file: string) {
   try {
     await checkRegularFile(file, 'ERR_CONFIG')
-    text = await readFile(file, 'utf8')
+    return { ...readYaml(await readFile(file, 'utf8'), file), where: file, name: nameOf(basename(file)) }
   } catch (cause) {
     if (cause instanceof MagrpoError) throw cause
     const message = `The configuration ${file} cannot be read: ${(cause as Error).message}.`
     throw new MagrpoError('ERR_CONFIG', message, { details: { file }, cause })
   }
-  const { value, lines } = readYaml(text, file)
-  const name = basename(file).replace(/\.ya?ml$/i, '')
-  return resolveConfig(value, { settings, lines, where: file, name })
 }
 
+/** Name of a run by that of its file; undefined if nothing is left of it. */
+const nameOf = (file: string) =>
+  file
+    .replace(/\.ya?ml$/i, '')
+    .replace(/[^\w.-]+/g, '-')
+    .replace(/^[.-]+/, '') || undefined
+
 /** How {@link resolveConfig} names things. */
-interface ResolveOptions {
+export interface ResolveOptions {
   settings?: readonly Setting[]
   lines?: Lines
   /** What the message of an error calls the configuration. */
@@ -75,9 +88,10 @@ export function resolveConfig(input: unknown, options: ResolveOptions = {}): Run
   const algorithm = readSettings(given.algorithm, lines)
   const chosen = [task, ...trackers].flatMap(({ issues }) => issues ?? [])
   const issues = [...(raw.issues ?? []), ...chosen, ...algorithm, ...crossChecks(merged, lines)]
-  if (issues.length > 0) throw new ConfigError(unique(issues), where)
+  const different = new Map(issues.map((issue) => [`${issue.path}: ${issue.message}`, issue]))
+  if (issues.length > 0) throw new ConfigError([...different.values()], where)
   const config = raw.value as RawConfig
-  const runName = config.name ?? (name.replace(/[^\w.-]+/g, '-').replace(/^[.-]+/, '') || 'run')
+  const runName = config.name ?? name
   return {
     ...config,
     algorithm: config.algorithm as AlgorithmConfig,
@@ -119,11 +133,4 @@ function crossChecks(input: unknown, lines: Lines): ConfigIssue[] {
       issues.push(located(['team', 'models'], 'give model or models, not both', lines))
   }
   return issues
-}
-
-function unique(issues: readonly ConfigIssue[]): ConfigIssue[] {
-  return issues.filter(
-    (issue, index) =>
-      issues.findIndex((other) => other.path === issue.path && other.message === issue.message) === index,
-  )
 }

@@ -31,15 +31,8 @@ interface NamespaceLimits {
 
 // Every namespace the sandbox uses, and a /proc of its own, which some containers forbid.
 const trial = [
-  '--unshare-user',
-  '--unshare-pid',
-  '--unshare-net',
-  '--unshare-ipc',
-  '--unshare-uts',
-  '--die-with-parent',
-  '--new-session',
-  ...['--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev'],
-  'true',
+  ...['user', 'pid', 'net', 'ipc', 'uts'].map((namespace) => `--unshare-${namespace}`),
+  ...['--die-with-parent', '--new-session', '--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev', 'true'],
 ]
 
 // The namespaces were made; what failed is the program to run in them.

@@ -308,12 +308,6 @@ export interface NativeInfo {
   cuda: { available: boolean; reason: null | 'cpu_build' | 'no_driver' | 'no_device' | 'driver_too_old' }
 }
 
-interface NativeLiveObjects {
-  models: number
-  policies: number
-  jobs: number
-}
-
 export interface NativeAddon {
   /** The architectures as they were compiled, for the test that compares them with their files. */
   architectures(): NativeArchitecture[]
@@ -332,5 +326,5 @@ export interface NativeAddon {
     job?: NativeJobOptions & { onProgress?: (done: number, total: number) => void },
   ): Promise<NativeModel>
   /** Handles and jobs alive in this process, for leak tests. */
-  liveObjects(): NativeLiveObjects
+  liveObjects(): { models: number; policies: number; jobs: number }
 }

@@ -15,7 +15,12 @@ import { factsTree, table } from '../watch/page/details.js'
 import { chartOf, namesOf, type Panel, panelsOf } from '../watch/page/panels.js'
 import { sampleTree } from '../watch/page/samples.js'
 import type { RunReader } from '../watch/run-reader.ts'
-import type { findComparison } from './find-comparison.ts'
+import { comparisonPicture } from './comparison/picture.ts'
+import { notesOf, tablesOf } from './comparison/tables.ts'
+import type { Comparison } from './comparison/types.ts'
+
+/** Points of a curve. */
+const points = 400
 
 /** Markup that is finished; everything else is escaped when it is put in. */
 type Markup = { markup: string }
@@ -34,7 +39,6 @@ header.top h1 { font-size: 24px; margin-right: auto; overflow-wrap: anywhere; }
 .figures dt { color: var(--quiet); font-size: 12px; }
 .figures dd { margin: 0; font-size: 19px; font-weight: 600; }
 .picture { overflow-x: auto; }
-noscript + * { margin-top: 0; }
 `
 
 const boot = `
@@ -45,11 +49,12 @@ document.getElementById('theme').hidden = false
 `
 
 /** The page; see `writeReport`. */
-export function reportPage({ reader, samples, comparison, points, styles: shared, scripts }: ReportContent): string {
+export function reportPage({ reader, samples, comparison, styles: shared, scripts }: ReportContent): string {
   const { summary, setup, result } = reader
   const panels = panelsOf(summary.names, summary.agents)
-  const main = panels.filter(({ isMain }) => isMain).map((panel) => specOf(panel, reader, points))
-  const rest = panels.filter(({ isMain }) => !isMain).map((panel) => specOf(panel, reader, points))
+  const main = panels.filter(({ isMain }) => isMain).map((panel) => specOf(panel, reader))
+  const rest = panels.filter(({ isMain }) => !isMain).map((panel) => specOf(panel, reader))
+  const picture = comparison && comparisonPicture(comparison)
   const status = typeof result?.reason === 'string' ? result.reason : summary.status
   const style = `${shared}${styles}`
   const script = `${scripts}\n${boot}`
@@ -72,10 +77,10 @@ export function reportPage({ reader, samples, comparison, points, styles: shared
       section(
         'Comparison',
         tree(
-          ...comparison.tables.flatMap(({ title, header, rows }) => [element('h3', {}, title), table(header, rows)]),
-          element('ul', {}, ...comparison.notes.map((note) => element('li', {}, note))),
+          ...tablesOf(comparison).flatMap(({ title, header, rows }) => [element('h3', {}, title), table(header, rows)]),
+          element('ul', {}, ...notesOf(comparison).map((note) => element('li', {}, note))),
         ),
-        raw(`<div class="picture">${comparison.picture}</div>`),
+        raw(`<div class="picture">${picture}</div>`),
       ),
     section(
       'Samples',
@@ -105,7 +110,7 @@ export function reportPage({ reader, samples, comparison, points, styles: shared
       ),
     raw('</main>'),
   ]
-  const policy = `default-src 'none'; img-src data:; style-src '${hash(style)}' '${comparison ? hash(styleOf(comparison.picture)) : hash(style)}'; script-src '${hash(script)}'; base-uri 'none'; form-action 'none'`
+  const policy = `default-src 'none'; img-src data:; style-src '${hash(style)}' '${hash(picture === null ? style : styleOf(picture))}'; script-src '${hash(script)}'; base-uri 'none'; form-action 'none'`
   return [
     '<!doctype html>',
     '<html lang="en">',
@@ -131,7 +136,7 @@ function section(title: string, ...content: (Markup | false)[]): Markup {
   return raw(`<section>${toMarkup(element('h2', {}, title))}${inner.join('\n')}</section>`)
 }
 
-function specOf(panel: Panel, reader: RunReader, points: number): ChartSpec {
+function specOf(panel: Panel, reader: RunReader): ChartSpec {
   const series = Object.fromEntries(namesOf([panel]).map((name) => [name, reader.series(name, points)]))
   return chartOf(panel, [{ label: reader.summary.name, color: 0, series }])
 }
@@ -149,21 +154,20 @@ function figureTree(spec: ChartSpec): Tree {
 
 function figuresTree({ summary, result, setup }: RunReader): Tree {
   const { done, steps, task, algorithm, agents } = summary
-  const seconds = typeof result?.seconds === 'number' ? result.seconds : undefined
-  const facts: [string, string | undefined][] = [
-    ['task', task ?? undefined],
-    ['algorithm', algorithm ?? undefined],
-    ['agents', agents.join(', ')],
-    ['steps', steps === null || steps === done ? String(done) : `${done} of ${steps}`],
-    ['took', seconds === undefined ? undefined : duration(seconds)],
-    ['seed', setup.config.seed === undefined ? undefined : String(setup.config.seed)],
-    ['began', summary.startedAt?.replace('T', ' ').slice(0, 16)],
-  ]
-  const shown = facts.filter((fact): fact is [string, string] => fact[1] !== undefined && fact[1] !== '')
+  const facts = {
+    task,
+    algorithm,
+    agents: agents.join(', '),
+    steps: steps === null || steps === done ? done : `${done} of ${steps}`,
+    took: typeof result?.seconds === 'number' ? duration(result.seconds) : null,
+    seed: setup.config.seed,
+    began: summary.startedAt?.replace('T', ' ').slice(0, 16),
+  }
+  const shown = Object.entries(facts).filter(([, value]) => value !== undefined && value !== null && value !== '')
   return element(
     'dl',
     { class: 'figures' },
-    ...shown.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value))),
+    ...shown.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, String(value)))),
   )
 }
 
@@ -246,8 +250,8 @@ export interface ReportContent {
   reader: RunReader
   /** Samples by heading, in order. */
   samples: { title: string; rows: SampleRow[] }[]
-  comparison: Awaited<ReturnType<typeof findComparison>>
-  points: number
+  /** The comparison that belongs to the run. */
+  comparison: Comparison | null
   styles: string
   scripts: string
 }

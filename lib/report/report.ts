@@ -1,10 +1,12 @@
+import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cannotWrite } from '../base/cannot-write.ts'
 import { MagrpoError } from '../base/errors.ts'
 import { refuseNewerRun } from '../run/run-info.ts'
-import { RunReader, type SampleGroup } from '../watch/run-reader.ts'
-import { findComparison } from './find-comparison.ts'
+import { RunReader } from '../watch/run-reader.ts'
+import { comparisonFiles, readComparison } from './comparison/folder.ts'
+import type { Comparison } from './comparison/types.ts'
 import { type ReportContent, reportPage } from './page.ts'
 
 /** What {@link writeReport} may be told. */
@@ -15,8 +17,6 @@ export interface ReportOptions {
   comparison?: string
 }
 
-/** Points of a curve. */
-const points = 400
 /** Samples of each kind. */
 const maxSamples = 4
 
@@ -60,7 +60,6 @@ export async function renderReport(runDir: string, { comparison }: ReportOptions
     reader,
     samples: await chooseSamples(reader),
     comparison: await findComparison(runDir, comparison),
-    points,
     styles: styles!,
     scripts: scripts.map(withoutModules).join('\n'),
   })
@@ -68,19 +67,28 @@ export async function renderReport(runDir: string, { comparison }: ReportOptions
 
 /** First and last samples of each phase: before and after. */
 async function chooseSamples(reader: RunReader): Promise<ReportContent['samples']> {
-  const groups = reader.sampleGroups
-  const chosen: { title: string; group: SampleGroup }[] = []
   const titles = { eval: 'Held-out items', greedy: 'Held-out items, greedy', train: 'Training' }
-  for (const phase of ['eval', 'greedy', 'train'] as const) {
-    const own = groups.filter((group) => group.phase === phase)
-    const [first, last] = [own[0], own.at(-1)]
-    if (first) chosen.push({ title: `${titles[phase]}, step ${first.step}`, group: first })
-    if (last && last !== first) chosen.push({ title: `${titles[phase]}, step ${last.step}`, group: last })
-  }
   const samples: ReportContent['samples'] = []
-  for (const { title, group } of chosen)
-    samples.push({ title, rows: (await reader.samples(group.step, group.phase)).slice(0, maxSamples) })
+  for (const [phase, title] of Object.entries(titles)) {
+    const own = reader.sampleGroups.filter((group) => group.phase === phase)
+    for (const { step } of own.filter((_, index) => index === 0 || index === own.length - 1)) {
+      const rows = await reader.samples(step, phase)
+      samples.push({ title: `${title}, step ${step}`, rows: rows.slice(0, maxSamples) })
+    }
+  }
   return samples
+}
+
+/**
+ * The comparison that belongs to a run: the given one, else one that lies in the run folder, else the one whose `runs` the run is
+ * among.
+ *
+ * @throws MagrpoError `ERR_RUN` or `ERR_DATA` if the given folder holds no finished comparison
+ */
+async function findComparison(runDir: string, given?: string): Promise<Comparison | null> {
+  const places = [join(runDir, 'comparison'), runDir, join(runDir, '..', '..')]
+  const folder = given ?? places.find((place) => existsSync(join(place, comparisonFiles.comparison)))
+  return folder === undefined ? null : readComparison(folder)
 }
 
 /** The text of a module as part of a plain script: all its names are known there. */

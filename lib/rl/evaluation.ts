@@ -34,9 +34,9 @@ export interface EvaluateSettings<Item = unknown> extends EvaluationOptions {
  * @param index number of steps done before, for the report
  * @param memory where verdicts are remembered
  */
-export async function evaluateBackend<Item>(
+export async function evaluateBackend(
   backend: TrainingBackend,
-  settings: EvaluateSettings<Item>,
+  settings: EvaluateSettings,
   index = 0,
   memory?: RewardCache,
 ): Promise<EvalReport> {
@@ -48,7 +48,7 @@ export async function evaluateBackend<Item>(
   const rows: SampleRow[] = []
   const names = backend.agents.map(({ name }) => name)
   let done = 0
-  const pass = async (phase: 'eval' | 'greedy', passPlan: RolloutPlan<Item>) => {
+  const pass = async (phase: 'eval' | 'greedy', passPlan: RolloutPlan) => {
     const rewards = memory && { memory, part: `${phase}/${index}` }
     const nodes = await rollOutAll({ ...passPlan, rewards }, maxRows, (items) => {
       done += items
@@ -71,7 +71,7 @@ export async function evaluateBackend<Item>(
   }
 }
 
-function evaluationPlan<Item>(backend: TrainingBackend, settings: EvaluateSettings<Item>) {
+function evaluationPlan(backend: TrainingBackend, settings: EvaluateSettings) {
   const { task, items: given, sampling, onProgress: _, signal, ...rest } = settings
   checkAgents(backend.agents, task)
   const items = given ?? (task.heldOut?.length ? task.heldOut : task.items)
@@ -89,7 +89,7 @@ function evaluationPlan<Item>(backend: TrainingBackend, settings: EvaluateSettin
   if ((options?.turns ?? 1) > 1 && !task.transition)
     issues.push({ path: 'turns', message: `expected a task with a transition for ${options!.turns} turns` })
   if (options === null || drawing.value === null || issues.length > 0) throw new ConfigError(issues, 'The evaluation')
-  const plan: RolloutPlan<Item> = {
+  const plan: RolloutPlan = {
     engine: backend.engine,
     policies: backend.agents.map(({ policy }) => policy),
     task,
@@ -111,8 +111,8 @@ function evaluationPlan<Item>(backend: TrainingBackend, settings: EvaluateSettin
 }
 
 /** Rolls out all items, so many at a time that a batch has at most `maxRows` completions. */
-async function rollOutAll<Item>(
-  plan: RolloutPlan<Item>,
+async function rollOutAll(
+  plan: RolloutPlan,
   maxRows: number,
   onItems: (items: number) => void,
 ): Promise<RolloutNode[]> {
@@ -128,7 +128,7 @@ async function rollOutAll<Item>(
 }
 
 /** What the task says of all that was sampled, the last turn of each branch. */
-async function examine<Item>(plan: RolloutPlan<Item>, nodes: readonly RolloutNode[]): Promise<Metrics> {
+async function examine(plan: RolloutPlan, nodes: readonly RolloutNode[]): Promise<Metrics> {
   const { task, items, signal = new AbortController().signal } = plan
   if (!task.examine) return {}
   const evaluated = nodes.flatMap((node) =>

@@ -4,7 +4,7 @@ import type { TrainingBackend } from './backend/training-backend.ts'
 import type { MemoryPlan } from './memory/plan.ts'
 import { resolveTrainOptions } from './resolve-options.ts'
 import type { TrainOptions } from './train-options.ts'
-import { type Drive, Trainer } from './trainer.ts'
+import { Trainer } from './trainer.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
 import type { StepReport } from './types/reports.ts'
 import type { RunStore } from './types/run-store.ts'
@@ -16,11 +16,7 @@ import type { RunResult } from './types/sink.ts'
  * @param store keeps the run, and knows where it goes on; without one nothing is kept
  * @throws ConfigError or MagrpoError `ERR_TASK` for options that are out of range or do not fit each other
  */
-export function startRun<Item>(
-  backend: TrainingBackend,
-  options: Omit<TrainOptions<Item>, 'team'>,
-  store?: RunStore,
-): Run {
+export function startRun(backend: TrainingBackend, options: Omit<TrainOptions, 'team'>, store?: RunStore): Run {
   const resolved = resolveTrainOptions(options, backend.agents)
   const issues = backend.auxiliary.check(resolved.algorithm)
   if (issues.length > 0) throw new ConfigError(issues, 'The team')
@@ -35,11 +31,11 @@ export function startRun<Item>(
  * generate with it) between steps. Leaving the loop stops the run.
  */
 export class Run implements AsyncIterable<StepReport> {
-  private readonly trainer: Drive
+  private readonly trainer: Trainer
   private isDriven = false
 
   /** Use `train`. */
-  constructor(trainer: Drive) {
+  constructor(trainer: Trainer) {
     this.trainer = trainer
   }
 

@@ -41,9 +41,9 @@ import { criticGroups, trainGroups } from './update/train-groups.ts'
 import { update } from './update/update.ts'
 
 /** What every step of a run shares. */
-export interface StepContext<Item> {
+export interface StepContext {
   backend: TrainingBackend
-  task: Task<Item>
+  task: Task
   options: ResolvedTrainOptions
   order: ItemOrder
   /** References and critics, as the algorithm needs them. */
@@ -64,8 +64,8 @@ interface StepOutcome {
 }
 
 /** Lets the team answer the prompts of a step and rewards what it wrote. See `rollOut`. */
-export function rollOutStep<Item>(
-  { backend, task, options, order, rewards }: StepContext<Item>,
+export function rollOutStep(
+  { backend, task, options, order, rewards }: StepContext,
   index: number,
   how: { signal: AbortSignal; onGenerated(): void },
 ): Promise<Rollout> {
@@ -98,11 +98,7 @@ export function rollOutStep<Item>(
  * @param rollouts gives the step's rollout
  * @throws see `rollOut`; the signal's reason
  */
-export async function runStep<Item>(
-  context: StepContext<Item>,
-  index: number,
-  rollouts: RolloutPipeline,
-): Promise<StepOutcome> {
+export async function runStep(context: StepContext, index: number, rollouts: RolloutPipeline): Promise<StepOutcome> {
   const { backend, options, signal } = context
   const { algorithm } = options
   const start = performance.now()
@@ -166,8 +162,8 @@ export async function runStep<Item>(
 }
 
 /** What references and critics say of a rollout, and the signals made of it. */
-async function scoreReferencesAndCritics<Item>(
-  { backend, options, auxiliary }: StepContext<Item>,
+async function scoreReferencesAndCritics(
+  { backend, options, auxiliary }: StepContext,
   nodes: readonly RolloutNode[],
   limits: EngineScoreOptions,
   sampling: EngineScoreOptions['sampling'],
@@ -184,9 +180,9 @@ async function scoreReferencesAndCritics<Item>(
 }
 
 /** Agents by the policies that were skipped, then critics. */
-function namesOf<Item>(
+function namesOf(
   skipped: ReadonlySet<number>,
-  { backend, auxiliary }: StepContext<Item>,
+  { backend, auxiliary }: StepContext,
   policies: readonly (number | null)[],
 ): string[] {
   const agents = backend.agents.filter((_, agent) => skipped.has(policies[agent] ?? -1)).map(({ name }) => name)

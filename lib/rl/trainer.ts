@@ -16,9 +16,9 @@ import type { RunOrigin, RunStore } from './types/run-store.ts'
 import type { RunEnd, RunResult, RunSink, Snapshot } from './types/sink.ts'
 
 /** What a {@link Trainer} is made of. */
-interface TrainerParts<Item> {
+interface TrainerParts {
   backend: TrainingBackend
-  task: Task<Item>
+  task: Task
   options: ResolvedTrainOptions
   sinks: readonly RunSink[]
   signal?: AbortSignal
@@ -26,23 +26,13 @@ interface TrainerParts<Item> {
   store?: RunStore
 }
 
-/** What a `Run` needs of a trainer, whatever its items are. */
-export interface Drive {
-  readonly options: ResolvedTrainOptions
-  readonly result: Promise<RunResult>
-  steps(): AsyncGenerator<StepReport, void, void>
-  stop(): void
-  plan(): MemoryPlan | null
-  checkPrompts(): Promise<void>
-}
-
 /** Drives one run; use it through `Run`. */
-export class Trainer<Item> implements Drive {
+export class Trainer {
   readonly options: ResolvedTrainOptions
   /** Settles when {@link steps} has ended. */
   readonly result: Promise<RunResult>
-  private readonly parts: TrainerParts<Item>
-  private readonly context: StepContext<Item>
+  private readonly parts: TrainerParts
+  private readonly context: StepContext
   /** Who is told of the run, in this order. */
   private readonly listeners: readonly RunSink[]
   private readonly watch: WarningWatch
@@ -61,7 +51,7 @@ export class Trainer<Item> implements Drive {
   /** False while optimizers move: weights are then between two steps. */
   private isWhole = true
 
-  constructor(parts: TrainerParts<Item>) {
+  constructor(parts: TrainerParts) {
     const { backend, task, options } = parts
     const { promptsPerStep, seed, shuffle, epochs } = options
     this.parts = parts
@@ -78,7 +68,7 @@ export class Trainer<Item> implements Drive {
       },
     }
     this.listeners = [...(parts.store ? [parts.store] : []), ...parts.sinks]
-    this.watch = WarningWatch.of(options)
+    this.watch = new WarningWatch(options)
     this.result = new Promise((resolve, reject) => {
       this.settle = { resolve, reject }
     })
@@ -93,7 +83,7 @@ export class Trainer<Item> implements Drive {
 
   /** See `Run.plan`. */
   plan(): MemoryPlan | null {
-    return this.parts.backend.planMemory?.(this.parts.task as Task, this.options) ?? null
+    return this.parts.backend.planMemory?.(this.parts.task, this.options) ?? null
   }
 
   /** See `Run.checkPrompts`. */
@@ -217,28 +207,16 @@ export class Trainer<Item> implements Drive {
   }
 
   private async evaluate(): Promise<void> {
-    const { backend, task, options, signal } = this.context
+    const { backend, task, options, signal, rewards } = this.context
     signal.throwIfAborted()
+    const { sampling, evalSamples: samples, evalGreedy: greedy, seed, rewardConcurrency, logSamples } = options
+    const { turns } = options.algorithm
+    const rewardTimeoutMs = options.rewardTimeoutMs ?? undefined
     const items = task.heldOut?.slice(0, options.evalItems)
     await this.tell((sink) => sink.onEvalStart?.({ index: this.stepsDone, items: items?.length ?? 0 }))
-    const report = await evaluateBackend(
-      backend,
-      {
-        task,
-        items,
-        sampling: options.sampling,
-        samples: options.evalSamples,
-        greedy: options.evalGreedy,
-        turns: options.algorithm.turns,
-        seed: options.seed,
-        rewardTimeoutMs: options.rewardTimeoutMs ?? undefined,
-        rewardConcurrency: options.rewardConcurrency,
-        logSamples: options.logSamples,
-        signal,
-      },
-      this.stepsDone,
-      this.context.rewards,
-    )
+    const limits = { rewardTimeoutMs, rewardConcurrency, signal }
+    const settings = { task, items, sampling, samples, greedy, turns, seed, logSamples, ...limits }
+    const report = await evaluateBackend(backend, settings, this.stepsDone, rewards)
     this.last = report
     const isBest = this.best === null || report.score > this.best.score
     if (isBest) this.best = report

@@ -6,6 +6,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { basename, dirname, join } from 'node:path'
 import { cannotWrite } from '../base/cannot-write.ts'
 import { MagrpoError } from '../base/errors.ts'
+import { ifMissing } from '../base/if-missing.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
 import type { RunState } from '../rl/types/sink.ts'
 import { type FileSums, findDamage, sumFiles, syncPath } from './checksums.ts'
@@ -71,8 +72,7 @@ export class CheckpointStore {
       await writeFile(join(fresh, files.state), JSON.stringify(state))
       const manifest: Manifest = { format: runFormat, step, files: await sumFiles(fresh) }
       for (const name of Object.keys(manifest.files)) await syncPath(join(fresh, name))
-      await writeFile(join(fresh, files.manifest), `${JSON.stringify(manifest, null, 2)}\n`)
-      await syncPath(join(fresh, files.manifest))
+      await writeFile(join(fresh, files.manifest), `${JSON.stringify(manifest, null, 2)}\n`, { flush: true })
       await syncPath(fresh)
       await this.#remove(target)
       await rename(fresh, target)
@@ -127,22 +127,14 @@ export class CheckpointStore {
   }
 
   async #names(): Promise<string[]> {
-    return readdir(this.path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return []
-      throw error
-    })
+    return readdir(this.path).catch(ifMissing<string[]>([]))
   }
 
   /** Renamed first: a process that is killed while it removes leaves no half of a checkpoint under its name. */
   async #remove(directory: string): Promise<void> {
     const aside = join(this.path, `.${basename(directory)}.removing`)
     await rm(aside, { recursive: true, force: true })
-    try {
-      await rename(directory, aside)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-      throw error
-    }
+    await rename(directory, aside).catch(ifMissing(undefined))
     await rm(aside, { recursive: true, force: true })
   }
 }

@@ -28,10 +28,7 @@ export async function sumFiles(folder: string): Promise<FileSums> {
 export async function findDamage(folder: string, sums: FileSums): Promise<string | undefined> {
   for (const [name, { bytes, sha256 }] of Object.entries(sums)) {
     const file = join(folder, name)
-    const size = await stat(file).then(
-      (stats) => stats.size,
-      () => undefined,
-    )
+    const size = (await stat(file).catch(() => undefined))?.size
     if (size === undefined) return `${name} is missing`
     if (size !== bytes) return `${name} has ${size} bytes instead of ${bytes}`
     if ((await sumFile(file)).sha256 !== sha256) return `the checksum of ${name} is wrong`

@@ -58,14 +58,10 @@ export interface ExportedWeights {
 export async function exportWeights(source: string, options: ExportOptions): Promise<ExportedWeights[]> {
   const { out, agent, signal } = options
   const found = await sourcesOf(source, options)
-  if ((await readdir(out).catch(() => [])).length > 0)
-    throw new MagrpoError(
-      'ERR_RUN_EXISTS',
-      `Expected a new or empty folder to export to but ${out} holds something already.`,
-      {
-        details: { path: out },
-      },
-    )
+  if ((await readdir(out).catch(() => [])).length > 0) {
+    const message = `Expected a new or empty folder to export to but ${out} holds something already.`
+    throw new MagrpoError('ERR_RUN_EXISTS', message, { details: { path: out } })
+  }
   const exported: ExportedWeights[] = []
   for (const { name, folder } of found) {
     signal?.throwIfAborted()
@@ -169,11 +165,10 @@ function baseOf(
   const { base_model_name_or_path: base, revision } = adapter
   if (typeof base === 'string' && base !== '')
     return { base, ...(typeof revision === 'string' && !existsSync(base) && { revision }) }
-  throw new MagrpoError(
-    'ERR_ADAPTER',
-    `${join(folder, 'adapter_config.json')} does not say which base it is for ("base_model_name_or_path"): name it (--base).`,
-    { details: { file: join(folder, 'adapter_config.json'), field: 'base_model_name_or_path' } },
-  )
+  const file = join(folder, 'adapter_config.json')
+  const field = 'base_model_name_or_path'
+  const message = `${file} does not say which base it is for ("${field}"): name it (--base).`
+  throw new MagrpoError('ERR_ADAPTER', message, { details: { file, field } })
 }
 
 async function copyAdapter(folder: string, target: string, config: Record<string, unknown>): Promise<void> {

@@ -35,7 +35,7 @@ export class RewardLog implements RewardCache {
    */
   static async open(path: string, steps: number): Promise<RewardLog> {
     const { known, bytes } = await readLog(path, steps)
-    return new RewardLog(known, await JsonLinesWriter.open(path, { keepBytes: bytes }))
+    return new RewardLog(known, await JsonLinesWriter.open(path, bytes))
   }
 
   recall(place: string, joint: Joint): RewardOutcome | undefined {

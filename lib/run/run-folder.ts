@@ -1,9 +1,11 @@
-import { access, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { stringify } from 'yaml'
 import { cannotWrite } from '../base/cannot-write.ts'
 import { MagrpoError } from '../base/errors.ts'
 import { lockedError, lockOwner, RunLock } from '../base/file-lock.ts'
+import { ifMissing } from '../base/if-missing.ts'
 import { syncPath } from './checksums.ts'
 import { type RunInfo, readRunInfo, runInfoFile } from './run-info.ts'
 
@@ -150,7 +152,7 @@ export class RunFolder {
       await mkdir(fresh)
       await write(fresh)
       await rm(old, { recursive: true, force: true })
-      await rename(target, old).catch(ignoreMissing)
+      await rename(target, old).catch(ifMissing(undefined))
       await rename(fresh, target)
       await rm(old, { recursive: true, force: true })
     } catch (error) {
@@ -163,12 +165,8 @@ export class RunFolder {
   async #restore(name: string): Promise<void> {
     const target = this.file(name)
     await rm(`${target}.writing`, { recursive: true, force: true })
-    const isThere = await access(target).then(
-      () => true,
-      () => false,
-    )
-    if (isThere) await rm(`${target}.old`, { recursive: true, force: true })
-    else await rename(`${target}.old`, target).catch(ignoreMissing)
+    if (existsSync(target)) await rm(`${target}.old`, { recursive: true, force: true })
+    else await rename(`${target}.old`, target).catch(ifMissing(undefined))
   }
 
   /** Removes the folder again: the run failed before it did anything. Files are removed if the folder was there before. */
@@ -186,13 +184,7 @@ export class RunFolder {
   async #write(name: string, text: string): Promise<void> {
     const fresh = `${this.file(name)}.writing`
     try {
-      const file = await open(fresh, 'w')
-      try {
-        await file.writeFile(text)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
+      await writeFile(fresh, text, { flush: true })
       await rename(fresh, this.file(name))
       await syncPath(this.path)
     } catch (cause) {
@@ -207,10 +199,5 @@ const isBeginning = (name: string) => name.startsWith(runFiles.lock) || name ===
 
 const takeLock = (path: string) => RunLock.take(join(path, runFiles.lock))
 
-function isSystemError(error: unknown): boolean {
-  return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string'
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'ENOENT') throw error
-}
+const isSystemError = (error: unknown) =>
+  error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string'

@@ -65,7 +65,7 @@ export class RunRecorder implements RunStore {
     await onResolved?.(options, folder)
     for (const name of lineFiles) {
       const keepBytes = found?.state.lines[name] ?? 0
-      this.#lines.set(name, await JsonLinesWriter.open(folder.file(name), { keepBytes }))
+      this.#lines.set(name, await JsonLinesWriter.open(folder.file(name), keepBytes))
     }
     const rewards = await RewardLog.open(folder.file(runFiles.rewards), found?.step ?? 0)
     this.#rewards = rewards

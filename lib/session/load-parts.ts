@@ -32,16 +32,12 @@ export async function loadPlay(
   config: Pick<RunConfig, 'task' | 'team' | 'seed'>,
   options: LoadTeamOptions = {},
 ): Promise<LoadedPlay> {
-  const disposer = new Disposer()
-  try {
+  return Disposer.guard(async (disposer) => {
     const task = await loadTask(config.task, { log: options.onWarning })
     disposer.defer(() => task.dispose?.())
     const loaded = disposer.use(await loadTeam(config.team, task.agents, config.seed, options))
     return { task, loaded, dispose: () => disposer.dispose() }
-  } catch (error) {
-    await disposer.dispose()
-    throw error
-  }
+  })
 }
 
 /**
@@ -55,17 +51,14 @@ export async function loadParts(
 ): Promise<LoadedParts> {
   const { name, ...settings } = config.algorithm
   const algorithm = algorithmOf(name, settings)
-  const play = await loadPlay(config, { ...options, algorithm })
-  try {
+  return Disposer.guard(async (disposer) => {
+    const play = disposer.use(await loadPlay(config, { ...options, algorithm }))
     return { ...play, algorithm, trackers: await loadTrackers(config.trackers) }
-  } catch (error) {
-    await play.dispose()
-    throw error
-  }
+  })
 }
 
-/** The settings of training in a configuration: those that are neither loaded nor about the run folder. */
+/** The name and the settings of training in a configuration: what is neither loaded nor about the run folder. */
 export function trainSettings(config: RunConfig) {
-  const { name, runDir, team, task, algorithm, trackers, checkpointEvery, keepCheckpoints, ...settings } = config
+  const { runDir, team, task, algorithm, trackers, checkpointEvery, keepCheckpoints, ...settings } = config
   return settings
 }

@@ -16,9 +16,7 @@ import type { Task } from '../tasks/task/types.ts'
 export async function loadTask(config: TaskConfig, context: CreateContext = {}): Promise<Task> {
   if (!('module' in config)) return taskRegistry[config.name].create(config.options, context)
   const { module } = config
-  return defineTask((await importExport(config, 'task', (message, cause) => taskError(module, message, cause))) as Task)
-}
-
-function taskError(module: string, message: string, cause?: unknown): MagrpoError {
-  return new MagrpoError('ERR_TASK', `The task module ${module}: ${message}.`, { details: { module }, cause })
+  const failure = (message: string, cause?: unknown) =>
+    new MagrpoError('ERR_TASK', `The task module ${module}: ${message}.`, { details: { module }, cause })
+  return defineTask((await importExport(config, 'task', failure)) as Task)
 }

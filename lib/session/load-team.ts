@@ -32,19 +32,13 @@ export interface LoadTeamOptions {
   onWarning?(message: string): void
 }
 
-/** A model's name in the configuration, and where it is. */
-interface Source {
-  name: string
-  folder: string
-}
-
 /** A team while it is loaded. */
 interface Loading {
   config: TeamConfig
   /** (n) */
   names: readonly string[]
-  /** (n) */
-  sources: readonly Source[]
+  /** (n) each agent's model, as the configuration names it */
+  sources: readonly string[]
   seed: RawConfig['seed']
   options: LoadTeamOptions
   models: Model[]
@@ -68,37 +62,19 @@ export async function loadTeam(
   options: LoadTeamOptions = {},
 ): Promise<LoadedTeam> {
   const { weights } = options
-  const sources = isTrainedWhole(config, weights)
-    ? names.map((name) => join(weights, name))
-    : modelSources(config, names)
-  const disposer = new Disposer()
-  const models: Model[] = []
-  const loading: Loading = {
-    config,
-    names,
-    sources: sources.map(sourceOf),
-    seed,
-    options,
-    models,
-    bases: new Map(),
-    disposer,
-  }
-  try {
+  // Trained as a whole, each agent's weights are a model of their own.
+  const isWhole = weights !== undefined && config.adapter === 'full'
+  const sources = isWhole ? names.map((name) => join(weights, name)) : modelSources(config, names)
+  // A name that stands for nothing is met before anything is loaded.
+  for (const source of sources) modelFolder(source)
+  return Disposer.guard(async (disposer) => {
+    const models: Model[] = []
+    const loading: Loading = { config, names, sources, seed, options, models, bases: new Map(), disposer }
     const members = await makeMembers(loading)
     const team = disposer.use(await Team.of(members, { critics: await makeCritics(loading) }))
     return { team, models, dispose: () => disposer.dispose() }
-  } catch (error) {
-    await disposer.dispose()
-    throw error
-  }
+  })
 }
-
-/** Whether each agent's trained weights are a model of their own. */
-function isTrainedWhole({ adapter }: TeamConfig, weights: string | undefined): weights is string {
-  return weights !== undefined && adapter === 'full'
-}
-
-const sourceOf = (name: string): Source => ({ name, folder: modelFolder(name) })
 
 async function makeMembers(loading: Loading): Promise<Member[]> {
   const { config, names, options } = loading
@@ -113,18 +89,24 @@ async function makeMembers(loading: Loading): Promise<Member[]> {
 }
 
 async function makePolicy(loading: Loading, agent: number): Promise<Policy> {
-  const { config, names, sources, seed, options, disposer } = loading
+  const { config, names, sources, options, disposer } = loading
   const { weights } = options
   const source = sources[agent]!
-  if (config.adapter === 'full') {
-    const model = await openModel(loading, source)
-    return disposer.use(isTrainedWhole(config, weights) ? Policy.base(model) : await Policy.full(model))
-  }
-  const base = await openBase(loading, source)
+  if (weights === undefined) return newPolicy(loading, source, agent)
   return disposer.use(
-    weights === undefined
-      ? await Policy.lora(base, { ...config.adapter, seed: (seed + agent) >>> 0 })
-      : await Policy.fromAdapter(base, join(weights, names[agent]!)),
+    config.adapter === 'full'
+      ? Policy.base(await openModel(loading, source))
+      : await Policy.fromAdapter(await openBase(loading, source), join(weights, names[agent]!)),
+  )
+}
+
+/** A policy that nothing has trained yet; `stream` tells its random numbers from those of others. */
+async function newPolicy(loading: Loading, source: string, stream: number): Promise<Policy> {
+  const { config, seed, disposer } = loading
+  return disposer.use(
+    config.adapter === 'full'
+      ? await Policy.full(await openModel(loading, source))
+      : await Policy.lora(await openBase(loading, source), { ...config.adapter, seed: (seed + stream) >>> 0 }),
   )
 }
 
@@ -135,48 +117,38 @@ async function makeReference(loading: Loading, agent: number): Promise<Policy | 
 }
 
 async function makeCritics(loading: Loading): Promise<Policy[]> {
-  const { config, names, seed, options, disposer } = loading
-  const { adapter, critic } = config
+  const { config, names, options } = loading
+  const { critic } = config
   const { algorithm } = options
   if (critic === undefined || algorithm === undefined) return []
-  if (algorithm.critic?.placement !== 'separate')
-    throw teamError(
-      'team.critic',
-      `expected an algorithm with a separate critic, such as iac, but it is ${algorithm.name}`,
-    )
-  const source = sourceOf(critic)
+  if (algorithm.critic?.placement !== 'separate') {
+    const message = `expected an algorithm with a separate critic, such as iac, but it is ${algorithm.name}`
+    throw teamError('team.critic', message)
+  }
   const critics: Policy[] = []
   const { algorithmEntry } = await import('../rl/algorithms/registry.ts')
-  const isCentral = algorithmEntry(algorithm).critic?.scope === 'team'
-  for (let index = 0; index < (isCentral ? 1 : names.length); index++) {
-    const policy =
-      adapter === 'full'
-        ? await Policy.full(await openModel(loading, source))
-        : await Policy.lora(await openBase(loading, source), {
-            ...adapter,
-            seed: (seed + names.length + index) >>> 0,
-          })
-    critics.push(disposer.use(policy))
-  }
+  const count = algorithmEntry(algorithm).critic?.scope === 'team' ? 1 : names.length
+  for (let index = 0; index < count; index++) critics.push(await newPolicy(loading, critic, names.length + index))
   return critics
 }
 
 /** The model under adapters, which all adapters of it share. */
-async function openBase(loading: Loading, source: Source): Promise<Model> {
-  const base = loading.bases.get(source.folder) ?? (await openModel(loading, source))
-  loading.bases.set(source.folder, base)
+async function openBase(loading: Loading, name: string): Promise<Model> {
+  const folder = modelFolder(name)
+  const base = loading.bases.get(folder) ?? (await openModel(loading, name))
+  loading.bases.set(folder, base)
   return base
 }
 
 /** A copy of a model. */
-async function openModel({ config, options, models, disposer }: Loading, { name, folder }: Source): Promise<Model> {
+async function openModel({ config, options, models, disposer }: Loading, name: string): Promise<Model> {
   const { signal, commits = {}, onProgress, onWarning = () => {} } = options
   onProgress?.(`loading ${name}`)
-  const model = await Model.load(folder, {
+  const model = await Model.load(modelFolder(name), {
     device: config.device as 'auto',
     dtype: config.dtype,
     signal,
-    onDownload: downloadLines({ say: onWarning, sayProgress: onProgress }),
+    onDownload: downloadLines(onWarning, onProgress),
     revision: commits[name],
   })
   models.push(model)

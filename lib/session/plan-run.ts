@@ -29,9 +29,8 @@ export async function planRun(
 ): Promise<PlannedRun> {
   const { task, loaded, algorithm, dispose } = await loadParts(config, { signal, onProgress, onWarning })
   try {
-    const { name } = config
-    const { run } = assemble({ ...trainSettings(config), name, team: loaded.team, task, algorithm, signal, onWarning })
-    for (const { message } of WarningWatch.of(run.options).start()) onWarning(`warning: ${message}`)
+    const { run } = assemble({ ...trainSettings(config), team: loaded.team, task, algorithm, signal, onWarning })
+    for (const { message } of new WarningWatch(run.options).start()) onWarning(`warning: ${message}`)
     const plan = run.plan()!
     await run.checkPrompts()
     return { options: run.options, plan, judged: compareWithFree(plan, freeOf) }

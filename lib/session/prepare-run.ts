@@ -1,14 +1,15 @@
 import { Disposer } from '../base/disposer.ts'
 import { MagrpoError } from '../base/errors.ts'
+import { defined } from '../base/fields.ts'
 import type { RunConfig } from '../config/load.ts'
 import type { Run } from '../rl/run.ts'
 import type { RunSink } from '../rl/types/sink.ts'
 import type { CheckpointOptions } from '../run/checkpoint-options.ts'
-import type { Environment } from '../run/environment.ts'
-import { recordEnvironment, restoreThreads } from '../run/run-environment.ts'
+import { type Environment, recordEnvironment, restoreThreads } from '../run/environment.ts'
 import { RunFolder, runFiles } from '../run/run-folder.ts'
 import { type RunInfo, readRunInfo } from '../run/run-info.ts'
 import type { Task } from '../tasks/task/types.ts'
+import type { RecordOptions } from './assemble.ts'
 import { createRunFolder } from './create-run-folder.ts'
 import type { LoadedTeam } from './load-team.ts'
 import { configFile, writeResolved } from './recorded-config.ts'
@@ -64,11 +65,11 @@ export async function prepareResume(runDir: string, options: PrepareResumeOption
       { details: { path: runDir } },
     )
   const { resolveConfig } = await import('../config/load.ts')
-  const { sinks, signal, onWarning, onProgress, ...changes } = options
+  const { checkpointEvery, keepCheckpoints, ...others } = options
   const given = resolveConfig(info.config, { where: `${runDir}/${runFiles.info}` })
-  const config: RunConfig = { ...given, ...definedOf(changes), runDir }
+  const config: RunConfig = { ...given, ...defined({ checkpointEvery, keepCheckpoints }), runDir }
   const folder = await RunFolder.resume(runDir)
-  return prepareIn(folder, config, { sinks, signal, onWarning, onProgress }, info)
+  return prepareIn(folder, config, others, info)
 }
 
 /** @param begun what `run.json` of a run that is resumed says */
@@ -78,19 +79,16 @@ async function prepareIn(
   { sinks, signal, onProgress, onWarning }: PrepareRunOptions,
   begun?: RunInfo,
 ): Promise<PreparedRun> {
-  const disposer = new Disposer()
-  let hasBegun = () => folder.isResumed
-  disposer.defer(() => (hasBegun() ? folder.release() : folder.discard()))
-  try {
-    if (begun) {
-      if (begun.cwd !== process.cwd())
-        onWarning?.(
-          `The run began in ${begun.cwd}, this process works in ${process.cwd()}: relative paths may lead elsewhere.`,
-        )
-    } else {
+  return Disposer.guard(async (disposer) => {
+    let hasBegun = () => folder.isResumed
+    disposer.defer(() => (hasBegun() ? folder.release() : folder.discard()))
+    if (begun === undefined) {
       await folder.writeConfig(configFile(config))
       await recordEnvironment(folder, null)
-    }
+    } else if (begun.cwd !== process.cwd())
+      onWarning?.(
+        `The run began in ${begun.cwd}, this process works in ${process.cwd()}: relative paths may lead elsewhere.`,
+      )
     // Not before the folder is made: these bring the native part.
     const { loadAddon } = await import('../native/load-addon.ts')
     const { loadParts, trainSettings } = await import('./load-parts.ts')
@@ -100,31 +98,18 @@ async function prepareIn(
     const parts = disposer.use(await loadParts(config, { signal, commits, onProgress, onWarning }))
     const { task, loaded, algorithm, trackers } = parts
     await recordEnvironment(folder, { ...loadAddon().info(), models: loaded.models.map(describeModel) }, onWarning)
-    const { name, checkpointEvery, keepCheckpoints } = config
-    const assembled = assemble({
-      ...trainSettings(config),
-      name,
-      team: loaded.team,
-      task,
-      algorithm,
-      trackers,
-      sinks,
-      signal,
-      onWarning,
-      record: {
-        path: folder.path,
-        checkpointEvery,
-        keepCheckpoints,
-        open: async () => folder,
-        onResolved: (resolved) => writeResolved(folder, config, resolved, onWarning),
-      },
-    })
+    const record: RecordOptions = {
+      path: folder.path,
+      checkpointEvery: config.checkpointEvery,
+      keepCheckpoints: config.keepCheckpoints,
+      open: async () => folder,
+      onResolved: (resolved) => writeResolved(folder, config, resolved, onWarning),
+    }
+    const loadedParts = { team: loaded.team, task, algorithm, trackers }
+    const assembled = assemble({ ...trainSettings(config), ...loadedParts, sinks, signal, onWarning, record })
     hasBegun = () => folder.isResumed || assembled.hasBegun()
     return { run: assembled.run, folder, task, loaded, dispose: () => disposer.dispose() }
-  } catch (error) {
-    await disposer.dispose()
-    throw error
-  }
+  })
 }
 
 function describeModel({ source, hub, device, dtype, parameterCount, weightBytes }: LoadedTeam['models'][number]) {
@@ -137,11 +122,4 @@ async function recordedCommits(folder: RunFolder): Promise<Record<string, string
   const environment = await folder.readJson<Environment>(runFiles.environment)
   const models = (environment?.native?.models ?? []) as { source: string; commit?: string }[]
   return Object.fromEntries(models.flatMap(({ source, commit }) => (commit === undefined ? [] : [[source, commit]])))
-}
-
-function definedOf({ checkpointEvery, keepCheckpoints }: CheckpointOptions): CheckpointOptions {
-  return {
-    ...(checkpointEvery !== undefined && { checkpointEvery }),
-    ...(keepCheckpoints !== undefined && { keepCheckpoints }),
-  }
 }

@@ -45,8 +45,8 @@ class TensorBoardTracker implements Tracker {
   readonly name = 'tensorboard'
   readonly #options: Settings
   #file: EventFile | undefined
-  #optionsText = ''
-  #isFresh = true
+  /** The options of the run until they are in the file. */
+  #optionsText: string | undefined
 
   constructor(options: Settings) {
     this.#options = options
@@ -61,7 +61,6 @@ class TensorBoardTracker implements Tracker {
       )
     this.#file = await EventFile.create(folder)
     this.#optionsText = code(stringify(run.options))
-    this.#isFresh = true
   }
 
   async step({ index, metrics, timings, samples }: StepReport): Promise<void> {
@@ -81,11 +80,11 @@ class TensorBoardTracker implements Tracker {
 
   async #append(step: number, scalars: Record<string, number>, samples: readonly SampleRow[]): Promise<void> {
     const texts: Record<string, string> = {}
-    if (this.#isFresh) {
+    if (this.#optionsText !== undefined) {
       // A resumed run repeats the steps after its checkpoint; what an earlier file says of them no longer holds.
       await this.#file?.append(step, { isRestart: true })
       texts.options = this.#optionsText
-      this.#isFresh = false
+      this.#optionsText = undefined
     }
     for (const row of samples) texts[`samples/${row.phase}`] = sampleText(row)
     await this.#file?.append(step, { scalars, texts })

@@ -4,23 +4,21 @@ import type { StepReport } from '../rl/types/reports.ts'
 import type { RunSink } from '../rl/types/sink.ts'
 import { type ConventionShares, conventionLine, conventionShares, conventionTable } from './convention-table.ts'
 import { LiveBlock } from './live-block.ts'
-import type { OutputStream, Paint } from './style.ts'
-import type { ViewMode } from './training-view.ts'
+import type { TrainingViewOptions } from './training-view.ts'
+
+/** Settings of a {@link DemoView}. */
+type DemoViewOptions = Pick<TrainingViewOptions, 'stream' | 'mode' | 'paint'>
 
 /** Shows the training of the demo: who follows which convention, and how many programs pass. */
 export class DemoView implements RunSink {
-  readonly #stream: OutputStream
-  readonly #mode: ViewMode
-  readonly #paint: Paint
+  readonly #options: DemoViewOptions
   readonly #live: LiveBlock | undefined
   readonly #history: ConventionShares[] = []
   #startedAt = 0
   #steps = 0
 
-  constructor(options: { stream: OutputStream; mode: ViewMode; paint: Paint }) {
-    this.#stream = options.stream
-    this.#mode = options.mode
-    this.#paint = options.paint
+  constructor(options: DemoViewOptions) {
+    this.#options = options
     this.#live = options.mode === 'live' ? new LiveBlock(options.stream) : undefined
   }
 
@@ -39,7 +37,8 @@ export class DemoView implements RunSink {
     if (this.#live) this.#live.draw(this.#block(index, this.#live.columns))
     const isDue = index === 1 || index === this.#steps || index % Math.ceil(this.#steps / 10) === 0
     const shares = this.#history.at(-1)
-    if (this.#mode === 'plain' && isDue && shares) this.#line(`step ${index}/${this.#steps}  ${conventionLine(shares)}`)
+    if (this.#options.mode === 'plain' && isDue && shares)
+      this.#line(`step ${index}/${this.#steps}  ${conventionLine(shares)}`)
   }
 
   onWarning({ message }: { message: string }): void {
@@ -60,14 +59,14 @@ export class DemoView implements RunSink {
   #block(index: number, columns: number): string[] {
     const seconds = (performance.now() - this.#startedAt) / 1000
     const left = formatDuration((seconds / index) * (this.#steps - index))
-    const head = this.#paint('bold', `training  step ${index}/${this.#steps}`)
+    const head = this.#options.paint('bold', `training  step ${index}/${this.#steps}`)
     return [
       `${head}  ${formatDuration(seconds)}, about ${left} left`,
-      ...conventionTable(this.#history, columns, this.#paint),
+      ...conventionTable(this.#history, columns, this.#options.paint),
     ]
   }
 
   #line(text: string): void {
-    this.#stream.write(`${text}\n`)
+    this.#options.stream.write(`${text}\n`)
   }
 }

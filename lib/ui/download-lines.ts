@@ -2,15 +2,15 @@ import { formatBytes } from '../base/format.ts'
 import type { DownloadEvent } from '../hub/download.ts'
 
 /** Who hears of a download. */
-interface DownloadListeners {
-  /** Takes what everybody should know: that something is about to be downloaded, what, and where to. */
-  say(line: string): void
-  /** Takes a line each tenth of the way. Defaults to nobody. */
-  sayProgress?(line: string): void
-}
+type Listener = (line: string) => void
 
-/** Turns what is told of downloads into lines for people. */
-export function downloadLines({ say, sayProgress }: DownloadListeners): (event: DownloadEvent) => void {
+/**
+ * Turns what is told of downloads into lines for people.
+ *
+ * @param say takes what everybody should know: that something is about to be downloaded, what, and where to
+ * @param sayProgress takes a line each tenth of the way; nobody by default
+ */
+export function downloadLines(say: Listener, sayProgress?: Listener): (event: DownloadEvent) => void {
   let shown = 0
   return (event) => {
     const { kind, repository } = event

@@ -33,6 +33,9 @@ export interface TrainingState {
   seconds: number
 }
 
+/** The parts of a line that say something. */
+const joined = (...parts: string[]) => parts.filter((part) => part !== '').join('  ')
+
 const labelWidth = 10
 const label = (text: string, paint: Paint) => paint('dim', pad(text, labelWidth))
 
@@ -41,11 +44,11 @@ export function trainingBlock(state: TrainingState, columns: number, paint: Pain
   const lines = [progressLine(state, columns, paint), rewardLine(state, columns, paint)]
   const parts = partsText(state.metrics)
   if (parts !== '') lines.push(label('parts', paint) + parts)
-  const heldOut = [
+  const heldOut = joined(
     state.lastEval ? evalText(state.lastEval, state.bestEval) : '',
     state.evaluating > 0 ? evaluatingText(state.evaluating) : '',
-  ].filter((text) => text !== '')
-  if (heldOut.length > 0) lines.push(label('held-out', paint) + heldOut.join('  '))
+  )
+  if (heldOut !== '') lines.push(label('held-out', paint) + heldOut)
   if (state.done > 0) {
     lines.push(label('phases', paint) + phasesText(state.timings))
     lines.push(label('texts', paint) + textsText(state.metrics, state.agents))
@@ -57,15 +60,14 @@ export function trainingBlock(state: TrainingState, columns: number, paint: Pain
 /** One line about a step, for logs. */
 export function stepLine(state: TrainingState): string {
   const { done, steps, metrics, timings } = state
-  const parts = [
+  return joined(
     `step ${String(done).padStart(String(steps).length)}/${steps}`,
     `reward ${meanAndStd(metrics)}`,
     `generate ${rate(timings['time/generate_tokens_per_s'])}`,
     `update ${rate(timings['time/update_tokens_per_s'])}`,
     memoryText(timings),
     timeLeft(state),
-  ]
-  return parts.filter((part) => part !== '').join('  ')
+  )
 }
 
 /** One line about an evaluation that begins, for logs. */
@@ -100,15 +102,8 @@ export function sampleTable(row: SampleRow, columns: number, paint: Paint): stri
   for (const [index, agent] of row.agents.entries()) {
     const advantage = agent.advantage === null ? '' : `, advantage ${signed(agent.advantage)}`
     const cut = agent.finish === 'length' ? ', cut off' : ''
-    add(
-      paint(
-        'cyan',
-        truncate(
-          `${plain(agent.name)}: ${agent.tokens} ${agent.tokens === 1 ? 'token' : 'tokens'}${advantage}${cut}`,
-          width,
-        ),
-      ),
-    )
+    const length = `${agent.tokens} ${agent.tokens === 1 ? 'token' : 'tokens'}`
+    add(paint('cyan', truncate(`${plain(agent.name)}: ${length}${advantage}${cut}`, width)))
     if (!isShared) for (const line of wrap(prompts[index]!, width - 2, 3)) add(`  ${paint('dim', line)}`)
     for (const line of wrap(agent.completion.trim(), width - 2, 8)) add(`  ${line}`.trimEnd())
   }
@@ -165,13 +160,11 @@ function phasesText(timings: Metrics): string {
     const speedText = speed === undefined ? '' : ` at ${rate(speed)}`
     return `${name} ${seconds.toFixed(seconds < 10 ? 2 : 0)} s${speedText}`
   }
-  return [
+  return joined(
     phase('generate', timings['time/generate_tokens_per_s']),
     phase('reward'),
     phase('update', timings['time/update_tokens_per_s']),
-  ]
-    .filter((part) => part !== '')
-    .join('  ')
+  )
 }
 
 function textsText(metrics: Metrics, agents: readonly string[]): string {
@@ -183,13 +176,13 @@ function textsText(metrics: Metrics, agents: readonly string[]): string {
 }
 
 function updateText(metrics: Metrics, timings: Metrics): string {
-  const parts: string[] = []
   const norm = metrics['train/grad_norm']
   const learningRate = metrics['train/learning_rate']
-  if (norm !== undefined) parts.push(`gradient ${formatMetric(norm)}`)
-  if (learningRate !== undefined) parts.push(`learning rate ${formatMetric(learningRate)}`)
-  parts.push(memoryText(timings))
-  return parts.filter((part) => part !== '').join('  ')
+  return joined(
+    norm === undefined ? '' : `gradient ${formatMetric(norm)}`,
+    learningRate === undefined ? '' : `learning rate ${formatMetric(learningRate)}`,
+    memoryText(timings),
+  )
 }
 
 function meanAndStd(metrics: Metrics): string {
@@ -208,9 +201,10 @@ function timeLeft({ done, doneBefore, steps, seconds, evals, evalEvery }: Traini
 function memoryText(timings: Metrics): string {
   const device = timings['memory/device_bytes']
   const resident = timings['memory/rss_bytes']
-  const parts = resident === undefined ? [] : [`memory ${formatBytes(resident)}`]
-  if (device !== undefined) parts.push(`device ${formatBytes(device)}`)
-  return parts.join('  ')
+  return joined(
+    resident === undefined ? '' : `memory ${formatBytes(resident)}`,
+    device === undefined ? '' : `device ${formatBytes(device)}`,
+  )
 }
 
 const rate = (tokensPerSecond: number | undefined) =>

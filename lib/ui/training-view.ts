@@ -15,10 +15,10 @@ import {
 import { wrap } from './width.ts'
 
 /** How a run is shown: a block that is drawn in place, lines now and then, or warnings only. */
-export type ViewMode = 'live' | 'plain' | 'quiet'
+type ViewMode = 'live' | 'plain' | 'quiet'
 
 /** Settings of a {@link TrainingView}. */
-interface TrainingViewOptions {
+export interface TrainingViewOptions {
   /** Where to: `process.stderr`. */
   stream: OutputStream
   mode: ViewMode
@@ -49,7 +49,10 @@ export class TrainingView implements RunSink {
     this.#options = options
     this.#now = options.now ?? (() => performance.now())
     this.#live = options.mode === 'live' ? new LiveBlock(options.stream) : undefined
-    const nothing = {
+    this.#state = {
+      name: options.name,
+      steps: 0,
+      agents: [],
       done: 0,
       doneBefore: 0,
       rewards: [],
@@ -62,7 +65,6 @@ export class TrainingView implements RunSink {
       evals: { count: 0, seconds: 0 },
       seconds: 0,
     }
-    this.#state = { name: options.name, steps: 0, agents: [], ...nothing }
   }
 
   onStart({ steps, task, evalEvery }: ResolvedTrainOptions): void {
@@ -80,10 +82,8 @@ export class TrainingView implements RunSink {
     const { index, metrics, timings } = report
     const doneBefore = this.#state.done === 0 ? index - 1 : this.#state.doneBefore
     this.#state = { ...this.#state, done: index, doneBefore, rewards, metrics, timings }
-    if (this.#isSampleDue(index) && report.samples[0]) {
-      const { paint } = this.#options
-      this.#print(sampleTable(report.samples[0], this.#columns, paint))
-    }
+    const [sample] = report.samples
+    if (this.#isSampleDue(index) && sample) this.#print(sampleTable(sample, this.#columns, this.#options.paint))
     if (this.#options.mode === 'plain' && this.#isLineDue(index)) {
       this.#state = { ...this.#state, seconds: this.#seconds }
       this.#print([stepLine(this.#state)])
@@ -115,9 +115,7 @@ export class TrainingView implements RunSink {
 
   onWarning({ message }: RunWarning): void {
     const lines = wrap(`warning: ${message}`, this.#columns)
-    const painted = lines.map((line) => this.#options.paint('yellow', line))
-    if (this.#live) this.#live.print(painted)
-    else this.#write(painted)
+    this.#show(lines.map((line) => this.#options.paint('yellow', line)))
   }
 
   onEnd(end: RunEnd): void {
@@ -161,7 +159,10 @@ export class TrainingView implements RunSink {
   }
 
   #print(lines: readonly string[]): void {
-    if (this.#options.mode === 'quiet') return
+    if (this.#options.mode !== 'quiet') this.#show(lines)
+  }
+
+  #show(lines: readonly string[]): void {
     if (this.#live) this.#live.print(lines)
     else this.#write(lines)
   }

@@ -1,9 +1,12 @@
 import { type FileHandle, open } from 'node:fs/promises'
 
+/** A JSON object as it was read. */
+export type JsonObject = Record<string, unknown>
+
 /** One whole line of a file. */
 interface TailLine {
   /** The parsed line; undefined if it is no JSON object. */
-  value: Record<string, unknown> | undefined
+  value: JsonObject | undefined
   /** Counted from 1. */
   number: number
   /** Where the line begins and how long it is, in bytes, without its line break. */
@@ -106,12 +109,14 @@ export class JsonLinesTail {
   }
 }
 
-function parseObject(text: string): Record<string, unknown> | undefined {
+/** A value that is an object, and no array; undefined if it is not. */
+export function asObject(value: unknown): JsonObject | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined
+}
+
+function parseObject(text: string): JsonObject | undefined {
   try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined
+    return asObject(JSON.parse(text))
   } catch {
     return undefined
   }

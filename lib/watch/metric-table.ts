@@ -1,13 +1,8 @@
 import { downsample, type Series } from './downsample.ts'
 
-interface Column {
-  step: number[]
-  value: number[]
-}
-
 /** Metrics of a run by name, each with the steps at which it was logged. */
 export class MetricTable {
-  readonly #columns = new Map<string, Column>()
+  readonly #columns = new Map<string, Series>()
   /** Highest step seen. */
   lastStep = 0
 
@@ -18,7 +13,8 @@ export class MetricTable {
     this.lastStep = step
     for (const [name, value] of Object.entries(line)) {
       if (name === 'step' || typeof value !== 'number') continue
-      const column = this.#column(name)
+      const column = this.#columns.get(name) ?? { step: [], value: [] }
+      this.#columns.set(name, column)
       while (column.step.length > 0 && column.step.at(-1)! >= step) {
         column.step.pop()
         column.value.pop()
@@ -53,13 +49,5 @@ export class MetricTable {
   series(name: string, points: number): Series | undefined {
     const column = this.#columns.get(name)
     return column && downsample(column.step, column.value, points)
-  }
-
-  #column(name: string): Column {
-    const known = this.#columns.get(name)
-    if (known) return known
-    const column: Column = { step: [], value: [] }
-    this.#columns.set(name, column)
-    return column
   }
 }

@@ -4,42 +4,9 @@ import { parse } from 'yaml'
 import type { SampleRow } from '../rl/types/reports.ts'
 import { runFiles } from '../run/run-folder.ts'
 import type { Series } from './downsample.ts'
-import { JsonLinesTail, type TailRead } from './json-lines-tail.ts'
+import { asObject, JsonLinesTail, type JsonObject, type TailRead } from './json-lines-tail.ts'
 import { MetricTable } from './metric-table.ts'
-import { type RecordedResult, type RunStatus, readResult, readStatus } from './run-status.ts'
-
-/** A run in one line of a list. */
-interface RunSummary {
-  /** What the run is asked for by. */
-  id: string
-  /** Name of the run as its configuration gives it, else that of the folder. */
-  name: string
-  status: RunStatus
-  /** What the status was read from. */
-  reason: string
-  task: string | null
-  algorithm: string | null
-  agents: string[]
-  /** Steps done, and of the whole run where that is known. */
-  done: number
-  steps: number | null
-  /** Last values. */
-  reward: number | null
-  evalReward: number | null
-  /** ISO 8601. */
-  startedAt: string | null
-  changedAt: string
-  /** Names of all metrics and timings. */
-  names: string[]
-  /** Number of logged samples. */
-  samples: number
-  /** Warnings of the run. */
-  warnings: string[]
-  /** Things that could not be read. */
-  notes: string[]
-  /** Changes whenever anything of the run does. */
-  version: number
-}
+import { type RecordedResult, readJson, readStatus, type StatusReading } from './run-status.ts'
 
 /** Samples that were logged together. */
 export interface SampleGroup {
@@ -48,19 +15,8 @@ export interface SampleGroup {
   count: number
 }
 
-interface SampleLine {
-  step: number
-  phase: SampleRow['phase']
-  offset: number
-  length: number
-}
-
-/** What a run was set up with. */
-interface RunSetup {
-  config: Record<string, unknown>
-  configText: string
-  environment: Record<string, unknown>
-}
+/** Where a logged sample stands in its file, in bytes. */
+type SampleLine = Omit<SampleGroup, 'count'> & { offset: number; length: number }
 
 /** What a configuration that was given no name calls its run. */
 const unnamed = 'run'
@@ -73,7 +29,8 @@ export class RunReader {
   readonly path: string
   readonly metrics = new MetricTable()
   result: RecordedResult | undefined
-  setup: RunSetup = { config: {}, configText: '', environment: {} }
+  /** What the run was set up with. */
+  setup = { config: {} as JsonObject, configText: '', environment: {} as JsonObject }
   readonly #name: string
   readonly #tails: Record<'metrics' | 'timings' | 'samples', JsonLinesTail>
   readonly #timings = new MetricTable()
@@ -84,7 +41,7 @@ export class RunReader {
   readonly #unreadable = new Map<string, string>()
   readonly #seen = new Map<string, string>()
   #changedAt = 0
-  #status: { status: RunStatus; reason: string } = { status: 'running', reason: '' }
+  #status: StatusReading = { status: 'running', reason: '' }
   #version = 0
 
   /**
@@ -109,7 +66,7 @@ export class RunReader {
       await this.#changed(runFiles.timings, () => this.#tails.timings.read((read) => this.#takeTimings(read))),
       await this.#changed(runFiles.samples, () => this.#tails.samples.read((read) => this.#takeSamples(read))),
       await this.#changed(runFiles.result, async () => {
-        this.result = await readResult(this.path)
+        this.result = await readJson(join(this.path, runFiles.result))
       }),
     ].includes(true)
     const status = await readStatus(this.path, this.result, this.#changedAt, now)
@@ -120,26 +77,35 @@ export class RunReader {
   }
 
   /** The run in one line of a list. */
-  get summary(): RunSummary {
+  get summary() {
     const { config, environment } = this.setup
-    const steps = numberOf(config.steps) ?? numberOf(this.result?.steps)
     return {
+      /** What the run is asked for by. */
       id: this.id,
+      /** Name of the run as its configuration gives it, else that of the folder. */
       name: config.name === unnamed ? this.#name : (textOf(config.name) ?? this.#name),
       ...this.#status,
       task: textOf(config.task) ?? textOf(recordOf(config.task).name) ?? textOf(recordOf(config.task).module),
       algorithm: textOf(recordOf(config.algorithm).name),
       agents: this.#agents,
+      /** Steps done, and of the whole run where that is known. */
       done: Math.max(this.metrics.lastStep, this.#timings.lastStep),
-      steps,
+      steps: numberOf(config.steps) ?? numberOf(this.result?.steps),
+      /** Last values. */
       reward: this.metrics.last('reward/mean') ?? null,
       evalReward: this.metrics.last('eval/reward/mean') ?? null,
+      /** ISO 8601. */
       startedAt: textOf(environment.startedAt),
       changedAt: new Date(this.#changedAt).toISOString(),
+      /** Names of all metrics and timings. */
       names: [...this.metrics.names, ...this.#timings.names],
+      /** Number of logged samples. */
       samples: this.#samples.length,
+      /** Warnings of the run. */
       warnings: [...this.#warnings],
+      /** Things that could not be read. */
       notes: this.#notes(),
+      /** Changes whenever anything of the run does. */
       version: this.#version,
     }
   }
@@ -214,11 +180,10 @@ export class RunReader {
     try {
       await read()
       this.#unreadable.delete(name)
-      this.#seen.set(name, mark)
     } catch (error) {
       this.#unreadable.set(name, `cannot be read: ${(error as Error).message}`)
-      this.#seen.set(name, mark)
     }
+    this.#seen.set(name, mark)
     return true
   }
 
@@ -240,7 +205,7 @@ export class RunReader {
     for (const line of this.#whole(runFiles.metrics, read)) {
       this.metrics.add(line)
       if (!Array.isArray(line.warnings)) continue
-      for (const text of line.warnings) if (typeof text === 'string') this.#warnings.push(text)
+      this.#warnings.push(...line.warnings.filter((text) => typeof text === 'string'))
     }
   }
 
@@ -260,14 +225,11 @@ export class RunReader {
   }
 
   /** The readable lines of a piece; the others are noted. */
-  #whole(file: string, { isReset, lines }: TailRead): Record<string, unknown>[] {
+  #whole(file: string, { isReset, lines }: TailRead): JsonObject[] {
     if (isReset) this.#broken.delete(file)
-    const whole: Record<string, unknown>[] = []
-    for (const { value, number } of lines) {
-      if (value === undefined) this.#broken.set(file, [...(this.#broken.get(file) ?? []), number])
-      else whole.push(value)
-    }
-    return whole
+    const broken = lines.filter(({ value }) => value === undefined).map(({ number }) => number)
+    if (broken.length > 0) this.#broken.set(file, [...(this.#broken.get(file) ?? []), ...broken])
+    return lines.map(({ value }) => value).filter((value) => value !== undefined)
   }
 }
 
@@ -276,9 +238,6 @@ function emptyIfMissing(error: NodeJS.ErrnoException): string {
   throw error
 }
 
-function recordOf(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
-}
-
+const recordOf = (value: unknown): JsonObject => asObject(value) ?? {}
 const textOf = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null)
 const numberOf = (value: unknown): number | null => (typeof value === 'number' ? value : null)

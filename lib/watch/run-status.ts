@@ -5,10 +5,10 @@ import { lockOwner } from '../base/file-lock.ts'
 import { runFiles } from '../run/run-folder.ts'
 
 /** How a run stands: it goes on, it ended in one of four ways, or it is gone without having ended. */
-export type RunStatus = 'running' | 'finished' | 'stopped' | 'aborted' | 'failed' | 'dead'
+type RunStatus = 'running' | 'finished' | 'stopped' | 'aborted' | 'failed' | 'dead'
 
 /** A status and what it was read from, for people. */
-interface StatusReading {
+export interface StatusReading {
   status: RunStatus
   reason: string
 }
@@ -43,26 +43,17 @@ export async function readStatus(
     const message = typeof result.error?.message === 'string' ? `: ${result.error.message}` : ''
     return { status: result.reason as RunStatus, reason: `${result.reason}${message}` }
   }
-  const pid = owner === undefined ? await readPid(lock) : undefined
+  const pid = owner === undefined ? (await readJson<{ pid?: unknown }>(lock))?.pid : undefined
   if (pid !== undefined) return { status: 'dead', reason: `process ${pid} is gone and the run did not end` }
   const silent = Math.round((now - changedAt) / 60_000)
   if (now - changedAt < silentMs) return { status: 'running', reason: 'it wrote a short time ago' }
   return { status: 'dead', reason: `the run did not end and has been silent for ${silent} minutes` }
 }
 
-/** The process that a lock names; undefined without a lock. */
-async function readPid(lock: string): Promise<unknown> {
+/** What a JSON file says; undefined where it is missing or broken. */
+export async function readJson<Content>(file: string): Promise<Content | undefined> {
   try {
-    return (JSON.parse(await readFile(lock, 'utf8')) as { pid?: unknown }).pid
-  } catch {
-    return undefined
-  }
-}
-
-/** Reads `result.json`; undefined where it is missing or broken. */
-export async function readResult(folder: string): Promise<RecordedResult | undefined> {
-  try {
-    return JSON.parse(await readFile(join(folder, runFiles.result), 'utf8')) as RecordedResult
+    return JSON.parse(await readFile(file, 'utf8')) as Content
   } catch {
     return undefined
   }

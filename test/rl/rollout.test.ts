@@ -3,9 +3,9 @@ import type { Engine, EngineRequest } from '../../lib/rl/backend/engine.ts'
 import type { RolloutPlan } from '../../lib/rl/rollout/plan.ts'
 import { rollOut } from '../../lib/rl/rollout/rollout.ts'
 import { TableEngine } from './support/table-engine.ts'
-import { complementTask, type ToyItem } from './support/toy-task.ts'
+import { complementTask } from './support/toy-task.ts'
 
-function planOf(changes: Partial<RolloutPlan<ToyItem>> = {}): RolloutPlan<ToyItem> & { engine: TableEngine } {
+function planOf(changes: Partial<RolloutPlan> = {}): RolloutPlan & { engine: TableEngine } {
   const task = complementTask()
   return {
     engine: new TableEngine(2, { prompts: 4, positions: 2, tokens: 3 }),
@@ -27,7 +27,7 @@ function planOf(changes: Partial<RolloutPlan<ToyItem>> = {}): RolloutPlan<ToyIte
     rewardConcurrency: 4,
     rewardTimeoutMs: 1000,
     ...changes,
-  } as RolloutPlan<ToyItem> & { engine: TableEngine }
+  } as RolloutPlan & { engine: TableEngine }
 }
 
 test('one batch for all items and agents, one node an item', async (t) => {

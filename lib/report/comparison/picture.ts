@@ -1,6 +1,5 @@
 /** A comparison as an SVG picture: a row per method, a panel per column, bars with their intervals. Readable in light and dark. */
 
-import type { Column } from '../../tasks/task/columns.ts'
 import type { Estimate } from './statistics.ts'
 import { columnCell, noValue } from './tables.ts'
 import type { Comparison, MethodSummary } from './types.ts'
@@ -57,10 +56,10 @@ function panelsOf({ columns, methods }: Comparison): Panel[] {
   const scores = columns.map((column): Panel => {
     const value = (method: MethodSummary) => method.columns[column.name] ?? null
     return {
-      title: titleOf(column),
+      title: column.unit === '%' ? `${column.title} %` : column.title,
       value,
       text: (cell) => columnCell(cell, column),
-      full: fullOf(column, methods.map(value)),
+      full: column.unit === '%' ? 1 : reach(methods.map(value)),
     }
   })
   if (methods.every(({ speed }) => speed === null)) return scores
@@ -73,9 +72,6 @@ function panelsOf({ columns, methods }: Comparison): Panel[] {
   })
   return [timing('tokens/s', ({ speed }) => speed), timing('time (s)', ({ time }) => time), ...scores]
 }
-
-const titleOf = ({ title, unit }: Column) => (unit === '%' ? `${title} %` : title)
-const fullOf = ({ unit }: Column, values: readonly (Estimate | null)[]) => (unit === '%' ? 1 : reach(values))
 
 /** Largest end of an interval, at least a little above 0. */
 function reach(values: readonly (Estimate | null)[]): number {

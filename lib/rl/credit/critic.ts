@@ -17,12 +17,8 @@ export interface CriticInput {
   groups: EngineGroup[]
 }
 
-/** How critics are laid out, see {@link criticInputs}. */
-interface CriticLayout {
-  type: Critic['type']
-  /** One critic reads the prompts of all agents. */
-  isCentral: boolean
-}
+/** What encodes text for a critic. */
+type Encoder = Pick<Engine, 'encode'>
 
 const nothing = new Int32Array(0)
 
@@ -31,13 +27,13 @@ const nothing = new Int32Array(0)
  *
  * A critic that takes token ids is read at the last token of the prompt (`v`) or of the completion (`q`). One that takes
  * text gets the prompt, for `q` with the completion behind it, in its own tokenizer's ids, and is read at the last of
- * them. The text of a central critic is that of {@link centralText}.
+ * them. A central critic reads the prompts of all agents, as {@link centralText} has them.
  */
 export function criticInputs(
-  engine: Pick<Engine, 'encode'>,
+  engine: Encoder,
   nodes: readonly RolloutNode[],
   critics: AuxiliaryModels['critics'],
-  { type, isCentral }: CriticLayout,
+  { type, isCentral }: { type: Critic['type']; isCentral: boolean },
 ): CriticInput[] {
   const seated = critics.flatMap((binding, agent) => (binding === null ? [] : [{ binding, agent }]))
   const first = seated[0]
@@ -48,16 +44,15 @@ export function criticInputs(
       const { policy } = first.binding
       return [{ node, agents: seated.map(({ agent }) => agent), groups: readTexts(engine, policy, texts) }]
     }
-    return seated.map(({ binding, agent }) => ({
-      node,
-      agents: [agent],
-      groups: ownGroups(engine, node, agent, binding, type),
-    }))
+    return seated.map(({ binding, agent }) => {
+      const groups = ownGroups(engine, node, agent, binding, type)
+      return { node, agents: [agent], groups }
+    })
   })
 }
 
 function ownGroups(
-  engine: Pick<Engine, 'encode'>,
+  engine: Encoder,
   node: RolloutNode,
   agent: number,
   { policy, sharesTokenizer }: CriticBinding,
@@ -72,13 +67,9 @@ function ownGroups(
   return [{ policy, promptIds: node.promptIds[agent]!, completions, valueAt: type === 'v' ? 'prompt' : 'completion' }]
 }
 
-function readTexts(engine: Pick<Engine, 'encode'>, policy: number, texts: readonly string[]): EngineGroup[] {
-  return texts.map((text) => ({
-    policy,
-    promptIds: engine.encode(policy, text),
-    completions: [{ ids: nothing }],
-    valueAt: 'prompt',
-  }))
+function readTexts(engine: Encoder, policy: number, texts: readonly string[]): EngineGroup[] {
+  const completions = [{ ids: nothing }]
+  return texts.map((text) => ({ policy, promptIds: engine.encode(policy, text), completions, valueAt: 'prompt' }))
 }
 
 /**
@@ -110,10 +101,8 @@ export async function scoreValues(
   agents: number,
   options: EngineScoreOptions,
 ): Promise<ValueScores> {
-  const { scores } = await engine.score(
-    inputs.flatMap(({ groups }) => groups),
-    options,
-  )
+  const all = inputs.flatMap(({ groups }) => groups)
+  const { scores } = await engine.score(all, options)
   const values = new Map<RolloutNode, (number[] | null)[]>()
   let next = 0
   for (const { node, agents: own, groups } of inputs) {

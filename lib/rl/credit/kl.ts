@@ -37,14 +37,11 @@ export async function scoreReferences(
   const wanted = nodes.flatMap((node) =>
     references.flatMap((policy, agent) => (policy === null ? [] : [{ node, agent, policy }])),
   )
-  const { scores } = await engine.score(
-    wanted.map(({ node, agent, policy }) => ({
-      policy,
-      promptIds: node.promptIds[agent]!,
-      completions: node.samples[agent]!.map(({ ids, kept }) => ({ ids, kept })),
-    })),
-    options,
-  )
+  const groups = wanted.map(({ node, agent, policy }) => {
+    const completions = node.samples[agent]!.map(({ ids, kept }) => ({ ids, kept }))
+    return { policy, promptIds: node.promptIds[agent]!, completions }
+  })
+  const { scores } = await engine.score(groups, options)
   for (const [index, { node, agent }] of wanted.entries()) result.get(node)![agent] = scores[index]!.logProbs
   return result
 }

@@ -1,4 +1,5 @@
 /** How much memory a run takes at its peak, before it begins: an upper estimate by device and by part. */
+import { sum } from '../../base/statistics.ts'
 import {
   type ActivationSettings,
   activationBytesPerToken,
@@ -134,48 +135,43 @@ interface Batch {
 export function planMemory(work: Workload): MemoryPlan {
   const devices = [...new Set(work.models.map(({ device }) => device))].map((device) => planDevice(work, device))
   const turns = turnsOf(work)
-  const last = turns.at(-1)!
-  const sum = (batch: (Batch | null)[]) => batch.reduce((total, entry) => total + (entry?.rows ?? 0), 0)
   const evaluation = evaluationOf(work)
-  const slots = (batch: (Batch | null)[]) =>
-    batch.reduce((total, b) => total + (b ? b.promptTokens + b.newTokens : 0), 0)
+  const most = (count: (batch: Batch) => number, batches: readonly Batch[][]) =>
+    Math.max(...batches.map((batch) => sum(batch.map(count))))
+  const slots = ({ promptTokens, newTokens }: Batch) => promptTokens + newTokens
+  const rows = (batch: Batch) => batch.rows
+  const trained = work.agents.filter(({ isTrained }) => isTrained)
   return {
     devices,
-    rows: Math.max(...turns.map((turn) => sum(turn.batches)), sum(evaluation)),
+    rows: most(rows, [...turns, evaluation]),
     passTokens: Math.max(0, ...work.models.map((_, model) => passOf(work, model).tokens)),
-    promptTokens: last.longestPrompt,
+    promptTokens: Math.max(...work.agents.map((agent) => promptOf(work, agent, work.turns - 1))),
     facts: {
-      groupTokens: groupTokensOf(work),
+      groupTokens: Math.max(...trained.map((agent) => groupOf(work, agent, work.turns - 1))),
       isFull: work.policies.some(({ kind }) => kind === 'full'),
       promptsPerStep: work.promptsPerStep,
       grows: work.turns > 1 && work.joints > 1,
       checkpointing: work.checkpointing,
-      isEvaluation: slots(evaluation) > Math.max(...turns.map((turn) => slots(turn.batches))),
+      isEvaluation: most(slots, [evaluation]) > most(slots, turns),
     },
   }
 }
 
 function planDevice(work: Workload, device: string): DeviceMemory {
-  const here = work.models.flatMap((model, index) => (model.device === device ? [{ ...model, index }] : []))
-  const policies = work.policies.filter(({ model }) => work.models[model]!.device === device)
-  const trained = policies.reduce((sum, { parameters }) => sum + parameters, 0)
-  const isMastered = ({ kind, model }: PlannedPolicy) => kind === 'full' && work.models[model]!.dtype === 'bfloat16'
-  const masters = policies.filter(isMastered).reduce((sum, { parameters }) => sum + parameters, 0)
-  const passes = here.map(({ index }) => passOf(work, index))
+  const here = work.models.flatMap((model, index) => (model.device === device ? [index] : []))
+  const policies = work.policies.filter(({ model }) => here.includes(model))
+  const trained = parametersOf(policies)
+  const adapters = policies.filter(({ kind }) => kind === 'lora')
+  const mastered = policies.filter(({ kind, model }) => kind === 'full' && work.models[model]!.dtype === 'bfloat16')
+  const weights = sum(here.map((index) => work.models[index]!.weightBytes)) + float * parametersOf(adapters)
+  const passes = here.map((index) => passOf(work, index))
   // Models one after the other: the largest counts. Side by side: as many as there are threads for.
-  const together = (values: number[]) => sumOf(values.sort((a, b) => b - a).slice(0, work.sideBySide))
-  const generation = generationOf(
-    work,
-    here.map(({ index }) => index),
-  )
+  const together = (values: number[]) => sum(values.sort((a, b) => b - a).slice(0, work.sideBySide))
+  const generation = generationOf(work, here)
   const parts: MemoryPart[] = [
     { name: 'process', bytes: device === 'cpu' ? work.processBytes : 0, during: 'always' },
-    {
-      name: 'weights',
-      bytes: sumOf(here.map(({ weightBytes }) => weightBytes)) + adapterBytes(policies),
-      during: 'always',
-    },
-    { name: 'masters', bytes: float * masters, during: 'always' },
+    { name: 'weights', bytes: weights, during: 'always' },
+    { name: 'masters', bytes: float * parametersOf(mastered), during: 'always' },
     { name: 'moments', bytes: 2 * float * trained, during: 'always' },
     { name: 'cache', bytes: generation.cache, during: 'generation' },
     { name: 'decoding', bytes: generation.decoding, during: 'generation' },
@@ -184,7 +180,7 @@ function planDevice(work: Workload, device: string): DeviceMemory {
     { name: 'logits', bytes: together(passes.map(({ logits }) => logits)), during: 'training' },
   ]
   const during = (phase: MemoryPart['during']) =>
-    sumOf(parts.filter((part) => part.during === phase || part.during === 'always').map(({ bytes }) => bytes))
+    sum(parts.filter((part) => part.during === phase || part.during === 'always').map(({ bytes }) => bytes))
   const [generating, training] = [during('generation'), during('training')]
   return {
     device,
@@ -194,30 +190,19 @@ function planDevice(work: Workload, device: string): DeviceMemory {
   }
 }
 
-function adapterBytes(policies: readonly PlannedPolicy[]): number {
-  return sumOf(policies.filter(({ kind }) => kind === 'lora').map(({ parameters }) => float * parameters))
-}
+const parametersOf = (policies: readonly PlannedPolicy[]) => sum(policies.map(({ parameters }) => parameters))
 
-interface Turn {
-  /** One per model, null where it does not play. */
-  batches: (Batch | null)[]
-  longestPrompt: number
-}
-
-/** What each model generates in each turn of a step. */
-function turnsOf(work: Workload): Turn[] {
+/** What each model generates in each turn of a step; nothing where it does not play. */
+function turnsOf(work: Workload): Batch[][] {
   const { agents, models, maxNewTokens, groupSize } = work
   return Array.from({ length: work.turns }, (_, turn) => {
     const nodes = work.promptsPerStep * work.joints ** turn
-    const prompts = agents.map((agent) => promptOf(work, agent, turn))
-    const batches = models.map((_model, model): Batch | null => {
-      const own = agents.flatMap((agent, index) => (agent.model === model ? [prompts[index]!] : []))
-      if (own.length === 0) return null
+    return models.map(({ contextLength }, model) => {
+      const own = agents.filter((agent) => agent.model === model).map((agent) => promptOf(work, agent, turn))
+      const limits = own.map((prompt) => Math.min(maxNewTokens, contextLength - prompt))
       const rows = nodes * own.length * groupSize
-      const limits = own.map((prompt) => Math.min(maxNewTokens, models[model]!.contextLength - prompt))
-      return { rows, promptTokens: nodes * sumOf(own), newTokens: nodes * groupSize * sumOf(limits) }
+      return { rows, promptTokens: nodes * sum(own), newTokens: nodes * groupSize * sum(limits) }
     })
-    return { batches, longestPrompt: Math.max(...prompts) }
   })
 }
 
@@ -228,33 +213,24 @@ function promptOf(work: Workload, { model, promptTokens }: Workload['agents'][nu
 }
 
 /** What each model generates in one batch of an evaluation. */
-function evaluationOf(work: Workload): (Batch | null)[] {
+function evaluationOf(work: Workload): Batch[] {
   const { items, samples } = work.evaluation
-  if (items === 0) return work.models.map(() => null)
   const first = { ...work, promptsPerStep: items, groupSize: samples, joints: samples }
   // After the first turn each branch has one answer: no more rows than in the first, but longer prompts.
   const last = { ...first, promptsPerStep: items * samples, groupSize: 1, joints: 1 }
-  return work.turns === 1 ? turnsOf(first)[0]!.batches : turnsOf(last).at(-1)!.batches
+  return work.turns === 1 ? turnsOf(first)[0]! : turnsOf(last).at(-1)!
 }
 
 function generationOf(work: Workload, models: readonly number[]): { cache: number; decoding: number } {
-  const batches = [...turnsOf(work).map((turn) => turn.batches), evaluationOf(work)]
-  const cost = batches.map((batch) => {
-    const own = models.flatMap((model) => (batch[model] ? [{ batch: batch[model], ...work.models[model]! }] : []))
-    return {
-      cache: sumOf(own.map((one) => (one.batch.promptTokens + one.batch.newTokens) * cacheBytesPerToken(one.shape))),
-      decoding: sumOf(own.map((one) => generationBytes(one.shape, one.batch))),
-    }
+  const cost = [...turnsOf(work), evaluationOf(work)].map((batches) => {
+    const own = models.map((model) => ({ ...batches[model]!, ...work.models[model]! }))
+    const caches = own.map((one) => (one.promptTokens + one.newTokens) * cacheBytesPerToken(one.shape))
+    return { cache: sum(caches), decoding: sum(own.map((one) => generationBytes(one.shape, one))) }
   })
   return cost.reduce((most, one) => (one.cache + one.decoding > most.cache + most.decoding ? one : most))
 }
 
-/** Tokens of the largest prompt with its completions. */
-function groupTokensOf(work: Workload): number {
-  const trained = work.agents.filter(({ isTrained }) => isTrained)
-  return Math.max(...trained.map((agent) => groupOf(work, agent, work.turns - 1)))
-}
-
+/** Tokens of a prompt with its completions. */
 function groupOf(work: Workload, agent: Workload['agents'][number], turn: number): number {
   const prompt = promptOf(work, agent, turn)
   return prompt + work.groupSize * Math.min(work.maxNewTokens, work.models[agent.model]!.contextLength - prompt)
@@ -271,14 +247,13 @@ function passOf(work: Workload, model: number) {
   const turns = Array.from({ length: work.turns }, (_, turn) => turn)
   const largest = Math.max(...readers.map((agent) => groupOf(work, agent, work.turns - 1)))
   const nodes = (turn: number) => work.promptsPerStep * work.joints ** turn
-  const all = sumOf(turns.map((turn) => nodes(turn) * sumOf(readers.map((agent) => groupOf(work, agent, turn)))))
+  const all = sum(turns.map((turn) => nodes(turn) * sum(readers.map((agent) => groupOf(work, agent, turn)))))
   const most = tokensOfPass(work.maxTokensPerMicroBatch ?? undefined, { policies: policies.length, atOnce })
   const tokens = Math.min(all, Math.max(most, largest) * atOnce)
   const rank = Math.max(...policies.map((policy) => policy.rank))
   const isCut = all > tokens || work.minibatches > 1
   const perToken = activationBytesPerToken(shape, { dtype, rank, checkpointing: work.checkpointing })
   const share = Math.min(1, (work.groupSize * work.maxNewTokens) / largest)
-  const parameters = sumOf(policies.map((policy) => policy.parameters))
   const isFull = policies.some(({ kind }) => kind === 'full')
   // The head's gradient is summed in float32 before it is one of bfloat16.
   const wide = isFull && dtype === 'bfloat16' ? float * shape.vocabSize * shape.hiddenSize : 0
@@ -286,10 +261,6 @@ function passOf(work: Workload, model: number) {
     tokens: Math.ceil(tokens / atOnce),
     activations: tokens * perToken,
     logits: atOnce * logitBytes(shape, Math.ceil((tokens * share) / atOnce)),
-    fresh: Math.max(isCut ? float * parameters : 0, wide),
+    fresh: Math.max(isCut ? float * parametersOf(policies) : 0, wide),
   }
-}
-
-function sumOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0)
 }

@@ -15,34 +15,22 @@ import type { Metrics } from '../types/reports.ts'
  */
 export function rewardMetrics(nodes: readonly RolloutNode[]): Metrics {
   const joints = nodes.flatMap((node) => node.joints)
+  const parts = joints.map((action) => action.parts)
+  const ofTask = joints.map((action) => action.metrics)
   const metrics: Metrics = {
-    'reward/mean': mean(joints.map(({ reward }) => reward)),
-    'reward/std': populationStd(joints.map(({ reward }) => reward)),
-    'reward/group_std': mean(nodes.map((node) => populationStd(node.joints.map(({ reward }) => reward)))),
+    'reward/mean': mean(rewardsOf(nodes)),
+    'reward/std': populationStd(rewardsOf(nodes)),
+    'reward/group_std': mean(nodes.map((node) => populationStd(rewardsOf([node])))),
+    ...meansByName('reward/', parts),
+    ...meansByName('task/', ofTask),
   }
-  Object.assign(
-    metrics,
-    meansByName(
-      'reward/',
-      joints.map(({ parts }) => parts),
-    ),
-  )
-  Object.assign(
-    metrics,
-    meansByName(
-      'task/',
-      joints.map((action) => action.metrics),
-    ),
-  )
   const turns = 1 + largest(nodes.map(({ turn }) => turn))
-  for (let turn = 0; turns > 1 && turn < turns; turn++) {
-    const rewards = nodes
-      .filter((node) => node.turn === turn)
-      .flatMap((node) => node.joints.map(({ reward }) => reward))
-    metrics[`reward/turn_${turn + 1}/mean`] = mean(rewards)
-  }
+  for (let turn = 0; turns > 1 && turn < turns; turn++)
+    metrics[`reward/turn_${turn + 1}/mean`] = mean(rewardsOf(nodes.filter((node) => node.turn === turn)))
   return metrics
 }
+
+const rewardsOf = (nodes: readonly RolloutNode[]) => nodes.flatMap(({ joints }) => joints.map(({ reward }) => reward))
 
 /** `reward/zero_variance_share`: share of (node, agent) groups whose returns are equal. */
 export function signalMetrics(signals: readonly NodeSignal[]): Metrics {
@@ -96,25 +84,16 @@ export function criticMetrics(
 ): Metrics {
   const byAgent = agents.map((_, agent) => signals.flatMap((signal) => signal.agents[agent]!.critic ?? []))
   if (byAgent.every((own) => own.length === 0)) return {}
-  const collect = (pick: (own: { values: number[]; targets: number[] }) => number[]) =>
-    byAgent.map((own) => own.flatMap(pick))
+  const errors = byAgent.map((own) =>
+    own.flatMap(({ values, targets }) => values.map((value, g) => (targets[g]! - value) ** 2)),
+  )
+  const values = byAgent.map((own) => own.flatMap((critic) => critic.values))
+  const targets = byAgent.map((own) => own.flatMap((critic) => critic.targets))
   const separate = [...results].filter(([policy]) => !policies.includes(policy)).map(([, { gradNorm }]) => gradNorm)
   return {
-    ...describeAll(
-      'critic/loss',
-      collect(({ values, targets }) => values.map((value, g) => (targets[g]! - value) ** 2)),
-      agents,
-    ),
-    ...describeAll(
-      'critic/value_mean',
-      collect(({ values }) => values),
-      agents,
-    ),
-    ...describeAll(
-      'critic/target_mean',
-      collect(({ targets }) => targets),
-      agents,
-    ),
+    ...describeAll('critic/loss', errors, agents),
+    ...describeAll('critic/value_mean', values, agents),
+    ...describeAll('critic/target_mean', targets, agents),
     ...(separate.length > 0 && { 'critic/grad_norm': Math.hypot(...separate) }),
   }
 }

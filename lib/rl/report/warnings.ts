@@ -13,35 +13,15 @@ const smallestWindow = 4
 
 const emptyWindow = (): Window => ({ groups: [], completions: [], firstTurns: [] })
 
-/** What a watch needs to know of its run. */
-interface WatchSettings {
-  /** Bounds of the task's reward, where it has any. */
-  maxReward: number | null
-  minReward: number | null
-  maxNewTokens: number
-  algorithm: ResolvedTrainOptions['algorithm']
-}
-
 /** Raises each warning once per run. */
 export class WarningWatch {
   private readonly raised = new Set<RunWarning['code']>()
-  private readonly maxReward: number | null
-  private readonly maxNewTokens: number
-  private readonly minReward: number | null
-  private readonly algorithm: ResolvedTrainOptions['algorithm']
+  private readonly options: ResolvedTrainOptions
   private window = emptyWindow()
 
-  constructor(settings: WatchSettings) {
-    this.algorithm = settings.algorithm
-    this.minReward = settings.minReward
-    this.maxReward = settings.maxReward
-    this.maxNewTokens = settings.maxNewTokens
-  }
-
-  /** The watch of a run with these options. */
-  static of({ task, sampling, algorithm }: ResolvedTrainOptions): WarningWatch {
-    const { maxReward, minReward } = task
-    return new WarningWatch({ maxReward, minReward, maxNewTokens: sampling.maxNewTokens, algorithm })
+  /** @param options of the run that is watched */
+  constructor(options: ResolvedTrainOptions) {
+    this.options = options
   }
 
   /** A copy of what was seen so far, for a watch that goes on from here. */
@@ -58,37 +38,30 @@ export class WarningWatch {
 
   /** What the settings alone tell, before the first step. */
   start(): RunWarning[] {
-    const { name, advantage, scaleByStd, critic, turns, terminationThreshold: threshold } = this.algorithm
+    const { algorithm, task } = this.options
+    const { minReward } = task
+    const { name, advantage, scaleByStd, critic, turns, terminationThreshold: threshold } = algorithm
     const warnings: RunWarning[] = []
     if (scaleByStd && advantage !== 'mean' && critic === null) {
-      warnings.push(
-        ...this.raise(
-          'cancelled_baseline',
-          0,
-          () =>
-            `${name} with scaleByStd equals magrpo with scaleByStd: centring and scaling the advantages of a group cancels ` +
-            `its baseline ('${advantage}'). Set algorithm.scaleByStd to false to train with this baseline.`,
-        ),
-      )
+      const message =
+        `${name} with scaleByStd equals magrpo with scaleByStd: centring and scaling the advantages of a group cancels ` +
+        `its baseline ('${advantage}'). Set algorithm.scaleByStd to false to train with this baseline.`
+      warnings.push(...this.raise('cancelled_baseline', 0, message))
     }
-    if (turns > 1 && threshold !== null && this.minReward !== null && this.minReward > threshold) {
-      warnings.push(
-        ...this.raise(
-          'early_termination',
-          0,
-          () =>
-            `Every episode will end at turn 1 of ${turns}: the task's rewards are at least ${this.minReward}, above ` +
-            `algorithm.terminationThreshold (${threshold}). Raise it, or set it to null.`,
-        ),
-      )
+    if (turns > 1 && threshold !== null && minReward !== null && minReward > threshold) {
+      const message =
+        `Every episode will end at turn 1 of ${turns}: the task's rewards are at least ${minReward}, above ` +
+        `algorithm.terminationThreshold (${threshold}). Raise it, or set it to null.`
+      warnings.push(...this.raise('early_termination', 0, message))
     }
     return warnings
   }
 
   /** Looks at one step; returns what is new. */
   step(index: number, signals: readonly NodeSignal[]): RunWarning[] {
+    const { maxReward } = this.options.task
     for (const { node, returns, agents } of signals) {
-      const isBest = this.maxReward !== null && returns.every((value) => value >= this.maxReward! - 1e-9)
+      const isBest = maxReward !== null && returns.every((value) => value >= maxReward - 1e-9)
       for (const { isEqual } of agents) this.window.groups.push({ isEqual, isBest })
       if (node.turn === 0) this.window.firstTurns.push(mean(node.joints.map(({ reward }) => reward)))
       for (const { finish } of node.samples.flat()) this.window.completions.push({ isTruncated: finish === 'length' })
@@ -103,69 +76,53 @@ export class WarningWatch {
 
   /** Says that an update was skipped. */
   nonFiniteGradient(index: number, agents: readonly string[]): RunWarning[] {
-    return this.raise(
-      'non_finite_gradient',
-      index,
-      () =>
-        `Step ${index}: the gradient of ${agents.join(', ')} was not finite; the update was skipped (counted in ` +
-        'train/skipped_steps). Lower the learning rate or use float32 if it goes on.',
-    )
+    const message =
+      `Step ${index}: the gradient of ${agents.join(', ')} was not finite; the update was skipped (counted in ` +
+      'train/skipped_steps). Lower the learning rate or use float32 if it goes on.'
+    return this.raise('non_finite_gradient', index, message)
   }
 
   private check(index: number): RunWarning[] {
     const { groups, completions, firstTurns } = this.window
     this.window = emptyWindow()
-    const truncated = mean(completions.map(({ isTruncated }) => Number(isTruncated)))
-    const equal = groups.filter(({ isEqual }) => isEqual)
-    const best = equal.filter(({ isBest }) => isBest).length
     const warnings = this.checkThreshold(index, firstTurns)
+    const truncated = mean(completions.map(({ isTruncated }) => Number(isTruncated)))
     if (truncated > warningShares.lengthLimit) {
-      warnings.push(
-        ...this.raise(
-          'length_limit',
-          index,
-          () =>
-            `Step ${index}: ${percent(truncated)} of the completions hit the limit of ${this.maxNewTokens} new tokens. ` +
-            'Raise sampling.maxNewTokens, add a stop string, or ask for shorter answers.',
-        ),
-      )
+      const message =
+        `Step ${index}: ${percent(truncated)} of the completions hit the limit of ${this.options.sampling.maxNewTokens} new tokens. ` +
+        'Raise sampling.maxNewTokens, add a stop string, or ask for shorter answers.'
+      warnings.push(...this.raise('length_limit', index, message))
     }
+    const equal = groups.filter(({ isEqual }) => isEqual)
     const share = equal.length / groups.length
     if (share > warningShares.equalRewards) {
+      const best = equal.filter(({ isBest }) => isBest).length
       const remedy =
         best > equal.length / 2
           ? `Most of them (${best} of ${equal.length}) have the highest reward: there is little left to learn.`
           : 'Raise the group size or the temperature, or give a reward that tells more completions apart.'
-      warnings.push(
-        ...this.raise(
-          'equal_rewards',
-          index,
-          () => `Step ${index}: ${percent(share)} of the groups have equal rewards and teach nothing. ${remedy}`,
-        ),
-      )
+      const message = `Step ${index}: ${percent(share)} of the groups have equal rewards and teach nothing. ${remedy}`
+      warnings.push(...this.raise('equal_rewards', index, message))
     }
     return warnings
   }
 
   /** Whether all episodes of the window ended at their first turn because of the threshold. */
   private checkThreshold(index: number, firstTurns: readonly number[]): RunWarning[] {
-    const { turns, terminationThreshold: threshold } = this.algorithm
+    const { turns, terminationThreshold: threshold } = this.options.algorithm
     if (turns === 1 || threshold === null || firstTurns.length === 0) return []
     const lowest = smallest(firstTurns)
     if (lowest <= threshold) return []
-    return this.raise(
-      'early_termination',
-      index,
-      () =>
-        `Step ${index}: all ${firstTurns.length} episodes ended at turn 1 of ${turns}, because their mean rewards (from ` +
-        `${lowest.toFixed(3)} up) are above algorithm.terminationThreshold (${threshold}). Raise it, or set it to null.`,
-    )
+    const message =
+      `Step ${index}: all ${firstTurns.length} episodes ended at turn 1 of ${turns}, because their mean rewards (from ` +
+      `${lowest.toFixed(3)} up) are above algorithm.terminationThreshold (${threshold}). Raise it, or set it to null.`
+    return this.raise('early_termination', index, message)
   }
 
-  private raise(code: RunWarning['code'], index: number, message: () => string): RunWarning[] {
+  private raise(code: RunWarning['code'], index: number, message: string): RunWarning[] {
     if (this.raised.has(code)) return []
     this.raised.add(code)
-    return [{ code, index, message: message() }]
+    return [{ code, index, message }]
   }
 }
 

@@ -15,9 +15,9 @@ const sliceMs = 10
  *
  * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TASK`, naming agent and item; the signal's reason
  */
-export async function checkFirstPrompts<Item>(
+export async function checkFirstPrompts(
   backend: TrainingBackend,
-  task: Task<Item>,
+  task: Task,
   options: ResolvedTrainOptions,
   order: ItemOrder,
   signal: AbortSignal,

@@ -1,6 +1,15 @@
 /** From joint returns to what each single completion is credited with. Liu et al. (AAAI 2026), Algorithm 1. */
 
-import type { CrossCredit, JointMode } from '../options/algorithm.ts'
+import type { Algorithm, CrossCredit, JointMode } from '../options/algorithm.ts'
+
+/** Number of joint actions of a node, see {@link jointActions}. */
+export function jointCount(
+  { jointMode, groupSize }: Pick<Algorithm, 'jointMode' | 'groupSize'>,
+  agents: number,
+): number {
+  return jointMode === 'cross' ? groupSize ** agents : groupSize
+}
+
 /**
  * The joint actions of one node, as indices into each agent's samples.
  *

@@ -32,9 +32,7 @@ export class RolloutPipeline {
     this.#depth = depth
     this.#lastStep = lastStep
     this.#start = start
-    this.#signal = signal
-    signal.addEventListener('abort', this.#onAbort, { once: true })
-    if (signal.aborted) this.#onAbort()
+    this.#signal = AbortSignal.any([signal, this.#own.signal])
   }
 
   /**
@@ -54,28 +52,19 @@ export class RolloutPipeline {
 
   /** Ends what is under way and waits for it. */
   async close(): Promise<void> {
-    this.#signal.removeEventListener('abort', this.#onAbort)
     this.#own.abort(new Error('The run has ended.'))
     await Promise.allSettled([...this.#started.values()].map(({ rollout }) => rollout))
   }
 
-  readonly #onAbort = (): void => this.#own.abort(this.#signal.reason)
-
   #begin(step: number): void {
     const earlier = this.#newest
-    const { promise, resolve } = withResolvers()
-    const rollout = earlier.then(() => this.#start(step, { signal: this.#own.signal, onGenerated: resolve }))
+    let onGenerated!: () => void
+    this.#newest = new Promise((resolve) => {
+      onGenerated = resolve
+    })
+    const rollout = earlier.then(() => this.#start(step, { signal: this.#signal, onGenerated }))
     // A failure is for who takes this step, if anybody does.
-    rollout.catch(() => {}).finally(resolve)
-    this.#started.set(step, { rollout, generated: promise })
-    this.#newest = promise
+    rollout.catch(() => {}).finally(onGenerated)
+    this.#started.set(step, { rollout, generated: this.#newest })
   }
-}
-
-function withResolvers(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = (): void => {}
-  const promise = new Promise<void>((settle) => {
-    resolve = settle
-  })
-  return { promise, resolve }
 }

@@ -6,13 +6,13 @@ import { evaluationSection } from '../options/run.ts'
 import type { RewardCache } from '../types/run-store.ts'
 import type { StepItem } from './item-order.ts'
 /** What a rollout is made by. */
-export interface RolloutPlan<Item> {
+export interface RolloutPlan {
   engine: Engine
   /** (n) number of each agent's policy. */
   policies: readonly number[]
-  task: Task<Item>
+  task: Task
   /** The list that {@link StepItem.item} points into. */
-  items: readonly Item[]
+  items: readonly unknown[]
   chosen: readonly StepItem[]
   sampling: Sampling
   /** G of the first turn, and of the turns after it. */

@@ -1,13 +1,14 @@
 /** Calls a task's reward for many joint completions, concurrently, and turns whatever goes wrong into a coded error. */
 import { setImmediate } from 'node:timers/promises'
 import { type ErrorDetails, MagrpoError } from '../../base/errors.ts'
+import { onAbort } from '../../base/on-abort.ts'
 import type { Joint } from '../../tasks/task/completion.ts'
 import type { RewardResult, Task } from '../../tasks/task/types.ts'
 import type { RewardCache, RewardOutcome } from '../types/run-store.ts'
 
 /** One joint completion to be rewarded. */
-export interface RewardJob<Item> {
-  item: Item
+export interface RewardJob {
+  item: unknown
   /** Index of the item in its list, for messages. */
   index: number
   joint: Joint
@@ -37,6 +38,9 @@ export function rewardTimeoutOf(given: number | undefined, defaults: Task['defau
   return defaults?.rewardTimeoutMs === undefined ? 120_000 : defaults.rewardTimeoutMs
 }
 
+/** What is called, and its name for messages. */
+type RewardedTask = Pick<Task, 'name' | 'reward'>
+
 /** Names under `reward/` that parts cannot have. */
 const reservedParts = ['mean', 'std', 'group_std', 'stderr', 'zero_variance_share']
 
@@ -48,9 +52,9 @@ const busyLimitMs = 8
  *
  * @throws MagrpoError `ERR_REWARD`; the signal's reason
  */
-export function runRewards<Item>(
-  task: Pick<Task<Item>, 'name' | 'reward'>,
-  jobs: readonly RewardJob<Item>[],
+export function runRewards(
+  task: RewardedTask,
+  jobs: readonly RewardJob[],
   limits: RewardLimits,
 ): Promise<RewardOutcome[]> {
   const queue = new RewardQueue(task, limits)
@@ -63,35 +67,33 @@ export function runRewards<Item>(
  *
  * The first failure aborts the signals of all calls under way, and no more are made; so does the given signal, with its reason.
  */
-export class RewardQueue<Item> {
-  readonly #task: Pick<Task<Item>, 'name' | 'reward'>
+export class RewardQueue {
+  readonly #task: RewardedTask
   readonly #limits: RewardLimits
-  readonly #jobs: RewardJob<Item>[] = []
+  readonly #jobs: RewardJob[] = []
   readonly #outcomes: RewardOutcome[] = []
-  readonly #underWay = new CallsUnderWay()
   readonly #workers: Promise<void>[] = []
   readonly #onFailure: (error: unknown) => void
+  /** Aborted with the first failure. */
+  readonly #calls = new AbortController()
+  readonly #forgetSignal: () => void
   #next = 0
   #working = 0
   #lastPause = performance.now()
-  #failure: { error: unknown } | undefined
 
   /** @param onFailure called with the first failure, when it comes; {@link outcomes} rejects with it too */
-  constructor(
-    task: Pick<Task<Item>, 'name' | 'reward'>,
-    limits: RewardLimits,
-    onFailure: (error: unknown) => void = () => {},
-  ) {
+  constructor(task: RewardedTask, limits: RewardLimits, onFailure: (error: unknown) => void = () => {}) {
     this.#task = task
     this.#limits = limits
     this.#onFailure = onFailure
-    limits.signal?.addEventListener('abort', this.#onAbort, { once: true })
-    if (limits.signal?.aborted) this.end(limits.signal.reason)
+    const { signal } = limits
+    this.#forgetSignal = onAbort(signal, () => this.end(signal?.reason))
+    if (signal?.aborted) this.end(signal.reason)
   }
 
-  add(job: RewardJob<Item>): void {
+  add(job: RewardJob): void {
     this.#jobs.push(job)
-    if (this.#failure !== undefined || this.#working >= this.#limits.concurrency) return
+    if (this.#calls.signal.aborted || this.#working >= this.#limits.concurrency) return
     this.#workers.push(this.#work().catch((error: unknown) => this.end(error)))
   }
 
@@ -103,27 +105,24 @@ export class RewardQueue<Item> {
    */
   async outcomes(): Promise<RewardOutcome[]> {
     await Promise.all(this.#workers)
-    this.#limits.signal?.removeEventListener('abort', this.#onAbort)
-    if (this.#failure !== undefined) throw this.#failure.error
+    this.#forgetSignal()
+    this.#calls.signal.throwIfAborted()
     return this.#outcomes
   }
 
   /** Ends the calls under way and makes no more; only the first reason counts. */
   end(error: unknown): void {
-    if (this.#failure !== undefined) return
-    this.#failure = { error }
-    this.#limits.signal?.removeEventListener('abort', this.#onAbort)
-    this.#underWay.end(error)
+    if (this.#calls.signal.aborted) return
+    this.#forgetSignal()
+    this.#calls.abort(error)
     this.#onFailure(error)
   }
 
-  readonly #onAbort = (): void => this.end(this.#limits.signal?.reason)
-
   async #work(): Promise<void> {
     this.#working++
-    while (this.#next < this.#jobs.length && this.#failure === undefined) {
+    while (this.#next < this.#jobs.length && !this.#calls.signal.aborted) {
       const current = this.#next++
-      this.#outcomes[current] = await verdictOn(this.#task, this.#jobs[current]!, this.#limits, this.#underWay)
+      this.#outcomes[current] = await verdictOn(this.#task, this.#jobs[current]!, this.#limits, this.#calls.signal)
       if (performance.now() - this.#lastPause > busyLimitMs) {
         await setImmediate()
         this.#lastPause = performance.now()
@@ -134,65 +133,50 @@ export class RewardQueue<Item> {
 }
 
 /** The verdict on one joint completion: remembered, or asked for and remembered. */
-async function verdictOn<Item>(
-  task: Pick<Task<Item>, 'name' | 'reward'>,
-  job: RewardJob<Item>,
+async function verdictOn(
+  task: RewardedTask,
+  job: RewardJob,
   { timeoutMs, memory }: RewardLimits,
-  underWay: CallsUnderWay,
+  signal: AbortSignal,
 ): Promise<RewardOutcome> {
   const { place, joint } = job
   const withMetrics = (outcome: RewardOutcome): RewardOutcome =>
     job.metrics === undefined || outcome.metrics !== undefined ? outcome : { ...outcome, metrics: job.metrics() }
   const known = place === undefined ? undefined : memory?.recall(place, joint)
   if (known) return withMetrics(known)
-  const outcome = withMetrics(checkOutcome(await callReward(task, job, timeoutMs, underWay), task.name, job.index))
+  const outcome = withMetrics(checkOutcome(await callReward(task, job, timeoutMs, signal), task.name, job.index))
   if (place !== undefined) await memory?.keep(place, joint, outcome)
   return outcome
 }
 
-/** The calls that an abort or a failure elsewhere has to end. */
-class CallsUnderWay {
-  private readonly enders = new Set<(reason: unknown) => void>()
-
-  /** @returns removes it again */
-  add(ender: (reason: unknown) => void): () => void {
-    this.enders.add(ender)
-    return () => this.enders.delete(ender)
-  }
-
-  end(reason: unknown): void {
-    for (const ender of [...this.enders]) ender(reason)
-  }
-}
-
-/** One call, which ends at the latest with its time limit or when `underWay` is ended, whatever the reward does. */
-function callReward<Item>(
-  task: Pick<Task<Item>, 'name' | 'reward'>,
-  job: RewardJob<Item>,
+/** One call, which ends at the latest with its time limit or when `signal` aborts, whatever the reward does. */
+function callReward(
+  task: RewardedTask,
+  { item, index, joint }: RewardJob,
   timeoutMs: number | null,
-  underWay: CallsUnderWay,
+  signal: AbortSignal,
 ): Promise<RewardResult> {
   const own = new AbortController()
   return new Promise<RewardResult>((resolve, reject) => {
+    const leave = () => {
+      clearTimeout(timer)
+      forget()
+    }
     const fail = (error: unknown) => {
       leave()
       reject(error)
       own.abort(error)
     }
-    const remove = underWay.add(fail)
+    const forget = onAbort(signal, () => fail(signal.reason))
     const timer =
-      timeoutMs === null ? undefined : setTimeout(() => fail(timeoutError(task.name, job.index, timeoutMs)), timeoutMs)
-    const leave = () => {
-      clearTimeout(timer)
-      remove()
-    }
-    const call = async () => task.reward(job.item, job.joint, { signal: own.signal })
+      timeoutMs === null ? undefined : setTimeout(() => fail(timeoutError(task.name, index, timeoutMs)), timeoutMs)
+    const call = async () => task.reward(item, joint, { signal: own.signal })
     call().then(
       (result) => {
         leave()
         resolve(result)
       },
-      (error: unknown) => fail(thrownError(task.name, job.index, error)),
+      (error: unknown) => fail(thrownError(task.name, index, error)),
     )
   })
 }
@@ -212,24 +196,19 @@ function thrownError(task: string, item: number, cause: unknown): MagrpoError {
 
 function checkOutcome(result: RewardResult, task: string, item: number): RewardOutcome {
   const isObject = typeof result === 'object' && result !== null
-  const reward: unknown = isObject ? result.total : result
-  const parts: Record<string, unknown> = isObject ? (result.parts ?? {}) : {}
-  const reason: unknown = isObject ? result.reason : undefined
-  if (typeof reward !== 'number' || !Number.isFinite(reward)) {
-    throw rewardError(
-      `Expected a finite number${isObject ? ' as total' : ' or { total, parts }'} from the reward of task '${task}' ` +
-        `but received ${describe(reward)} for item ${item}.`,
-      { task, item },
-    )
-  }
+  const said: { total: number; parts?: Record<string, number>; reason?: string } = isObject ? result : { total: result }
+  const { total: reward, reason } = said
+  const parts = said.parts ?? {}
+  const wrong = (expected: string, value: unknown, part?: string) =>
+    rewardError(`Expected ${expected} the reward of task '${task}' but received ${describe(value)} for item ${item}.`, {
+      task,
+      item,
+      ...(part !== undefined && { part }),
+    })
+  if (!Number.isFinite(reward))
+    throw wrong(`a finite number${isObject ? ' as total' : ' or { total, parts }'} from`, reward)
   for (const [part, value] of Object.entries(parts)) {
-    if (typeof value !== 'number' || !Number.isFinite(value)) {
-      throw rewardError(
-        `Expected a finite number as part '${part}' of the reward of task '${task}' but received ${describe(value)} ` +
-          `for item ${item}.`,
-        { task, item, part },
-      )
-    }
+    if (!Number.isFinite(value)) throw wrong(`a finite number as part '${part}' of`, value, part)
     if (reservedParts.includes(part)) {
       throw rewardError(
         `Expected another name than '${part}' for a part of the reward of task '${task}': reward/${part} is a metric ` +
@@ -238,13 +217,8 @@ function checkOutcome(result: RewardResult, task: string, item: number): RewardO
       )
     }
   }
-  if (reason !== undefined && typeof reason !== 'string') {
-    throw rewardError(
-      `Expected a string as reason of the reward of task '${task}' but received ${describe(reason)} for item ${item}.`,
-      { task, item },
-    )
-  }
-  return { reward, parts: parts as Record<string, number>, ...(reason !== undefined && { reason }) }
+  if (reason !== undefined && typeof reason !== 'string') throw wrong('a string as reason of', reason)
+  return { reward, parts, ...(reason !== undefined && { reason }) }
 }
 
 function describe(value: unknown): string {

@@ -40,7 +40,7 @@ type OpenNode = Pick<RolloutNode, 'item' | 'slot' | 'turn' | 'number' | 'history
  * @throws MagrpoError `ERR_REWARD` (see `runRewards`), `ERR_TASK` for a task function that throws or returns something
  *   else than it should; the signal's reason
  */
-export async function rollOut<Item>(plan: RolloutPlan<Item>): Promise<Rollout> {
+export async function rollOut(plan: RolloutPlan): Promise<Rollout> {
   const rollout: Rollout = { nodes: [], generateSeconds: 0, rewardSeconds: 0, newTokens: 0 }
   let open = plan.chosen.map((entry) => rootOf(plan, entry))
   for (let turn = 0; open.length > 0; turn++) {
@@ -51,7 +51,7 @@ export async function rollOut<Item>(plan: RolloutPlan<Item>): Promise<Rollout> {
   return rollout
 }
 
-function rootOf<Item>({ task, items, policies }: RolloutPlan<Item>, { item, slot }: StepItem): OpenNode {
+function rootOf({ task, items, policies }: RolloutPlan, { item, slot }: StepItem): OpenNode {
   const prompts = policies.map((_, agent) => firstPrompt(task, items, item, agent))
   return { parent: null, item, slot, turn: 0, number: 0, history: [], prompts }
 }
@@ -60,11 +60,7 @@ function rootOf<Item>({ task, items, policies }: RolloutPlan<Item>, { item, slot
  * Lets all agents answer at all nodes, in one batch. A joint action is rewarded as soon as each of its completions has ended, while
  * longer ones are still being written; all rewards are in when it returns.
  */
-async function playTurn<Item>(
-  plan: RolloutPlan<Item>,
-  open: readonly OpenNode[],
-  rollout: Rollout,
-): Promise<RolloutNode[]> {
+async function playTurn(plan: RolloutPlan, open: readonly OpenNode[], rollout: Rollout): Promise<RolloutNode[]> {
   const agents = plan.policies.length
   const nodes = open.map((node) => emptyNode(plan, node))
   const stop = new AbortController()
@@ -96,7 +92,7 @@ async function playTurn<Item>(
   return nodes
 }
 
-function requestsOf<Item>(plan: RolloutPlan<Item>, open: readonly OpenNode[]): EngineRequest[] {
+function requestsOf(plan: RolloutPlan, open: readonly OpenNode[]): EngineRequest[] {
   const { policies, seed, step } = plan
   return open.flatMap((node) =>
     policies.map((policy, agent) => ({
@@ -108,7 +104,7 @@ function requestsOf<Item>(plan: RolloutPlan<Item>, open: readonly OpenNode[]): E
   )
 }
 
-function emptyNode<Item>(plan: RolloutPlan<Item>, { parent: _, ...branch }: OpenNode): RolloutNode {
+function emptyNode(plan: RolloutPlan, { parent: _, ...branch }: OpenNode): RolloutNode {
   const { policies, jointMode } = plan
   const picks = jointActions(jointMode, policies.length, groupSizeOf(plan, branch.turn))
   return {
@@ -120,12 +116,12 @@ function emptyNode<Item>(plan: RolloutPlan<Item>, { parent: _, ...branch }: Open
   }
 }
 
-function groupSizeOf<Item>(plan: RolloutPlan<Item>, turn: number): number {
+function groupSizeOf(plan: RolloutPlan, turn: number): number {
   return turn === 0 ? plan.groupSize : plan.laterGroupSize
 }
 
 /** Asks the task for what follows each joint action; the threshold ends a node with all its branches. */
-async function nextTurn<Item>(plan: RolloutPlan<Item>, nodes: readonly RolloutNode[]): Promise<OpenNode[]> {
+async function nextTurn(plan: RolloutPlan, nodes: readonly RolloutNode[]): Promise<OpenNode[]> {
   const { terminationThreshold } = plan
   const going = nodes.filter(
     (node) => terminationThreshold === null || mean(node.joints.map(({ reward }) => reward)) <= terminationThreshold,
@@ -137,11 +133,7 @@ async function nextTurn<Item>(plan: RolloutPlan<Item>, nodes: readonly RolloutNo
   return children.filter((child) => child !== null)
 }
 
-async function continueBranch<Item>(
-  plan: RolloutPlan<Item>,
-  node: RolloutNode,
-  joint: number,
-): Promise<OpenNode | null> {
+async function continueBranch(plan: RolloutPlan, node: RolloutNode, joint: number): Promise<OpenNode | null> {
   const { task, items, policies } = plan
   const action = node.joints[joint]!
   const completions = jointOf(node, action)
@@ -161,7 +153,7 @@ async function continueBranch<Item>(
 }
 
 /** An error of one prompt of a batch, told of by its item and agent. */
-function withItem<Item>(error: unknown, { task }: RolloutPlan<Item>, open: readonly OpenNode[]): unknown {
+function withItem(error: unknown, { task }: RolloutPlan, open: readonly OpenNode[]): unknown {
   if (!(error instanceof MagrpoError) || typeof error.details.prompt !== 'number') return error
   const { agents } = task
   const { prompt } = error.details

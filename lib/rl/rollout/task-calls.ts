@@ -10,12 +10,7 @@ type ObservedPrompt = ReturnType<Task['observe']>
  *
  * @throws MagrpoError `ERR_TASK` for an `observe` that throws or returns no prompt
  */
-export function firstPrompt<Item>(
-  task: Task<Item>,
-  items: readonly Item[],
-  item: number,
-  agent: number,
-): ObservedPrompt {
+export function firstPrompt(task: Task, items: readonly unknown[], item: number, agent: number): ObservedPrompt {
   const prompt = callTask(task.name, 'observe', item, () => task.observe(items[item]!, agent, []))
   if (isPrompt(prompt)) return prompt
   const received = (prompt as unknown) instanceof Promise ? 'a promise' : inspect(prompt).slice(0, 60)
@@ -34,14 +29,9 @@ export const isPrompt = (prompt: unknown): boolean =>
 /** An error of one prompt, told of by its place. */
 export function withPlace(
   error: MagrpoError,
-  {
-    task,
-    agent,
-    item,
-    turn,
-    isHeldOut = false,
-  }: { task: string; agent: string; item: number; turn: number; isHeldOut?: boolean },
+  place: { task: string; agent: string; item: number; turn: number; isHeldOut?: boolean },
 ): MagrpoError {
+  const { task, agent, item, turn, isHeldOut = false } = place
   const which = `${isHeldOut ? 'held-out ' : ''}item ${item}`
   return new MagrpoError(
     error.code,

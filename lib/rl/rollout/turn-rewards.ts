@@ -6,14 +6,14 @@ import { callTask } from './task-calls.ts'
 import { completionOf, type JointAction, jointOf, type RolloutNode } from './tree.ts'
 
 /** Fills in samples, completions, rewards, parts and metrics of the nodes of a turn. */
-export class TurnRewards<Item> {
-  readonly #plan: RolloutPlan<Item>
-  readonly #queue: RewardQueue<Item>
+export class TurnRewards {
+  readonly #plan: RolloutPlan
+  readonly #queue: RewardQueue
   /** In the order they were queued. */
   readonly #queued: JointAction[] = []
 
   /** @param onFailure called with the first failure of a reward or the reason of an abort, when it comes */
-  constructor(plan: RolloutPlan<Item>, onFailure: (error: unknown) => void) {
+  constructor(plan: RolloutPlan, onFailure: (error: unknown) => void) {
     this.#plan = plan
     const { task, rewardConcurrency: concurrency, rewardTimeoutMs: timeoutMs, signal, rewards } = plan
     this.#queue = new RewardQueue(task, { concurrency, timeoutMs, signal, memory: rewards?.memory }, onFailure)
@@ -47,7 +47,7 @@ export class TurnRewards<Item> {
       Object.assign(this.#queued[index]!, outcome)
   }
 
-  #job(node: RolloutNode, action: JointAction, number: number): RewardJob<Item> {
+  #job(node: RolloutNode, action: JointAction, number: number): RewardJob {
     const { task, items, rewards } = this.#plan
     const item = items[node.item]!
     const joint = jointOf(node, action)

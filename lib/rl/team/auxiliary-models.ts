@@ -58,39 +58,29 @@ function checkCritics(team: Team, algorithm: Algorithm): ConfigIssue[] {
   const { agents, critics } = team
   const expected = isCentral ? 1 : agents.length
   const issues: ConfigIssue[] = []
+  const refuse = (message: string, at = path) => issues.push({ path: at, message })
   if (critics.length > 0) {
     if (critics.length !== expected) {
       const what = isCentral ? 'one central critic' : 'a critic for each of the agents'
-      issues.push({ path, message: `expected ${expected} for ${name} (${what}), received ${critics.length}` })
+      refuse(`expected ${expected} for ${name} (${what}), received ${critics.length}`)
     }
-    if (critics.some((critic) => critic.kind === 'base')) {
-      issues.push({
-        path,
-        message: 'expected critics that can be trained (Policy.full or Policy.lora), received a frozen one',
-      })
-    }
+    if (critics.some((critic) => critic.kind === 'base'))
+      refuse('expected critics that can be trained (Policy.full or Policy.lora), received a frozen one')
     const both = agents.find(({ policy }) => critics.includes(policy))
-    if (both) {
-      const message = `expected critics of their own but received the policy of '${both.name}'; use placement 'shared'`
-      issues.push({ path, message })
-    }
+    if (both) refuse(`expected critics of their own but received the policy of '${both.name}'; use placement 'shared'`)
   } else {
     const needing = agents.filter(({ policy }) => policy.kind !== 'base')
     const whole = (isCentral ? needing.slice(0, 1) : needing).find(({ policy }) => policy.kind === 'full')
     if (whole) {
-      const message =
+      refuse(
         `expected ${expected} for ${name}, received none; critics are made by themselves only over the models of adapters, ` +
-        `and all weights of '${whole.name}' are trained. Give Team.of critics over models of their own (team.critic in a configuration)` +
-        (isCentral ? '' : ", or use placement 'shared'")
-      issues.push({ path, message })
+          `and all weights of '${whole.name}' are trained. Give Team.of critics over models of their own (team.critic in a configuration)` +
+          (isCentral ? '' : ", or use placement 'shared'"),
+      )
     }
   }
-  if (isCentral && agents.some((agent) => agent.name === 'critic')) {
-    issues.push({
-      path: 'team.agents',
-      message: `expected another name than 'critic' for ${name}, whose critic is saved there`,
-    })
-  }
+  if (isCentral && agents.some((agent) => agent.name === 'critic'))
+    refuse(`expected another name than 'critic' for ${name}, whose critic is saved there`, 'team.agents')
   return issues
 }
 
@@ -127,19 +117,18 @@ function baseOf(team: Team, policy: Policy): Policy {
 async function prepareCritics(team: Team, algorithm: Algorithm, policies: Policy[]): Promise<(CriticBinding | null)[]> {
   const { placement, hiddenSize } = algorithm.critic!
   const isCentral = isCentralIn(algorithm)
-  const isTrained = team.agents.map(({ policy }) => policy.kind !== 'base')
-  const bindings = team.agents.map((): CriticBinding | null => null)
-  const head = async (policy: Policy, seed: number) => {
-    if (!withHead.has(policy)) await policy.attachValueHead({ hiddenSize: hiddenSize ?? undefined, seed })
-    withHead.add(policy)
-    return numberOf(policies, policy)
-  }
   if (placement === 'separate' && team.critics.length === 0) await makeCritics(team, isCentral)
+  const bindings: (CriticBinding | null)[] = []
   for (const [agent, { policy }] of team.agents.entries()) {
-    if (!isTrained[agent]) continue
+    if (policy.kind === 'base') {
+      bindings.push(null)
+      continue
+    }
     const critic = placement === 'shared' ? policy : team.critics[isCentral ? 0 : agent]!
+    if (!withHead.has(critic)) await critic.attachValueHead({ hiddenSize: hiddenSize ?? undefined, seed: agent })
+    withHead.add(critic)
     const sharesTokenizer = critic.model === policy.model || critic.model.source === policy.model.source
-    bindings[agent] = { policy: await head(critic, agent), sharesTokenizer: sharesTokenizer && !isCentral }
+    bindings.push({ policy: numberOf(policies, critic), sharesTokenizer: sharesTokenizer && !isCentral })
   }
   return bindings
 }

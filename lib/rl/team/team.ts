@@ -24,6 +24,9 @@ export type AdapterOptions = LoraOptions
  */
 export type Member = ({ name: string; model: Model } | { name: string; policy: Policy }) & { reference?: Policy }
 
+/** What an agent is made of: a policy that is given, or one that will be the team's own. */
+type AgentParts = { name: string; reference?: Policy } & ({ policy: Policy } | { make(): Policy | Promise<Policy> })
+
 /** What a team may be given besides its members. */
 export interface TeamOptions {
   /**
@@ -60,7 +63,8 @@ export class Team {
   static async adapters(base: Model, names: readonly string[], options: AdapterOptions = {}): Promise<Team> {
     checkNames(names)
     const { seed = 0, ...settings } = options
-    return Team.build(names, (agent) => Policy.lora(base, { ...settings, seed: (seed + agent) >>> 0 }))
+    const make = (agent: number) => () => Policy.lora(base, { ...settings, seed: (seed + agent) >>> 0 })
+    return Team.build(names.map((name, agent) => ({ name, make: make(agent) })))
   }
 
   /**
@@ -71,11 +75,8 @@ export class Team {
   static async shared(base: Model, names: readonly string[], options: AdapterOptions = {}): Promise<Team> {
     checkNames(names)
     const policy = await Policy.lora(base, options)
-    return new Team(
-      names.map((name) => ({ name, policy, reference: null })),
-      [policy],
-      [],
-    )
+    const agents = names.map((name) => ({ name, policy, reference: null }))
+    return new Team(agents, [policy], [])
   }
 
   /**
@@ -86,48 +87,32 @@ export class Team {
    */
   static async of(members: readonly Member[], options: TeamOptions = {}): Promise<Team> {
     checkNames(members.map(({ name }) => name))
-    const models = new Map<Model, string>()
-    for (const member of members) {
-      if (!('model' in member)) continue
-      const other = models.get(member.model)
-      if (other !== undefined) {
+    const whole = members.filter((member) => 'model' in member)
+    for (const { name, model } of whole) {
+      const other = whole.find((member) => member.model === model)!.name
+      if (other !== name) {
         throw argumentError(
-          `Expected a model of its own for each member but received the same for '${other}' and '${member.name}'. ` +
+          `Expected a model of its own for each member but received the same for '${other}' and '${name}'. ` +
             'Load it twice, give both the same policy to share its weights, or use Team.adapters.',
-          { agents: [other, member.name] },
+          { agents: [other, name] },
         )
       }
-      models.set(member.model, member.name)
     }
-    const names = members.map(({ name }) => name)
-    return Team.build(
-      names,
-      (agent) => {
-        const member = members[agent]!
-        return 'policy' in member ? member.policy : Policy.full(member.model)
-      },
-      {
-        isOwned: (agent) => 'model' in members[agent]!,
-        references: members.map(({ reference = null }) => reference),
-        critics: options.critics,
-      },
+    const parts = members.map((member) =>
+      'policy' in member ? member : { ...member, make: () => Policy.full(member.model) },
     )
+    return Team.build(parts, options.critics)
   }
 
-  /** Makes the policies one after the other; when one fails, those made before it are freed. */
-  private static async build(
-    names: readonly string[],
-    make: (agent: number) => Policy | Promise<Policy>,
-    given: { isOwned?: (agent: number) => boolean; references?: (Policy | null)[]; critics?: readonly Policy[] } = {},
-  ): Promise<Team> {
-    const { isOwned = () => true, references = [], critics = [] } = given
+  /** Makes the policies that are not given, one after the other; when one fails, those made before it are freed. */
+  private static async build(parts: readonly AgentParts[], critics: readonly Policy[] = []): Promise<Team> {
     const agents: Agent[] = []
     const owned: Policy[] = []
     try {
-      for (const [agent, name] of names.entries()) {
-        const policy = await make(agent)
-        if (isOwned(agent)) owned.push(policy)
-        agents.push({ name, policy, reference: references[agent] ?? null })
+      for (const { name, reference = null, ...from } of parts) {
+        const policy = 'policy' in from ? from.policy : await from.make()
+        if ('make' in from) owned.push(policy)
+        agents.push({ name, policy, reference })
       }
     } catch (error) {
       await Promise.all(owned.map((policy) => policy.dispose()))

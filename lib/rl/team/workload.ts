@@ -1,5 +1,6 @@
 /** The memory plan of a real team. */
 
+import { sum } from '../../base/statistics.ts'
 import { adapterShape } from '../../model/lora-options.ts'
 import { adapterParameters, valueHeadParameters } from '../../model/memory-terms.ts'
 import type { Model } from '../../model/model.ts'
@@ -8,6 +9,7 @@ import { workAtOnce } from '../../model/side-by-side.ts'
 import type { Task } from '../../tasks/task/types.ts'
 import { algorithmEntry } from '../algorithms/registry.ts'
 import { type MemoryPlan, type PlannedPolicy, planMemory } from '../memory/plan.ts'
+import { jointCount } from '../rollout/joint.ts'
 import { itemsAtOnce } from '../rollout/plan.ts'
 import type { ResolvedTrainOptions } from '../types/options.ts'
 import type { Team } from './team.ts'
@@ -22,30 +24,23 @@ const promptScan = { items: 4096, counted: 8 }
 const criticRank = adapterShape.rank.parse(undefined)
 
 /** Plans the memory of a run; the team's models are loaded already. */
-export function planTeamMemory<Item>(team: Team, task: Task<Item>, options: ResolvedTrainOptions): MemoryPlan {
+export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOptions): MemoryPlan {
   const references = options.algorithm.kl ? team.agents.flatMap(({ reference }) => reference ?? []) : []
   const models = [...new Set([...team.policies, ...references, ...team.critics].map(({ model }) => model))]
   const atOnce = workAtOnce(team.policies)
-  const planned = models.map((model) => ({
-    shape: model.config,
-    dtype: model.dtype,
-    device: model.device,
-    weightBytes: model.weightBytes,
-    contextLength: model.contextLength,
-    passesAtOnce: atOnce.partsOf(model),
-  }))
-  const loadedOnHost = models
-    .filter(({ device }) => device === 'cpu')
-    .reduce((sum, model) => sum + model.weightBytes, 0)
+  const planned = models.map((model) => {
+    const { config: shape, dtype, device, weightBytes, contextLength } = model
+    return { shape, dtype, device, weightBytes, contextLength, passesAtOnce: atOnce.partsOf(model) }
+  })
+  const onHost = models.filter(({ device }) => device === 'cpu').map(({ weightBytes }) => weightBytes)
   const { algorithm, evalEvery, evalItems } = options
   // The pass with fewer samples an item has more prompts in a batch of as many rows.
   const evalSamples = options.evalGreedy ? 1 : options.evalSamples
-  const { groupSize, jointMode, turns } = algorithm
   const items = Math.min(evalItems, itemsAtOnce(evalSamples, team.agents.length))
   const policies = policiesOf(team, models, options)
   // Masters are made with the policy, before the run.
   const masters = policies.filter(({ kind, model }) => kind === 'full' && models[model]!.dtype === 'bfloat16')
-  const held = loadedOnHost + masters.reduce((sum, { parameters }) => sum + 4 * parameters, 0)
+  const held = sum(onHost) + 4 * sum(masters.map(({ parameters }) => parameters))
   return planMemory({
     models: planned,
     policies,
@@ -55,9 +50,9 @@ export function planTeamMemory<Item>(team: Team, task: Task<Item>, options: Reso
       promptTokens: longestPrompt(task, agent, policy.model),
     })),
     promptsPerStep: Math.min(options.promptsPerStep, task.items.length),
-    groupSize,
-    joints: jointMode === 'cross' ? groupSize ** team.agents.length : groupSize,
-    turns,
+    groupSize: algorithm.groupSize,
+    joints: jointCount(algorithm, team.agents.length),
+    turns: algorithm.turns,
     maxNewTokens: options.sampling.maxNewTokens,
     maxTokensPerMicroBatch: options.deterministic ? 1 : options.maxTokensPerMicroBatch,
     minibatches: options.minibatches,
@@ -105,13 +100,13 @@ function rankOf({ parameterCount, model }: Policy): number {
  * Tokens of an agent's longest prompt in the first turn. Items that a task or tokenizer fails on are left out: the step that draws
  * them says what is wrong.
  */
-function longestPrompt<Item>(task: Task<Item>, agent: number, model: Model): number {
+function longestPrompt(task: Task, agent: number, model: Model): number {
   const every = Math.max(1, Math.ceil(task.items.length / promptScan.items))
   const prompts = task.items.flatMap((item, index) => {
     if (index % every !== 0) return []
     try {
       const prompt = task.observe(item, agent, [])
-      const length = typeof prompt === 'string' ? prompt.length : sumOf(prompt.map(({ content }) => content.length))
+      const length = typeof prompt === 'string' ? prompt.length : sum(prompt.map(({ content }) => content.length))
       return [{ prompt, length }]
     } catch {
       return []
@@ -120,17 +115,12 @@ function longestPrompt<Item>(task: Task<Item>, agent: number, model: Model): num
   const longest = prompts.sort((a, b) => b.length - a.length).slice(0, promptScan.counted)
   const tokens = longest.map(({ prompt }) => {
     try {
-      return typeof prompt === 'string'
-        ? model.tokenizer?.encode(prompt).length
-        : model.tokenizer?.encodeChat(prompt).length
+      const { tokenizer } = model
+      return (typeof prompt === 'string' ? tokenizer?.encode(prompt) : tokenizer?.encodeChat(prompt))?.length
     } catch {
       return undefined
     }
   })
   const counted = tokens.filter((count) => count !== undefined)
   return Math.min(model.contextLength - 1, Math.max(1, ...counted))
-}
-
-function sumOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0)
 }

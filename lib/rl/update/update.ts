@@ -45,10 +45,7 @@ export async function accumulate(
   const total: Accumulated = { tokens: 0, logProbDifferenceMax: 0, weighted: 0, clipped: 0 }
   for (const piece of cutIntoPieces(groups, minibatches)) {
     signal?.throwIfAborted()
-    const { scores } = await engine.accumulate(
-      piece.map(({ group }) => group),
-      { signal, maxTokensPerMicroBatch, loss, sampling },
-    )
+    const { scores } = await engine.accumulate(groupsOf(piece), { signal, maxTokensPerMicroBatch, loss, sampling })
     for (const [index, { group, sampledLogProbs }] of piece.entries()) {
       total.tokens += group.promptIds.length
       for (const [completion, { ids, weights }] of group.completions.entries()) {
@@ -59,6 +56,8 @@ export async function accumulate(
   }
   return total
 }
+
+const groupsOf = (entries: readonly TrainGroup[]) => entries.map(({ group }) => group)
 
 /** Adds what one completion's new log-probabilities tell beside the sampler's. */
 function look(
@@ -95,7 +94,7 @@ export async function stepPolicies(
   beforeStep: () => void = () => {},
 ): Promise<Map<number, StepResult>> {
   const results = new Map<number, StepResult>()
-  for (const { policy } of groups.map(({ group }) => group)) {
+  for (const { policy } of groupsOf(groups)) {
     if (results.has(policy)) continue
     beforeStep()
     results.set(policy, await engine.step(policy, optionsOf(policy)))
@@ -141,14 +140,9 @@ export async function update(engine: Engine, plan: UpdatePlan): Promise<Updated>
   const { algorithm, minibatches, maxTokensPerMicroBatch, optionsOf, beforeStep } = plan
   const loss = lossOf(algorithm)
   const valueClip = algorithm.critic?.clip ?? null
-  const total: Updated = {
-    tokens: 0,
-    logProbDifferenceMax: 0,
-    clippedShare: 0,
-    results: new Map(),
-    skipped: new Set(),
-  }
-  let [weighted, clipped] = [0, 0]
+  const skipped = new Set<number>()
+  let [tokens, logProbDifferenceMax, weighted, clipped] = [0, 0, 0, 0]
+  let results = new Map<number, StepResult>()
   for (let index = 0; index < algorithm.updatesPerRollout; index++) {
     const options = { minibatches, maxTokensPerMicroBatch, signal: index === 0 ? plan.signal : undefined }
     let { groups, criticGroups } = plan
@@ -159,15 +153,14 @@ export async function update(engine: Engine, plan: UpdatePlan): Promise<Updated>
     const policies = await accumulate(engine, groups, { ...options, loss, sampling: plan.sampling })
     const critics = await accumulate(engine, criticGroups, options)
     options.signal?.throwIfAborted()
-    if (index === 0) total.logProbDifferenceMax = policies.logProbDifferenceMax
-    total.tokens += policies.tokens + critics.tokens
+    if (index === 0) logProbDifferenceMax = policies.logProbDifferenceMax
+    tokens += policies.tokens + critics.tokens
     weighted += policies.weighted
     clipped += policies.clipped
-    total.results = await stepPolicies(engine, [...groups, ...criticGroups], optionsOf, beforeStep)
-    for (const [policy, { skipped }] of total.results) if (skipped) total.skipped.add(policy)
+    results = await stepPolicies(engine, [...groups, ...criticGroups], optionsOf, beforeStep)
+    for (const [policy, result] of results) if (result.skipped) skipped.add(policy)
   }
-  total.clippedShare = weighted === 0 ? 0 : clipped / weighted
-  return total
+  return { tokens, logProbDifferenceMax, clippedShare: weighted === 0 ? 0 : clipped / weighted, results, skipped }
 }
 
 /** The terms of the loss besides the weights; undefined for Σ w·log π alone. */
@@ -190,10 +183,7 @@ async function withClippedValues(
 ): Promise<readonly TrainGroup[]> {
   if (groups.every(({ oldValues }) => oldValues === undefined)) return groups
   const { signal, maxTokensPerMicroBatch } = options
-  const { scores } = await engine.score(
-    groups.map(({ group }) => group),
-    { signal, maxTokensPerMicroBatch },
-  )
+  const { scores } = await engine.score(groupsOf(groups), { signal, maxTokensPerMicroBatch })
   return groups.map((entry, index) => {
     const { group, oldValues } = entry
     if (oldValues === undefined) return entry

@@ -1,7 +1,7 @@
 /** The entries of the code tasks with published problems. */
 import type { z } from 'zod'
 import type { Joint } from '../task/completion.ts'
-import { asTask, type Scorer, type TaskEntry, taskEntry } from '../task/entry.ts'
+import { type Scorer, type TaskEntry, taskEntry } from '../task/entry.ts'
 import type { Rules } from '../task/options.ts'
 import type { Task } from '../task/types.ts'
 import type { CodeItem } from './item.ts'
@@ -30,7 +30,7 @@ export function codeEntry<Shape extends z.ZodRawShape>({ about, options, load }:
         sandboxOptions: sandboxOptionsOf({ sandbox, workers }, log),
         ...(expert && { expert: { ...expert, log } }),
       }
-      return asTask(await (await load())(settings as unknown as CodeDataOptions & z.output<z.ZodObject<Shape>>))
+      return (await load())(settings as unknown as CodeDataOptions & z.output<z.ZodObject<Shape>>)
     },
     scorer: codeScorer,
   })

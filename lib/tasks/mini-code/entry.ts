@@ -1,5 +1,5 @@
 import { sandboxOptionsOf, sandboxSettings } from '../code/options.ts'
-import { asTask, taskEntry } from '../task/entry.ts'
+import { taskEntry } from '../task/entry.ts'
 import { miniCodeSettings } from './options.ts'
 
 /** The entry of `mini-code`. */
@@ -8,7 +8,7 @@ export const entry = taskEntry({
   options: { ...miniCodeSettings, ...sandboxSettings },
   create: async ({ sandbox, workers, ...options }, { log }) => {
     const { miniCode } = await import('./task.ts')
-    return asTask(miniCode({ ...options, sandboxOptions: sandboxOptionsOf({ sandbox, workers }, log) }))
+    return miniCode({ ...options, sandboxOptions: sandboxOptionsOf({ sandbox, workers }, log) })
   },
-  scorer: async () => asTask((await import('./task.ts')).miniCode()),
+  scorer: async () => (await import('./task.ts')).miniCode(),
 })

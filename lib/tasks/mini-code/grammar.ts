@@ -50,62 +50,48 @@ export function floorDivide(a: number, b: number): number {
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i)
 
-const remainder = (text: string, divisor: number, rest: number): Predicate => ({
-  id: `mod-${divisor}-${rest}`,
+const predicate = (id: string, text: string, code: string, test: (x: number) => boolean): Predicate => ({
+  id,
   text,
-  code: `x % ${divisor} == ${rest}`,
-  test: (x) => modulo(x, divisor) === rest,
+  code,
+  test,
 })
+const remainder = (text: string, k: number, rest: number): Predicate =>
+  predicate(`mod-${k}-${rest}`, text, `x % ${k} == ${rest}`, (x) => modulo(x, k) === rest)
 
 /** All predicates; no two agree on every integer. */
 export const predicates: readonly Predicate[] = [
   remainder('even numbers', 2, 0),
   remainder('odd numbers', 2, 1),
-  { id: 'positive', text: 'positive numbers', code: 'x > 0', test: (x) => x > 0 },
-  { id: 'negative', text: 'negative numbers', code: 'x < 0', test: (x) => x < 0 },
-  ...range(1, 9).map((k) => ({
-    id: `above-${k}`,
-    text: `numbers above ${k}`,
-    code: `x > ${k}`,
-    test: (x: number) => x > k,
-  })),
-  ...range(1, 9).map((k) => ({
-    id: `below-${k}`,
-    text: `numbers below ${k}`,
-    code: `x < ${k}`,
-    test: (x: number) => x < k,
-  })),
+  predicate('positive', 'positive numbers', 'x > 0', (x) => x > 0),
+  predicate('negative', 'negative numbers', 'x < 0', (x) => x < 0),
+  ...range(1, 9).map((k) => predicate(`above-${k}`, `numbers above ${k}`, `x > ${k}`, (x) => x > k)),
+  ...range(1, 9).map((k) => predicate(`below-${k}`, `numbers below ${k}`, `x < ${k}`, (x) => x < k)),
   ...range(3, 9).map((k) => remainder(`multiples of ${k}`, k, 0)),
   ...range(3, 5).flatMap((k) => range(1, k - 1).map((r) => remainder(`numbers that are ${r} modulo ${k}`, k, r))),
 ]
 
+const transformation = (id: string, text: string, code: string, apply: (x: number) => number): Transformation => ({
+  id,
+  text,
+  code,
+  apply,
+})
+
 /** All transformations; no two agree on every integer, and none leaves every integer as it is. */
 export const transformations: readonly Transformation[] = [
-  { id: 'square', text: 'the squares of', code: 'x * x', apply: (x) => x * x },
-  { id: 'cube', text: 'the cubes of', code: 'x ** 3', apply: (x) => x ** 3 },
+  transformation('square', 'the squares of', 'x * x', (x) => x * x),
+  transformation('cube', 'the cubes of', 'x ** 3', (x) => x ** 3),
   // Not -x, which would make a negative zero of 0.
-  { id: 'negative', text: 'the negatives of', code: '-x', apply: (x) => 0 - x },
-  { id: 'absolute', text: 'the absolute values of', code: 'abs(x)', apply: (x) => Math.abs(x) },
-  ...range(2, 9).map((k) => ({ id: `times-${k}`, text: `${k} times`, code: `x * ${k}`, apply: (x: number) => x * k })),
-  ...range(1, 9).map((k) => ({
-    id: `plus-${k}`,
-    text: `${k} more than`,
-    code: `x + ${k}`,
-    apply: (x: number) => x + k,
-  })),
-  ...range(1, 9).map((k) => ({
-    id: `minus-${k}`,
-    text: `${k} less than`,
-    code: `x - ${k}`,
-    apply: (x: number) => x - k,
-  })),
-  ...range(2, 5).map((k) => ({
-    id: `quotient-${k}`,
-    text: `the whole quotients by ${k} of`,
-    code: `x // ${k}`,
-    apply: (x: number) => floorDivide(x, k),
-  })),
-  ...range(1, 9).map((k) => ({ id: `from-${k}`, text: `${k} minus`, code: `${k} - x`, apply: (x: number) => k - x })),
+  transformation('negative', 'the negatives of', '-x', (x) => 0 - x),
+  transformation('absolute', 'the absolute values of', 'abs(x)', (x) => Math.abs(x)),
+  ...range(2, 9).map((k) => transformation(`times-${k}`, `${k} times`, `x * ${k}`, (x) => x * k)),
+  ...range(1, 9).map((k) => transformation(`plus-${k}`, `${k} more than`, `x + ${k}`, (x) => x + k)),
+  ...range(1, 9).map((k) => transformation(`minus-${k}`, `${k} less than`, `x - ${k}`, (x) => x - k)),
+  ...range(2, 5).map((k) =>
+    transformation(`quotient-${k}`, `the whole quotients by ${k} of`, `x // ${k}`, (x) => floorDivide(x, k)),
+  ),
+  ...range(1, 9).map((k) => transformation(`from-${k}`, `${k} minus`, `${k} - x`, (x) => k - x)),
 ]
 
 const extreme = (values: number[], best: (...numbers: number[]) => number): number | undefined =>

@@ -3,6 +3,7 @@ import { readOptions } from '../../base/validate.ts'
 import type { SandboxOptions } from '../../sandbox/types.ts'
 import { codeMeter } from '../code/columns.ts'
 import { cooperationReport, cooperationReportMetrics } from '../code/cooperation-report.ts'
+import type { Joint } from '../task/completion.ts'
 import { defineTask } from '../task/define-task.ts'
 import type { Task } from '../task/types.ts'
 import { miniCodeBaselines } from './baselines.ts'
@@ -59,30 +60,25 @@ export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
     heldOut: firstOf(part, heldOut, 'heldOut'),
     observe: (item, agent) => agentPrompt(item.prompt, agent),
     async reward(item, joint, { signal }) {
-      const facts = await judge.verdict(item, joint[0]?.text ?? '', joint[1]?.text ?? '', signal)
+      const facts = await judge.verdict(item, ...textsOf(joint), signal)
       const pass = Number(facts.pass)
       const syntax = Number(facts.syntax && facts.aux && facts.solve)
       const parts = { pass, syntax, uses_aux: Number(facts.usesAux) }
       return { total: pass, parts, ...(facts.reason && { reason: facts.reason }) }
     },
     async transition(item, joint, _history, { signal }) {
-      const [aux = '', main = ''] = joint.map(({ text }) => text)
-      const facts = await judge.verdict(item, aux, main, signal)
-      return {
-        prompts: [aux, main].map((answer, agent) => revisionPrompt(item.prompt, agent, answer, feedback, facts)),
-      }
+      const texts = textsOf(joint)
+      const facts = await judge.verdict(item, ...texts, signal)
+      return { prompts: texts.map((answer, agent) => revisionPrompt(item.prompt, agent, answer, feedback, facts)) }
     },
     metrics: (item, joint) => {
-      const [aux = '', main = ''] = joint.map(({ text }) => text)
-      return { ...conventionMetrics(aux, main), ...judge.readings.metrics(item.entry_point, [aux, main]) }
+      const texts = textsOf(joint)
+      return { ...conventionMetrics(...texts), ...judge.readings.metrics(item.entry_point, texts) }
     },
     async examine(evaluated, { signal }) {
       const { experiments = 8 } = options
       if (experiments === 0) return {}
-      const samples = evaluated.map(({ item, joint }) => ({
-        item,
-        texts: [joint[0]?.text ?? '', joint[1]?.text ?? ''],
-      }))
+      const samples = evaluated.map(({ item, joint }) => ({ item, texts: textsOf(joint) }))
       const sandbox = await judge.sandbox()
       return cooperationReportMetrics(await cooperationReport(samples, { sandbox, experiments, limits, signal }))
     },
@@ -94,6 +90,9 @@ export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
     dispose: () => judge.dispose(),
   })
 }
+
+/** What both agents wrote. */
+const textsOf = (joint: Joint): [aux: string, main: string] => [joint[0]?.text ?? '', joint[1]?.text ?? '']
 
 function firstOf(items: MiniCodeItem[], count: number | undefined, option: string): MiniCodeItem[] {
   if (count === undefined) return items

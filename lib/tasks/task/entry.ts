@@ -57,8 +57,3 @@ export function taskEntry<Shape extends z.ZodRawShape>(parts: TaskEntryParts<Sha
     },
   }
 }
-
-/** A task whose item type is known only to itself. */
-export function asTask<Item>(task: Task<Item>): Task {
-  return task as unknown as Task
-}

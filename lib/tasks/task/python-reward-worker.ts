@@ -83,16 +83,14 @@ export class PythonRewardWorker implements PoolWorker<ScoreRequest, Score> {
     this.#child = spawn(interpreter, ['-u', host, path, name, call], { stdio: ['pipe', 'ignore', 'pipe', 'pipe'] })
     this.#input.on('error', () => {}) // the process is gone; its end is reported
     this.#ended = new Promise((resolve) => {
-      this.#child.once('error', (error) => {
-        this.#problem = `${interpreter} cannot be run (${error.message}); set interpreter`
-        this.#onEnd()
+      const end = (problem: string) => {
+        this.#problem ||= problem
+        this.#hasEnded = true
+        this.#call?.reject(this.#error('ERR_REWARD', this.#problem))
         resolve()
-      })
-      this.#child.once('close', (code, signal) => {
-        this.#problem ||= `its process ended (${signal ?? `exit code ${code}`})`
-        this.#onEnd()
-        resolve()
-      })
+      }
+      this.#child.once('error', ({ message }) => end(`${interpreter} cannot be run (${message}); set interpreter`))
+      this.#child.once('close', (code, signal) => end(`its process ended (${signal ?? `exit code ${code}`})`))
     })
     createInterface({ input: this.#child.stderr as Readable }).on('line', (line) => this.#onPrinted(line))
     createInterface({ input: this.#child.stdio[3] as Readable }).on('line', (line) => this.#onAnswer(line))
@@ -204,11 +202,6 @@ export class PythonRewardWorker implements PoolWorker<ScoreRequest, Score> {
   #settle(): void {
     const id = this.#call?.id
     if (this.#answer?.id === id && this.#printedId === id) this.#call?.resolve(this.#answer!)
-  }
-
-  #onEnd(): void {
-    this.#hasEnded = true
-    this.#call?.reject(this.#error('ERR_REWARD', this.#problem))
   }
 
   #error(code: ErrorCode, what: string, traceback = ''): MagrpoError {

@@ -1,7 +1,7 @@
 /** The entries of the writing tasks with data. */
 import type { z } from 'zod'
 import { ConfigError } from '../../base/errors.ts'
-import { asTask, type TaskEntry, taskEntry } from '../task/entry.ts'
+import { type TaskEntry, taskEntry } from '../task/entry.ts'
 import type { Task } from '../task/types.ts'
 import { type WritingOptions, writingOptions } from './options.ts'
 
@@ -30,13 +30,12 @@ export function writingEntry<Item, Shape extends z.ZodRawShape>({
     create: async (given, { log }) => {
       const { agents, missingDelimiter, ...own } = given as unknown as z.output<z.ZodObject<typeof writingOptions>>
       const task = await (await load())({ ...own, log } as unknown as Options)
-      if (agents === 1)
-        return asTask((await import('../baselines/single-task.ts')).singleTask(task, { missingDelimiter }))
-      if (missingDelimiter === undefined) return asTask(task)
+      if (agents === 1) return (await import('../baselines/single-task.ts')).singleTask(task, { missingDelimiter })
+      if (missingDelimiter === undefined) return task
       const message =
         'expected none for a team of 2: it is what the answer of a single model (agents: 1) is taken apart by'
       throw new ConfigError([{ path: 'task.missingDelimiter', message }], 'The configuration')
     },
-    scorer: async (rules) => asTask(await (await load())({ train: [noItem], rules } as unknown as Options)),
+    scorer: async (rules) => (await load())({ train: [noItem], rules } as unknown as Options),
   })
 }

@@ -75,8 +75,8 @@ export function ticksOf(from, to, count) {
 export function layoutOf(spec) {
   const lines = spec.stacked ? stack(spec.lines) : spec.lines
   const { width, height, left, right, top, bottom } = chartSize
-  const [firstStep, lastStep] = extent(lines.flatMap(({ step }) => ends(step)))
-  const values = extentOf(lines)
+  const [firstStep, lastStep] = extent(lines.flatMap(({ step }) => [step[0], step.at(-1)]))
+  const values = extent(lines.flatMap(({ value, low = [], high = [] }) => [...value, ...low, ...high]))
   const [low, high] = spec.unit === 'share' ? [Math.min(0, values[0]), Math.max(1, values[1])] : padded(values)
   const span = lastStep - firstStep || 1
   return {
@@ -93,28 +93,18 @@ export function layoutOf(spec) {
   }
 }
 
-/** @param {number[]} steps */
-const ends = (steps) => (steps.length === 0 ? [] : [steps[0], steps[steps.length - 1]])
-
-/** @param {number[]} numbers */
+/**
+ * The smallest and the largest number, those left out that are not finite.
+ *
+ * @param {(number | null | undefined)[]} numbers
+ */
 function extent(numbers) {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
-  for (const number of numbers) {
+  for (const number of numbers.filter(Number.isFinite)) {
     if (number < low) low = number
     if (number > high) high = number
   }
   return low <= high ? [low, high] : [0, 1]
-}
-
-/** @param {Line[]} lines */
-function extentOf(lines) {
-  const all = lines.flatMap(({ value, low, high }) => [value, low ?? [], high ?? []].flatMap(extentOrNothing))
-  return extent(all)
-}
-
-/** @param {number[]} numbers */
-function extentOrNothing(numbers) {
-  return numbers.some(Number.isFinite) ? extent(numbers.filter(Number.isFinite)) : []
 }
 
 /** @param {number[]} range */
@@ -169,8 +159,7 @@ export function summaryOf({ title, unit, lines }) {
   const texts = lines
     .filter(({ value }) => value.length > 0)
     .map(({ label, value }) => {
-      const [first, last] = [value[0], value[value.length - 1]].map((each) => formatValue(each, unit))
-      return `${label} from ${first} to ${last}`
+      return `${label} from ${formatValue(value[0], unit)} to ${formatValue(value.at(-1), unit)}`
     })
   return `${title}: ${texts.join('; ') || 'nothing yet'}`
 }
@@ -218,16 +207,13 @@ function drawLine({ step, value, color, dash = 0, dots }, { x, y }) {
  * @param {number} step
  */
 export function valuesAt({ lines, unit }, step) {
-  const found = lines
-    .map(({ label, color, step: steps, value, low, high }) => {
-      const index = nearest(steps, step)
-      if (index === -1) return undefined
-      const isBand = low !== undefined && low[index] !== high[index]
-      const range = isBand ? ` (${formatValue(low[index], unit)} … ${formatValue(high[index], unit)})` : ''
-      return { label, color, step: steps[index], text: formatValue(value[index], unit) + range }
-    })
-    .filter((each) => each !== undefined)
-  return found
+  return lines.flatMap(({ label, color, step: steps, value, low, high }) => {
+    const index = nearest(steps, step)
+    if (index === -1) return []
+    const isBand = low !== undefined && low[index] !== high[index]
+    const range = isBand ? ` (${formatValue(low[index], unit)} … ${formatValue(high[index], unit)})` : ''
+    return [{ label, color, step: steps[index], text: formatValue(value[index], unit) + range }]
+  })
 }
 
 /**
@@ -276,7 +262,7 @@ export function drawLegend({ legend }) {
 }
 
 /**
- * A tree as markup. Everything is escaped; what XML cannot hold is dropped.
+ * A tree as markup. Everything is escaped; what XML cannot hold is dropped. Every element is closed, so none may be void.
  *
  * @param {Tree | string} tree
  * @returns {string}
@@ -284,9 +270,7 @@ export function drawLegend({ legend }) {
 export function toMarkup(tree) {
   if (typeof tree === 'string') return escapeText(tree)
   const attributes = Object.entries(tree.attributes).map(([name, value]) => ` ${name}="${escapeText(String(value))}"`)
-  const isVoid = ['br', 'col', 'img', 'input', 'meta'].includes(tree.tag)
-  const head = `<${tree.tag}${attributes.join('')}>`
-  return isVoid ? head : `${head}${tree.children.map(toMarkup).join('')}</${tree.tag}>`
+  return `<${tree.tag}${attributes.join('')}>${tree.children.map(toMarkup).join('')}</${tree.tag}>`
 }
 
 /** @param {string} text */

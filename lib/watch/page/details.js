@@ -55,11 +55,8 @@ export function table(head, rows) {
  * @param {Record<string, unknown>} facts
  */
 export function factsTree(facts) {
-  const entries = Object.entries(flatten(facts)).filter(([name]) => name !== '')
-  return table(
-    ['name', 'value'],
-    entries.map(([name, value]) => [name, value]),
-  )
+  const rows = Object.entries(flatten(facts)).filter(([name]) => name !== '')
+  return table(['name', 'value'], rows)
 }
 
 /**

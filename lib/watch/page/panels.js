@@ -91,7 +91,7 @@ export function panelsOf(names, agents, isSingle = true) {
     .filter(({ lines }) => lines.length > 0)
     .flatMap((panel) => (panel.split && !isSingle ? splitOf(panel) : [panel]))
     .map((panel) => ({ isMain: true, ...panel, key: panel.title }))
-  const shown = new Set(main.flatMap(({ lines }) => lines.flatMap(({ name, band }) => [name, band?.half])))
+  const shown = new Set(namesOf(main))
   const rest = names
     .filter((name) => !shown.has(name))
     .map((name) => ({ key: `metric ${name}`, title: name, isMain: false, lines: [line(name, name)] }))
@@ -107,9 +107,8 @@ const splitOf = (panel) =>
  * @param {readonly Panel[]} panels
  */
 export function namesOf(panels) {
-  return [
-    ...new Set(panels.flatMap(({ lines }) => lines.flatMap(({ name, band }) => (band ? [name, band.half] : [name])))),
-  ]
+  const lines = panels.flatMap((panel) => panel.lines)
+  return [...new Set(lines.flatMap(({ name, band }) => (band ? [name, band.half] : [name])))]
 }
 
 /**

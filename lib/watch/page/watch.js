@@ -69,26 +69,23 @@ function showRuns() {
 
 function runItem(run) {
   const { id, name, status, reason, done, steps, reward, evalReward, task, algorithm } = run
-  const box = make('input', { type: 'checkbox', 'data-run': id, onchange: ({ target }) => toggle(id, target.checked) })
-  box.checked = state.shown.has(id)
+  const onchange = ({ target }) => toggle(id, target.checked)
   const facts = [`step ${done}${steps === null ? '' : ` of ${steps}`}`]
   if (reward !== null) facts.push(`reward ${reward.toFixed(3)}`)
   if (evalReward !== null) facts.push(`held-out ${evalReward.toFixed(3)}`)
-  const bar = make('progress', { max: steps ?? 1, 'aria-label': `progress of ${name}` })
-  bar.value = steps === null ? 0 : done
   return make(
     'li',
     {},
     make(
       'label',
       {},
-      box,
+      make('input', { type: 'checkbox', 'data-run': id, checked: state.shown.has(id), onchange }),
       make('span', { class: `name series-${state.colors.get(id)}` }, labelOf(run)),
       make('span', { class: 'facts' }, make('span', { class: `status ${status}`, title: reason }, status)),
       make('span', { class: 'facts' }, facts.join(', ')),
       make('span', { class: 'facts' }, [task, algorithm].filter(Boolean).join(', ')),
     ),
-    bar,
+    make('progress', { max: steps ?? 1, value: steps === null ? 0 : done, 'aria-label': `progress of ${name}` }),
   )
 }
 
@@ -153,16 +150,10 @@ async function updateCurves() {
     color: state.colors.get(run.id),
     series: state.curves.get(run.id)?.series ?? {},
   }))
-  drawPanels(
-    byId('charts'),
-    drawn.filter(({ isMain }) => isMain),
-    data,
-  )
-  drawPanels(
-    byId('more-charts'),
-    drawn.filter(({ isMain }) => !isMain),
-    data,
-  )
+  for (const [place, isMain] of Object.entries({ charts: true, 'more-charts': false })) {
+    const own = drawn.filter((panel) => panel.isMain === isMain)
+    drawPanels(byId(place), own, data)
+  }
   byId('more').hidden = panels.every(({ isMain }) => isMain)
 }
 
@@ -230,8 +221,9 @@ async function updateSamples() {
   const { groups, shown, rows } = await ask('samples', { run: run.id, ...wanted })
   samples.version = run.version
   samples.groups = groups
-  const isSame = samples.shownKey === JSON.stringify([run.id, shown, rows.length])
-  samples.shownKey = JSON.stringify([run.id, shown, rows.length])
+  const shownKey = JSON.stringify([run.id, shown, rows.length])
+  const isSame = samples.shownKey === shownKey
+  samples.shownKey = shownKey
   samples.group = shown === null ? undefined : { step: shown.step, phase: shown.phase }
   const index = shownIndex()
   fill(
