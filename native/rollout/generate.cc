@@ -16,6 +16,9 @@
 namespace magrpo::rollout {
 namespace {
 
+// Bytes reserved for what filters keep at a token.
+constexpr size_t kUsualKeptBytes = 64;
+
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -111,6 +114,11 @@ void Generation::prefill_pass() {
       result.ids.reserve(limit);
       result.log_probs.reserve(limit);
       result.entropies.reserve(limit);
+      if (request_.sampling.reshapes()) {
+        result.model_log_probs.reserve(limit);
+        result.model_entropies.reserve(limit);
+      }
+      if (request_.sampling.filters()) result.kept.reserve(limit * kUsualKeptBytes);
       rows.push_back(std::move(row));
     }
   choices_.clear();
@@ -199,9 +207,12 @@ void Generation::choose(std::span<RunningRow> rows, const float* logits) {
   choices_.resize(first + rows.size());
   core::parallel_for(static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
     thread_local SamplerScratch scratch;  // reused across steps
-    for (int64_t i = begin; i < end; ++i)
+    for (int64_t i = begin; i < end; ++i) {
       choices_[first + i] = choose_token(logits + rows[i].logit_row * vocab_size, vocab_size, request_.sampling, rows[i].seen,
                                          next_uniform(rows[i]), scratch);
+      std::vector<uint8_t>& kept = result_.rows[rows[i].number].kept;
+      kept.insert(kept.end(), scratch.kept.begin(), scratch.kept.end());
+    }
   });
   for (RunningRow& row : rows) ++row.drawn;
 }
@@ -243,7 +254,6 @@ void Generation::append_tokens(std::vector<RunningRow>& rows) {
     if (sampling.reshapes()) {
       result.model_log_probs.push_back(choice.model_log_prob);
       result.model_entropies.push_back(choice.model_entropy);
-      result.kept.insert(result.kept.end(), choice.kept.begin(), choice.kept.end());
     }
     if (sampling.repetition_penalty != 1.0) row.seen.push_back(choice.token);
     result.stopped = std::find(sampling.stop_ids.begin(), sampling.stop_ids.end(), choice.token) != sampling.stop_ids.end() ||

@@ -34,14 +34,14 @@ struct Choice {
   // The same at temperature 1 over the full vocabulary; set where Sampling::reshapes().
   float model_log_prob;
   float model_entropy;
-  std::vector<uint8_t> kept;  // what passed the filters, by core::append_token_set; empty without filters
 };
 
-// Reusable memory of one thread.
+// Reusable memory of one thread, and what the latest choice says besides its numbers.
 struct SamplerScratch {
   std::vector<float> logits;
   std::vector<std::pair<float, int32_t>> candidates;
   std::vector<int32_t> ids;
+  std::vector<uint8_t> kept;  // what passed the filters, by core::append_token_set; empty without filters
 };
 
 // Throws ERR_NON_FINITE where a row's logits, and so its sums and log-probs, are not finite.
