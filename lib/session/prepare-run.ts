@@ -5,16 +5,19 @@ import type { Run } from '../rl/run.ts'
 import type { RunSink } from '../rl/types/sink.ts'
 import type { CheckpointOptions } from '../run/checkpoint-options.ts'
 import type { Environment } from '../run/environment.ts'
+import { ReplacedRun } from '../run/replaced-run.ts'
 import { recordEnvironment, restoreThreads } from '../run/run-environment.ts'
 import { RunFolder, runFiles } from '../run/run-folder.ts'
 import { type RunInfo, readRunInfo } from '../run/run-info.ts'
 import type { Task } from '../tasks/task/types.ts'
-import { createRunFolder } from './create-run-folder.ts'
+import { createNumbered, createRunFolder, type IfThere } from './create-run-folder.ts'
 import type { LoadedTeam } from './load-team.ts'
 import { configFile, writeResolved } from './recorded-config.ts'
 
 /** What {@link prepareRun} may be told. */
 export interface PrepareRunOptions {
+  /** What to do where the folder of a new run holds one already. Defaults to `refuse`. */
+  ifThere?: IfThere
   /** Who shows the run, besides the run folder. */
   sinks?: readonly RunSink[]
   signal?: AbortSignal
@@ -41,8 +44,24 @@ export interface PreparedRun {
  *   folder is taken back then
  */
 export async function prepareRun(config: RunConfig, options: PrepareRunOptions = {}): Promise<PreparedRun> {
-  const folder = await createRunFolder(config.runDir, { origin: 'config', config: configFile(config) })
-  return prepareIn(folder, config, options)
+  const { ifThere = 'refuse', onWarning } = options
+  const { runDir } = config
+  const replaced = ifThere === 'replace' ? await ReplacedRun.putAside(runDir) : undefined
+  try {
+    const create = ifThere === 'number' ? createNumbered : undefined
+    const folder = await createRunFolder(runDir, { origin: 'config', config: configFile(config) }, create)
+    if (folder.path !== runDir)
+      onWarning?.(
+        `${runDir} holds a run already: this one is recorded in ${folder.path}. Instead: magrpo resume ${runDir} to go on with that one, or --overwrite to replace it.`,
+      )
+    const sinks = [{ onStart: () => replaced?.remove() }, ...(options.sinks ?? [])]
+    const prepared = await prepareIn(folder, { ...config, runDir: folder.path }, { ...options, sinks })
+    const dispose = () => prepared.dispose().finally(() => replaced?.restore())
+    return { ...prepared, dispose }
+  } catch (error) {
+    await replaced?.restore()
+    throw error
+  }
 }
 
 /** What `prepareResume` may be told. */
