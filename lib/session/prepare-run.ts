@@ -14,10 +14,8 @@ import { createNumbered, createRunFolder, type IfThere } from './create-run-fold
 import type { LoadedTeam } from './load-team.ts'
 import { configFile, writeResolved } from './recorded-config.ts'
 
-/** What {@link prepareRun} may be told. */
+/** What preparing a run may be told. */
 export interface PrepareRunOptions {
-  /** What to do where the folder of a new run holds one already. Defaults to `refuse`. */
-  ifThere?: IfThere
   /** Who shows the run, besides the run folder. */
   sinks?: readonly RunSink[]
   signal?: AbortSignal
@@ -25,6 +23,12 @@ export interface PrepareRunOptions {
   onWarning?(message: string): void
   /** Called with what is being prepared, for people. */
   onProgress?(what: string): void
+}
+
+/** What {@link prepareRun} may be told. */
+export interface PrepareNewRunOptions extends PrepareRunOptions {
+  /** What to do where the folder of the run holds one already. Defaults to `refuse`. */
+  ifThere?: IfThere
 }
 
 /** A run that is ready to be iterated. */
@@ -43,7 +47,7 @@ export interface PreparedRun {
  * @throws MagrpoError `ERR_RUN_EXISTS`, `ERR_RUN_LOCKED`, ConfigError, and what making the task and loading the models throws; the
  *   folder is taken back then
  */
-export async function prepareRun(config: RunConfig, options: PrepareRunOptions = {}): Promise<PreparedRun> {
+export async function prepareRun(config: RunConfig, options: PrepareNewRunOptions = {}): Promise<PreparedRun> {
   const { ifThere = 'refuse', onWarning } = options
   const { runDir } = config
   const replaced = ifThere === 'replace' ? await ReplacedRun.putAside(runDir) : undefined
