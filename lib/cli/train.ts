@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Command } from 'commander'
 import type { RunConfig } from '../config/load.ts'
 import type { Setting } from '../config/set-paths.ts'
@@ -8,6 +9,7 @@ import { runAndReport } from './run-training.ts'
 
 interface TrainCommandOptions {
   runDir?: string
+  overwrite?: boolean
   steps?: number
   checkpointEvery?: number
   seed?: number
@@ -23,7 +25,8 @@ export function addTrainCommand(program: Command): void {
     .command('train')
     .description('train a team as a YAML configuration says')
     .argument('<config>', 'YAML file')
-    .option('--run-dir <folder>', 'where the run is recorded; runs/<name> by default')
+    .option('--run-dir <folder>', 'where the run is recorded; by default runs/<name>, or runs/<name>-2 if there is one')
+    .option('--overwrite', 'put the run in the place of the one that its folder holds')
     .option('--steps <count>', 'optimizer steps, instead of those of the file', integerFrom(1))
     .option(
       '--checkpoint-every <steps>',
@@ -57,7 +60,10 @@ Examples:
       const { loadConfig } = await import('../config/load.ts')
       const config = await loadConfig(file, settingsOf(options))
       if (options.dryRun) return dryRun(config, options)
-      await runAndReport(config.name, options, (settings) => prepareRun(config, settings))
+      // A folder that was asked for is meant exactly.
+      const isDefault = options.runDir === undefined && config.runDir === join('runs', config.name)
+      const ifThere = options.overwrite ? 'replace' : isDefault ? 'number' : 'refuse'
+      await runAndReport(config.name, options, (settings) => prepareRun(config, { ...settings, ifThere }))
     })
 }
 

@@ -48,7 +48,7 @@ export const nameSchema = z.string().regex(/^\w[\w.-]*$/, 'expected letters, dig
 export const configSchema = section({
   /** Name of the run. Defaults to the name of the file. */
   name: nameSchema.optional(),
-  /** Folder the run is recorded in. Defaults to `runs/` and the name. */
+  /** Folder the run is recorded in. Defaults to `runs/` and the name, with a number behind it if there is one already. */
   runDir: text().optional(),
   /** Who learns. */
   team: teamSchema,

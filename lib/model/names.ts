@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { MagrpoError } from '../base/errors.ts'
 import { suggestion } from '../base/nearest.ts'
 import { packageDir } from '../base/package-dir.ts'
@@ -19,10 +19,10 @@ export const companionFiles = [
   'tokenizer.model',
 ]
 
-/** What has to be run for each model that examples and tests use. */
-const fixtureScripts: Record<string, string> = {
-  stories260K: 'node scripts/fixtures/stories260k.mjs',
-  'SmolLM2-135M-Instruct': 'python3 scripts/fixtures/smollm2.py',
+/** What makes each model that examples and tests use, with a script of `scripts/fixtures`. */
+const fixtureScripts: Record<string, [program: string, script: string]> = {
+  stories260K: ['node', 'stories260k.mjs'],
+  'SmolLM2-135M-Instruct': ['python3', 'smollm2.py'],
 }
 
 /** Models inside the package. */
@@ -51,8 +51,14 @@ export function modelFolder(source: string, env: NodeJS.ProcessEnv = process.env
   const remedy =
     script === undefined
       ? `known: ${Object.keys(fixtureScripts).join(', ')}; or put a folder of that name into one of these places`
-      : `make it with: ${script}`
+      : `make it with: ${script[0]} ${displayPath(join(packageDir, 'scripts/fixtures', script[1]))}`
   throw notFound(source, `The model ${JSON.stringify(name)} is in none of ${places.join(', ')}; ${remedy}.`)
+}
+
+/** A path as a person would type it here. */
+function displayPath(path: string): string {
+  const fromHere = relative(process.cwd(), path)
+  return fromHere.startsWith('..') ? path : fromHere
 }
 
 function fixturePlaces(env: NodeJS.ProcessEnv): string[] {

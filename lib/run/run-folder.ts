@@ -75,7 +75,7 @@ export class RunFolder {
     if (owner) throw lockedError(join(path, runFiles.lock), owner)
     if (entries?.every(isBeginning)) return new RunFolder(path, await takeLock(path), 'taken')
     const what = entries === undefined ? 'is a file' : 'exists already and is not empty'
-    const message = `The run folder ${path} ${what}. Choose another with --run-dir, go on with it (magrpo resume), or remove it if it is no longer needed.`
+    const message = `The run folder ${path} ${what}. Choose another with --run-dir, go on with it (magrpo resume), or replace it (--overwrite).`
     throw new MagrpoError('ERR_RUN_EXISTS', message, { details: { path } })
   }
 

@@ -6,15 +6,16 @@ import type { Run } from '../rl/run.ts'
 import type { RunSink } from '../rl/types/sink.ts'
 import type { CheckpointOptions } from '../run/checkpoint-options.ts'
 import { type Environment, recordEnvironment, restoreThreads } from '../run/environment.ts'
+import { ReplacedRun } from '../run/replaced-run.ts'
 import { RunFolder, runFiles } from '../run/run-folder.ts'
 import { type RunInfo, readRunInfo } from '../run/run-info.ts'
 import type { Task } from '../tasks/task/types.ts'
 import type { RecordOptions } from './assemble.ts'
-import { createRunFolder } from './create-run-folder.ts'
+import { createNumbered, createRunFolder, type IfThere } from './create-run-folder.ts'
 import type { LoadedTeam } from './load-team.ts'
 import { configFile, writeResolved } from './recorded-config.ts'
 
-/** What {@link prepareRun} may be told. */
+/** What preparing a run may be told. */
 export interface PrepareRunOptions {
   /** Who shows the run, besides the run folder. */
   sinks?: readonly RunSink[]
@@ -23,6 +24,12 @@ export interface PrepareRunOptions {
   onWarning?(message: string): void
   /** Called with what is being prepared, for people. */
   onProgress?(what: string): void
+}
+
+/** What {@link prepareRun} may be told. */
+export interface PrepareNewRunOptions extends PrepareRunOptions {
+  /** What to do where the folder of the run holds one already. Defaults to `refuse`. */
+  ifThere?: IfThere
 }
 
 /** A run that is ready to be iterated. */
@@ -41,9 +48,25 @@ export interface PreparedRun {
  * @throws MagrpoError `ERR_RUN_EXISTS`, `ERR_RUN_LOCKED`, ConfigError, and what making the task and loading the models throws; the
  *   folder is taken back then
  */
-export async function prepareRun(config: RunConfig, options: PrepareRunOptions = {}): Promise<PreparedRun> {
-  const folder = await createRunFolder(config.runDir, { origin: 'config', config: configFile(config) })
-  return prepareIn(folder, config, options)
+export async function prepareRun(config: RunConfig, options: PrepareNewRunOptions = {}): Promise<PreparedRun> {
+  const { ifThere = 'refuse', onWarning } = options
+  const { runDir } = config
+  const replaced = ifThere === 'replace' ? await ReplacedRun.putAside(runDir) : undefined
+  try {
+    const create = ifThere === 'number' ? createNumbered : undefined
+    const folder = await createRunFolder(runDir, { origin: 'config', config: configFile(config) }, create)
+    if (folder.path !== runDir)
+      onWarning?.(
+        `${runDir} holds a run already: this one is recorded in ${folder.path}. Instead: magrpo resume ${runDir} to go on with that one, or --overwrite to replace it.`,
+      )
+    const sinks = [{ onStart: () => replaced?.remove() }, ...(options.sinks ?? [])]
+    const prepared = await prepareIn(folder, { ...config, runDir: folder.path }, { ...options, sinks })
+    const dispose = () => prepared.dispose().finally(() => replaced?.restore())
+    return { ...prepared, dispose }
+  } catch (error) {
+    await replaced?.restore()
+    throw error
+  }
 }
 
 /** What `prepareResume` may be told. */

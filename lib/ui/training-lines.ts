@@ -117,7 +117,8 @@ function progressLine(state: TrainingState, columns: number, paint: Paint): stri
   const head = `${name}  step ${done}/${steps}`
   const barWidth = Math.max(0, Math.min(30, columns - displayWidth(head) - displayWidth(left) - 4))
   const filled = Math.round((barWidth * done) / Math.max(1, steps))
-  const bar = paint('green', '━'.repeat(filled)) + paint('dim', '━'.repeat(barWidth - filled))
+  // Two characters, so that it can be read without colours.
+  const bar = paint('green', '━'.repeat(filled)) + paint('dim', '·'.repeat(barWidth - filled))
   return `${paint('bold', head)}  ${bar}  ${left}`
 }
 

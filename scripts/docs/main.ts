@@ -4,22 +4,19 @@
  *
  *     npm run docs
  */
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { configPage } from './config-page.ts'
-import { describedSchemas } from './schemas.ts'
+import { describedSchemas, writeConfigPage } from './schemas.ts'
 
 /** The pages that this program writes, in `docs/`. They are not in the repository. */
 export const generatedPages = ['reference/api.md', 'reference/config.md'] as const
 
 /** Writes the generated pages into a folder of documentation. */
 export async function generate(folder: string): Promise<void> {
-  const { run, compare } = describedSchemas()
+  await writeConfigPage(folder, describedSchemas())
   const { runTypeDoc } = await import(new URL('tools.mjs', import.meta.url).href)
-  await mkdir(join(folder, 'reference'), { recursive: true })
-  await writeFile(join(folder, 'reference/config.md'), configPage(run, compare))
   const work = await mkdtemp(join(tmpdir(), 'magrpo-docs-'))
   try {
     await runTypeDoc(work)

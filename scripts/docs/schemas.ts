@@ -1,11 +1,13 @@
 /**
- * Writes the JSON Schemas that editors use, `schemas/run.json` and `schemas/compare.json`; part of `npm pack`.
+ * Writes what the package has of the configuration's schemas: `schemas/run.json` and `schemas/compare.json` for editors, and
+ * `docs/reference/config.md` for people; part of `npm pack`.
  *
  *     node --import=tsx scripts/docs/schemas.ts
  */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { configPage } from './config-page.ts'
 import { type ConfigSchemas, configSchemas } from './json-schemas.ts'
 
 /** The schemas. @throws Error naming the keys that nothing describes */
@@ -23,5 +25,15 @@ export async function writeSchemas(folder: string, { run, compare }: ConfigSchem
   return ['schemas/run.json', 'schemas/compare.json']
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href)
-  await writeSchemas(fileURLToPath(new URL('../..', import.meta.url)), describedSchemas())
+/** Writes the configuration reference into a folder of documentation. */
+export async function writeConfigPage(docs: string, { run, compare }: ConfigSchemas): Promise<void> {
+  await mkdir(join(docs, 'reference'), { recursive: true })
+  await writeFile(join(docs, 'reference/config.md'), configPage(run, compare))
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const root = fileURLToPath(new URL('../..', import.meta.url))
+  const schemas = describedSchemas()
+  await writeSchemas(root, schemas)
+  await writeConfigPage(join(root, 'docs'), schemas)
+}

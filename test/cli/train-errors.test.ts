@@ -25,7 +25,7 @@ test('an existing run folder is left alone', async (t) => {
   await writeFile(join(folder, 'run.yaml'), yaml)
   await mkdir(join(folder, 'runs/run'), { recursive: true })
   await writeFile(join(folder, 'runs/run/metrics.jsonl'), '')
-  const result = await runCli(['train', 'run.yaml'], { cwd: folder })
+  const result = await runCli(['train', 'run.yaml', '--run-dir', 'runs/run'], { cwd: folder })
   t.is(result.code, 1)
   t.regex(
     result.stderr,

@@ -5,16 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { parse } from 'yaml'
 import { type CliResult, runCli } from '../support/cli.ts'
-import { skip, storiesModel } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
+import { asciiModel } from '../support/tiny-model.ts'
 
-/** A folder with a configuration that trains fast, or undefined where the model is missing. */
-async function prepare(t: ExecutionContext, adapter: string): Promise<string | undefined> {
-  const model = storiesModel()
-  if (!model) {
-    skip(t, 'stories260K (node scripts/fixtures/stories260k.mjs)')
-    return undefined
-  }
+/** A folder with a configuration that trains fast. */
+async function prepare(t: ExecutionContext, adapter: string): Promise<string> {
+  const model = asciiModel()
   const folder = await temporaryFolder(t)
   const yaml = `name: tiny
 team: { model: ${JSON.stringify(model)}, adapter: ${adapter} }
@@ -34,7 +30,6 @@ const linesOf = async (file: string) => (await readFile(file, 'utf8')).trimEnd()
 
 test('train records a run that eval can score, and its config.yaml repeats it exactly', async (t) => {
   const folder = await prepare(t, '{ rank: 4 }')
-  if (folder === undefined) return
   const first = await runCli(['train', 'tiny.yaml', '--seed', '5', '--json'], { cwd: folder })
   t.is(first.code, 0, first.stderr)
   const events = first.json() as { event: string; step?: number; reason?: string }[]
@@ -84,7 +79,6 @@ async function interrupt(folder: string, steps: number, times: number, signal: N
 
 test('Ctrl-C saves the weights of the last step and exits 130; eval takes them', async (t) => {
   const folder = await prepare(t, 'full')
-  if (folder === undefined) return
   const result = await interrupt(folder, 2, 1, 'SIGINT')
   t.is(result.code, 130, result.stderr)
   t.regex(result.stderr, /stopping; the weights of the last step are saved/)
@@ -102,7 +96,6 @@ test('Ctrl-C saves the weights of the last step and exits 130; eval takes them',
 
 test('Ctrl-C twice leaves at once, with whole lines', async (t) => {
   const folder = await prepare(t, 'full')
-  if (folder === undefined) return
   const result = await interrupt(folder, 1, 2, 'SIGINT')
   t.is(result.code, 130, result.stderr)
   for (const line of await linesOf(join(folder, 'runs/tiny/metrics.jsonl'))) t.notThrows(() => JSON.parse(line))
@@ -110,7 +103,6 @@ test('Ctrl-C twice leaves at once, with whole lines', async (t) => {
 
 test('SIGTERM saves too and exits 143', async (t) => {
   const folder = await prepare(t, '{ rank: 2 }')
-  if (folder === undefined) return
   const result = await interrupt(folder, 1, 1, 'SIGTERM')
   t.is(result.code, 143, result.stderr)
   t.true(existsSync(join(folder, 'runs/tiny/final/long/adapter_model.safetensors')))
@@ -147,7 +139,6 @@ steps: 1
 
 test('a config.yaml without the defaults that were added since is not taken for an edited one', async (t) => {
   const folder = await prepare(t, '{ rank: 2 }')
-  if (folder === undefined) return
   const stopped = await runCli(
     ['train', 'tiny.yaml', '--steps', '100000', '--set', 'trackers=[tensorboard]', '--json'],
     {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { compare } from '../../lib/compare/compare.ts'
 import { resolveCompareConfig } from '../../lib/compare/config.ts'
 import { sampleOf } from '../../lib/compare/play-method.ts'
@@ -12,8 +12,8 @@ import { evaluateBackend } from '../../lib/rl/evaluation.ts'
 import { TextEngine } from '../baselines/support/text-engine.ts'
 import { runCli } from '../support/cli.ts'
 import { rejectsWith } from '../support/errors.ts'
-import { skip, storiesModel } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
+import { asciiModel } from '../support/tiny-model.ts'
 
 const training = {
   optimizer: { learningRate: 1e-3 },
@@ -47,12 +47,6 @@ function storyConfig(model: string, changes: object = {}) {
   }
 }
 
-function stories(t: ExecutionContext): string | undefined {
-  const model = storiesModel()
-  if (model === undefined) skip(t, 'stories260K (node scripts/fixtures/stories260k.mjs)')
-  return model
-}
-
 const linesOf = async <T>(file: string) =>
   (await readFile(file, 'utf8'))
     .trimEnd()
@@ -60,8 +54,7 @@ const linesOf = async <T>(file: string) =>
     .map((line) => JSON.parse(line) as T)
 
 test('every baseline, an untrained, a trained and a single trained team on a real model; the tables come from the files again', async (t) => {
-  const model = stories(t)
-  if (model === undefined) return
+  const model = asciiModel()
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'tiny.yaml'), JSON.stringify(storyConfig(model)))
   const { code, stdout, stderr } = await runCli(['compare', 'tiny.yaml', '--out', 'out', '--json'], { cwd: folder })
@@ -146,8 +139,7 @@ test('every baseline, an untrained, a trained and a single trained team on a rea
 })
 
 test('what is not there is named', async (t) => {
-  const model = stories(t)
-  if (model === undefined) return
+  const model = asciiModel()
   const run = async (method: object) => compare(await resolveCompareConfig(storyConfig(model, { methods: [method] })))
   await rejectsWith(t, () => run({ run: 'nowhere' }), 'ERR_RUN', 'nowhere')
   const folder = await temporaryFolder(t)
@@ -161,8 +153,7 @@ test('what is not there is named', async (t) => {
 })
 
 test('an abort ends a comparison and leaves its samples so far', async (t) => {
-  const model = stories(t)
-  if (model === undefined) return
+  const model = asciiModel()
   const out = join(await temporaryFolder(t), 'out')
   const controller = new AbortController()
   const onProgress = (line: string) => {

@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import test from 'ava'
-import { repositoryDir, skip, storiesModel } from '../support/fixtures.ts'
+import { repositoryDir } from '../support/fixtures.ts'
+import { asciiModel } from '../support/tiny-model.ts'
 
 function start(file: string, args: string[] = [], env: Record<string, string> = {}): ChildProcess {
   const tsx = import.meta.resolve('tsx')
@@ -33,8 +34,7 @@ test('two turns: what agents agree on rises, in both turns', async (t) => {
 })
 
 test('two models: one package model and another architecture', async (t) => {
-  const model = storiesModel()
-  if (model === undefined) return skip(t, 'stories260K')
+  const model = asciiModel()
   t.regex(
     await run('two-models.ts', [model, 'builtin:mini-code'], { STEPS: '2' }),
     /^1 reward .*\n2 reward .* tokens .*\n$/,

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import test from 'ava'
 import { runCli } from '../support/cli.ts'
 import { filesOf, startHub } from '../support/fake-hub.ts'
-import { repositoryDir, skip, storiesModel } from '../support/fixtures.ts'
+import { repositoryDir } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
+import { asciiModel } from '../support/tiny-model.ts'
 
 const read = (path: string) => readFileSync(join(repositoryDir, path), 'utf8')
 const page = read('docs/models.md')
@@ -15,8 +16,7 @@ const blocks = (language: string) =>
 const words = (line: string) => [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!)
 
 test.serial('its YAML trains and its commands run, one after the other', async (t) => {
-  const model = storiesModel()
-  if (model === undefined) return skip(t, 'stories260K (node scripts/fixtures/stories260k.mjs)')
+  const model = asciiModel()
   const hub = await startHub(t, { type: 'model', name: 'HuggingFaceTB/SmolLM2-135M-Instruct' }, filesOf(model))
   const cwd = await temporaryFolder(t)
   const run = async (args: string[]) => {

@@ -41,7 +41,7 @@ test('every link leads somewhere, and every page is in the index', (t) => {
   const index = readFileSync(join(repositoryDir, 'docs/README.md'), 'utf8')
   for (const { page } of pages.filter(({ page }) => page.startsWith('docs') && page !== 'docs/README.md'))
     t.true(index.includes(`](${relative('docs', page)})`), page)
-  for (const page of generatedPages) t.true(index.includes(`](${page})`), page)
+  for (const page of generatedPages) t.true(index.includes(page), page)
 })
 
 test('pages have the code that is checked here', (t) => {
@@ -97,7 +97,7 @@ test('commands and their options exist', async (t) => {
         t.regex(help, new RegExp(`^ +(-\\w, )?${option}\\b`, 'm'), `${page}: ${line}`)
     }
     for (const [line, name] of code.matchAll(/npm (?:run )?([a-z]+(?::[a-z]+)?)/g))
-      t.true(name! in scripts, `${page}: ${line}`)
+      t.true(name === 'install' || name! in scripts, `${page}: ${line}`)
   }
 })
 

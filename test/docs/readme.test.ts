@@ -6,15 +6,15 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import test from 'ava'
 import { runCli } from '../support/cli.ts'
-import { repositoryDir, skip, storiesModel } from '../support/fixtures.ts'
+import { repositoryDir } from '../support/fixtures.ts'
+import { asciiModel } from '../support/tiny-model.ts'
 
 const text = readFileSync(join(repositoryDir, 'README.md'), 'utf8')
 const blocks = (language: string) =>
   [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(([, code]) => code!)
 
 test('the team in 15 lines trains on a real model', async (t) => {
-  const model = storiesModel()
-  if (model === undefined) return skip(t, 'stories260K')
+  const model = asciiModel()
   const [code] = blocks('ts')
   t.true(code!.trim().split('\n').length <= 19)
   const folder = mkdtempSync(join(repositoryDir, 'build', 'readme-'))
@@ -37,8 +37,7 @@ test('the team in 15 lines trains on a real model', async (t) => {
 
 test('the scoring commands it shows run', async (t) => {
   const commands = blocks('sh').flatMap((block) => block.replaceAll('|\n ', '|').trim().split('\n'))
-  const model = storiesModel()
-  if (model === undefined) return skip(t, 'stories260K')
+  const model = asciiModel()
   for (const line of commands.filter((command) => command.startsWith('echo'))) {
     const [, input, command] = /^echo '(.*)' \|\s+npx magrpo (.*)$/.exec(line)!
     const result = await runCli(command!.replace('MODEL', model).split(' '), { input: `${input}\n` })

@@ -10,10 +10,11 @@ import { pullModel } from '../../lib/model/pull.ts'
 import { exportWeights } from '../../lib/run/export.ts'
 import { runCli } from '../support/cli.ts'
 import { commit, type FakeHub, filesOf, startHub } from '../support/fake-hub.ts'
-import { goldenDir, skip, storiesModel } from '../support/fixtures.ts'
+import { goldenDir } from '../support/fixtures.ts'
 import { openModel } from '../support/open-model.ts'
 import { referencePython, runReference } from '../support/reference-python.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
+import { asciiModel } from '../support/tiny-model.ts'
 
 const prompts = ['Once upon a time', 'One day, a girl', 'The dog was']
 const maxNewTokens = 40
@@ -47,11 +48,7 @@ interface Prepared {
 }
 
 async function prepare(t: ExecutionContext): Promise<Prepared | undefined> {
-  const stories = storiesModel()
-  if (stories === undefined) {
-    skip(t, 'stories260K (node scripts/fixtures/stories260k.mjs)')
-    return undefined
-  }
+  const stories = asciiModel()
   const python = await referencePython(t)
   if (python === undefined) return undefined
   const continued = (...args: string[]) => runReference(python, 'greedy_saved.py', args, requests)

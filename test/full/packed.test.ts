@@ -21,11 +21,12 @@ function pack(folder: string): Packed {
 }
 
 test('nothing is packed that a user does not need, and all that one needs', async (t) => {
-  rmSync(join(repositoryDir, 'schemas'), { recursive: true, force: true })
+  for (const made of ['schemas', 'docs/reference/config.md'])
+    rmSync(join(repositoryDir, made), { recursive: true, force: true })
   const { files } = pack(await temporaryFolder(t))
   const paths = files.map(({ path }) => path)
   const allowed =
-    /^(bin\/magrpo\.mjs|dist\/.*(\.js(\.map)?|\.d\.ts|\.css|\.html|\.svg)|native\/(binding|core|kernels|model|rollout|train)\/\w+\.(h|cc|cu)|native\/model\/arch\/\w+\.(json|cmake)|native\/kernels\/\w+\/(?!(reference|test|bench)\.)\w+\.(h|cc|cu)|scripts\/(setup|libtorch)\.mjs|scripts\/setup\/[\w-]+\.mjs|models\/[\w-]+\/\w+\.(json|safetensors)|python\/(\w+\/)?\w+\.py|schemas\/\w+\.json|CMakeLists\.txt|binding\.gyp|package\.json|README\.md|CHANGELOG\.md|LICENSE)$/
+    /^(bin\/magrpo\.mjs|dist\/.*(\.js(\.map)?|\.d\.ts|\.css|\.html|\.svg)|native\/(binding|core|kernels|model|rollout|train)\/\w+\.(h|cc|cu)|native\/model\/arch\/\w+\.(json|cmake)|native\/kernels\/\w+\/(?!(reference|test|bench)\.)\w+\.(h|cc|cu)|scripts\/(setup|libtorch)\.mjs|scripts\/setup\/[\w-]+\.mjs|scripts\/fixtures\/(stories260k\.mjs|smollm2\.py)|models\/[\w-]+\/\w+\.(json|safetensors)|python\/(\w+\/)?\w+\.py|schemas\/\w+\.json|examples\/([\w-]+\/)?[\w-]+\.(ts|yaml|jsonl|py)|docs\/([\w-]+\/)?[\w-]+\.(md|json|png|svg)|CMakeLists\.txt|package\.json|[A-Z]+\.md|CITATION\.cff|LICENSE)$/
   t.deepEqual(
     paths.filter((path) => !allowed.test(path)),
     [],
@@ -37,6 +38,7 @@ test('nothing is packed that a user does not need, and all that one needs', asyn
     'models/mini-code/model.safetensors',
     'schemas/run.json',
     'schemas/compare.json',
+    'docs/reference/config.md',
   ])
     t.true(paths.includes(path), path)
 })

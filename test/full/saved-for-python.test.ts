@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
-import { skip, storiesModel } from '../support/fixtures.ts'
 import { goldenModel, uniform } from '../support/golden-models.ts'
 import { closeTo } from '../support/golden-values.ts'
 import { openModel } from '../support/open-model.ts'
@@ -76,13 +75,4 @@ test.serial('PEFT opens an adapter on two projections', async (t) => {
   const model = await openModel(t, goldenModel('llama'))
   const adapter = await trained(await Policy.lora(model, { rank: 2, targets: ['v_proj', 'up_proj'] }))
   await opensAs(t, adapter, await savedAdapter(t, model, adapter), 1e-4)
-})
-
-test.serial('transformers opens a trained stories260K', async (t) => {
-  const folder = storiesModel()
-  if (folder === undefined) return skip(t, 'stories260K (node scripts/fixtures/stories260k.mjs)')
-  const policy = await trained(await Policy.full(await openModel(t, folder)))
-  const saved = await temporaryFolder(t)
-  await policy.save(saved)
-  await opensAs(t, policy, [saved], 1e-4)
 })

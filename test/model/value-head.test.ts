@@ -5,11 +5,10 @@ import { join } from 'node:path'
 import test from 'ava'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
-import { skip, storiesModel } from '../support/fixtures.ts'
+import { asciiModel } from '../support/tiny-model.ts'
 
 test('a trained value head is saved beside the adapter and read back', async (t) => {
-  const folder = storiesModel()
-  if (folder === undefined) return skip(t, 'stories260K')
+  const folder = asciiModel()
   const out = mkdtempSync(join(tmpdir(), 'magrpo-value-'))
   await using model = await Model.load(folder)
   try {

@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { ConfigError } from '../../lib/base/errors.ts'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
@@ -17,7 +17,8 @@ import type { StepReport } from '../../lib/rl/types/reports.ts'
 import { train } from '../../lib/session/train.ts'
 import type { Joint } from '../../lib/tasks/task/completion.ts'
 import { defineTask } from '../../lib/tasks/task/define-task.ts'
-import { repositoryDir, skip, storiesModel } from '../support/fixtures.ts'
+import { repositoryDir, skip } from '../support/fixtures.ts'
+import { asciiModel } from '../support/tiny-model.ts'
 
 const names = ['left', 'right']
 
@@ -31,9 +32,8 @@ const parityTask = defineTask({
   defaults: { maxNewTokens: 2 },
 })
 
-async function withModel(t: ExecutionContext, work: (base: Model, folder: string) => Promise<void>): Promise<void> {
-  const folder = storiesModel()
-  if (folder === undefined) return skip(t, 'stories260K')
+async function withModel(work: (base: Model, folder: string) => Promise<void>): Promise<void> {
+  const folder = asciiModel()
   await using base = await Model.load(folder, { device: 'cpu', dtype: 'float32' })
   await work(base, folder)
 }
@@ -60,7 +60,7 @@ async function reportsOf(
 const last = (reports: readonly StepReport[], name: string) => reports.at(-1)!.metrics[name]!
 
 test.serial('KL against the bare base: 0 at first, then held down by its coefficient', async (t) => {
-  await withModel(t, async (base) => {
+  await withModel(async (base) => {
     const ends: number[] = []
     for (const coefficient of [0, 3]) {
       await using team = await Team.adapters(base, names, { rank: 4, seed: 1 })
@@ -78,7 +78,7 @@ test.serial('KL against the bare base: 0 at first, then held down by its coeffic
 })
 
 test.serial('several updates: the first has ratios of 1, the later ones are clipped', async (t) => {
-  await withModel(t, async (base) => {
+  await withModel(async (base) => {
     const shares: number[] = []
     for (const updatesPerRollout of [1, 4]) {
       await using team = await Team.adapters(base, names, { rank: 4, seed: 1 })
@@ -93,7 +93,7 @@ test.serial('several updates: the first has ratios of 1, the later ones are clip
 })
 
 test.serial('one update with a ratio has the gradient of one without', async (t) => {
-  await withModel(t, async (base) => {
+  await withModel(async (base) => {
     const norms: number[] = []
     for (const clip of [null, { low: 0.2, high: 0.2 }]) {
       await using team = await Team.adapters(base, names, { rank: 4, seed: 1 })
@@ -112,7 +112,7 @@ for (const [what, algorithm] of [
   ['maac, q', maac({ groupSize: 8, critic: { type: 'q' } })],
 ] as const) {
   test.serial(`${what}: the critic learns the rewards, the team learns the task`, async (t) => {
-    await withModel(t, async (base) => {
+    await withModel(async (base) => {
       // A team may settle for half the reward, a run in five or so: one of three has to do without.
       const runs: boolean[] = []
       for (let seed = 1; seed <= 3 && !runs.includes(true); seed++) {
@@ -131,7 +131,7 @@ for (const [what, algorithm] of [
   })
 
   test.serial(`${what}: critics are saved, and a second run goes on with them`, async (t) => {
-    await withModel(t, async (base) => {
+    await withModel(async (base) => {
       await using team = await Team.adapters(base, names, { rank: 4, seed: 1 })
       const [report] = await reportsOf(team, algorithm, { steps: 8 })
       t.is(report!.metrics['critic/grad_norm'] === undefined, algorithm.critic!.placement === 'shared')
@@ -153,7 +153,7 @@ for (const [what, algorithm] of [
 }
 
 test.serial('full weights: a second frozen copy is the reference; without one, the run is refused', async (t) => {
-  await withModel(t, async (base, folder) => {
+  await withModel(async (base, folder) => {
     const task = {
       ...parityTask,
       agents: ['only'],
@@ -178,7 +178,7 @@ test.serial('full weights: a second frozen copy is the reference; without one, t
 })
 
 test.serial('critics that do not fit are named before anything is done', async (t) => {
-  await withModel(t, async (base) => {
+  await withModel(async (base) => {
     await using team = await Team.adapters(base, names, { rank: 4 })
     const [left, right] = team.agents.map(({ policy }) => policy)
     const members = [
@@ -207,7 +207,7 @@ test.serial('critics that do not fit are named before anything is done', async (
 })
 
 test.serial('shared weights: one adapter, a prompt for each role, up to 8 agents', async (t) => {
-  await withModel(t, async (base) => {
+  await withModel(async (base) => {
     for (const count of [1, 8]) {
       const agents = Array.from({ length: count }, (_, agent) => `agent ${agent}`)
       const task = defineTask({
@@ -228,7 +228,7 @@ test.serial('shared weights: one adapter, a prompt for each role, up to 8 agents
 test.serial('agents of different architectures and tokenizers learn together', async (t) => {
   const other = join(repositoryDir, 'models/mini-code')
   if (!existsSync(join(other, 'model.safetensors'))) return skip(t, 'models/mini-code')
-  await withModel(t, async (base) => {
+  await withModel(async (base) => {
     await using second = await Model.load(other, { device: 'cpu', dtype: 'float32' })
     t.not(second.config.vocabSize, base.config.vocabSize)
     t.not(second.config.architecture, base.config.architecture)

@@ -1,4 +1,4 @@
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { ConfigError } from '../../lib/base/errors.ts'
 import { resolveConfig } from '../../lib/config/load.ts'
 import { grpo } from '../../lib/rl/algorithms/grpo.ts'
@@ -7,20 +7,18 @@ import { maac } from '../../lib/rl/algorithms/maac.ts'
 import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
 import { backendOf } from '../../lib/rl/team/policy-engine.ts'
 import { type LoadedTeam, loadTeam } from '../../lib/session/load-team.ts'
-import { skip, storiesModel } from '../support/fixtures.ts'
+import { asciiModel } from '../support/tiny-model.ts'
 
 const names = ['left', 'right']
 const full = { adapter: 'full' }
 
-/** Loads a team of the stories model with settings of its own. */
+/** Loads a team of a small model with settings of its own. */
 async function withTeam(
-  t: ExecutionContext,
   settings: Record<string, unknown>,
   algorithm: ReturnType<typeof magrpo>,
   work: (loaded: LoadedTeam) => void | Promise<void>,
 ): Promise<void> {
-  const model = storiesModel()
-  if (model === undefined) return skip(t, 'stories260K')
+  const model = asciiModel()
   const critic = settings.critic === true ? { critic: model } : {}
   const { team } = resolveConfig({
     team: { model, device: 'cpu', ...settings, ...critic },
@@ -37,7 +35,7 @@ async function withTeam(
 }
 
 test.serial('full weights with a KL penalty: a frozen copy for each agent', async (t) => {
-  await withTeam(t, full, magrpo({ kl: {} }), ({ team, models }) => {
+  await withTeam(full, magrpo({ kl: {} }), ({ team, models }) => {
     t.is(models.length, 4)
     for (const { policy, reference } of team.agents) {
       t.is(reference!.kind, 'base')
@@ -45,11 +43,11 @@ test.serial('full weights with a KL penalty: a frozen copy for each agent', asyn
     }
     t.deepEqual(backendOf(team).auxiliary.check(magrpo({ kl: {} })), [])
   })
-  await withTeam(t, full, magrpo(), ({ models }) => void t.is(models.length, 2))
+  await withTeam(full, magrpo(), ({ models }) => void t.is(models.length, 2))
 })
 
 test.serial('adapters with a KL penalty: no second copy', async (t) => {
-  await withTeam(t, {}, magrpo({ kl: {} }), async ({ team, models }) => {
+  await withTeam({}, magrpo({ kl: {} }), async ({ team, models }) => {
     t.is(models.length, 1)
     const { references } = await backendOf(team).auxiliary.prepare(magrpo({ kl: {} }))
     t.deepEqual(references, [2, 2])
@@ -58,14 +56,14 @@ test.serial('adapters with a KL penalty: no second copy', async (t) => {
 
 test.serial('shared weights: one policy for all agents', async (t) => {
   for (const settings of [{ sharedWeights: true }, { sharedWeights: true, ...full }]) {
-    await withTeam(t, settings, magrpo({ kl: {} }), ({ team, models }) => {
+    await withTeam(settings, magrpo({ kl: {} }), ({ team, models }) => {
       t.is(team.policies.length, 1)
       t.is(models.length, 'adapter' in settings ? 2 : 1)
     })
   }
   const two = { model: undefined, models: ['a', 'b'], sharedWeights: true }
   await t.throwsAsync(
-    withTeam(t, two, magrpo(), () => {}),
+    withTeam(two, magrpo(), () => {}),
     { instanceOf: ConfigError, message: /team.models: expected one model/ },
   )
 })
@@ -78,14 +76,14 @@ test.serial('critics over a model of their own', async (t) => {
     [{ critic: true, ...full }, iac(), 2, 4],
     [full, iac({ critic: { placement: 'shared' } }), 0, 2],
   ] as const) {
-    await withTeam(t, settings, algorithm, async (loaded) => {
+    await withTeam(settings, algorithm, async (loaded) => {
       t.is(loaded.team.critics.length, critics)
       t.is(loaded.models.length, models)
       t.deepEqual(backendOf(loaded.team).auxiliary.check(algorithm), [])
     })
   }
   await t.throwsAsync(
-    withTeam(t, { critic: true }, grpo(), () => {}),
+    withTeam({ critic: true }, grpo(), () => {}),
     { instanceOf: ConfigError, message: /team.critic: .* but it is grpo/ },
   )
 })

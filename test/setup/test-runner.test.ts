@@ -59,16 +59,22 @@ test('the last line is written and read in one form', (t) => {
   t.is(parseSummary('3 passed, 1 failed and more'), null)
 })
 
-// Runs .ci/run with an npm that answers `npm test` and `npm run test:full` with these scripts.
+// Runs .ci/run, with ../shared beside it, with an npm that answers `npm test`, `npm run test:full` and the rest with these scripts.
 function runCi(
   t: import('ava').ExecutionContext,
   plain: string,
   full: string,
+  real = 'echo "0 passed, 0 failed"',
 ): Promise<{ code: number; last: string[] }> {
-  const folder = temporaryFolder(t)
-  mkdirSync(path.join(folder, '.ci'))
+  const folder = path.join(temporaryFolder(t), 'checkout')
+  mkdirSync(path.join(folder, '.ci'), { recursive: true })
+  mkdirSync(path.join(folder, '../shared'))
   cpSync(path.join(root, '.ci/run'), path.join(folder, '.ci/run'))
-  makeProgram(path.join(folder, 'bin'), 'npm', `if [ "$*" = test ]; then ${plain}\nelse ${full}\nfi`)
+  makeProgram(
+    path.join(folder, 'bin'),
+    'npm',
+    `case "$*" in test) ${plain};; "run test:full") ${full};; *) ${real};; esac`,
+  )
   const env = { ...process.env, PATH: `${path.join(folder, 'bin')}:${process.env.PATH}` }
   return new Promise((resolve) => {
     execFile(path.join(folder, '.ci/run'), { env }, (error, stdout) => {
@@ -76,6 +82,12 @@ function runCi(
     })
   })
 }
+
+test('CI tests a copy with nothing beside it, then what needs ../shared with that', async (t) => {
+  const plain = 'test -e .ci/run && test ! -e ../shared && echo "4 passed, 0 failed"'
+  const real = 'test -e ../shared && test "$*" = "test -- test/real" && echo "2 passed, 0 failed"'
+  t.deepEqual(await runCi(t, plain, 'echo "1 passed, 0 failed"', real), { code: 0, last: ['', '7 passed, 0 failed'] })
+})
 
 test('CI adds up both runs and ends with one line', async (t) => {
   const good = 'echo working; echo "4 passed, 0 failed"'

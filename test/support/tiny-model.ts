@@ -1,7 +1,7 @@
 /** Small variations of the golden models: a tokenizer, changed settings, damaged tensors. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { goldenModel } from './golden-models.ts'
+import { type GoldenConfig, goldenModel, goldenTensors, safetensorsBytes } from './golden-models.ts'
 
 /** A byte-level tokenizer of the 128 characters of ASCII, without merges: the id of a character is its code. */
 export function asciiTokenizer(): Record<string, unknown> {
@@ -36,6 +36,18 @@ export function tinyModel({ name = 'qwen3-tied', config = {}, tokenizer = false 
   const folder = goldenModel(name)
   editJson(join(folder, 'config.json'), (json) => Object.assign(json, config))
   if (tokenizer) writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(asciiTokenizer()))
+  return folder
+}
+
+/**
+ * A Llama of made-up weights that reads and writes ASCII, for tests that need some model and no particular one. Its three layers are
+ * enough for PEFT to name modules by their last part.
+ */
+export function asciiModel(): string {
+  const config = { max_position_embeddings: 2048, num_hidden_layers: 3 }
+  const folder = tinyModel({ name: 'llama', tokenizer: true, config })
+  const whole = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as GoldenConfig
+  writeFileSync(join(folder, 'model.safetensors'), safetensorsBytes(goldenTensors('llama', whole)))
   return folder
 }
 

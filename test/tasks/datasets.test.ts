@@ -13,7 +13,7 @@ import { withSignature } from '../../lib/tasks/mbpp/signature.ts'
 import { mbppData } from '../../lib/tasks/mbpp/task.ts'
 import { tldrData } from '../../lib/tasks/tldr/options.ts'
 import { rejectsWith } from '../support/errors.ts'
-import { goldenDir, sharedDir, skip } from '../support/fixtures.ts'
+import { goldenDir } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const parquet = (name: string) => goldenDir(`parquet/${name}.parquet`)
@@ -79,11 +79,20 @@ test('a part of a local file by split, offset and limit', async (t) => {
   await rejectsWith(t, () => load({ file, hub: 'a/b' }), 'ERR_ARGUMENT', 'either file or hub')
 })
 
+const problem = {
+  prompt: 'def f(x):\n',
+  test: 'def check(candidate):\n    assert candidate(1)\n',
+  entry_point: 'f',
+}
+
 test("the paper's splits do not overlap, and have the published sizes", async (t) => {
-  const shared = sharedDir()
-  if (shared === undefined) return skip(t, 'the folder ../shared with the data')
-  const humaneval = join(shared, 'data/HumanEval.jsonl.gz')
-  const all = await loadItems<{ task_id: string }>(humaneval)
+  const folder = await temporaryFolder(t)
+  const problems = async (name: string, count: number) => {
+    const all = Array.from({ length: count }, (_, i) => ({ task_id: `${name}/${i}`, ...problem }))
+    await writeFile(join(folder, `${name}.json`), JSON.stringify(all))
+    return { file: join(folder, `${name}.json`), all }
+  }
+  const { file: humaneval, all } = await problems('HumanEval', 164)
   const ids = async (split: string, part: 'train' | 'heldOut') =>
     (
       await loadSource<{ task_id: string }>({ file: humaneval, split }, { published: humanevalData, part, fields: [] })
@@ -93,7 +102,7 @@ test("the paper's splits do not overlap, and have the published sizes", async (t
   t.deepEqual(await ids('paper', 'heldOut'), range(0, 32))
   t.deepEqual(await ids('paper-multi-turn', 'train'), range(33, 163))
   t.deepEqual(await ids('paper-baselines', 'heldOut'), range(133, 164))
-  const file = join(shared, 'data/CoopHumanEval.json')
+  const { file } = await problems('CoopHumanEval', 82)
   const task = await tasks.coophumaneval({ train: { file, split: 'paper' }, heldOut: { file, split: 'paper' } })
   t.deepEqual([task.items.length, task.heldOut?.length], [66, 16])
   for (const { splits } of [humanevalData, coophumanevalData, mbppData, tldrData, arxivData])
@@ -104,12 +113,7 @@ test("the paper's splits do not overlap, and have the published sizes", async (t
 test('local files for every task; a missing field is named', async (t) => {
   const folder = await temporaryFolder(t)
   const file = join(folder, 'items.jsonl')
-  const good = {
-    task_id: 'a',
-    prompt: 'def f(x):\n',
-    test: 'def check(candidate):\n    assert candidate(1)\n',
-    entry_point: 'f',
-  }
+  const good = { task_id: 'a', ...problem }
   const { test: _test, ...bad } = good
   await writeFile(file, `${JSON.stringify(good)}\n${JSON.stringify(bad)}\n`)
   t.is((await tasks.humaneval({ train: { file, limit: 1 } })).items.length, 1)

@@ -3,13 +3,12 @@ import { join } from 'node:path'
 import test from 'ava'
 import { loadConfig } from '../../lib/config/load.ts'
 import { loadTask } from '../../lib/session/load-task.ts'
-import { loadItems } from '../../lib/tasks/datasets/items.ts'
 import { tasks } from '../../lib/tasks/index.ts'
 import type { Completion } from '../../lib/tasks/task/completion.ts'
 import { pythonReward } from '../../lib/tasks/task/python-reward.ts'
 import type { RewardResult } from '../../lib/tasks/task/types.ts'
 import { rejectsWith } from '../support/errors.ts'
-import { repositoryDir, sharedDir, skip } from '../support/fixtures.ts'
+import { repositoryDir } from '../support/fixtures.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const { signal } = new AbortController()
@@ -21,14 +20,22 @@ function joint(...texts: string[]): Completion[] {
 }
 
 test('the TLDR reward as a file of the user scores as the rules "paper"', async (t) => {
-  const shared = sharedDir()
-  if (shared === undefined) return skip(t, 'the folder ../shared with the data')
-  const posts = await loadItems<{ prompt: string; completion: string }>(join(shared, 'data/tldr-eval.jsonl'))
+  // Style words and plain ones in an order that is another for each post.
+  const vocabulary =
+    `my dog ran because however therefore the the a cat moved and so but I really think we should go home
+    since nobody asked for example about money first then finally work`.split(/\s+/)
+  const posts = Array.from({ length: 60 }, (_, post) => {
+    const words = Array.from(
+      { length: 300 },
+      (_, i) => vocabulary[(i * (7 + post) + i * i * (post % 5)) % vocabulary.length],
+    )
+    return { prompt: `SUBREDDIT: r/x TITLE: ${words.join(' ')} TL;DR:` }
+  })
   const task = await tasks.tldr({ train: posts, rules: 'paper' })
   const { reward, dispose } = pythonReward({ python: `${file}:tldr_reward` })
   t.teardown(dispose)
   const seen = new Set<number>()
-  for (const [index, post] of posts.slice(0, 60).entries()) {
+  for (const [index, post] of posts.entries()) {
     const words = post.prompt.split(/\s+/).slice(10)
     const brief = words.slice(0, 8 + index).join(' ')
     const texts = joint(brief, words.slice(index % 3, Math.round((8 + index) * (1 + (index % 13) / 4))).join(' '))

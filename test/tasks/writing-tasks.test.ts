@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import test from 'ava'
 import { ConfigError, MagrpoError } from '../../lib/base/errors.ts'
 import { arxiv } from '../../lib/tasks/arxiv/task.ts'
@@ -9,7 +9,7 @@ import type { Completion } from '../../lib/tasks/task/completion.ts'
 import type { RewardResult, Task } from '../../lib/tasks/task/types.ts'
 import { tldr } from '../../lib/tasks/tldr/task.ts'
 import type { ChatMessage } from '../../lib/text/messages.ts'
-import { skipBecause } from '../support/skip.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const completion = (text: string): Completion => ({ text, ids: new Int32Array(), finish: 'stop', logProbSum: 0 })
 const context = { signal: new AbortController().signal }
@@ -109,19 +109,23 @@ test('story: scored by the rules of tldr on the completions alone', async (t) =>
   t.is(error.code, 'ERR_TASK')
 })
 
-test('real posts and abstracts load from files, with a part held out', async (t) => {
-  const data = (name: string) => fileURLToPath(new URL(`../../../shared/data/${name}`, import.meta.url))
-  if (!existsSync(data('tldr-train.jsonl'))) {
-    return skipBecause(t, 'no ../shared/data')
+test('posts and abstracts load from files, with a part held out', async (t) => {
+  const folder = await temporaryFolder(t)
+  const lines = async (name: string, count: number, item: (i: number) => object) => {
+    const file = join(folder, name)
+    await writeFile(file, Array.from({ length: count }, (_, i) => `${JSON.stringify(item(i))}\n`).join(''))
+    return file
   }
-  const posts = await tldr({
-    train: data('tldr-train.jsonl'),
-    heldOut: { file: data('tldr-eval.jsonl'), limit: 7, offset: 3 },
-  })
-  t.is(posts.items.length, 800)
-  t.is(posts.heldOut?.length, 7)
-  const papers = await arxiv({ train: { file: data('arxiv-train.jsonl'), limit: 5 } })
-  t.is(papers.items.length, 5)
+  const train = await lines('train.jsonl', 30, (i) => ({ prompt: `POST: ${i} cats.\n\nTL;DR:`, completion: 'Cats.' }))
+  const file = await lines('eval.jsonl', 20, (i) => ({ prompt: `POST: ${i} dogs.\n\nTL;DR:`, completion: 'Dogs.' }))
+  const abstracts = await lines('abstracts.jsonl', 9, (i) => ({ title: `On ${i}`, abstract_text: 'We count.' }))
+  const posts = await tldr({ train, heldOut: { file, limit: 7, offset: 3 } })
+  t.is(posts.items.length, 30)
+  t.deepEqual(
+    posts.heldOut?.map(({ prompt }) => parseInt(prompt.slice(6), 10)),
+    [3, 4, 5, 6, 7, 8, 9],
+  )
+  t.is((await arxiv({ train: { file: abstracts, limit: 5 } })).items.length, 5)
   for (const item of posts.items) t.false(`${posts.observe(item, 0, [])}`.includes('TL;DR:'))
-  await t.throwsAsync(tldr({ train: data('arxiv-train.jsonl') }), { message: /expected a field "prompt"/ })
+  await t.throwsAsync(tldr({ train: abstracts }), { message: /expected a field "prompt"/ })
 })

@@ -1,6 +1,7 @@
 /** The golden values of `test/golden/text/tokenizer_cases.json`, made with Hugging Face's own libraries. */
 
 import { readFileSync } from 'node:fs'
+import type { ExecutionContext } from 'ava'
 import type { ChatMessage } from '../../lib/text/messages.ts'
 import { Tokenizer } from '../../lib/text/tokenizer.ts'
 import type { TokenizerConfig, TokenizerJson } from '../../lib/text/tokenizer-files.ts'
@@ -44,4 +45,16 @@ export const golden = JSON.parse(readFileSync(path, 'utf8')) as Golden
 export function goldenTokenizer(name: string, chatTemplate?: string): Tokenizer {
   const { tokenizer, config } = golden.tokenizers[name] as GoldenTokenizer
   return new Tokenizer({ tokenizer, config, chatTemplate, where: name })
+}
+
+/** Holds a tokenizer against the ids and texts that transformers gave. */
+export function tokenizesAs(t: ExecutionContext, tokenizer: Tokenizer, { encoded, decoded }: TextCases): void {
+  for (const { text, ids, plain } of encoded) {
+    t.deepEqual([...tokenizer.encode(text)], ids, JSON.stringify(text))
+    t.deepEqual([...tokenizer.encode(text, { addSpecialTokens: false })], plain, JSON.stringify(text))
+  }
+  for (const { ids, text, plain } of decoded) {
+    t.is(tokenizer.decode(ids, { skipSpecialTokens: false }), text, JSON.stringify(ids))
+    t.is(tokenizer.decode(Int32Array.from(ids)), plain, JSON.stringify(ids))
+  }
 }

@@ -104,7 +104,7 @@ test('the live block is drawn in place, below what stays', (t) => {
   const { screen, shown, wait } = view('live')
   shown.onStart(start)
   t.deepEqual(screen.lines, [
-    'story  step 0/20  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  0 s',
+    'story  step 0/20  ······························  0 s',
     'reward    waiting for the first step',
   ])
   shown.onEval(evaluation)
@@ -115,7 +115,7 @@ test('the live block is drawn in place, below what stays', (t) => {
   t.deepEqual(screen.lines, [
     'held-out after step 0: 1.250 ± 0.050 (s.e.), greedy 1.000',
     'warning: Too long.',
-    'story  step 2/20  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  10 s, about 1 min 30 s left',
+    'story  step 2/20  ━━━···························  10 s, about 1 min 30 s left',
     'reward    1.000 ± 0.250  ▁█  25 % of groups equal',
     'parts     structure 0.500',
     'held-out  1.250 ± 0.050 (s.e.), greedy 1.000',

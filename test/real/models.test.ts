@@ -1,11 +1,14 @@
+/** Models that people trained. What needs them or data of others stands in this folder; all other tests make what they need. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { Tokenizer } from '../../lib/text/tokenizer.ts'
 import { babyModel, readGolden, skip, smolModel, storiesModel } from '../support/fixtures.ts'
 import { closeTo } from '../support/golden-values.ts'
 import { greedyOf, ownLogProbs } from '../support/native-golden.ts'
 import { openModel } from '../support/open-model.ts'
+import { golden, tokenizesAs } from '../text/golden.ts'
 
 interface Greedy {
   prompt: number[]
@@ -59,9 +62,18 @@ test('stories260K writes its published text and scores a story', async (t) => {
   closeTo(t, actual ?? [], logProbs, tolerance, 'log-probs of the story')
 })
 
+test('stories260K: ids and texts are those of transformers', async (t) => {
+  const folder = storiesModel()
+  if (folder === undefined) return skip(t, 'stories260K (node scripts/fixtures/stories260k.mjs)')
+  const tokenizer = await Tokenizer.load(folder)
+  t.is(tokenizer.vocabSize, 512)
+  t.deepEqual([...tokenizer.specialIds].sort(), [0, 1, 2])
+  tokenizesAs(t, tokenizer, golden.stories260K)
+})
+
 test('babyllama-tok105 writes as in transformers', async (t) => {
   const folder = babyModel()
-  if (folder === undefined) return skip(t, 'babyllama-tok105 (in ../shared/models)')
+  if (folder === undefined) return skip(t, 'babyllama-tok105 (a folder of that name in one named by MAGRPO_FIXTURES)')
   const golden = readGolden<RealGolden & { greedy: Greedy }>('real-babyllama.json')
   sameWeights(t, folder, golden)
   await writesAsExpected(t, folder, [golden.greedy], [2], golden.tolerance.logProbs)
