@@ -14,7 +14,7 @@ const std::vector<Architecture>& architectures() {
 const Architecture& find_architecture(const std::string& model_type) {
   for (const Architecture& architecture : architectures())
     if (architecture.model_type == model_type) return architecture;
-  throw core::Error("ERR_MODEL_UNSUPPORTED", core::concat("There is no architecture \"", model_type, "\"."));
+  throw core::Error("ERR_MODEL_UNSUPPORTED", "There is no architecture \"", model_type, "\".");
 }
 
 }  // namespace magrpo::model

@@ -18,9 +18,7 @@ int64_t Config::size_of(Width width) const {
 }
 
 void Config::check() const {
-  const auto require = [](bool holds, const auto&... parts) {
-    if (!holds) throw core::Error("ERR_MODEL_FORMAT", core::concat(parts...));
-  };
+  const auto require = [](bool holds, const auto&... parts) { core::check(holds, "ERR_MODEL_FORMAT", parts...); };
   require(vocab_size > 0 && hidden_size > 0 && intermediate_size > 0 && num_layers > 0 && num_heads > 0 && num_kv_heads > 0 && head_dim > 0,
           "Expected positive sizes in config.json.");
   require(num_heads % num_kv_heads == 0, "Expected num_attention_heads (", num_heads, ") to be a multiple of num_key_value_heads (",

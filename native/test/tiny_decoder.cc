@@ -53,7 +53,7 @@ std::shared_ptr<model::Decoder> tiny_decoder(const model::Config& config, uint64
 
 model::Adapter random_adapter(const model::Config& config, int64_t rank, double scale, const std::vector<std::string>& targets,
                               uint64_t seed) {
-  model::Adapter adapter = model::make_adapter(config, rank, scale, targets, seed, at::kCPU);
+  model::Adapter adapter = model::make_adapter(config, {rank, scale, targets, seed}, at::kCPU);
   for (const auto& slice : model::named_slices(adapter)) slice.tensor.copy_(random(slice.tensor.sizes(), ++seed) * 0.4);
   return adapter;
 }
