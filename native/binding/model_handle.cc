@@ -42,10 +42,11 @@ void load(const LoadRequest& request, const core::CancelFlagPtr& cancel, const P
   model::Weights weights = model::allocate_weights(request.config, options);
   model::read_tensors(model::named_slices(request.config, weights), request.sources, cancel, progress);
   made.device = request.device;
-  made.parameter_count = weights.parameter_count();
-  made.weight_bytes = made.parameter_count * static_cast<int64_t>(weights.embedding.element_size());
-  for (const auto& slice : model::named_slices(request.config, weights))
+  for (const auto& slice : model::named_slices(request.config, weights)) {
+    made.parameter_count += slice.view().numel();
     made.tensors.push_back({slice.name, slice.tensor.scalar_type(), slice.view().sizes().vec()});
+  }
+  made.weight_bytes = made.parameter_count * static_cast<int64_t>(weights.embedding.element_size());
   made.decoder = std::make_shared<model::Decoder>(request.config, std::move(weights));
   core::release_cached_blocks();  // of the buffers that files were read into
 }

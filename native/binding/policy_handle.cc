@@ -46,8 +46,9 @@ Napi::Value ModelHandle::create_policy(const Napi::CallbackInfo& info) {
   spec.result = [made](Napi::Env env) { return PolicyHandle::wrap(Environment::of(env).policy_constructor, made); };
   return start(info.Env(), std::move(spec), [model, made, full, settings] {
     const auto& decoder = model->decoder;
-    made->policy = full ? std::make_shared<train::Policy>(decoder)
-                        : std::make_shared<train::Policy>(decoder, make_adapter(decoder->config(), settings, decoder->device()));
+    std::optional<model::Adapter> adapter;
+    if (!full) adapter = model::make_adapter(decoder->config(), settings, decoder->device());
+    made->policy = std::make_shared<train::Policy>(decoder, std::move(adapter));
   });
 }
 
