@@ -25,86 +25,54 @@ namespace {
 
 // Sizes that the memory plan of lib/model/memory-terms.ts is made of.
 Napi::Object limits(Napi::Env env) {
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("chunkLogits", to_js(env, train::kChunkLogits));
-  result.Set("tileColumns", to_js(env, train::kTileColumns));
-  result.Set("prefillTokens", to_js(env, rollout::kPrefillTokens));
-  return result;
-}
-
-Napi::Array array_of(Napi::Env env, const std::vector<Napi::Value>& values) {
-  Napi::Array array = Napi::Array::New(env, values.size());
-  for (size_t i = 0; i < values.size(); ++i) array.Set(static_cast<uint32_t>(i), values[i]);
-  return array;
+  return to_object(env, "chunkLogits", train::kChunkLogits, "tileColumns", train::kTileColumns, "prefillTokens", rollout::kPrefillTokens);
 }
 
 // The table as it was compiled, for the test that compares it with the files.
 Napi::Value architectures_of(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const auto text = [env](const std::string& value) -> Napi::Value { return Napi::String::New(env, value); };
-  const auto number = [env](auto value) -> Napi::Value { return Napi::Number::New(env, static_cast<double>(value)); };
   std::vector<Napi::Value> all;
   for (const model::Architecture& a : model::architectures()) {
-    std::vector<Napi::Value> projections;
-    for (const auto& [tensor, in, out] : a.projections) projections.push_back(array_of(env, {text(tensor), number(in), number(out)}));
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("modelType", a.model_type);
-    object.Set("tensors",
-               array_of(env, {text(a.embedding), text(a.attention_norm), text(a.query_norm), text(a.key_norm), text(a.attention_post_norm),
-                              text(a.mlp_norm), text(a.mlp_post_norm), text(a.final_norm), text(a.head)}));
-    object.Set("projections", array_of(env, projections));
-    object.Set("formulas", array_of(env, {number(a.activation), number(a.embedding_scale), number(a.norm_offset)}));
-    all.push_back(object);
+    std::vector<std::vector<Napi::Value>> projections;
+    for (const auto& [tensor, in, out] : a.projections)
+      projections.push_back({to_js(env, tensor), to_js(env, static_cast<int>(in)), to_js(env, static_cast<int>(out))});
+    const std::vector<std::string> tensors{a.embedding, a.attention_norm, a.query_norm, a.key_norm, a.attention_post_norm,
+                                           a.mlp_norm,  a.mlp_post_norm,  a.final_norm, a.head};
+    const std::vector<double> formulas{static_cast<double>(a.activation), static_cast<double>(a.embedding_scale), a.norm_offset};
+    all.push_back(to_object(env, "modelType", a.model_type, "tensors", tensors, "projections", projections, "formulas", formulas));
   }
-  return array_of(env, all);
+  return to_js(env, all);
 }
 
 Napi::Value info_of(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::string reason = core::cuda_unavailable_reason();
-  Napi::Object cuda = Napi::Object::New(env);
-  cuda.Set("available", reason.empty());
-  cuda.Set("reason", reason.empty() ? env.Null() : Napi::String::New(env, reason).As<Napi::Value>());
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("libtorchVersion", TORCH_VERSION);
-  result.Set("variant", core::build_variant());
-  result.Set("cpuCapability", at::get_cpu_capability());
-  result.Set("threads", intra_op_threads());
-  const auto always = kernels::row_product_is_always_faster();
-  result.Set("rowProductRows", always ? env.Null() : to_js(env, kernels::kRowProductRows).As<Napi::Value>());
-  result.Set("limits", limits(env));
-  result.Set("cuda", cuda);
-  return result;
+  const Napi::Value row_product_rows = kernels::row_product_is_always_faster() ? env.Null() : to_js(env, kernels::kRowProductRows);
+  const Napi::Object cuda = to_object(env, "available", reason.empty(), "reason", reason.empty() ? env.Null() : to_js(env, reason));
+  return to_object(env, "libtorchVersion", TORCH_VERSION, "variant", core::build_variant(), "cpuCapability", at::get_cpu_capability(),
+                   "threads", intra_op_threads(), "rowProductRows", row_product_rows, "limits", limits(env), "cuda", cuda);
 }
 
 Napi::Value set_threads(const Napi::CallbackInfo& info) {
   const double count = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
-  if (!(count >= 1 && count <= 1024))
-    throw_error(info.Env(), "ERR_ARGUMENT", core::concat("Expected 1 to 1024 threads but received ", count, "."));
+  core::check_argument(count >= 1 && count <= 1024, "Expected 1 to 1024 threads but received ", count, ".");
   set_intra_op_threads(static_cast<int>(count));
   return info.Env().Undefined();
 }
 
 Napi::Value device_memory_of(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  try {
-    const core::DeviceMemory memory = core::device_memory(info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "");
-    Napi::Object result = Napi::Object::New(env);
-    result.Set("freeBytes", static_cast<double>(memory.free_bytes));
-    result.Set("heldBytes", static_cast<double>(memory.held_bytes));
-    return result;
-  } catch (const core::Error& error) {
-    throw_error(env, error.code(), error.what());
-  }
-  return env.Undefined();
+  const core::DeviceMemory memory = core::device_memory(info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "");
+  return to_object(info.Env(), "freeBytes", memory.free_bytes, "heldBytes", memory.held_bytes);
 }
 
 Napi::Value live_objects(const Napi::CallbackInfo& info) {
-  Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("models", model::Decoder::alive());
-  result.Set("policies", train::Policy::alive());
-  result.Set("jobs", live_jobs());
-  return result;
+  return to_object(info.Env(), "models", model::Decoder::alive(), "policies", train::Policy::alive(), "jobs", live_jobs());
+}
+
+template <Napi::Value (*function)(const Napi::CallbackInfo&)>
+void export_function(Napi::Object exports, const char* name) {
+  const auto call = [](const Napi::CallbackInfo& info) { return guarded(info.Env(), [&] { return function(info); }); };
+  exports.Set(name, Napi::Function::New(exports.Env(), call, name));
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -117,24 +85,17 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   };
   define(environment->model_constructor, ModelHandle::define(env));
   define(environment->policy_constructor, PolicyHandle::define(env));
-  define(environment->cancel_flag_constructor, CancelFlagHandle::define(env));
-  exports.Set("CancelFlag", environment->cancel_flag_constructor.Value());
-  exports.Set("loadModel", Napi::Function::New(env, load_model, "loadModel"));
-  exports.Set("info", Napi::Function::New(env, info_of, "info"));
-  exports.Set("architectures", Napi::Function::New(env, architectures_of, "architectures"));
-  exports.Set("setThreads", Napi::Function::New(env, set_threads, "setThreads"));
-  exports.Set("deviceMemory", Napi::Function::New(env, device_memory_of, "deviceMemory"));
-  exports.Set("liveObjects", Napi::Function::New(env, live_objects, "liveObjects"));
+  exports.Set("CancelFlag", CancelFlagHandle::define(env));
+  export_function<load_model>(exports, "loadModel");
+  export_function<info_of>(exports, "info");
+  export_function<architectures_of>(exports, "architectures");
+  export_function<set_threads>(exports, "setThreads");
+  export_function<device_memory_of>(exports, "deviceMemory");
+  export_function<live_objects>(exports, "liveObjects");
   return exports;
 }
 
 }  // namespace
-
-Napi::Function CancelFlagHandle::define(Napi::Env env) {
-  return DefineClass(env, "CancelFlag", {InstanceMethod<&CancelFlagHandle::cancel>("cancel")});
-}
-
-CancelFlagHandle::CancelFlagHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) { Value().TypeTag(&kTag); }
 
 core::CancelFlagPtr cancel_option(const Napi::CallbackInfo& info, size_t index) {
   if (!info[index].IsObject()) return std::make_shared<core::CancelFlag>();

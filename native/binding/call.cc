@@ -4,14 +4,14 @@
 
 namespace magrpo::binding {
 
-PolicyList policy_list(Napi::Env env, const Napi::Value& value, const std::shared_ptr<ModelState>& model) {
+PolicyList policy_list(const Napi::Value& value, const std::shared_ptr<ModelState>& model) {
   PolicyList list;
-  if (!value.IsArray()) throw_error(env, "ERR_ARGUMENT", "Expected an array of policies.");
+  core::check_argument(value.IsArray(), "Expected an array of policies.");
   const auto array = value.As<Napi::Array>();
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value element = array.Get(i);
-    const auto state = unwrap<PolicyHandle>(element, "policies of this model")->state(env);
-    if (state->model != model) throw_error(env, "ERR_ARGUMENT", core::concat("Expected policy ", i, " to belong to this model."));
+    const auto state = unwrap<PolicyHandle>(element, "policies of this model")->state();
+    core::check_argument(state->model == model, "Expected policy ", i, " to belong to this model.");
     list.policies.push_back(state->policy);
     list.adapters.push_back(state->policy->adapter());
     list.handles.push_back(Napi::Persistent(element.As<Napi::Object>()));

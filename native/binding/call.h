@@ -5,7 +5,6 @@
 
 #include <functional>
 #include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -23,7 +22,7 @@ struct PolicyList {
 };
 
 // Throws ERR_ARGUMENT unless each policy belongs to `model`.
-PolicyList policy_list(Napi::Env env, const Napi::Value& value, const std::shared_ptr<ModelState>& model);
+PolicyList policy_list(const Napi::Value& value, const std::shared_ptr<ModelState>& model);
 
 // Makes the job run on the model's device, before the model is disposed; `handle` is the model's.
 void depend_on(JobSpec& spec, const std::shared_ptr<ModelState>& model, const Napi::Object& handle);
@@ -39,7 +38,8 @@ std::function<void(const Arguments&...)> event_option(JobSpec& spec, const Napi:
   const Napi::Value option = options.Get(name);
   if (!option.IsFunction()) return nullptr;
   // Held weakly: the reference must be released on JavaScript's thread, with the job.
-  const std::weak_ptr<Napi::FunctionReference> callback = spec.add_callback(option.As<Napi::Function>());
+  spec.callbacks.push_back(std::make_shared<Napi::FunctionReference>(Napi::Persistent(option.As<Napi::Function>())));
+  const std::weak_ptr<Napi::FunctionReference> callback = spec.callbacks.back();
   auto* environment = &Environment::of(options.Env());
   return [environment, callback](const Arguments&... arguments) {
     environment->post([callback, arguments...](Napi::Env env) {

@@ -1,11 +1,15 @@
 // JavaScript values to plain structs and back. Everything that comes from JavaScript is checked here; nothing later sees Napi.
+// Checks throw core::Error, which `guarded` turns into JavaScript's.
 #pragma once
 
 #include <napi.h>
 
+#include <algorithm>
 #include <string>
+#include <type_traits>
 #include <vector>
 
+#include "core/errors.h"
 #include "core/token_tree.h"
 #include "model/config.h"
 #include "model/weights.h"
@@ -15,16 +19,15 @@
 
 namespace magrpo::binding {
 
-// Throws a JavaScript error with `code` and `message`.
-[[noreturn]] void throw_error(Napi::Env env, const std::string& code, const std::string& message);
-
 // Runs `body`, turning a core::Error into a JavaScript error.
 template <typename Body>
-auto guarded(Napi::Env env, Body&& body) {
+Napi::Value guarded(Napi::Env env, Body&& body) {
   try {
     return body();
   } catch (const core::Error& error) {
-    throw_error(env, error.code(), error.what());
+    const Napi::Error thrown = Napi::Error::New(env, error.what());
+    thrown.Value().Set("code", error.code());
+    throw thrown;
   }
 }
 
@@ -41,15 +44,42 @@ bool boolean_field(const Napi::Object& object, const char* name);
 std::string string_field(const Napi::Object& object, const char* name);
 std::vector<std::string> strings_field(const Napi::Object& object, const char* name);
 
+struct ArrayKind {
+  napi_typedarray_type type;
+  const char* name;
+};
+// Of typed arrays of T.
+template <typename T>
+constexpr ArrayKind kArrayKind = std::is_same_v<T, float>      ? ArrayKind{napi_float32_array, "a Float32Array"}
+                                 : std::is_same_v<T, int32_t>  ? ArrayKind{napi_int32_array, "an Int32Array"}
+                                 : std::is_same_v<T, uint32_t> ? ArrayKind{napi_uint32_array, "a Uint32Array"}
+                                                               : ArrayKind{napi_uint8_array, "a Uint8Array"};
+
+// Whether it is a typed array of T.
+template <typename T>
+bool is_array(const Napi::Value& value) {
+  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == kArrayKind<T>.type;
+}
+
+// Copies a typed array; an error names it by the parts of `where`.
+template <typename T, typename... Where>
+std::vector<T> numbers(const Napi::Value& value, const Where&... where) {
+  core::check_argument(is_array<T>(value), "Expected ", kArrayKind<T>.name, where..., ".");
+  const auto array = value.As<Napi::TypedArrayOf<T>>();
+  return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
+}
+
 // Copies a typed array field.
-std::vector<int32_t> int32s_field(const Napi::Object& object, const char* name);
-std::vector<uint32_t> uint32s_field(const Napi::Object& object, const char* name);
-std::vector<float> floats_field(const Napi::Object& object, const char* name);
-std::vector<uint8_t> bytes_field(const Napi::Object& object, const char* name);
+template <typename T>
+std::vector<T> array_field(const Napi::Object& object, const char* name) {
+  return numbers<T>(object.Get(name), " in field \"", name, "\"");
+}
 
 // Copies a typed array field that may be left out: empty then.
 template <typename T>
-std::vector<T> optional_field(const Napi::Object& object, const char* name);
+std::vector<T> optional_field(const Napi::Object& object, const char* name) {
+  return object.Get(name).IsUndefined() ? std::vector<T>() : array_field<T>(object, name);
+}
 
 core::TokenTree tree_field(const Napi::Object& object, const char* name);
 model::Config model_config(const Napi::Object& object);
@@ -63,9 +93,38 @@ Napi::Value to_js(Napi::Env env, const rollout::RowResult& result);
 Napi::Value to_js(Napi::Env env, const rollout::GenerateResult& result);
 Napi::Value to_js(Napi::Env env, const train::ScoreResult& result);
 Napi::Value to_js(Napi::Env env, const train::StepResult& result);
-Napi::Value to_js(Napi::Env env, const std::vector<model::TensorInfo>& tensors);
-Napi::Number to_js(Napi::Env env, int64_t value);
-Napi::Float32Array to_js(Napi::Env env, const std::vector<float>& values);
-Napi::Int32Array to_js(Napi::Env env, const std::vector<int32_t>& values);
+Napi::Value to_js(Napi::Env env, const model::TensorInfo& tensor);
+
+// Booleans, numbers, strings and what is JavaScript's already.
+template <typename T>
+Napi::Value to_js(Napi::Env env, const T& value) {
+  return Napi::Value::From(env, value);
+}
+
+// Float32Arrays, Int32Arrays and Uint8Arrays; arrays of anything else.
+template <typename T>
+Napi::Value to_js(Napi::Env env, const std::vector<T>& values) {
+  if constexpr (std::is_same_v<T, float> || std::is_same_v<T, int32_t> || std::is_same_v<T, uint8_t>) {
+    auto array = Napi::TypedArrayOf<T>::New(env, values.size());
+    std::copy(values.begin(), values.end(), array.Data());
+    return array;
+  } else {
+    const auto array = Napi::Array::New(env, values.size());
+    for (uint32_t i = 0; i < values.size(); ++i) array.Set(i, to_js(env, values[i]));
+    return array;
+  }
+}
+
+// An object of names and values, which alternate.
+template <typename... Fields>
+Napi::Object to_object(Napi::Env env, const Fields&... fields) {
+  const auto object = Napi::Object::New(env);
+  const auto set = [&](const auto& self, const char* name, const auto& value, const auto&... rest) -> void {
+    object.Set(name, to_js(env, value));
+    if constexpr (sizeof...(rest) > 0) self(self, rest...);
+  };
+  set(set, fields...);
+  return object;
+}
 
 }  // namespace magrpo::binding

@@ -2,10 +2,8 @@
 // threads, or on one thread beside other such tasks.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>

@@ -8,13 +8,12 @@ namespace {
 constexpr size_t kStreamNumbers = 5;
 
 std::vector<rollout::Row> rows_field(const Napi::Object& object) {
-  const auto segment = int32s_field(object, "rowSegment");
-  const auto limit = int32s_field(object, "rowLimit");
-  const auto stream = uint32s_field(object, "rowStream");
-  if (limit.size() != segment.size() || stream.size() != segment.size() * kStreamNumbers)
-    throw_error(object.Env(), "ERR_ARGUMENT",
-                core::concat("Expected ", segment.size(), " limits and ", segment.size() * kStreamNumbers, " stream numbers but received ",
-                             limit.size(), " and ", stream.size(), "."));
+  const auto segment = array_field<int32_t>(object, "rowSegment");
+  const auto limit = array_field<int32_t>(object, "rowLimit");
+  const auto stream = array_field<uint32_t>(object, "rowStream");
+  core::check_argument(limit.size() == segment.size() && stream.size() == segment.size() * kStreamNumbers, "Expected ", segment.size(),
+                       " limits and ", segment.size() * kStreamNumbers, " stream numbers but received ", limit.size(), " and ",
+                       stream.size(), ".");
   std::vector<rollout::Row> rows;
   for (size_t b = 0; b < segment.size(); ++b) {
     const uint32_t* s = &stream[b * kStreamNumbers];
@@ -26,15 +25,14 @@ std::vector<rollout::Row> rows_field(const Napi::Object& object) {
 }  // namespace
 
 Napi::Value ModelHandle::generate(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  const auto model = state(env);
+  const auto model = state();
   const auto object = object_argument(info, 0, "the request");
   auto request = std::make_shared<rollout::GenerateRequest>();
   request->tree = tree_field(object, "tree");
-  PolicyList list = policy_list(env, object.Get("policies"), model);
+  PolicyList list = policy_list(object.Get("policies"), model);
   request->adapters = list.adapters;
   request->rows = rows_field(object);
-  request->sampling = guarded(env, [&] { return sampling(object_field(object, "sampling")); });
+  request->sampling = sampling(object_field(object, "sampling"));
   request->token_bytes = model->token_bytes;
   request->deterministic = object.Get("deterministic").ToBoolean();
 
@@ -45,7 +43,7 @@ Napi::Value ModelHandle::generate(const Napi::CallbackInfo& info) {
   request->on_row = event_option<int64_t, rollout::RowResult>(spec, object, "onRow");
   depend_on(spec, model, Value());
   depend_on(spec, list, Access::kRead);
-  return start_sliced(env, std::move(spec), [model, request, policies = list.policies, cancel = spec.cancel] {
+  return start_sliced(info.Env(), std::move(spec), [model, request, policies = list.policies, cancel = spec.cancel] {
     return std::make_unique<rollout::Generation>(*model->decoder, std::move(*request), cancel);
   });
 }

@@ -14,7 +14,6 @@
 #include "core/block_allocator.h"
 #include "core/cancel.h"
 #include "core/errors.h"
-#include "core/live_objects.h"
 #include "model/decoder.h"
 #include "rollout/generate.h"
 #include "train/policy.h"
@@ -22,8 +21,7 @@
 namespace magrpo::binding {
 
 // State that a model handle shares with its jobs.
-struct ModelState : core::Counted<ModelState> {
-  using core::Counted<ModelState>::alive;
+struct ModelState {
   std::shared_ptr<model::Decoder> decoder;
   std::shared_ptr<const rollout::TokenBytes> token_bytes;
   std::string device;
@@ -56,11 +54,49 @@ struct PolicyState {
   bool holds_place;
 };
 
+// What the classes of a model and a policy share. A method's core::Error reaches JavaScript as an error with its code.
+template <typename Self, typename State>
+class Handle : public Napi::ObjectWrap<Self> {
+ public:
+  using Napi::ObjectWrap<Self>::ObjectWrap;
+
+  // A new handle of the class that `constructor` makes.
+  static Napi::Object wrap(const Napi::FunctionReference& constructor, std::shared_ptr<State> state) {
+    const Napi::Object object = constructor.New({});
+    Self* handle = Self::Unwrap(object);
+    handle->state_ = std::move(state);
+    handle->describe(object);
+    return object;
+  }
+
+  // The state, or a thrown ERR_DISPOSED.
+  std::shared_ptr<State> state() const {
+    core::check(state_ != nullptr, "ERR_DISPOSED", "The ", Self::kName, " was used after it was disposed.");
+    return state_;
+  }
+
+ protected:
+  template <Napi::Value (Self::*method)(const Napi::CallbackInfo&)>
+  static Napi::ClassPropertyDescriptor<Self> exported(const char* name) {
+    return Self::InstanceMethod(name, &Handle::template call<method>);
+  }
+
+  std::shared_ptr<State> state_;
+
+ private:
+  template <Napi::Value (Self::*method)(const Napi::CallbackInfo&)>
+  Napi::Value call(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] { return (static_cast<Self*>(this)->*method)(info); });
+  }
+};
+
 class CancelFlagHandle : public Napi::ObjectWrap<CancelFlagHandle> {
  public:
   static constexpr napi_type_tag kTag{0x6d61677270000001, 0x9f0b7c2de4a15836};
-  static Napi::Function define(Napi::Env env);
-  explicit CancelFlagHandle(const Napi::CallbackInfo& info);
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "CancelFlag", {InstanceMethod<&CancelFlagHandle::cancel>("cancel")});
+  }
+  explicit CancelFlagHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) { Value().TypeTag(&kTag); }
   const core::CancelFlagPtr& flag() const { return flag_; }
 
  private:
@@ -69,13 +105,14 @@ class CancelFlagHandle : public Napi::ObjectWrap<CancelFlagHandle> {
   core::CancelFlagPtr flag_ = std::make_shared<core::CancelFlag>();
 };
 
-class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
+class ModelHandle : public Handle<ModelHandle, ModelState> {
  public:
+  static constexpr const char* kName = "model";
   static Napi::Function define(Napi::Env env);
-  // Made by load_model only, which fills in the state.
-  explicit ModelHandle(const Napi::CallbackInfo& info);
-  void adopt(std::shared_ptr<ModelState> state);
+  using Handle::Handle;
   void Finalize(Napi::Env env) override;
+  // Sets the properties of a new handle.
+  void describe(Napi::Object self) const;
 
  private:
   Napi::Value create_policy(const Napi::CallbackInfo& info);
@@ -88,19 +125,16 @@ class ModelHandle : public Napi::ObjectWrap<ModelHandle> {
   Napi::Value write_tensors(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   Napi::Value score(const Napi::CallbackInfo& info, bool with_gradient);
-  // The state, or a thrown ERR_DISPOSED.
-  std::shared_ptr<ModelState> state(Napi::Env env) const;
-
-  std::shared_ptr<ModelState> state_;
 };
 
-class PolicyHandle : public Napi::ObjectWrap<PolicyHandle> {
+class PolicyHandle : public Handle<PolicyHandle, PolicyState> {
  public:
+  static constexpr const char* kName = "policy";
   static constexpr napi_type_tag kTag{0x6d61677270000002, 0x41d8e35a90c7f26b};
   static Napi::Function define(Napi::Env env);
-  explicit PolicyHandle(const Napi::CallbackInfo& info);
-  void adopt(std::shared_ptr<PolicyState> state);
-  std::shared_ptr<PolicyState> state(Napi::Env env) const;
+  explicit PolicyHandle(const Napi::CallbackInfo& info) : Handle(info) { Value().TypeTag(&kTag); }
+  // Sets the properties of a new handle.
+  void describe(Napi::Object self) const;
 
  private:
   Napi::Value step(const Napi::CallbackInfo& info);
@@ -110,8 +144,6 @@ class PolicyHandle : public Napi::ObjectWrap<PolicyHandle> {
   Napi::Value write_tensors(const Napi::CallbackInfo& info);
   Napi::Value read_tensors(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
-
-  std::shared_ptr<PolicyState> state_;
 };
 
 // The addon's loadModel(spec, job).
@@ -121,11 +153,10 @@ Napi::Value load_model(const Napi::CallbackInfo& info);
 core::CancelFlagPtr cancel_option(const Napi::CallbackInfo& info, size_t index);
 
 // The native object behind a handle. Tags are compared first: napi_unwrap does not look at types, and a prototype can be set.
-template <typename Handle>
-Handle* unwrap(const Napi::Value& value, const char* what) {
-  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&Handle::kTag))
-    throw_error(value.Env(), "ERR_ARGUMENT", core::concat("Expected ", what, "."));
-  return Handle::Unwrap(value.As<Napi::Object>());
+template <typename Class>
+Class* unwrap(const Napi::Value& value, const char* what) {
+  core::check_argument(value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&Class::kTag), "Expected ", what, ".");
+  return Class::Unwrap(value.As<Napi::Object>());
 }
 
 }  // namespace magrpo::binding

@@ -126,14 +126,10 @@ void Environment::post(std::function<void(Napi::Env)> event) {
 }
 
 void Environment::finish(std::shared_ptr<Job> job) {
+  post([this, job = std::move(job)](Napi::Env env) { settle(env, job); });
+  // After the last use of `this`, which a teardown waits for.
   const std::lock_guard<std::mutex> lock(mutex_);
-  --unfinished_;
-  if (closing_) {
-    drained_.notify_all();
-    return;
-  }
-  events_.push_back([this, job = std::move(job)](Napi::Env env) { settle(env, job); });
-  napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
+  if (--unfinished_ == 0) drained_.notify_all();
 }
 
 void Environment::settle(Napi::Env env, const std::shared_ptr<Job>& job) {

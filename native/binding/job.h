@@ -31,11 +31,6 @@ struct JobSpec {
   std::function<Napi::Value(Napi::Env)> result;    // JavaScript's thread
   std::vector<Napi::ObjectReference> keep_alive;   // handles that must not be collected while the job runs
   std::vector<std::shared_ptr<Napi::FunctionReference>> callbacks;  // of events; released on JavaScript's thread
-
-  std::shared_ptr<Napi::FunctionReference> add_callback(Napi::Function function) {
-    callbacks.push_back(std::make_shared<Napi::FunctionReference>(Napi::Persistent(function)));
-    return callbacks.back();
-  }
 };
 
 // Per JavaScript environment (main thread or worker): its jobs, and the way back to its thread.
@@ -57,7 +52,6 @@ class Environment {
   // Constructors of the handle classes.
   Napi::FunctionReference model_constructor;
   Napi::FunctionReference policy_constructor;
-  Napi::FunctionReference cancel_flag_constructor;
 
  private:
   class Job;

@@ -1,8 +1,13 @@
 #include "binding/call.h"
-#include "core/errors.h"
+#include "model/lora.h"
 
 namespace magrpo::binding {
 namespace {
+
+model::AdapterSettings adapter_settings(const Napi::Object& object) {
+  return {integer_field(object, "rank"), number_field(object, "scale"), strings_field(object, "targets"),
+          static_cast<uint64_t>(integer_field(object, "seed"))};
+}
 
 train::Section section_argument(const Napi::CallbackInfo& info) {
   const std::string name = string_argument(info, 0, "the tensors' kind");
@@ -10,7 +15,7 @@ train::Section section_argument(const Napi::CallbackInfo& info) {
   if (name == "optimizer") return train::Section::kOptimizer;
   if (name == "gradients") return train::Section::kGradients;
   if (name == "valueHead") return train::Section::kValueHead;
-  throw_error(info.Env(), "ERR_ARGUMENT", core::concat("Expected weights, optimizer, gradients or valueHead but received \"", name, "\"."));
+  throw core::Error("ERR_ARGUMENT", "Expected weights, optimizer, gradients or valueHead but received \"", name, "\".");
 }
 
 // A job that changes the policy; a full policy writes the model's own weights.
@@ -25,33 +30,46 @@ JobSpec writing_job(const std::shared_ptr<PolicyState>& state, const Napi::Objec
 
 }  // namespace
 
+Napi::Value ModelHandle::create_policy(const Napi::CallbackInfo& info) {
+  const auto model = state();
+  const auto options = object_argument(info, 0, "the policy's settings");
+  const std::string kind = string_field(options, "kind");
+  core::check_argument(kind == "full" || kind == "lora", "Expected kind full or lora but received \"", kind, "\".");
+  const bool full = kind == "full";
+  core::check_argument(!full || !model->has_full_policy,
+                       "Expected at most one full policy a model, but this one has one: load the model once for each agent.");
+  const model::AdapterSettings settings = full ? model::AdapterSettings{} : adapter_settings(options);
+
+  auto made = std::make_shared<PolicyState>(model, full);
+  JobSpec spec;
+  depend_on(spec, model, Value());
+  spec.result = [made](Napi::Env env) { return PolicyHandle::wrap(Environment::of(env).policy_constructor, made); };
+  return start(info.Env(), std::move(spec), [model, made, full, settings] {
+    const auto& decoder = model->decoder;
+    std::optional<model::Adapter> adapter;
+    if (!full) adapter = model::make_adapter(decoder->config(), settings, decoder->device());
+    made->policy = std::make_shared<train::Policy>(decoder, std::move(adapter));
+  });
+}
+
 Napi::Function PolicyHandle::define(Napi::Env env) {
   return DefineClass(env, "Policy",
-                     {InstanceMethod<&PolicyHandle::step>("step"), InstanceMethod<&PolicyHandle::zero_grad>("zeroGrad"),
-                      InstanceMethod<&PolicyHandle::attach_value_head>("attachValueHead"),
-                      InstanceMethod<&PolicyHandle::tensors>("tensors"), InstanceMethod<&PolicyHandle::write_tensors>("writeTensors"),
-                      InstanceMethod<&PolicyHandle::read_tensors>("readTensors"), InstanceMethod<&PolicyHandle::dispose>("dispose")});
+                     {exported<&PolicyHandle::step>("step"), exported<&PolicyHandle::zero_grad>("zeroGrad"),
+                      exported<&PolicyHandle::attach_value_head>("attachValueHead"), exported<&PolicyHandle::tensors>("tensors"),
+                      exported<&PolicyHandle::write_tensors>("writeTensors"), exported<&PolicyHandle::read_tensors>("readTensors"),
+                      exported<&PolicyHandle::dispose>("dispose")});
 }
 
-PolicyHandle::PolicyHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) { Value().TypeTag(&kTag); }
-
-void PolicyHandle::adopt(std::shared_ptr<PolicyState> state) {
-  state_ = std::move(state);
-  Napi::Object self = Value();
+void PolicyHandle::describe(Napi::Object self) const {
   self.Set("kind", state_->policy->is_full() ? "full" : "lora");
   self.Set("parameterCount", static_cast<double>(state_->policy->parameter_count()));
-}
-
-std::shared_ptr<PolicyState> PolicyHandle::state(Napi::Env env) const {
-  if (!state_) throw_error(env, "ERR_DISPOSED", "The policy was used after it was disposed.");
-  return state_;
 }
 
 Napi::Value PolicyHandle::step(const Napi::CallbackInfo& info) {
   // Arguments first: reading them may run getters, and these may dispose the policy.
   const train::StepOptions options = step_options(object_argument(info, 0, "the step's options"));
   const core::CancelFlagPtr cancel = cancel_option(info, 1);
-  const auto current = state(info.Env());
+  const auto current = state();
   JobSpec spec = writing_job(current, Value());
   spec.cancel = cancel;
   auto result = std::make_shared<train::StepResult>();
@@ -60,7 +78,7 @@ Napi::Value PolicyHandle::step(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value PolicyHandle::zero_grad(const Napi::CallbackInfo& info) {
-  const auto current = state(info.Env());
+  const auto current = state();
   return start(info.Env(), writing_job(current, Value()), [current] { current->policy->zero_gradients(); });
 }
 
@@ -68,17 +86,17 @@ Napi::Value PolicyHandle::attach_value_head(const Napi::CallbackInfo& info) {
   const Napi::Object options = object_argument(info, 0, "the value head's settings");
   const int64_t hidden_size = integer_field(options, "hiddenSize");
   const int64_t seed = integer_field(options, "seed");
-  const auto current = state(info.Env());
+  const auto current = state();
   return start(info.Env(), writing_job(current, Value()),
                [current, hidden_size, seed] { current->policy->attach_value_head(hidden_size, static_cast<uint64_t>(seed)); });
 }
 
 Napi::Value PolicyHandle::tensors(const Napi::CallbackInfo& info) {
-  return to_js(info.Env(), state(info.Env())->policy->describe(section_argument(info)));
+  return to_js(info.Env(), state()->policy->describe(section_argument(info)));
 }
 
 Napi::Value PolicyHandle::write_tensors(const Napi::CallbackInfo& info) {
-  const auto current = state(info.Env());
+  const auto current = state();
   const train::Section section = section_argument(info);
   const std::string file = string_argument(info, 1, "the file");
   const std::string header = bytes_argument(info, 2, "the header");
@@ -88,14 +106,13 @@ Napi::Value PolicyHandle::write_tensors(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value PolicyHandle::read_tensors(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
   const train::Section section = section_argument(info);
-  auto sources = std::make_shared<std::vector<model::TensorSource>>(guarded(env, [&] { return tensor_sources(info[1]); }));
-  const auto current = state(env);
+  const auto sources = tensor_sources(info[1]);
+  const auto current = state();
   JobSpec spec = writing_job(current, Value());
   spec.cancel = std::make_shared<core::CancelFlag>();
-  return start(env, std::move(spec), [current, section, sources, cancel = spec.cancel] {
-    model::read_tensors(current->policy->slices(section), *sources, cancel, nullptr);
+  return start(info.Env(), std::move(spec), [current, section, sources, cancel = spec.cancel] {
+    model::read_tensors(current->policy->slices(section), sources, cancel, nullptr);
     if (section == train::Section::kWeights) current->policy->weights_changed();
   });
 }

@@ -12,9 +12,8 @@ class CancelFlag {
  public:
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
-  void check() const {
-    if (cancelled()) throw Cancelled();
-  }
+  // JavaScript replaces the error by the signal's reason.
+  void check() const { core::check(!cancelled(), "ERR_CANCELLED", "The job was cancelled."); }
 
  private:
   std::atomic<bool> cancelled_{false};

@@ -28,16 +28,14 @@ std::string build_variant() {
 
 c10::Device resolve_device(const std::string& name) {
   if (name == "cpu") return c10::Device(c10::kCPU);
-  if (name.rfind("cuda", 0) != 0) throw Error("ERR_DEVICE", concat("Expected device \"cpu\" or \"cuda:N\" but received \"", name, "\"."));
+  check(name.starts_with("cuda"), "ERR_DEVICE", "Expected device \"cpu\" or \"cuda:N\" but received \"", name, "\".");
   const std::string reason = cuda_unavailable_reason();
-  if (!reason.empty())
-    throw Error("ERR_DEVICE", concat("Device \"", name, "\" cannot be had (", reason, "): ", remedy(reason),
-                                     ". Use device \"cpu\" to train on the processor."));
+  check(reason.empty(), "ERR_DEVICE", "Device \"", name, "\" cannot be had (", reason, "): ", remedy(reason),
+        ". Use device \"cpu\" to train on the processor.");
   const c10::Device device(name);
   if constexpr (kHasCuda)
-    if (device.index() >= cuda::device_count())
-      throw Error("ERR_DEVICE",
-                  concat("Expected device \"cuda:0\" to \"cuda:", cuda::device_count() - 1, "\" but received \"", name, "\"."));
+    check(device.index() < cuda::device_count(), "ERR_DEVICE", "Expected device \"cuda:0\" to \"cuda:", cuda::device_count() - 1,
+          "\" but received \"", name, "\".");
   return device;
 }
 

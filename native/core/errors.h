@@ -8,22 +8,6 @@
 
 namespace magrpo::core {
 
-// Every intended error of the core. `code` is one of lib/base/errors.ts's codes; the message names the expected and the received value.
-class Error : public std::runtime_error {
- public:
-  Error(std::string code, const std::string& message) : std::runtime_error(message), code_(std::move(code)) {}
-  const std::string& code() const { return code_; }
-
- private:
-  std::string code_;
-};
-
-// Thrown by a job that saw its cancel flag. JavaScript replaces it by the signal's reason.
-class Cancelled : public Error {
- public:
-  Cancelled() : Error("ERR_CANCELLED", "The job was cancelled.") {}
-};
-
 template <typename... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream out;
@@ -31,10 +15,28 @@ std::string concat(const Parts&... parts) {
   return out.str();
 }
 
-// Throws ERR_ARGUMENT with the concatenated parts unless `condition` holds.
+// Every intended error of the core. `code` is one of lib/base/errors.ts's codes; the message, concatenated from its parts, names the
+// expected and the received value.
+class Error : public std::runtime_error {
+ public:
+  template <typename... Parts>
+  explicit Error(std::string code, const Parts&... message) : std::runtime_error(concat(message...)), code_(std::move(code)) {}
+  const std::string& code() const { return code_; }
+
+ private:
+  std::string code_;
+};
+
+// Throws an error with `code` and the concatenated parts unless `condition` holds.
+template <typename... Parts>
+void check(bool condition, const char* code, const Parts&... parts) {
+  if (!condition) throw Error(code, parts...);
+}
+
+// The same with ERR_ARGUMENT.
 template <typename... Parts>
 void check_argument(bool condition, const Parts&... parts) {
-  if (!condition) throw Error("ERR_ARGUMENT", concat(parts...));
+  check(condition, "ERR_ARGUMENT", parts...);
 }
 
 }  // namespace magrpo::core

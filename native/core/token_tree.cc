@@ -17,14 +17,13 @@ void TokenTree::check(int64_t vocab_size, int64_t policies) const {
                    " to come before it but received ", parent[s], ".");
     check_argument(policy[s] >= -1 && policy[s] < policies, "Expected a policy index from -1 to ", policies - 1, " for segment ", s,
                    " but received ", policy[s], ".");
-    if (parent[s] < 0 && offset[s] == offset[s + 1])
-      throw Error("ERR_EMPTY_PROMPT", concat("Expected at least one token in root segment ", s, " but it is empty."));
+    core::check(parent[s] >= 0 || offset[s] < offset[s + 1], "ERR_EMPTY_PROMPT", "Expected at least one token in root segment ", s,
+                " but it is empty.");
     check_argument(parent[s] < 0 || policy[parent[s]] == policy[s], "Expected segment ", s, " to have the policy of its parent.");
   }
   for (size_t i = 0; i < ids.size(); ++i)
-    if (ids[i] < 0 || ids[i] >= vocab_size)
-      throw Error("ERR_TOKEN_RANGE",
-                  concat("Expected token ids from 0 to ", vocab_size - 1, " but received ", ids[i], " at position ", i, " of the batch."));
+    core::check(ids[i] >= 0 && ids[i] < vocab_size, "ERR_TOKEN_RANGE", "Expected token ids from 0 to ", vocab_size - 1, " but received ",
+                ids[i], " at position ", i, " of the batch.");
 }
 
 std::vector<int64_t> TokenTree::starts() const {

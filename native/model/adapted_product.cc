@@ -1,29 +1,23 @@
 #include "model/adapted_product.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
 #include <utility>
 
-#include "core/device_cuda.h"
 #include "kernels/low_rank/low_rank.h"
 #include "kernels/row_product/row_product.h"
+#include "model/autograd.h"
 #include "model/linear.h"
-#include "model/rows.h"
 
 namespace magrpo::model {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 // The adapter of one projection: for some columns of the output.
 struct LoraSlice {
@@ -100,7 +94,7 @@ class AdaptedProduct : public torch::autograd::Function<AdaptedProduct> {
                             const ProductInput& input) {
     at::Tensor inverse;
     const bool is_normed = input.kind == ProductInput::kNormed;
-    const at::Tensor x = is_normed ? rms_norm_rows(source, *norm_weight, input.norm, &inverse) : value_of(input);
+    const at::Tensor x = is_normed ? rms_norm_rows(source, *norm_weight, input.norm, inverse) : value_of(input);
     const at::Tensor y = project(x, weight, bias.value_or(at::Tensor()), true);
     variable_list saved{source, weight, is_normed ? *norm_weight : at::Tensor(), inverse};
     saved.insert(saved.end(), low_ranks.begin(), low_ranks.end());
@@ -212,36 +206,32 @@ at::Tensor delta(const at::Tensor& x, const PolicyRows& policy, const LowRank& l
 void add_to_rows(const PolicyRows& policy, const LoraSlice& slice, const at::Tensor& x, at::Tensor& y) {
   const int64_t rows = policy.end - policy.begin, rank = slice.rank();
   const at::Tensor inner = at::empty({rows, rank}, x.options());
-  const kernels::RowProduct down{.x = x.const_data_ptr<float>() + policy.begin * x.stride(0),
+  const kernels::RowProduct down{.x = floats(x) + policy.begin * x.stride(0),
                                  .weight = slice.low_rank.a.const_data_ptr(),
-                                 .bias = nullptr,
-                                 .y = inner.mutable_data_ptr<float>(),
+                                 .y = mutable_floats(inner),
                                  .rows = rows,
                                  .in = x.size(1),
                                  .out = rank,
-                                 .x_stride = x.stride(0),
-                                 .y_stride = rank};
-  float* block = y.mutable_data_ptr<float>() + policy.begin * y.stride(0) + slice.column;
-  const float* b = slice.low_rank.b.const_data_ptr<float>();
+                                 .x_stride = x.stride(0)};
+  float* block = mutable_floats(y) + policy.begin * y.stride(0) + slice.column;
+  const float* b = floats(slice.low_rank.b);
   const float scale = static_cast<float>(policy.scale);
   if (!x.is_cuda()) {
     kernels::row_product(down, 0, rank);
     // The CPU's low_rank_add wants B transposed, which pays where many steps use it (model/row_decoder.h).
-    const kernels::RowProduct up{.x = inner.const_data_ptr<float>(),
+    const kernels::RowProduct up{.x = floats(inner),
                                  .weight = b,
-                                 .bias = nullptr,
                                  .y = block,
                                  .rows = rows,
                                  .in = rank,
                                  .out = slice.width(),
-                                 .x_stride = rank,
                                  .y_stride = y.stride(0),
                                  .scale = scale,
                                  .adds = true};
     kernels::row_product(up, 0, up.out);
   } else if constexpr (core::kHasCuda) {
     kernels::row_product_cuda(down, 0, rank, core::cuda::current_stream());
-    const kernels::LowRankProduct up{.inner = inner.const_data_ptr<float>(),
+    const kernels::LowRankProduct up{.inner = floats(inner),
                                      .b = b,
                                      .y = block,
                                      .rows = rows,

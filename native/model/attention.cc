@@ -3,19 +3,14 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
-#include "core/device.h"
-#include "core/device_cuda.h"
 #include "core/floats.h"
+#include "model/autograd.h"
 
 namespace magrpo::model {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 kernels::AttentionShape shape_of(const Config& config, int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   return {config.num_heads,         config.num_kv_heads, config.head_dim, config.sliding_windows[layer],
@@ -28,13 +23,12 @@ at::Tensor as_float(const at::Tensor& x) { return x.scalar_type() == at::kFloat 
 at::Tensor forward(const kernels::AttentionShape& shape, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                    const PackedBatch& batch, float* lse) {
   at::Tensor out = at::empty({q.size(0), shape.heads * shape.head_dim}, q.options());
-  const kernels::AttentionPointers data{q.const_data_ptr<float>(), k.const_data_ptr<float>(), v.const_data_ptr<float>(),
-                                        out.mutable_data_ptr<float>(), lse};
+  const kernels::AttentionPointers data{floats(q), floats(k), floats(v), mutable_floats(out), lse};
   if (q.is_cuda()) {
     if constexpr (core::kHasCuda) {
       const kernels::AttentionPlanView plan = batch.device->view();
       const at::Tensor partials = at::empty({plan.partial_floats}, q.options());
-      kernels::tree_attention_forward_cuda(shape, data, plan, partials.mutable_data_ptr<float>(), core::cuda::current_stream());
+      kernels::tree_attention_forward_cuda(shape, data, plan, mutable_floats(partials), core::cuda::current_stream());
     }
     return out;
   }
@@ -58,7 +52,7 @@ class TreeAttention : public torch::autograd::Function<TreeAttention> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                             const kernels::AttentionShape& shape, const PackedBatch* batch) {
     at::Tensor lse = at::empty({q.size(0), shape.heads}, q.options());
-    at::Tensor out = model::forward(shape, q, k, v, *batch, lse.mutable_data_ptr<float>());
+    at::Tensor out = model::forward(shape, q, k, v, *batch, mutable_floats(lse));
     ctx->save_for_backward({q, k, v, out, lse});
     ctx->saved_data["batch"] = reinterpret_cast<int64_t>(batch);
     ctx->saved_data["heads"] = shape.heads;
@@ -87,14 +81,13 @@ class TreeAttention : public torch::autograd::Function<TreeAttention> {
     at::Tensor d_q = at::empty({q.size(0), q.size(1)}, q.options());
     at::Tensor d_k = at::zeros({k.size(0), k.size(1)}, k.options());
     at::Tensor d_v = at::zeros({v.size(0), v.size(1)}, v.options());
-    const kernels::AttentionPointers data{q.const_data_ptr<float>(), k.const_data_ptr<float>(), v.const_data_ptr<float>(),
-                                          const_cast<float*>(out.const_data_ptr<float>()), const_cast<float*>(lse.const_data_ptr<float>())};
-    const kernels::AttentionGradients grads{d_out.const_data_ptr<float>(), d_q.mutable_data_ptr<float>(), d_k.mutable_data_ptr<float>(),
-                                            d_v.mutable_data_ptr<float>()};
+    const kernels::AttentionPointers data{floats(q), floats(k), floats(v), const_cast<float*>(floats(out)),
+                                          const_cast<float*>(floats(lse))};
+    const kernels::AttentionGradients grads{floats(d_out), mutable_floats(d_q), mutable_floats(d_k), mutable_floats(d_v)};
     if (q.is_cuda()) {
       if constexpr (core::kHasCuda) {
         const at::Tensor delta = at::empty({q.size(0), heads}, q.options());
-        kernels::tree_attention_backward_cuda(shape, data, grads, batch.device->view(), q.size(0), delta.mutable_data_ptr<float>(),
+        kernels::tree_attention_backward_cuda(shape, data, grads, batch.device->view(), q.size(0), mutable_floats(delta),
                                               core::cuda::current_stream());
       }
       return {d_q, d_k, d_v, at::Tensor(), at::Tensor()};
@@ -119,8 +112,8 @@ at::Tensor tree_attention(const Config& config, int64_t layer, const at::Tensor&
                           const PackedBatch& batch) {
   const at::Tensor q32 = as_float(q), k32 = as_float(k), v32 = as_float(v);
   const auto shape = shape_of(config, layer, q32, k32, v32);
-  const at::Tensor out = at::GradMode::is_enabled() && q.requires_grad() ? TreeAttention::apply(q32, k32, v32, shape, &batch)
-                                                                         : forward(shape, q32, k32, v32, batch, nullptr);
+  const at::Tensor out =
+      wants_gradient(q) ? TreeAttention::apply(q32, k32, v32, shape, &batch) : forward(shape, q32, k32, v32, batch, nullptr);
   return out.to(q.scalar_type());
 }
 

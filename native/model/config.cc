@@ -4,6 +4,19 @@
 
 namespace magrpo::model {
 
+const std::vector<Architecture>& architectures() {
+  static const std::vector<Architecture> all{
+#include "generated/architectures.inc"
+  };
+  return all;
+}
+
+const Architecture& find_architecture(const std::string& model_type) {
+  for (const Architecture& architecture : architectures())
+    if (architecture.model_type == model_type) return architecture;
+  throw core::Error("ERR_MODEL_UNSUPPORTED", "There is no architecture \"", model_type, "\".");
+}
+
 int64_t Config::size_of(Width width) const {
   switch (width) {
     case Width::query:
@@ -18,9 +31,7 @@ int64_t Config::size_of(Width width) const {
 }
 
 void Config::check() const {
-  const auto require = [](bool holds, const auto&... parts) {
-    if (!holds) throw core::Error("ERR_MODEL_FORMAT", core::concat(parts...));
-  };
+  const auto require = [](bool holds, const auto&... parts) { core::check(holds, "ERR_MODEL_FORMAT", parts...); };
   require(vocab_size > 0 && hidden_size > 0 && intermediate_size > 0 && num_layers > 0 && num_heads > 0 && num_kv_heads > 0 && head_dim > 0,
           "Expected positive sizes in config.json.");
   require(num_heads % num_kv_heads == 0, "Expected num_attention_heads (", num_heads, ") to be a multiple of num_key_value_heads (",

@@ -1,23 +1,18 @@
 #include "model/decoder.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/embedding.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
 
-#include "core/device_cuda.h"
 #include "model/attention.h"
+#include "model/autograd.h"
 #include "model/decode_graph_cuda.h"
 #include "model/linear.h"
 #include "model/rms_norm.h"
 #include "model/rotary.h"
 
 namespace magrpo::model {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 Decoder::Decoder(Config config, Weights weights) : config_(std::move(config)), weights_(std::move(weights)) {
   for (const Rope& rope : config_.ropes) inverse_frequencies_.push_back(inverse_frequencies(rope, config_.head_dim).to(device()));

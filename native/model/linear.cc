@@ -2,22 +2,15 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
-#include <torch/csrc/autograd/custom_function.h>
-
-#include <algorithm>
 
 #include "kernels/row_product/row_product.h"
-#include "model/rows.h"
+#include "model/autograd.h"
 
 namespace magrpo::model {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 bool has_bfloat16_products() {
 #if defined(__x86_64__)
@@ -40,16 +33,14 @@ at::Tensor row_product(const at::Tensor& x, const at::Tensor& weight, const at::
   const at::Tensor rows = x.to(at::kFloat).contiguous();
   const at::Tensor offset = bias.defined() ? bias.to(at::kFloat).contiguous() : bias;
   const at::Tensor y = at::empty({x.size(0), weight.size(0)}, rows.options());
-  const kernels::RowProduct product{rows.const_data_ptr<float>(),
-                                    weight.const_data_ptr(),
-                                    offset.defined() ? offset.const_data_ptr<float>() : nullptr,
-                                    y.mutable_data_ptr<float>(),
-                                    rows.size(0),
-                                    weight.size(1),
-                                    weight.size(0),
-                                    rows.size(1),
-                                    weight.size(0),
-                                    weight.scalar_type() == at::kBFloat16};
+  const kernels::RowProduct product{.x = floats(rows),
+                                    .weight = weight.const_data_ptr(),
+                                    .bias = floats(offset),
+                                    .y = mutable_floats(y),
+                                    .rows = rows.size(0),
+                                    .in = weight.size(1),
+                                    .out = weight.size(0),
+                                    .is_bfloat16 = weight.scalar_type() == at::kBFloat16};
   at::parallel_for(0, product.out, row_product_grain(product.rows, product.in),
                    [&](int64_t begin, int64_t end) { kernels::row_product(product, begin, end); });
   return y.to(x.scalar_type());

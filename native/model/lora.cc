@@ -12,8 +12,8 @@
 
 namespace magrpo::model {
 
-Adapter make_adapter(const Config& config, int64_t rank, double scale, const std::vector<std::string>& targets, uint64_t seed,
-                     const at::Device& device) {
+Adapter make_adapter(const Config& config, const AdapterSettings& settings, const at::Device& device) {
+  const auto& [rank, scale, targets, seed] = settings;
   core::check_argument(rank > 0, "Expected a positive adapter rank but received ", rank, ".");
   core::check_argument(!targets.empty(), "Expected at least one target module for the adapter but received none.");
   const auto& projections = config.architecture->projections;
@@ -21,7 +21,7 @@ Adapter make_adapter(const Config& config, int64_t rank, double scale, const std
     if (std::none_of(projections.begin(), projections.end(), [&](const auto& projection) { return projection.name() == target; })) {
       std::string names;
       for (const ProjectionSpec& projection : projections) names += (names.empty() ? "" : ", ") + projection.name();
-      throw core::Error("ERR_ADAPTER", core::concat("Expected target modules among ", names, " but received \"", target, "\"."));
+      throw core::Error("ERR_ADAPTER", "Expected target modules among ", names, " but received \"", target, "\".");
     }
   at::Generator generator = at::detail::createCPUGenerator(seed);
   Adapter adapter;

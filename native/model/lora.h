@@ -28,9 +28,15 @@ inline int64_t output_size(const Config& config, Projection projection) {
   return config.size_of(config.architecture->projections[projection].out);
 }
 
-// A is uniform in ±1/sqrt(in) (Kaiming, as PEFT starts it) from `seed`, B is zero: the adapter starts as the bare base.
-Adapter make_adapter(const Config& config, int64_t rank, double scale, const std::vector<std::string>& targets, uint64_t seed,
-                     const at::Device& device);
+struct AdapterSettings {
+  int64_t rank = 0;
+  double scale = 0.0;
+  std::vector<std::string> targets;  // names of projections
+  uint64_t seed = 0;
+};
+
+// A is uniform in ±1/sqrt(in) (Kaiming, as PEFT starts it) from the seed, B is zero: the adapter starts as the bare base.
+Adapter make_adapter(const Config& config, const AdapterSettings& settings, const at::Device& device);
 
 // Names of all tensors as PEFT saves them.
 std::vector<NamedSlice> named_slices(const Adapter& adapter);

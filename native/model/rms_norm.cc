@@ -1,24 +1,16 @@
 #include "model/rms_norm.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mean.h>
-#include <ATen/ops/rsqrt.h>
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
-#include "core/device_cuda.h"
 #include "kernels/rms_norm/rms_norm.h"
-#include "model/rows.h"
+#include "model/autograd.h"
 
 namespace magrpo::model {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 // x: (tokens, n) or (tokens, heads, n), heads side by side.
 kernels::NormShape shape_of(const at::Tensor& x, NormSettings settings) {
@@ -30,13 +22,11 @@ at::Tensor forward(const at::Tensor& x, const at::Tensor& weight, NormSettings s
   at::Tensor y = at::empty(x.sizes(), x.options());
   if (x.is_cuda()) {
     if constexpr (core::kHasCuda)
-      kernels::rms_norm_forward_cuda(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), x.size(0),
-                                     y.mutable_data_ptr<float>(), inverse, core::cuda::current_stream());
+      kernels::rms_norm_forward_cuda(shape, floats(x), floats(weight), x.size(0), mutable_floats(y), inverse, core::cuda::current_stream());
     return y;
   }
   for_rows(x.size(0), shape.heads * shape.size, [&](int64_t begin, int64_t end) {
-    kernels::rms_norm_forward(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), begin, end, y.mutable_data_ptr<float>(),
-                              inverse);
+    kernels::rms_norm_forward(shape, floats(x), floats(weight), begin, end, mutable_floats(y), inverse);
   });
   return y;
 }
@@ -45,7 +35,7 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, NormSettings settings) {
     at::Tensor inverse;
-    at::Tensor y = rms_norm_rows(x, weight, settings, &inverse);
+    at::Tensor y = rms_norm_rows(x, weight, settings, inverse);
     ctx->save_for_backward({x, weight, inverse});
     ctx->saved_data["eps"] = settings.eps;
     ctx->saved_data["offset"] = settings.offset;
@@ -62,7 +52,7 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
 
 at::Tensor composed(const at::Tensor& x, const at::Tensor& weight, NormSettings settings) {
   const at::Tensor x32 = x.to(at::kFloat);
-  const at::Tensor scale = at::rsqrt(x32.square().mean(-1, /*keepdim=*/true).add(settings.eps));
+  const at::Tensor scale = x32.square().mean(-1, /*keepdim=*/true).add(settings.eps).rsqrt();
   if (settings.offset == 0.0) return weight * (x32 * scale).to(x.scalar_type());
   // As the checkpoints with an offset were trained: rounded once, after the weight.
   return (x32 * scale * (weight.to(at::kFloat) + settings.offset)).to(x.scalar_type());
@@ -80,16 +70,14 @@ NormGradients rms_norm_gradients(const at::Tensor& x, const at::Tensor& weight, 
   at::Tensor shares = trains_weight ? at::zeros({blocks, shape.size}, x.options()) : at::Tensor();
   if (x.is_cuda()) {
     if constexpr (core::kHasCuda)
-      kernels::rms_norm_backward_cuda(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), inverse.const_data_ptr<float>(),
-                                      d_rows.const_data_ptr<float>(), x.size(0), d_x.mutable_data_ptr<float>(),
-                                      trains_weight ? shares.mutable_data_ptr<float>() : nullptr, core::cuda::current_stream());
+      kernels::rms_norm_backward_cuda(shape, floats(x), floats(weight), floats(inverse), floats(d_rows), x.size(0), mutable_floats(d_x),
+                                      mutable_floats(shares), core::cuda::current_stream());
   } else {
     for_rows(blocks, block * shape.heads * shape.size, [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end; ++b)
-        kernels::rms_norm_backward(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), inverse.const_data_ptr<float>(),
-                                   d_rows.const_data_ptr<float>(), b * block, std::min(x.size(0), (b + 1) * block),
-                                   d_x.mutable_data_ptr<float>(),
-                                   trains_weight ? shares.mutable_data_ptr<float>() + b * shape.size : nullptr);
+        kernels::rms_norm_backward(shape, floats(x), floats(weight), floats(inverse), floats(d_rows), b * block,
+                                   std::min(x.size(0), (b + 1) * block), mutable_floats(d_x),
+                                   trains_weight ? mutable_floats(shares) + b * shape.size : nullptr);
     });
   }
   return {d_x, trains_weight ? shares.sum(0) : at::Tensor()};
@@ -99,16 +87,14 @@ bool kernels_support_norm(const at::Tensor& x, const at::Tensor& weight) {
   return kernels_support(x) && kernels_support(weight) && has_dense_rows(x);
 }
 
-at::Tensor rms_norm_rows(const at::Tensor& x, const at::Tensor& weight, NormSettings settings, at::Tensor* inverse) {
-  if (inverse == nullptr) return forward(x, weight, settings, nullptr);
-  *inverse = at::empty({x.numel() / x.size(-1)}, x.options());
-  return forward(x, weight, settings, inverse->mutable_data_ptr<float>());
+at::Tensor rms_norm_rows(const at::Tensor& x, const at::Tensor& weight, NormSettings settings, at::Tensor& inverse) {
+  inverse = at::empty({x.numel() / x.size(-1)}, x.options());
+  return forward(x, weight, settings, mutable_floats(inverse));
 }
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, NormSettings settings) {
   if (!kernels_support_norm(x, weight)) return composed(x, weight, settings);
-  const bool wants_gradient = at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
-  return wants_gradient ? RmsNorm::apply(x, weight, settings) : forward(x, weight, settings, nullptr);
+  return wants_gradient(x, weight) ? RmsNorm::apply(x, weight, settings) : forward(x, weight, settings, nullptr);
 }
 
 }  // namespace magrpo::model

@@ -14,9 +14,9 @@ struct NormSettings {
 // x: (..., n), weight: (n). Returns x / sqrt(mean(x²) + eps) * (offset + weight), contiguous, in x's dtype; differentiable.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, NormSettings settings);
 
-// The same by the kernels alone, without a graph, where they support it; `inverse` (one per row), if not null, is what gradients need.
+// The same by the kernels alone, without a graph, where they support it; `inverse` receives what gradients need (one per row).
 bool kernels_support_norm(const at::Tensor& x, const at::Tensor& weight);
-at::Tensor rms_norm_rows(const at::Tensor& x, const at::Tensor& weight, NormSettings settings, at::Tensor* inverse = nullptr);
+at::Tensor rms_norm_rows(const at::Tensor& x, const at::Tensor& weight, NormSettings settings, at::Tensor& inverse);
 
 struct NormGradients {
   at::Tensor x, weight;  // weight: undefined unless it is trained

@@ -1,39 +1,30 @@
 #include "model/rotary.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/pow.h>
 #include <ATen/ops/where.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <numbers>
 
-#include "core/device_cuda.h"
 #include "kernels/rotary/rotary.h"
-#include "model/rows.h"
+#include "model/autograd.h"
 
 namespace magrpo::model {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 at::Tensor turned(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, float direction) {
   const kernels::RotaryShape shape{x.size(1), x.size(2), x.stride(0), direction};
   at::Tensor y = at::empty(x.sizes(), x.options());
   if (x.is_cuda()) {
     if constexpr (core::kHasCuda)
-      kernels::rotary_cuda(shape, x.const_data_ptr<float>(), cos.const_data_ptr<float>(), sin.const_data_ptr<float>(), x.size(0),
-                           y.mutable_data_ptr<float>(), core::cuda::current_stream());
+      kernels::rotary_cuda(shape, floats(x), floats(cos), floats(sin), x.size(0), mutable_floats(y), core::cuda::current_stream());
     return y;
   }
-  for_rows(x.size(0), shape.heads * shape.dim, [&](int64_t begin, int64_t end) {
-    kernels::rotary(shape, x.const_data_ptr<float>(), cos.const_data_ptr<float>(), sin.const_data_ptr<float>(), begin, end,
-                    y.mutable_data_ptr<float>());
-  });
+  for_rows(x.size(0), shape.heads * shape.dim,
+           [&](int64_t begin, int64_t end) { kernels::rotary(shape, floats(x), floats(cos), floats(sin), begin, end, mutable_floats(y)); });
   return y;
 }
 
@@ -74,8 +65,7 @@ Rotation rotation(const at::Tensor& inverse_frequencies, const at::Tensor& posit
 
 at::Tensor rotate(const at::Tensor& x, const Rotation& rotation) {
   if (kernels_support(x) && has_dense_rows(x))
-    return at::GradMode::is_enabled() && x.requires_grad() ? Rotary::apply(x, rotation.cos, rotation.sin)
-                                                           : turned(x, rotation.cos, rotation.sin, 1.0f);
+    return wants_gradient(x) ? Rotary::apply(x, rotation.cos, rotation.sin) : turned(x, rotation.cos, rotation.sin, 1.0f);
   const int64_t half = x.size(-1) / 2;
   const at::Tensor cos = rotation.cos.to(x.scalar_type());
   const at::Tensor sin = rotation.sin.to(x.scalar_type());

@@ -24,8 +24,6 @@ namespace {
 // Keys that attention's memory is made for beyond those it needs.
 constexpr int64_t kMoreContext = 512;
 
-const float* pointer(const at::Tensor& tensor) { return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr; }
-
 at::Tensor int64_tensor(const std::vector<int64_t>& values) {
   at::Tensor tensor = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
   std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<int64_t>());
@@ -102,7 +100,7 @@ const float* RowDecoder::logits(const RowBatch& batch, KvCache& cache) {
   const Config& config = decoder_.config();
   const Weights& weights = decoder_.weights();
   const int64_t width = config.hidden_size;
-  const float* embedding = pointer(weights.embedding);
+  const float* embedding = floats(weights.embedding);
   const auto scaled = [scale = decoder_.embedding_scale()](float x) { return x * scale; };
   for (int64_t r = 0; r < rows_; ++r) {
     const float* row = embedding + batch.ids[r] * width;
@@ -140,7 +138,7 @@ void RowDecoder::norm(const float* x, const at::Tensor& weight, float* y) const 
   const auto [eps, offset] = decoder_.norm();
   const kernels::NormShape shape{1, width, width, static_cast<float>(eps), static_cast<float>(offset)};
   parallel_over(rows_, rows_grain(width),
-                [&](int64_t begin, int64_t end) { kernels::rms_norm_forward(shape, x, pointer(weight), begin, end, y, nullptr); });
+                [&](int64_t begin, int64_t end) { kernels::rms_norm_forward(shape, x, floats(weight), begin, end, y, nullptr); });
 }
 
 void RowDecoder::collect_lora(const RowBatch& batch, const LinearSite& site) {
@@ -153,8 +151,7 @@ void RowDecoder::collect_lora(const RowBatch& batch, const LinearSite& site) {
       if (adapter != nullptr && adapter->layers[site.layer][p].a.defined()) {
         const at::Tensor& a = adapter->layers[site.layer][p].a;
         const at::Tensor& b = transposed_[range.policy][site.layer][p];
-        lora_.push_back({a.const_data_ptr<float>(), b.const_data_ptr<float>(), a.size(0), b.size(1), static_cast<float>(adapter->scale),
-                         range, column, nullptr});
+        lora_.push_back({floats(a), floats(b), a.size(0), b.size(1), static_cast<float>(adapter->scale), range, column, nullptr});
         inner_size += (range.end - range.begin) * a.size(0);
       }
       column += output_size(decoder_.config(), p);
@@ -177,13 +174,10 @@ void RowDecoder::linear(const RowBatch& batch, const core::Floats& x, const at::
       const LoraSlice& slice = lora_[s];
       kernels::row_product({.x = x.data() + slice.range.begin * in,
                             .weight = slice.a,
-                            .bias = nullptr,
                             .y = slice.inner,
                             .rows = slice.range.end - slice.range.begin,
                             .in = in,
-                            .out = slice.rank,
-                            .x_stride = in,
-                            .y_stride = slice.rank},
+                            .out = slice.rank},
                            0, slice.rank);
     }
   });
@@ -200,13 +194,11 @@ void RowDecoder::linear(const RowBatch& batch, const core::Floats& x, const at::
   }
   const kernels::RowProduct base{.x = x.data(),
                                  .weight = weight.const_data_ptr(),
-                                 .bias = pointer(bias),
+                                 .bias = floats(bias),
                                  .y = y.data(),
                                  .rows = rows_,
                                  .in = in,
                                  .out = out,
-                                 .x_stride = in,
-                                 .y_stride = out,
                                  .adds = adds};
   if (!by_rows && lora_.empty()) return;
   parallel_over(out, row_product_grain(rows_, in), [&](int64_t begin, int64_t end) {
@@ -220,7 +212,6 @@ void RowDecoder::linear(const RowBatch& batch, const core::Floats& x, const at::
                              .rows = slice.range.end - slice.range.begin,
                              .rank = slice.rank,
                              .out = slice.width,
-                             .b_rank_stride = slice.width,
                              .y_stride = out,
                              .scale = slice.scale},
                             first - slice.column, last - slice.column);
@@ -234,15 +225,15 @@ void RowDecoder::attention(const RowBatch& batch, size_t layer, KvCache& cache) 
   const int64_t dim = config.head_dim, q_size = config.q_size(), kv_size = config.kv_size(), qkv_size = config.qkv_size();
   const float eps = static_cast<float>(decoder_.norm().eps), offset = static_cast<float>(decoder_.norm().offset);
   const Rotation& rotation = rotations_[config.rope_of(layer)];
-  float* keys = cache.keys[layer].mutable_data_ptr<float>();
-  float* values = cache.values[layer].mutable_data_ptr<float>();
-  const float* cos = pointer(rotation.cos);
-  const float* sin = pointer(rotation.sin);
+  float* keys = mutable_floats(cache.keys[layer]);
+  float* values = mutable_floats(cache.values[layer]);
+  const float* cos = floats(rotation.cos);
+  const float* sin = floats(rotation.sin);
   // 1. Norm and rotate: queries to q_ (rows, H x D), keys and values to their slots of the cache (slots, K x D).
   const auto rotate = [&](int64_t row, const float* x, int64_t heads, const at::Tensor& weight, float* y) {
     if (weight.defined()) {
       float* normalized = unrotated_.data() + row * q_size;
-      kernels::rms_norm_forward({heads, dim, heads * dim, eps, offset}, x, pointer(weight), 0, 1, normalized, nullptr);
+      kernels::rms_norm_forward({heads, dim, heads * dim, eps, offset}, x, floats(weight), 0, 1, normalized, nullptr);
       x = normalized;
     }
     const int64_t at = batch.positions[row] * (dim / 2);

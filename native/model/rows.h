@@ -20,6 +20,10 @@ inline bool has_dense_rows(const at::Tensor& x) {
   return (x.dim() == 2 && x.stride(1) == 1) || (x.dim() == 3 && x.stride(2) == 1 && x.stride(1) == x.size(2));
 }
 
+// The numbers of a float32 tensor; null if it is undefined.
+inline const float* floats(const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; }
+inline float* mutable_floats(const at::Tensor& x) { return x.defined() ? x.mutable_data_ptr<float>() : nullptr; }
+
 // Rows of `width` floats that are worth a thread.
 inline int64_t rows_grain(int64_t width) { return std::max<int64_t>(1, 32768 / std::max<int64_t>(1, width)); }
 

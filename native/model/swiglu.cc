@@ -1,33 +1,25 @@
 #include "model/swiglu.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/silu.h>
-#include <torch/csrc/autograd/custom_function.h>
 
-#include "core/device_cuda.h"
-#include "model/rows.h"
+#include "model/autograd.h"
 
 namespace magrpo::model {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 at::Tensor forward(Activation activation, const at::Tensor& gate_up) {
   const int64_t size = gate_up.size(1) / 2;
   at::Tensor y = at::empty({gate_up.size(0), size}, gate_up.options());
   if (gate_up.is_cuda()) {
     if constexpr (core::kHasCuda)
-      kernels::swiglu_forward_cuda(activation, gate_up.const_data_ptr<float>(), size, gate_up.size(0), y.mutable_data_ptr<float>(),
-                                   core::cuda::current_stream());
+      kernels::swiglu_forward_cuda(activation, floats(gate_up), size, gate_up.size(0), mutable_floats(y), core::cuda::current_stream());
     return y;
   }
-  for_rows(gate_up.size(0), gate_up.size(1), [&](int64_t begin, int64_t end) {
-    kernels::swiglu_forward(activation, gate_up.const_data_ptr<float>(), size, begin, end, y.mutable_data_ptr<float>());
-  });
+  for_rows(gate_up.size(0), gate_up.size(1),
+           [&](int64_t begin, int64_t end) { kernels::swiglu_forward(activation, floats(gate_up), size, begin, end, mutable_floats(y)); });
   return y;
 }
 
@@ -54,20 +46,18 @@ at::Tensor gated_gradient(Activation activation, const at::Tensor& gate_up, cons
   at::Tensor d_gate_up = at::empty(gate_up.sizes(), gate_up.options());
   if (gate_up.is_cuda()) {
     if constexpr (core::kHasCuda)
-      kernels::swiglu_backward_cuda(activation, gate_up.const_data_ptr<float>(), d_rows.const_data_ptr<float>(), d_rows.size(1),
-                                    d_rows.size(0), d_gate_up.mutable_data_ptr<float>(), core::cuda::current_stream());
+      kernels::swiglu_backward_cuda(activation, floats(gate_up), floats(d_rows), d_rows.size(1), d_rows.size(0), mutable_floats(d_gate_up),
+                                    core::cuda::current_stream());
     return d_gate_up;
   }
   for_rows(gate_up.size(0), gate_up.size(1), [&](int64_t begin, int64_t end) {
-    kernels::swiglu_backward(activation, gate_up.const_data_ptr<float>(), d_rows.const_data_ptr<float>(), d_rows.size(1), begin, end,
-                             d_gate_up.mutable_data_ptr<float>());
+    kernels::swiglu_backward(activation, floats(gate_up), floats(d_rows), d_rows.size(1), begin, end, mutable_floats(d_gate_up));
   });
   return d_gate_up;
 }
 
 at::Tensor gated(Activation activation, const at::Tensor& gate_up) {
-  if (kernels_support_gates(gate_up))
-    return at::GradMode::is_enabled() && gate_up.requires_grad() ? Gated::apply(activation, gate_up) : forward(activation, gate_up);
+  if (kernels_support_gates(gate_up)) return wants_gradient(gate_up) ? Gated::apply(activation, gate_up) : forward(activation, gate_up);
   const int64_t size = gate_up.size(1) / 2;
   const at::Tensor gate = gate_up.narrow(1, 0, size);
   return (activation == Activation::silu ? at::silu(gate) : at::gelu(gate, "tanh")) * gate_up.narrow(1, size, size);

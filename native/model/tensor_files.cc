@@ -1,6 +1,5 @@
 // Reading and writing the bytes of safetensors files. Headers are TypeScript's matter: no JSON here.
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/isfinite.h>
 #include <c10/core/ScalarType.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -24,16 +23,15 @@ class MappedFile {
  public:
   explicit MappedFile(const std::string& path) {
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) throw core::Error("ERR_MODEL_FORMAT", core::concat("Cannot open ", path, ": ", std::strerror(errno), "."));
+    core::check(descriptor >= 0, "ERR_MODEL_FORMAT", "Cannot open ", path, ": ", std::strerror(errno), ".");
     struct stat status{};
     ::fstat(descriptor, &status);
     size_ = status.st_size;
     if (size_ > 0) data_ = ::mmap(nullptr, static_cast<size_t>(size_), PROT_READ, MAP_PRIVATE, descriptor, 0);
     const int failure = errno;
     ::close(descriptor);
-    if (size_ == 0 || data_ == MAP_FAILED)
-      throw core::Error("ERR_MODEL_FORMAT",
-                        core::concat("Cannot map ", path, ": ", size_ == 0 ? "the file is empty" : std::strerror(failure), "."));
+    core::check(size_ > 0 && data_ != MAP_FAILED, "ERR_MODEL_FORMAT", "Cannot map ", path, ": ",
+                size_ == 0 ? "the file is empty" : std::strerror(failure), ".");
   }
   ~MappedFile() { ::munmap(data_, static_cast<size_t>(size_)); }
   MappedFile(const MappedFile&) = delete;
@@ -64,14 +62,11 @@ SourcesByName by_name_of(const std::vector<TensorSource>& sources) {
 // The source of a slice, which has its shape.
 const TensorSource& source_of(const NamedSlice& slice, const SourcesByName& by_name) {
   const auto found = by_name.find(slice.name);
-  if (found == by_name.end())
-    throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected a tensor \"", slice.name, "\" but found none in ",
-                                                       by_name.empty() ? "the files" : by_name.begin()->second->file,
-                                                       by_name.size() > 1 ? " or the files beside it." : "."));
+  core::check(found != by_name.end(), "ERR_MODEL_FORMAT", "Expected a tensor \"", slice.name, "\" but found none in ",
+              by_name.empty() ? "the files" : by_name.begin()->second->file, by_name.size() > 1 ? " or the files beside it." : ".");
   const at::Tensor target = slice.view();
-  if (target.sizes() != at::IntArrayRef(found->second->shape))
-    throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected shape ", shape_text(target.sizes()), " for tensor \"", slice.name,
-                                                       "\" but ", found->second->file, " has ", shape_text(found->second->shape), "."));
+  core::check(target.sizes() == at::IntArrayRef(found->second->shape), "ERR_MODEL_FORMAT", "Expected shape ", shape_text(target.sizes()),
+              " for tensor \"", slice.name, "\" but ", found->second->file, " has ", shape_text(found->second->shape), ".");
   return *found->second;
 }
 
@@ -84,8 +79,8 @@ void check_shapes(const std::vector<NamedSlice>& slices, const std::vector<Tenso
 
 void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources, const core::CancelFlagPtr& cancel,
                   const std::function<void(int64_t, int64_t)>& progress) {
+  check_shapes(slices, sources);  // all or nothing
   const auto by_name = by_name_of(sources);
-  for (const auto& slice : slices) source_of(slice, by_name);  // all or nothing
   std::map<std::string, std::unique_ptr<MappedFile>> files;
   int64_t done = 0;
   for (const auto& slice : slices) {
@@ -95,9 +90,8 @@ void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<Tenso
     auto& file = files[source.file];
     if (!file) file = std::make_unique<MappedFile>(source.file);
     const int64_t bytes = target.numel() * static_cast<int64_t>(c10::elementSize(source.dtype));
-    if (source.begin < 0 || source.begin + bytes > file->size())
-      throw core::Error("ERR_MODEL_FORMAT", core::concat("Expected ", bytes, " bytes at ", source.begin, " of ", source.file,
-                                                         " for tensor \"", slice.name, "\" but the file has ", file->size(), " bytes."));
+    core::check(source.begin >= 0 && source.begin + bytes <= file->size(), "ERR_MODEL_FORMAT", "Expected ", bytes, " bytes at ",
+                source.begin, " of ", source.file, " for tensor \"", slice.name, "\" but the file has ", file->size(), " bytes.");
     // Data of a safetensors file may stand at any offset; an unaligned tensor goes through aligned memory first.
     std::vector<char> aligned;
     char* data = file->at(source.begin);
@@ -106,10 +100,8 @@ void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<Tenso
       data = aligned.data();
     }
     target.copy_(at::from_blob(data, source.shape, at::TensorOptions().dtype(source.dtype)));
-    if (!at::isfinite(target).all().item<bool>())
-      throw core::Error("ERR_MODEL_WEIGHTS",
-                        core::concat("Tensor \"", slice.name, "\" of ", source.file,
-                                     " holds NaN or infinite values: the file is damaged, or training diverged before it was saved."));
+    core::check(target.isfinite().all().item<bool>(), "ERR_MODEL_WEIGHTS", "Tensor \"", slice.name, "\" of ", source.file,
+                " holds NaN or infinite values: the file is damaged, or training diverged before it was saved.");
     if (progress) progress(++done, static_cast<int64_t>(slices.size()));
   }
 }
@@ -119,7 +111,7 @@ void write_tensors(const std::string& file, const std::string& header, const std
   const auto fail = [&](const char* what) {
     const int failure = errno;
     if (descriptor >= 0) ::close(descriptor);
-    throw core::Error("ERR_RUN", core::concat("Cannot ", what, " ", file, ": ", std::strerror(failure), "."));
+    throw core::Error("ERR_RUN", "Cannot ", what, " ", file, ": ", std::strerror(failure), ".");
   };
   if (descriptor < 0) fail("create");
   const auto write_all = [&](const char* data, size_t size) {

@@ -26,9 +26,6 @@ struct LayerWeights {
   at::Tensor down;            // (h, I)
   at::Tensor down_bias;       // (h)
   at::Tensor mlp_post_norm;   // (h), undefined where the architecture has none
-
-  // All of them in a fixed order, undefined ones too.
-  std::vector<at::Tensor*> tensors();
 };
 
 struct Weights {
@@ -36,10 +33,6 @@ struct Weights {
   std::vector<LayerWeights> layers;
   at::Tensor final_norm;  // (h)
   at::Tensor head;        // (V, h); the embedding itself if tied
-
-  // All different tensors, in a fixed order.
-  std::vector<at::Tensor> parameters() const;
-  int64_t parameter_count() const;
 };
 
 // One tensor of a checkpoint as a slice of ours: `tensor` rows [row, row + rows).
@@ -62,7 +55,8 @@ struct TensorInfo {
 // A name of arch/NAME.json for layer number `layer`.
 std::string in_layer(std::string name, size_t layer);
 
-// The checkpoint names (Hugging Face) of all weights, in checkpoint order. A tied head has no name of its own.
+// The checkpoint names (Hugging Face) of all weights, in checkpoint order. A tied head has no name of its own. Slices of one tensor
+// follow one another, its first row first.
 std::vector<NamedSlice> named_slices(const Config& config, const Weights& weights);
 
 // Where a tensor's bytes stand in a safetensors file. The header was read in TypeScript.

@@ -126,8 +126,8 @@ void draw_filtered(const float* scores, int64_t vocab_size, const Sampling& samp
 }  // namespace
 
 void check_finite(double score) {
-  if (!std::isfinite(score))
-    throw core::Error("ERR_NON_FINITE", "The model's logits hold NaN or infinite values: its weights diverged, or are damaged.");
+  core::check(std::isfinite(score), "ERR_NON_FINITE",
+              "The model's logits hold NaN or infinite values: its weights diverged, or are damaged.");
 }
 
 bool Sampling::filters() const { return top_k > 0 || top_p < 1.0 || min_p > 0.0; }

@@ -28,7 +28,7 @@ core::TokenTree small_tree() { return {{-1, 0, 0}, {0, 5, 9, 10}, {3, 1, 4, 1, 5
 
 std::shared_ptr<model::Decoder> moved(const model::Decoder& decoder, const at::Device& device) {
   model::Weights weights = model::allocate_weights(decoder.config(), decoder.weights().embedding.options().device(device));
-  const auto to = weights.parameters(), from = decoder.weights().parameters();
+  const auto to = parameters(decoder.config(), weights), from = parameters(decoder.config(), decoder.weights());
   for (size_t i = 0; i < to.size(); ++i) at::Tensor(to[i]).copy_(from[i]);
   return std::make_shared<model::Decoder>(decoder.config(), std::move(weights));
 }
@@ -40,11 +40,11 @@ std::vector<at::Tensor> forward_and_gradients(const model::Decoder& decoder) {
   std::vector<int64_t> rows(static_cast<size_t>(tree.tokens()));
   const auto segments = model::segments_by_root(tree);
   const auto batch = model::pack_roots(tree, segments, 0, static_cast<int64_t>(segments.size()), model::KeyPlace::kPass, rows);
-  for (at::Tensor parameter : decoder.weights().parameters()) parameter.set_requires_grad(true);
+  for (at::Tensor parameter : parameters(decoder.config(), decoder.weights())) parameter.set_requires_grad(true);
   const at::Tensor hidden = decoder.forward(batch, {}, nullptr);
   (hidden * random(hidden.sizes(), 3).to(hidden.device())).sum().backward();
   std::vector<at::Tensor> result{hidden.detach().cpu()};
-  for (at::Tensor parameter : decoder.weights().parameters()) {
+  for (at::Tensor parameter : parameters(decoder.config(), decoder.weights())) {
     if (parameter.grad().defined()) result.push_back(parameter.grad().cpu());
     parameter.set_requires_grad(false);
   }

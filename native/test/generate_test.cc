@@ -68,7 +68,7 @@ TEST("generate: prompts are computed once; log-probabilities are those of the wh
     const auto request = setting.request();
     const auto result = run(*setting.decoder, request);
     EXPECT(result.prefill_tokens == 15, "however many rows continue a prompt");
-    const auto weights = test::in_double(setting.decoder->weights());
+    const auto weights = test::in_double(setting.decoder->config(), setting.decoder->weights());
     const std::vector<model::Adapter> adapters{test::in_double(setting.first), test::in_double(setting.second)};
     at::NoGradGuard no_grad;
     for (size_t r = 0; r < result.rows.size(); ++r) {

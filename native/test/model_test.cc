@@ -215,9 +215,9 @@ TEST("adapters: one that is not trained gets no gradient and lets that of its in
 TEST("adapters: a fresh one changes nothing, is a function of its seed and has PEFT's names") {
   const Config config = test::tiny_config();
   const std::vector<std::string> targets{"q_proj", "down_proj"};
-  const Adapter first = make_adapter(config, 2, 1.0, targets, 7, at::kCPU);
-  const Adapter again = make_adapter(config, 2, 1.0, targets, 7, at::kCPU);
-  const Adapter other = make_adapter(config, 2, 1.0, targets, 8, at::kCPU);
+  const Adapter first = make_adapter(config, {2, 1.0, targets, 7}, at::kCPU);
+  const Adapter again = make_adapter(config, {2, 1.0, targets, 7}, at::kCPU);
+  const Adapter other = make_adapter(config, {2, 1.0, targets, 8}, at::kCPU);
   const LowRank &low_rank = first.layers[1][kDown], &same = again.layers[1][kDown];
   EXPECT(low_rank.a.equal(same.a) && !low_rank.a.equal(other.layers[1][kDown].a));
   EXPECT(low_rank.a.sizes() == at::IntArrayRef({2, config.intermediate_size}));
@@ -229,9 +229,9 @@ TEST("adapters: a fresh one changes nothing, is a function of its seed and has P
   EXPECT(!first.layers[0][kKey].a.defined());
   const auto names = named_slices(first);
   EXPECT(names.size() == 8 && names[2].name == "base_model.model.model.layers.0.mlp.down_proj.lora_A.weight");
-  EXPECT_THROWS("ERR_ADAPTER", make_adapter(config, 2, 1.0, {"embed_tokens"}, 7, at::kCPU));
-  EXPECT_THROWS("ERR_ARGUMENT", make_adapter(config, 0, 1.0, targets, 7, at::kCPU));
-  EXPECT_THROWS("ERR_ARGUMENT", make_adapter(config, 2, 1.0, {}, 7, at::kCPU));
+  EXPECT_THROWS("ERR_ADAPTER", make_adapter(config, {2, 1.0, {"embed_tokens"}, 7}, at::kCPU));
+  EXPECT_THROWS("ERR_ARGUMENT", make_adapter(config, {0, 1.0, targets, 7}, at::kCPU));
+  EXPECT_THROWS("ERR_ARGUMENT", make_adapter(config, {2, 1.0, {}, 7}, at::kCPU));
 }
 
 TEST("config: numbers that do not fit together are refused") {

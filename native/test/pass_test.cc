@@ -118,9 +118,9 @@ TEST("float64 decoder: its gradients are those of finite differences") {
     const auto decoder = test::tiny_decoder(test::tiny_config(architecture), 1);
     const auto request = sample_request(sample_tree(0, 0), {}, true);
     const auto evaluate = [&](const model::Weights& weights) { return reference(decoder->config(), weights, {}, request); };
-    const Reference at_start = evaluate(test::in_double(decoder->weights()));
+    const Reference at_start = evaluate(test::in_double(decoder->config(), decoder->weights()));
     at_start.objective.backward();
-    const auto parameters = at_start.weights.parameters();
+    const auto parameters = test::parameters(decoder->config(), at_start.weights);
     for (size_t p = 0; p < parameters.size(); ++p) {
       const at::Tensor direction = random(parameters[p].sizes(), 200 + p).to(at::kDouble);
       at::NoGradGuard no_grad;
@@ -144,7 +144,7 @@ TEST("accumulate: full weights get the gradients of separate texts in float64, t
       const auto decoder = test::tiny_decoder(config, 1);
       const auto policy = std::make_shared<Policy>(decoder);
       const auto request = sample_request(sample_tree(0, 0), {policy}, true);
-      const auto expected = reference(config, test::in_double(decoder->weights()), {}, request);
+      const auto expected = reference(config, test::in_double(decoder->config(), decoder->weights()), {}, request);
       expected.objective.backward();
       check_scores(request, run(*decoder, request), expected, 2e-5);
       check_gradients(*policy, model::named_slices(config, expected.weights), 1e-4);
@@ -165,7 +165,7 @@ TEST("accumulate: each adapter gets the gradients of its own texts, the base non
   for (const char* architecture : test::kArchitectures) {
     const Adapters a{architecture};
     const auto request = sample_request(sample_tree(1, 0), a.policies, true);
-    const auto expected = reference(a.decoder->config(), test::in_double(a.decoder->weights()),
+    const auto expected = reference(a.decoder->config(), test::in_double(a.decoder->config(), a.decoder->weights()),
                                     {test::in_double(a.first), test::in_double(a.second)}, request);
     expected.objective.backward();
     check_scores(request, run(*a.decoder, request), expected, 2e-5);
@@ -224,7 +224,7 @@ TEST("accumulate: bfloat16 weights get float32 gradients near those of float64")
     const auto policy = std::make_shared<Policy>(decoder);
     auto request = sample_request(sample_tree(0, 0), {policy}, true);
     request.max_tokens_per_micro_batch = 1;
-    const auto expected = reference(decoder->config(), test::in_double(decoder->weights()), {}, request);
+    const auto expected = reference(decoder->config(), test::in_double(decoder->config(), decoder->weights()), {}, request);
     expected.objective.backward();
     run(*decoder, request);
     double difference = 0.0, size = 0.0;

@@ -41,9 +41,16 @@ model::Config tiny_config(const std::string& architecture) {
   return config;
 }
 
+std::vector<at::Tensor> parameters(const model::Config& config, const model::Weights& weights) {
+  std::vector<at::Tensor> all;
+  for (const auto& slice : model::named_slices(config, weights))
+    if (slice.row == 0) all.push_back(slice.tensor);
+  return all;
+}
+
 std::shared_ptr<model::Decoder> tiny_decoder(const model::Config& config, uint64_t seed, at::ScalarType dtype) {
   model::Weights weights = model::allocate_weights(config, at::TensorOptions().dtype(dtype));
-  for (const auto& tensor : weights.parameters()) {
+  for (const auto& tensor : parameters(config, weights)) {
     const double scale = tensor.dim() == 1 ? 0.3 : 1.0 / std::sqrt(static_cast<double>(tensor.size(1)));
     tensor.copy_(random(tensor.sizes(), seed++) * scale + (tensor.dim() == 1 ? 0.7 : 0.0));
   }
@@ -53,7 +60,7 @@ std::shared_ptr<model::Decoder> tiny_decoder(const model::Config& config, uint64
 
 model::Adapter random_adapter(const model::Config& config, int64_t rank, double scale, const std::vector<std::string>& targets,
                               uint64_t seed) {
-  model::Adapter adapter = model::make_adapter(config, rank, scale, targets, seed, at::kCPU);
+  model::Adapter adapter = model::make_adapter(config, {rank, scale, targets, seed}, at::kCPU);
   for (const auto& slice : model::named_slices(adapter)) slice.tensor.copy_(random(slice.tensor.sizes(), ++seed) * 0.4);
   return adapter;
 }
@@ -143,13 +150,10 @@ struct NaiveDecoder {
 
 }  // namespace
 
-model::Weights in_double(const model::Weights& weights) {
-  model::Weights copy = weights;
-  copy.embedding = leaf(weights.embedding);
-  for (auto& layer : copy.layers)
-    for (at::Tensor* tensor : layer.tensors()) *tensor = leaf(*tensor);
-  copy.final_norm = leaf(weights.final_norm);
-  copy.head = weights.head.is_same(weights.embedding) ? copy.embedding : leaf(weights.head);
+model::Weights in_double(const model::Config& config, const model::Weights& weights) {
+  model::Weights copy = model::allocate_weights(config, at::kDouble);
+  const auto to = parameters(config, copy), from = parameters(config, weights);
+  for (size_t i = 0; i < to.size(); ++i) at::Tensor(to[i]).copy_(from[i].detach()).set_requires_grad(true);
   return copy;
 }
 

@@ -23,6 +23,9 @@ inline constexpr const char* kArchitectures[]{"qwen3", "gemma3_text"};
 // Two layers, 4 heads over 2 KV heads, biases, and a window of 4 on the second layer; V = 23, h = 12. By default with q and k norms.
 model::Config tiny_config(const std::string& architecture = "qwen3");
 
+// All different tensors, in a fixed order.
+std::vector<at::Tensor> parameters(const model::Config& config, const model::Weights& weights);
+
 std::shared_ptr<model::Decoder> tiny_decoder(const model::Config& config, uint64_t seed, at::ScalarType dtype = at::kFloat);
 
 // An adapter whose B is not zero.
@@ -30,7 +33,7 @@ model::Adapter random_adapter(const model::Config& config, int64_t rank, double 
                               uint64_t seed);
 
 // Copies in float64 that want gradients; a tied head stays the embedding itself.
-model::Weights in_double(const model::Weights& weights);
+model::Weights in_double(const model::Config& config, const model::Weights& weights);
 model::Adapter in_double(const model::Adapter& adapter);
 
 // (T, V) log-probabilities of every token after each of `ids`, from float64 weights and an adapter or nullptr. Differentiable.

@@ -3,8 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/index_select.h>
-#include <ATen/ops/mul.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -26,19 +24,16 @@ int64_t predecessor(const core::TokenTree& tree, int32_t segment, int64_t token)
 }
 
 // (indices) of `value(index)`, on `device`.
-template <typename Value>
-at::Tensor int64_tensor(const std::vector<int64_t>& indices, const at::Device& device, Value&& value) {
-  at::Tensor tensor = at::empty({static_cast<int64_t>(indices.size())}, at::kLong);
-  for (size_t i = 0; i < indices.size(); ++i) tensor.mutable_data_ptr<int64_t>()[i] = value(indices[i]);
+template <typename T, typename Value>
+at::Tensor tensor_of(const std::vector<int64_t>& indices, const at::Device& device, Value&& value) {
+  at::Tensor tensor = at::empty({static_cast<int64_t>(indices.size())}, c10::CppTypeToScalarType<T>::value);
+  std::transform(indices.begin(), indices.end(), tensor.mutable_data_ptr<T>(), value);
   return tensor.to(device);
 }
 
 // (indices) of `values[index]`, on `device`; undefined where there are no values.
 at::Tensor float_tensor(const std::vector<float>& values, const std::vector<int64_t>& indices, const at::Device& device) {
-  if (values.empty()) return {};
-  at::Tensor tensor = at::empty({static_cast<int64_t>(indices.size())}, at::kFloat);
-  for (size_t i = 0; i < indices.size(); ++i) tensor.mutable_data_ptr<float>()[i] = values[indices[i]];
-  return tensor.to(device);
+  return values.empty() ? at::Tensor() : tensor_of<float>(indices, device, [&](int64_t index) { return values[index]; });
 }
 
 // Enables gradients of the policies while a micro-batch runs: generation with the same weights must not build graphs. Discards gradients
@@ -199,9 +194,9 @@ bool Pass::advance() {
     const at::Tensor hidden = decoder_.forward(batch, adapters_, nullptr, request_.checkpoint_activations);
     at::Tensor objective = at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(hidden.device()));
     if (!tokens.empty()) {
-      const at::Tensor targets = int64_tensor(tokens, decoder_.device(), [&](int64_t token) { return tree.ids[token]; });
+      const at::Tensor targets = tensor_of<int64_t>(tokens, decoder_.device(), [&](int64_t token) { return tree.ids[token]; });
       const TokenScores scores =
-          score_tokens(hidden.index_select(0, int64_tensor(rows, decoder_.device(), [](int64_t row) { return row; })),
+          score_tokens(hidden.index_select(0, tensor_of<int64_t>(rows, decoder_.device(), [](int64_t row) { return row; })),
                        decoder_.weights().head, targets, kChunkLogits, kTileColumns, drawn_from(tokens, segments));
       const auto gather = [&](const std::vector<float>& values) { return float_tensor(values, tokens, decoder_.device()); };
       if (any_weight)
@@ -238,7 +233,8 @@ at::Tensor Pass::add_value_terms(at::Tensor objective, const at::Tensor& hidden,
               request_.value_tokens[u] < tree.offset[s + 1])
             entries.push_back(static_cast<int64_t>(u));
     if (entries.empty()) continue;
-    const at::Tensor rows = int64_tensor(entries, decoder_.device(), [&](int64_t u) { return row_of_token[request_.value_tokens[u]]; });
+    const at::Tensor rows =
+        tensor_of<int64_t>(entries, decoder_.device(), [&](int64_t u) { return row_of_token[request_.value_tokens[u]]; });
     const at::Tensor values = request_.policies[p]->value_head()->values(hidden.index_select(0, rows));
     const at::Tensor seen = values.detach().cpu().contiguous();
     for (size_t i = 0; i < entries.size(); ++i) result_.values[entries[i]] = seen.const_data_ptr<float>()[i];

@@ -14,23 +14,22 @@
 
 namespace magrpo::train {
 
-Policy::Policy(std::shared_ptr<model::Decoder> decoder) : decoder_(std::move(decoder)) {
-  for (const auto& weight : decoder_->weights().parameters()) parameters_.push_back({weight, weight, {}, {}, {}});
-  // Updates of 5e-6 vanish in bfloat16: trained bfloat16 weights keep float32 masters.
-  for (auto& p : parameters_)
-    if (p.weight.scalar_type() != at::kFloat) p.master = p.weight.to(at::kFloat);
+Policy::Policy(std::shared_ptr<model::Decoder> decoder, std::optional<model::Adapter> adapter)
+    : decoder_(std::move(decoder)), adapter_(std::move(adapter)) {
+  add_parameters(weight_slices(Section::kWeights));
 }
 
-Policy::Policy(std::shared_ptr<model::Decoder> decoder, model::Adapter adapter)
-    : decoder_(std::move(decoder)), adapter_(std::make_unique<model::Adapter>(std::move(adapter))) {
-  for (const auto& slice : model::named_slices(*adapter_)) parameters_.push_back({slice.tensor, slice.tensor, {}, {}, {}});
+void Policy::add_parameters(const std::vector<model::NamedSlice>& slices) {
+  // Updates of 5e-6 vanish in bfloat16: trained bfloat16 weights keep float32 masters.
+  for (const auto& slice : slices)
+    if (slice.row == 0) parameters_.push_back({slice.tensor, slice.tensor.to(at::kFloat), {}, {}, {}});
 }
 
 void Policy::attach_value_head(int64_t hidden_size, uint64_t seed) {
   core::check_argument(hidden_size > 0, "Expected a positive hidden size of the value head but received ", hidden_size, ".");
   if (value_head_) parameters_.resize(parameters_.size() - value_head_->slices().size());
   value_head_ = std::make_unique<ValueHead>(ValueHead::make(decoder_->config().hidden_size, hidden_size, seed, decoder_->device()));
-  for (const auto& slice : value_head_->slices()) parameters_.push_back({slice.tensor, slice.tensor, {}, {}, {}});
+  add_parameters(value_head_->slices());
 }
 
 int64_t Policy::parameter_count() const {
@@ -105,66 +104,50 @@ StepResult Policy::step(const StepOptions& options) {
   return result;
 }
 
-std::vector<model::NamedSlice> Policy::weight_slices() const {
-  return adapter_ ? model::named_slices(*adapter_) : model::named_slices(decoder_->config(), decoder_->weights());
-}
-
-std::vector<model::NamedSlice> Policy::trained_slices() const {
-  auto result = weight_slices();
-  if (value_head_)
+std::vector<model::NamedSlice> Policy::weight_slices(Section section) const {
+  std::vector<model::NamedSlice> result;
+  if (section != Section::kValueHead)
+    result = adapter_ ? model::named_slices(*adapter_) : model::named_slices(decoder_->config(), decoder_->weights());
+  if (section != Section::kWeights && value_head_)
     for (auto& slice : value_head_->slices()) result.push_back(std::move(slice));
   return result;
 }
 
-std::vector<model::NamedSlice> Policy::slices_of(const std::string& prefix, at::Tensor Parameter::* member) const {
-  std::vector<model::NamedSlice> result;
-  for (const auto& slice : trained_slices())
-    for (const auto& p : parameters_)
-      if (p.weight.is_same(slice.tensor)) result.push_back({prefix + slice.name, p.*member, slice.row, slice.rows});
+std::vector<std::pair<std::string, at::Tensor Policy::Parameter::*>> Policy::members(Section section) const {
+  if (section == Section::kGradients) return {{"", &Parameter::gradient}};
+  if (section != Section::kOptimizer) return {{"", &Parameter::weight}};
+  std::vector<std::pair<std::string, at::Tensor Parameter::*>> result{{"exp_avg.", &Parameter::exp_avg},
+                                                                      {"exp_avg_sq.", &Parameter::exp_avg_sq}};
+  if (is_full() && decoder_->weights().embedding.scalar_type() != at::kFloat) result.emplace_back("master.", &Parameter::master);
   return result;
 }
 
 std::vector<model::NamedSlice> Policy::slices(Section section) {
-  if (section == Section::kWeights) return weight_slices();
-  if (section == Section::kValueHead) return value_head_ ? value_head_->slices() : std::vector<model::NamedSlice>();
-  if (section == Section::kGradients) {
+  std::vector<model::NamedSlice> result;
+  if (section == Section::kOptimizer) {
+    prepare_optimizer();
+    result.push_back({"step", step_.view({1}), 0, 1});
+  }
+  if (section == Section::kGradients)
     for (auto& p : parameters_)
       if (!p.gradient.defined()) p.gradient = at::zeros_like(p.master);
-    return slices_of("", &Parameter::gradient);
-  }
-  prepare_optimizer();
-  std::vector<model::NamedSlice> result{{"step", step_.view({1}), 0, 1}};
-  const auto append = [&](std::vector<model::NamedSlice> more) { result.insert(result.end(), more.begin(), more.end()); };
-  append(slices_of("exp_avg.", &Parameter::exp_avg));
-  append(slices_of("exp_avg_sq.", &Parameter::exp_avg_sq));
-  if (has_masters()) append(slices_of("master.", &Parameter::master));
+  for (const auto& [prefix, member] : members(section))
+    for (const auto& slice : weight_slices(section))
+      for (const auto& p : parameters_)
+        if (p.weight.is_same(slice.tensor)) result.push_back({prefix + slice.name, p.*member, slice.row, slice.rows});
   return result;
 }
 
 std::vector<model::TensorInfo> Policy::describe(Section section) const {
   std::vector<model::TensorInfo> result;
-  const auto append = [&](const std::string& prefix, const std::vector<model::NamedSlice>& slices, bool float32) {
-    for (const auto& slice : slices) {
-      const at::Tensor view = slice.view();
-      result.push_back({prefix + slice.name, float32 ? at::kFloat : view.scalar_type(), view.sizes().vec()});
+  if (section == Section::kOptimizer) result.push_back({"step", at::kFloat, {1}});
+  for (const auto& [prefix, member] : members(section))
+    for (const auto& slice : weight_slices(section)) {
+      const auto dtype = section == Section::kWeights ? slice.tensor.scalar_type() : at::kFloat;
+      result.push_back({prefix + slice.name, dtype, slice.view().sizes().vec()});
     }
-  };
-  if (section == Section::kOptimizer) {
-    result.push_back({"step", at::kFloat, {1}});
-    append("exp_avg.", trained_slices(), true);
-    append("exp_avg_sq.", trained_slices(), true);
-    if (has_masters()) append("master.", trained_slices(), true);
-  } else if (section == Section::kValueHead) {
-    if (value_head_) append("", value_head_->slices(), true);
-  } else if (section == Section::kGradients) {
-    append("", trained_slices(), true);
-  } else {
-    append("", weight_slices(), false);
-  }
   return result;
 }
-
-bool Policy::has_masters() const { return is_full() && decoder_->weights().embedding.scalar_type() != at::kFloat; }
 
 void Policy::weights_changed() {
   for (auto& p : parameters_)

@@ -4,7 +4,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/live_objects.h"
@@ -37,13 +39,11 @@ class Policy : core::Counted<Policy> {
  public:
   using core::Counted<Policy>::alive;
 
-  // All weights of `decoder`; at most one such policy per decoder.
-  explicit Policy(std::shared_ptr<model::Decoder> decoder);
-  // An adapter over `decoder`.
-  Policy(std::shared_ptr<model::Decoder> decoder, model::Adapter adapter);
+  // An adapter over `decoder`, or all its weights; at most one policy of the second kind per decoder.
+  explicit Policy(std::shared_ptr<model::Decoder> decoder, std::optional<model::Adapter> adapter = std::nullopt);
 
-  bool is_full() const { return adapter_ == nullptr; }
-  const model::Adapter* adapter() const { return adapter_.get(); }
+  bool is_full() const { return !adapter_; }
+  const model::Adapter* adapter() const { return adapter_ ? &*adapter_ : nullptr; }
   model::Decoder& decoder() const { return *decoder_; }
   int64_t parameter_count() const;
 
@@ -76,14 +76,15 @@ class Policy : core::Counted<Policy> {
     at::Tensor exp_avg_sq;  // float32
   };
 
+  void add_parameters(const std::vector<model::NamedSlice>& slices);
   void prepare_optimizer();
-  bool has_masters() const;
-  std::vector<model::NamedSlice> weight_slices() const;
-  std::vector<model::NamedSlice> trained_slices() const;  // the value head's included
-  std::vector<model::NamedSlice> slices_of(const std::string& prefix, at::Tensor Parameter::* member) const;
+  // The weights of a section: those of the decoder or adapter, the value head's, or both.
+  std::vector<model::NamedSlice> weight_slices(Section section) const;
+  // What a section holds of each parameter, with what precedes the weight's name.
+  std::vector<std::pair<std::string, at::Tensor Parameter::*>> members(Section section) const;
 
   std::shared_ptr<model::Decoder> decoder_;
-  std::unique_ptr<model::Adapter> adapter_;
+  std::optional<model::Adapter> adapter_;
   std::unique_ptr<ValueHead> value_head_;
   std::vector<Parameter> parameters_;
   at::Tensor step_;  // () float32, as the fused kernel expects it

@@ -12,7 +12,7 @@ struct LowRankProduct {
   const float* b;      // (rank, out): B transposed
   float* y;            // (rows, out), rows are `y_stride` floats apart
   int64_t rows, rank, out;
-  int64_t b_rank_stride;     // in floats, from row to row of b
+  int64_t b_rank_stride = out;  // in floats, from row to row of b
   int64_t b_out_stride = 1;  // from column to column: 1 on the CPU, whose vectors run along columns
   int64_t y_stride;
   float scale;

@@ -19,10 +19,10 @@ bool row_product_is_always_faster();
 struct RowProduct {
   const float* x;        // (rows, in), rows are `x_stride` floats apart
   const void* weight;    // (out, in), contiguous
-  const float* bias;     // (out) or null
+  const float* bias = nullptr;  // (out) or null
   float* y;              // (rows, out), rows are `y_stride` floats apart
   int64_t rows, in, out;
-  int64_t x_stride, y_stride;
+  int64_t x_stride = in, y_stride = out;
   bool is_bfloat16 = false;  // of the weights
   float scale = 1.0f;        // of x · weightᵀ
   bool adds = false;         // to y, instead of overwriting it

@@ -2,7 +2,6 @@
 
 #include "kernels/cuda.h"
 #include "kernels/tree_attention/plan.h"
-#include "kernels/tree_attention/tile.h"
 
 // A block of four warps holds some items (queries of heads that share keys) and iterates over tiles of keys with an online softmax
 // (Milakov & Gimelshein 2018; Dao et al. 2022). Scores use one thread per (item, key) pair, sums over keys one lane per dimension.
@@ -322,7 +321,7 @@ size_t backward_floats(int64_t dim) {
   return static_cast<size_t>(2 * T::kKeys * (dim + 1) + 2 * T::kItems * dim + 2 * T::kItems * T::kKeys + T::kKeys);
 }
 
-// Calls work with the tile that fits a head size; tile.h has the plan's block sizes.
+// Calls work with the tile that fits a head size; plan.h has the block sizes.
 template <typename Work>
 void with_tile(int64_t dim, Work&& work) {
   if (dim <= 64) work(Tile<items_per_block(64), keys_per_block(64), 2>());

@@ -4,8 +4,6 @@
 #include <cstring>
 #include <map>
 
-#include "kernels/tree_attention/tile.h"
-
 namespace magrpo::kernels {
 namespace {
 

@@ -9,6 +9,10 @@
 
 namespace magrpo::kernels {
 
+// Items and keys per block of the CUDA kernels: they fit 48 KB of shared memory.
+constexpr int items_per_block(int64_t head_dim) { return head_dim <= 128 ? 8 : 4; }
+constexpr int keys_per_block(int64_t head_dim) { return head_dim <= 128 ? 32 : 16; }
+
 // Items [item, ..) of a span, at most a block's worth: (position, head) pairs that share a KV head, heads first. They see the keys
 // from `key_begin` (a multiple of kSplitKeys) to `key_end` of their path. `part` is the index of a partial result; -1: nothing to merge.
 struct AttentionTask {

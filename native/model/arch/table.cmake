@@ -1,4 +1,4 @@
-# Writes what native/model/arch/*.json say of each architecture as C++: rows of the table in native/model/architecture.cc.
+# Writes what native/model/arch/*.json say of each architecture as C++: rows of the table in native/model/config.cc.
 
 # `prefix`, then the value at a path of `json`, "a.b"; `missing` where there is none.
 function(magrpo_value result path prefix missing)
