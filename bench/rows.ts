@@ -155,6 +155,15 @@ export const rows: readonly RowSpec[] = [
     bars: { m30: 3 },
   },
   {
+    id: 'sampling',
+    suite: 'limits',
+    what: 'decoding, 8 rows at temperature 0.7 and top-p 0.9, sets of kept tokens included',
+    against: 'the same at temperature 1 without filters',
+    unit: 'tokens/s',
+    kind: 'rate',
+    bars: { smollm2: 0.95 },
+  },
+  {
     id: 'neighbour-gen',
     suite: 'limits',
     what: 'generation beside a program that keeps one core busy',

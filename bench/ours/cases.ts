@@ -163,5 +163,6 @@ async function openDecode(request: CaseRequest) {
     return () => generateBatch(requests, { ...plainSampling(request.newTokens), temperature: 0 })
   }
   const prompt = Int32Array.from(request.promptIds)
-  return () => generateBatch(requestsFor([policy], prompt, request.groupSize, step++), plainSampling(request.newTokens))
+  const sampling = { ...plainSampling(request.newTokens), ...request.sampling }
+  return () => generateBatch(requestsFor([policy], prompt, request.groupSize, step++), sampling)
 }

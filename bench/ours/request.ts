@@ -1,4 +1,5 @@
 /** What the driver asks of a child, the same for both sides. */
+import type { Sampling } from '../../lib/model/sampling.ts'
 import type { Inputs } from '../cases.ts'
 
 /** Which trial; unused fields are ignored. */
@@ -24,6 +25,8 @@ export interface CaseRequest extends Inputs {
   prompts?: number[][]
   /** `tie`: two tokens that might follow `promptIds`. */
   candidates?: [number, number]
+  /** `decode`: how tokens are drawn, where not plainly. */
+  sampling?: Pick<Sampling, 'temperature' | 'topP'>
   /** `decode`: a model folder in place of `root` and `model`. */
   source?: string
   dtype?: 'float32' | 'bfloat16'

@@ -5,6 +5,7 @@ import { alternate, runTrial } from '../alternate.ts'
 import { forwardOperations, groupSize, models, newTokens, updateOperations } from '../cases.ts'
 import { benchProgram } from '../native-program.ts'
 import { startNeighbour } from '../neighbour.ts'
+import type { CaseRequest } from '../ours/request.ts'
 import { finishRow, type Row, type RowSpec } from '../rows.ts'
 import type { Session } from '../session.ts'
 import { median, significant, spreadOf, type Trial } from '../statistics.ts'
@@ -30,6 +31,8 @@ function measuredRow(session: Session, spec: RowSpec, model: string): Promise<Ro
       return trainRoof(session, spec, model)
     case 'agents-4':
       return fourAgents(session, spec, model)
+    case 'sampling':
+      return filteredSampling(session, spec, model)
     default:
       return besideNeighbour(session, spec, model, spec.id === 'neighbour-gen' ? 'gen' : 'update')
   }
@@ -57,11 +60,12 @@ async function openDecode(
   rows: number,
   tokens: number,
   dtype: string,
+  sampling?: CaseRequest['sampling'],
 ): Promise<Worker> {
   const worker = await session.ours()
   const promptIds = Array.from({ length: 32 }, (_, i) => 3 + i)
   try {
-    await worker.ask('open', { case: 'decode', source, dtype, promptIds, groupSize: rows, newTokens: tokens })
+    await worker.ask('open', { case: 'decode', source, dtype, promptIds, groupSize: rows, newTokens: tokens, sampling })
     return worker
   } catch (error) {
     await endAll([worker])
@@ -90,6 +94,24 @@ async function decodeRoof(session: Session, spec: RowSpec, model: string): Promi
       ours: significant(bytes / step / 1e9),
       peer: significant(median(bandwidths) / 1e9),
       details: { weightBytes: bytes, stepSeconds: step, bestStepSeconds: best, short, long, bandwidths },
+    })
+  } finally {
+    await endAll(workers)
+  }
+}
+
+async function filteredSampling(session: Session, spec: RowSpec, model: string): Promise<Row> {
+  const source = await sourceOf(session, model)
+  const workers: Worker[] = []
+  try {
+    for (const sampling of [{ temperature: 0.7, topP: 0.9 }, undefined])
+      workers.push(await openDecode(session, source, groupSize, longCompletion, 'float32', sampling))
+    const [filtered, plain] = await alternate(workers, session.options.reps)
+    const rate = (seconds: number) => significant((groupSize * longCompletion) / seconds)
+    return finishRow(spec, model, {
+      ours: rate(filtered!.median),
+      peer: rate(plain!.median),
+      details: { filtered, plain },
     })
   } finally {
     await endAll(workers)

@@ -246,7 +246,9 @@ function nativeSampling(model: Model, sampling: Sampling): NativeSampling {
 }
 
 function sampleOf(model: Model, { stopped, ...row }: NativeRow, sampling: Sampling): Sample {
-  return { text: textOf(model, row.ids, sampling), ...row, finish: stopped ? 'stop' : 'length' }
+  const { modelLogProbs = row.logProbs, modelEntropies = row.entropies } = row
+  const text = textOf(model, row.ids, sampling)
+  return { text, ...row, modelLogProbs, modelEntropies, finish: stopped ? 'stop' : 'length' }
 }
 
 function textOf(model: Model, ids: Int32Array, { stop = [] }: Sampling): string | null {

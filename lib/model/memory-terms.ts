@@ -2,6 +2,7 @@
 import type { NativeLimits, NativeModelConfig } from '../native/addon-types.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { architectureSpec, projectionsOf, type Width } from './architecture.ts'
+import type { ResolvedSampling } from './sampling.ts'
 
 /** The shape of a model, as far as its memory goes. */
 export type MemoryShape = Pick<
@@ -90,6 +91,19 @@ export function logitBytes({ vocabSize }: MemoryShape, scoredTokens: number): nu
   const columns = Math.min(vocabSize, limits().tileColumns)
   const rows = Math.min(scoredTokens, Math.max(1, Math.floor(limits().chunkLogits / columns)))
   return 2 * float * rows * columns
+}
+
+/**
+ * Bytes at most of the set of tokens that a sampler's filters kept at one token, as the sample has it and twice on its way to a pass; 0
+ * without filters. A set is a bitmap of the vocabulary, or up to 3 bytes a token of it (`native/core/token_set.h`).
+ */
+export function keptBytesPerToken(
+  { vocabSize }: Pick<MemoryShape, 'vocabSize'>,
+  { topK, topP, minP }: Pick<ResolvedSampling, 'topK' | 'topP' | 'minP'>,
+): number {
+  if (topK === 0 && topP === 1 && minP === 0) return 0
+  const bitmap = 1 + Math.ceil(vocabSize / 8)
+  return 3 * Math.min(bitmap, topK > 0 ? 3 * (topK + 1) : bitmap)
 }
 
 /** Bytes that generation holds besides the cache: a prefill pass, and one step of decoding with its logits. */

@@ -159,7 +159,10 @@ export class Policy {
     return (await generateBatch(requests, sampling, { signal, onTokens })).generations
   }
 
-  /** Log-probabilities (natural, temperature 1) and entropies of completions, in the order given. */
+  /**
+   * Log-probabilities (natural) and entropies of completions, in the order given: at temperature 1 over all tokens, or of the
+   * distribution that a sampler with `options.sampling` draws from.
+   */
   async logProbs(groups: readonly PolicyGroup[], options: BatchOptions = {}): Promise<GroupScores[]> {
     return (await scoreBatch(this.#owned(groups), options)).scores
   }

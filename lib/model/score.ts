@@ -1,10 +1,12 @@
 /** Log-probabilities, values and gradients over policies and models: one pass over a token tree for each model. */
 import { MagrpoError } from '../base/errors.ts'
+import { defined } from '../base/fields.ts'
 import type { NativeAccumulateRequest, NativeScoreResult } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { checkDeterministic } from './deterministic.ts'
 import { tokensOfPass } from './memory-terms.ts'
 import type { Model } from './model.ts'
+import { type Sampling, samplingDefaults } from './sampling.ts'
 import { divide, runCalls } from './side-by-side.ts'
 import { checkLength, checkPrompt, TreeBuilder } from './token-tree.ts'
 import type { GroupScores, LossOptions, ScoredCompletion, ScoredGroup } from './types.ts'
@@ -22,6 +24,11 @@ export interface BatchOptions {
    * of the memory. Defaults to `false`.
    */
   activationCheckpointing?: boolean
+  /**
+   * Score the distribution that a sampler with these settings draws from (temperature, topK, topP, minP, repetitionPenalty), not
+   * the model's at temperature 1. With filters each completion needs its `kept`. Defaults to none: temperature 1, all tokens.
+   */
+  sampling?: Sampling
   /**
    * Make scores and gradients the same bit for bit for any order of groups and completions and any `maxTokensPerMicroBatch`:
    * prompts are computed one by one, in the order of their tokens. On the CPU only. Defaults to `false`.
@@ -57,6 +64,7 @@ async function pass(
   loss?: LossOptions,
 ): Promise<{ scores: GroupScores[]; seconds: number }> {
   const { signal, maxTokensPerMicroBatch, activationCheckpointing, deterministic = false } = options
+  const drawn = drawnFrom(options.sampling)
   if (maxTokensPerMicroBatch !== undefined && !(Number.isInteger(maxTokensPerMicroBatch) && maxTokensPerMicroBatch > 0))
     throw new MagrpoError(
       'ERR_ARGUMENT',
@@ -71,7 +79,7 @@ async function pass(
   const { parts, oneThread } = divide(groups, 'passes')
   const calls = parts.map(({ model, numbers, policies, atOnce }) => {
     if (deterministic) checkDeterministic(model)
-    const plan = new Plan(model, loss !== undefined)
+    const plan = new Plan(model, loss !== undefined, drawn?.filters ?? false)
     for (const number of numbers) plan.add(groups[number]!, number)
     const run = async () => {
       if (plan.isEmpty) return
@@ -79,6 +87,7 @@ async function pass(
       plan.place()
       const request = {
         ...plan.request(deterministic ? 1 : tokensOfPass(maxTokensPerMicroBatch, { policies, atOnce })),
+        ...(drawn && { temperature: drawn.temperature, repetitionPenalty: drawn.repetitionPenalty }),
         oneThread,
         activationCheckpointing,
       }
@@ -98,6 +107,20 @@ async function pass(
   return { scores, seconds }
 }
 
+/** What a sampler does to logits; undefined where it draws from the model's own distribution. */
+function drawnFrom(sampling: Sampling = {}) {
+  const { temperature, repetitionPenalty, topK, topP, minP } = { ...samplingDefaults, ...defined(sampling) }
+  if (!(temperature > 0))
+    throw new MagrpoError(
+      'ERR_ARGUMENT',
+      `Expected sampling.temperature above 0 but received ${temperature}: a greedy choice has no distribution to be scored under.`,
+    )
+  const filters = topK > 0 || topP < 1 || minP > 0
+  return temperature === 1 && repetitionPenalty === 1 && !filters
+    ? undefined
+    : { temperature, repetitionPenalty, filters }
+}
+
 /** Where one completion stands in the tree. */
 interface Place {
   /** Numbers of its group, and of itself within it. */
@@ -114,6 +137,8 @@ interface Place {
 /** What a completion has a number a token of. */
 const rowNames = ['weights', 'oldLogProbs', 'referenceLogProbs', 'penaltyWeights'] as const
 
+const noBytes = new Uint8Array(0)
+
 /** What decides the value term of a completion. */
 const valueNumbers = ({ of, completion: { valueTarget = 0, valueWeight = 0 } }: Place) =>
   of.valueAt === undefined ? [] : [of.valueAt === 'completion' ? 1 : 0, valueTarget, valueWeight]
@@ -125,10 +150,12 @@ class Plan {
   readonly #valueTokens: number[] = []
   readonly #model: Model
   readonly #isTraining: boolean
+  readonly #isFiltered: boolean
 
-  constructor(model: Model, isTraining: boolean) {
+  constructor(model: Model, isTraining: boolean, isFiltered: boolean) {
     this.#model = model
     this.#isTraining = isTraining
+    this.#isFiltered = isFiltered
   }
 
   get isEmpty(): boolean {
@@ -151,6 +178,12 @@ class Plan {
             'ERR_ARGUMENT',
             `Expected ${completion.ids.length} entries in ${name} of a completion but received ${completion[name].length}.`,
           )
+      if (this.#isFiltered && (completion.kept ?? noBytes).length === 0 && completion.ids.length > 0)
+        throw new MagrpoError(
+          'ERR_ARGUMENT',
+          `Expected kept in completion ${index} of group ${group}: with topK, topP or minP a completion is scored over the tokens ` +
+            'that its sampler kept, which a completion made elsewhere does not say. Hand over the sample’s kept, or score without filters.',
+        )
       if (this.#isTraining && policy.kind === 'base' && completion.weights?.some((weight) => weight !== 0))
         throw new MagrpoError('ERR_ARGUMENT', 'Expected weights of 0 for the bare base: it cannot be trained.')
       this.#places.push({ group, index, of, completion, begin: 0, end: 0, value: undefined })
@@ -189,7 +222,17 @@ class Plan {
     const scored = new Uint8Array(this.#tree.tokens)
     for (const { begin, end } of this.#places) scored.fill(1, begin, end)
     const valueTokens = this.#valueTokens.length > 0 ? Int32Array.from(this.#valueTokens) : undefined
-    return { tree: this.#tree.build(), policies: this.#tree.policies, scored, maxTokensPerMicroBatch, valueTokens }
+    const kept = this.#isFiltered && {
+      kept: Buffer.concat(this.#places.map(({ completion }) => completion.kept ?? noBytes)),
+    }
+    return {
+      tree: this.#tree.build(),
+      policies: this.#tree.policies,
+      scored,
+      maxTokensPerMicroBatch,
+      valueTokens,
+      ...kept,
+    }
   }
 
   terms(loss: LossOptions): Omit<NativeAccumulateRequest, 'tree' | 'policies' | 'scored' | 'maxTokensPerMicroBatch'> {

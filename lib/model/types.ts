@@ -45,10 +45,19 @@ export interface Sample {
   text: string | null
   /** Token ids, the end token included if there is one. */
   ids: Int32Array
-  /** One per id: natural log-probability at temperature 1 under the full distribution, whatever the sampling was. */
+  /**
+   * One per id: natural log-probability under the distribution it was drawn from, temperature, filters and penalty included.
+   * A greedy choice is no draw: these are the model's then.
+   */
   logProbs: Float32Array
   /** One per id: entropy of that distribution, in nats. */
   entropies: Float32Array
+  /** One per id: natural log-probability at temperature 1 over the whole vocabulary, whatever the sampling was. */
+  modelLogProbs: Float32Array
+  /** One per id: entropy of that distribution, in nats. */
+  modelEntropies: Float32Array
+  /** What the filters kept at each id, as bytes to be handed to {@link ScoredCompletion.kept}; absent without filters. */
+  kept?: Uint8Array
   finish: 'stop' | 'length'
 }
 
@@ -71,6 +80,8 @@ export interface ScoredCompletion {
   ids: Int32Array
   /** One per id: weight wᵢ of Σ wᵢ·log π(tokenᵢ); needed for training, ignored for scoring. */
   weights?: Float32Array
+  /** {@link Sample.kept}; needed where scores are of a sampler with filters. */
+  kept?: Uint8Array
   /** One per id: log-probabilities under the policy that sampled; needed with {@link LossOptions.clip}. */
   oldLogProbs?: Float32Array
   /** One per id: log-probabilities under the frozen reference; needed with {@link LossOptions.kl}. */

@@ -138,10 +138,15 @@ interface NativeGenerateRequest {
 /** What was generated for a row. */
 export interface NativeRow {
   ids: Int32Array
-  /** One per id: natural log-probability at temperature 1 under the full distribution. */
+  /** One per id: natural log-probability under the distribution it was drawn from; the model's if greedy. */
   logProbs: Float32Array
   /** One per id: entropy of that distribution, in nats. */
   entropies: Float32Array
+  /** The same at temperature 1 over the full vocabulary; absent where the two do not differ. */
+  modelLogProbs?: Float32Array
+  modelEntropies?: Float32Array
+  /** What passed the filters, one set per id (`native/core/token_set.h`); absent without filters. */
+  kept?: Uint8Array
   /** By an end token or stop string; else by the limit. */
   stopped: boolean
 }
@@ -167,6 +172,12 @@ interface NativeScoreRequest {
   oneThread?: boolean
   /** (U) tokens whose hidden state is read by the value head of their policy. */
   valueTokens?: Int32Array
+  /** Scores are of the distribution that a sampler with this temperature drew from. Defaults to 1. */
+  temperature?: number
+  /** The same for the penalty of tokens that came before. Defaults to 1. */
+  repetitionPenalty?: number
+  /** What its filters kept: {@link NativeRow.kept} of all scored tokens, in order. */
+  kept?: Uint8Array
 }
 
 /** What is made larger besides Σ wᵢ·log π(tokenᵢ); see `native/train/policy_loss.h`. */

@@ -33,7 +33,7 @@ import { sampleRows } from './report/sample-rows.ts'
 import type { ItemOrder } from './rollout/item-order.ts'
 import type { RolloutPipeline } from './rollout/pipeline.ts'
 import { type Rollout, rollOut } from './rollout/rollout.ts'
-import type { RolloutNode } from './rollout/tree.ts'
+import { type RolloutNode, withModelLogProbs } from './rollout/tree.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
 import type { StepReport } from './types/reports.ts'
 import type { RewardCache } from './types/run-store.ts'
@@ -103,11 +103,13 @@ export async function runStep(context: StepContext, index: number, rollouts: Rol
   const { algorithm } = options
   const start = performance.now()
   const rollout = await rollouts.take(index)
+  const sampling = algorithm.logProbs === 'sampler' ? options.sampling : undefined
+  if (sampling === undefined) for (const node of rollout.nodes) node.samples = withModelLogProbs(node.samples)
   const updateStart = performance.now()
   const names = backend.agents.map(({ name }) => name)
   const policies = trainedPolicies(backend.agents)
   const limits = { maxTokensPerMicroBatch: options.maxTokensPerMicroBatch ?? undefined, signal }
-  const { signals, inputs } = await scoreReferencesAndCritics(context, rollout.nodes, limits)
+  const { signals, inputs } = await scoreReferencesAndCritics(context, rollout.nodes, limits, sampling)
   const { schedule, warmupSteps, learningRate: peak, ...settings } = options.optimizer
   const rateOf = (full: number) =>
     learningRateAt({ name: schedule, peak: full, warmupSteps, totalSteps: options.steps }, index)
@@ -115,6 +117,7 @@ export async function runStep(context: StepContext, index: number, rollouts: Rol
   const groups = trainGroups(signals, { policies, algorithm, maxNewTokens: options.sampling.maxNewTokens })
   const updated = await update(backend.engine, {
     ...limits,
+    sampling,
     groups,
     criticGroups: algorithm.critic?.placement === 'separate' ? criticGroups(signals, inputs, algorithm) : [],
     algorithm,
@@ -163,10 +166,11 @@ async function scoreReferencesAndCritics(
   { backend, options, auxiliary }: StepContext,
   nodes: readonly RolloutNode[],
   limits: EngineScoreOptions,
+  sampling: EngineScoreOptions['sampling'],
 ) {
   const { algorithm } = options
   const references = algorithm.kl
-    ? await scoreReferences(backend.engine, nodes, auxiliary.references, limits)
+    ? await scoreReferences(backend.engine, nodes, auxiliary.references, { ...limits, sampling })
     : undefined
   if (algorithm.critic === null) return { signals: signalsOf(nodes, algorithm, { references }), inputs: [] }
   const layout = { type: algorithm.critic.type, isCentral: algorithmEntry(algorithm).critic?.scope === 'team' }

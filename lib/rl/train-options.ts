@@ -14,8 +14,8 @@ export interface TrainOptions<Item = unknown> extends RunOptions {
   /** Defaults to `magrpo()`. */
   algorithm?: Algorithm
   /**
-   * Fields left out come from `task.defaults`, then from {@link Sampling}. The gradient is that of the full distribution
-   * at temperature 1, as in the paper, whatever was sampled from: it is exact for the default sampling.
+   * Fields left out come from `task.defaults`, then from {@link Sampling}. What is trained is the distribution these settings
+   * sample from, unless the algorithm's `logProbs` is `model`.
    */
   sampling?: Sampling
   optimizer: OptimizerOptions

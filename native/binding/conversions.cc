@@ -168,7 +168,14 @@ train::StepOptions step_options(const Napi::Object& object) {
 }
 
 Napi::Value to_js(Napi::Env env, const rollout::RowResult& result) {
-  return to_object(env, "ids", result.ids, "logProbs", result.log_probs, "entropies", result.entropies, "stopped", result.stopped);
+  Napi::Object object =
+      to_object(env, "ids", result.ids, "logProbs", result.log_probs, "entropies", result.entropies, "stopped", result.stopped);
+  if (!result.model_log_probs.empty()) {
+    object.Set("modelLogProbs", to_js(env, result.model_log_probs));
+    object.Set("modelEntropies", to_js(env, result.model_entropies));
+  }
+  if (!result.kept.empty()) object.Set("kept", to_js(env, result.kept));
+  return object;
 }
 
 Napi::Value to_js(Napi::Env env, const rollout::GenerateResult& result) {

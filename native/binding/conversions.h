@@ -101,10 +101,10 @@ Napi::Value to_js(Napi::Env env, const T& value) {
   return Napi::Value::From(env, value);
 }
 
-// Float32Arrays and Int32Arrays; arrays of anything else.
+// Float32Arrays, Int32Arrays and Uint8Arrays; arrays of anything else.
 template <typename T>
 Napi::Value to_js(Napi::Env env, const std::vector<T>& values) {
-  if constexpr (std::is_same_v<T, float> || std::is_same_v<T, int32_t>) {
+  if constexpr (std::is_same_v<T, float> || std::is_same_v<T, int32_t> || std::is_same_v<T, uint8_t>) {
     auto array = Napi::TypedArrayOf<T>::New(env, values.size());
     std::copy(values.begin(), values.end(), array.Data());
     return array;

@@ -19,6 +19,9 @@ Napi::Value ModelHandle::score(const Napi::CallbackInfo& info, bool with_gradien
   PolicyList list = policy_list(object.Get("policies"), model);
   request->policies = list.policies;
   request->scored = array_field<uint8_t>(object, "scored");
+  if (object.Has("temperature")) request->temperature = number_field(object, "temperature");
+  if (object.Has("repetitionPenalty")) request->repetition_penalty = number_field(object, "repetitionPenalty");
+  request->kept = optional_field<uint8_t>(object, "kept");
   request->value_tokens = optional_field<int32_t>(object, "valueTokens");
   if (with_gradient) {
     request->weights = array_field<float>(object, "weights");

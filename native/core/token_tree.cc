@@ -33,6 +33,13 @@ std::vector<int64_t> TokenTree::starts() const {
   return result;
 }
 
+std::vector<int32_t> TokenTree::path(int32_t segment) const {
+  std::vector<int32_t> reversed;
+  for (int32_t s = segment; s >= 0; s = parent[s])
+    for (int64_t i = offset[s + 1] - 1; i >= offset[s]; --i) reversed.push_back(ids[i]);
+  return {reversed.rbegin(), reversed.rend()};
+}
+
 std::vector<int32_t> TokenTree::roots() const {
   std::vector<int32_t> result(parent.size());
   for (size_t s = 0; s < parent.size(); ++s) result[s] = parent[s] < 0 ? static_cast<int32_t>(s) : result[parent[s]];

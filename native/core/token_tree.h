@@ -24,6 +24,9 @@ struct TokenTree {
   // (S) position of each segment's first token in its text.
   std::vector<int64_t> starts() const;
 
+  // Ids of the whole text up to and including `segment`.
+  std::vector<int32_t> path(int32_t segment) const;
+
   // (S) the root of each segment.
   std::vector<int32_t> roots() const;
 };

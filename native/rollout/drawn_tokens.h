@@ -30,7 +30,8 @@ class DrawnTokens {
   void read(std::vector<Choice>& choices) const;
 
  private:
-  at::Tensor results_;  // (3, N) int32: tokens, log-probs and entropies in one tensor, so that one copy suffices
+  // (3 or 5, N) int32: tokens, log-probs and entropies, and the model's where they differ; one tensor, so that one copy suffices.
+  at::Tensor results_;
   at::Tensor host_;  // the copy, if queued
   std::shared_ptr<c10::Event> copied_;
 };

@@ -16,15 +16,11 @@
 namespace magrpo::rollout {
 namespace {
 
+// Bytes reserved for what filters keep at a token.
+constexpr size_t kUsualKeptBytes = 64;
+
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-std::vector<int32_t> path_ids(const core::TokenTree& tree, int32_t segment) {
-  std::vector<int32_t> reversed;
-  for (int32_t s = segment; s >= 0; s = tree.parent[s])
-    for (int64_t i = tree.offset[s + 1] - 1; i >= tree.offset[s]; --i) reversed.push_back(tree.ids[i]);
-  return {reversed.rbegin(), reversed.rend()};
 }
 
 }  // namespace
@@ -112,12 +108,17 @@ void Generation::prefill_pass() {
       RowResult& result = result_.rows[number];
       const auto limit = static_cast<size_t>(request_.rows[number].limit);
       if (request_.sampling.repetition_penalty != 1.0) {
-        row.seen = path_ids(tree, segment);
+        row.seen = tree.path(segment);
         row.seen.reserve(row.seen.size() + limit);
       }
       result.ids.reserve(limit);
       result.log_probs.reserve(limit);
       result.entropies.reserve(limit);
+      if (request_.sampling.reshapes()) {
+        result.model_log_probs.reserve(limit);
+        result.model_entropies.reserve(limit);
+      }
+      if (request_.sampling.filters()) result.kept.reserve(limit * kUsualKeptBytes);
       rows.push_back(std::move(row));
     }
   choices_.clear();
@@ -206,9 +207,12 @@ void Generation::choose(std::span<RunningRow> rows, const float* logits) {
   choices_.resize(first + rows.size());
   core::parallel_for(static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
     thread_local SamplerScratch scratch;  // reused across steps
-    for (int64_t i = begin; i < end; ++i)
+    for (int64_t i = begin; i < end; ++i) {
       choices_[first + i] = choose_token(logits + rows[i].logit_row * vocab_size, vocab_size, request_.sampling, rows[i].seen,
                                          next_uniform(rows[i]), scratch);
+      std::vector<uint8_t>& kept = result_.rows[rows[i].number].kept;
+      kept.insert(kept.end(), scratch.kept.begin(), scratch.kept.end());
+    }
   });
   for (RunningRow& row : rows) ++row.drawn;
 }
@@ -247,6 +251,10 @@ void Generation::append_tokens(std::vector<RunningRow>& rows) {
     result.ids.push_back(choice.token);
     result.log_probs.push_back(choice.log_prob);
     result.entropies.push_back(choice.entropy);
+    if (sampling.reshapes()) {
+      result.model_log_probs.push_back(choice.model_log_prob);
+      result.model_entropies.push_back(choice.model_entropy);
+    }
     if (sampling.repetition_penalty != 1.0) row.seen.push_back(choice.token);
     result.stopped = std::find(sampling.stop_ids.begin(), sampling.stop_ids.end(), choice.token) != sampling.stop_ids.end() ||
                      ends_with_stop_string(row, choice.token);

@@ -31,8 +31,11 @@ struct Row {
 
 struct RowResult {
   std::vector<int32_t> ids;      // the end token included
-  std::vector<float> log_probs;  // one per id
-  std::vector<float> entropies;
+  // One per id, of the distribution that was drawn from; see Choice.
+  std::vector<float> log_probs, entropies;
+  // The same at temperature 1 over the full vocabulary; empty where the two do not differ.
+  std::vector<float> model_log_probs, model_entropies;
+  std::vector<uint8_t> kept;  // by core::append_token_set, one set per id; empty without filters
   bool stopped = false;  // by a stop id or stop string; false: by the limit
 };
 

@@ -21,20 +21,27 @@ struct Sampling {
   void check() const;
   // Whether top-k, top-p or min-p can exclude tokens.
   bool filters() const;
+  // Whether tokens are drawn from another distribution than softmax(logits). A greedy choice is no draw.
+  bool reshapes() const;
   // 0 if greedy. Finite for any temperature, so that 0 times it is 0.
   double inverse_temperature() const;
 };
 
 struct Choice {
   int32_t token;
-  float log_prob;  // natural, at temperature 1 under the full distribution, whatever the settings
+  float log_prob;  // natural, of the distribution that the token was drawn from; the model's if greedy
   float entropy;   // of that distribution, in nats
+  // The same at temperature 1 over the full vocabulary; set where Sampling::reshapes().
+  float model_log_prob;
+  float model_entropy;
 };
 
-// Reusable memory of one thread.
+// Reusable memory of one thread, and what the latest choice says besides its numbers.
 struct SamplerScratch {
   std::vector<float> logits;
   std::vector<std::pair<float, int32_t>> candidates;
+  std::vector<int32_t> ids;
+  std::vector<uint8_t> kept;  // what passed the filters, by core::append_token_set; empty without filters
 };
 
 // Throws ERR_NON_FINITE where a row's logits, and so its sums and log-probs, are not finite.

@@ -5,6 +5,7 @@
 #include "core/cancel.h"
 #include "core/device.h"
 #include "core/random.h"
+#include "core/token_set.h"
 #include "core/token_tree.h"
 #include "model/packed_batch.h"
 #include "test/harness.h"
@@ -44,6 +45,52 @@ TEST("random: uniforms lie in [0, 1), are spread evenly and differ by every part
                             RandomStream{1, 2, 3, 9, 5}, RandomStream{1, 2, 3, 4, 9}})
     different.insert(other.uniform(0));
   EXPECT(different.size() == 7);
+}
+
+TEST("token set: sets of any size and density come back, one after the other, each in at most a bitmap's bytes") {
+  const RandomStream stream{3, 1, 4, 1, 5};
+  uint32_t draws = 0;
+  for (const int32_t vocab : {1, 7, 300, 40000}) {
+    std::vector<std::vector<int32_t>> sets{{0}, {vocab - 1}};
+    for (const double share : {0.001, 0.05, 0.4, 1.0}) {
+      std::vector<int32_t> ids;
+      for (int32_t id = 0; id < vocab; ++id)
+        if (stream.uniform(draws++) < share) ids.push_back(id);
+      if (!ids.empty()) sets.push_back(ids);
+    }
+    std::vector<uint8_t> bytes;
+    for (const auto& ids : sets) {
+      const size_t before = bytes.size();
+      append_token_set(bytes, ids, vocab);
+      EXPECT(bytes.size() - before <= static_cast<size_t>(1 + (vocab + 7) / 8), vocab, ", ", ids.size());
+    }
+    size_t at = 0;
+    for (const auto& ids : sets) {
+      const TokenSet set(bytes, at, vocab);
+      EXPECT(set.is_all() == (static_cast<int32_t>(ids.size()) == vocab), vocab);
+      std::vector<int32_t> seen;
+      for (int32_t id = 0; id < vocab; ++id)
+        if (set.contains(id) && (vocab < 1000 || id % 97 == 0)) seen.push_back(id);
+      std::vector<int32_t> expected;
+      for (const int32_t id : ids)
+        if (vocab < 1000 || id % 97 == 0) expected.push_back(id);
+      EXPECT(seen == expected, vocab, ", ", ids.size());
+    }
+    EXPECT(at == bytes.size(), vocab);
+  }
+}
+
+TEST("token set: bytes that end early, ids beyond the vocabulary and endless numbers are refused") {
+  const auto read = [](std::vector<uint8_t> bytes, int64_t vocab) {
+    size_t at = 0;
+    TokenSet set(bytes, at, vocab);
+  };
+  EXPECT_THROWS("ERR_ARGUMENT", read({}, 10));
+  EXPECT_THROWS("ERR_ARGUMENT", read({1, 255}, 10));
+  EXPECT_THROWS("ERR_ARGUMENT", read({3, 1}, 10));
+  EXPECT_THROWS("ERR_ARGUMENT", read({2, 10}, 10));
+  EXPECT_THROWS("ERR_ARGUMENT", read({3, 5, 4}, 10));
+  EXPECT_THROWS("ERR_ARGUMENT", read({255, 255, 255, 255, 255, 255, 255, 1}, 10));
 }
 
 TEST("cancel: a flag throws once it is set") {

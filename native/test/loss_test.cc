@@ -2,10 +2,13 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -53,6 +56,54 @@ TEST("log-prob head: values and gradients, of entropies too, are those of log_so
     EXPECT(largest_difference(scores.entropies, entropies) < 3e-6, "chunk ", chunk, ", columns ", columns);
     EXPECT(largest_difference(hidden.grad(), exact_hidden.grad()) < 1e-5, "chunk ", chunk, ", columns ", columns);
     EXPECT(largest_difference(head.grad(), exact_head.grad()) < 1e-5, "chunk ", chunk, ", columns ", columns);
+  }
+}
+
+TEST("log-prob head: of what a sampler drew from, values and gradients are those of a masked softmax in double, wherever tiles end") {
+  constexpr int64_t count = 5, vocab_size = 19, width = 6;
+  const std::vector<std::vector<int32_t>> kept{{2, 3, 11}, {0, 5, 17, 18}, {}, {7}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
+  const auto text = std::make_shared<const std::vector<int32_t>>(std::vector<int32_t>{3, 17, 3, 9, 1});
+  const std::vector<int64_t> chosen{11, 0, 9, 7, 8};
+  std::vector<uint8_t> bytes;
+  for (const auto& ids : kept) {
+    if (ids.empty()) bytes.push_back(0);
+    else core::append_token_set(bytes, ids, vocab_size);
+  }
+  const at::Tensor targets = at::empty({count}, at::kLong), cut = at::zeros({count, vocab_size}, at::kDouble),
+                   seen = at::zeros({count, vocab_size}, at::kDouble);
+  for (int64_t i = 0; i < count; ++i) {
+    targets[i] = chosen[i];
+    if (!kept[i].empty()) cut[i] = -std::numeric_limits<double>::infinity();
+    for (const int32_t id : kept[i]) cut[i][id] = 0.0;
+    for (int64_t t = 0; t < i + 1; ++t) seen[i][(*text)[t]] = 1.0;
+  }
+  const at::Tensor weights = random({count}, 3);
+  for (const auto& [temperature, penalty] : {std::pair{0.7, 1.0}, {1.0, 1.3}, {1.5, 0.8}}) {
+    const at::Tensor exact_hidden = random({count, width}, 1).to(at::kDouble).set_requires_grad(true);
+    const at::Tensor exact_head = random({vocab_size, width}, 2).to(at::kDouble).set_requires_grad(true);
+    const at::Tensor logits = at::linear(exact_hidden, exact_head);
+    const at::Tensor penalised = at::where(seen > 0, at::where(logits < 0, logits * penalty, logits / penalty), logits);
+    const at::Tensor all = at::log_softmax(penalised / temperature + cut, 1);
+    const at::Tensor log_probs = all.gather(1, targets.unsqueeze(1)).squeeze(1);
+    const at::Tensor entropies =
+        at::where(cut < 0, at::zeros({}, at::kDouble), all.exp() * at::where(cut < 0, at::zeros({}, at::kDouble), all)).sum(1).neg();
+    (log_probs * weights + entropies * weights.flip(0)).sum().backward();
+    for (const auto& [chunk, columns] :
+         {std::pair{kChunkLogits, kTileColumns}, {int64_t{1}, kTileColumns}, {kChunkLogits, int64_t{7}}, {int64_t{14}, int64_t{7}}}) {
+      std::vector<DrawnToken> drawn(count);
+      size_t at = 0;
+      for (int64_t i = 0; i < count; ++i) drawn[i] = {core::TokenSet(bytes, at, vocab_size), text, i + 1};
+      const kernels::LogitShape shape{static_cast<float>(1.0 / temperature), static_cast<float>(penalty)};
+      const at::Tensor hidden = random({count, width}, 1).set_requires_grad(true);
+      const at::Tensor head = random({vocab_size, width}, 2).set_requires_grad(true);
+      const TokenScores scores =
+          score_tokens(hidden, head, targets, chunk, columns, c10::make_intrusive<DrawnFrom>(shape, std::move(drawn)));
+      (scores.log_probs * weights + scores.entropies * weights.flip(0)).sum().backward();
+      EXPECT(largest_difference(scores.log_probs, log_probs) < 3e-6, temperature, ", chunk ", chunk, ", columns ", columns);
+      EXPECT(largest_difference(scores.entropies, entropies) < 3e-6, temperature, ", chunk ", chunk, ", columns ", columns);
+      EXPECT(largest_difference(hidden.grad(), exact_hidden.grad()) < 1e-5, temperature, ", chunk ", chunk, ", columns ", columns);
+      EXPECT(largest_difference(head.grad(), exact_head.grad()) < 1e-5, temperature, ", chunk ", chunk, ", columns ", columns);
+    }
   }
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/random.h"
+#include "core/token_set.h"
 #include "kernels/simd/exp.h"
 #include "test/harness.h"
 
@@ -131,17 +132,43 @@ std::pair<double, double> naive_scores(const std::vector<float>& logits, int32_t
   return {logits[token] - highest - std::log(sum), std::log(sum) - weighted / sum};
 }
 
-TEST("sampler: log-probability and entropy are those at temperature 1, whatever the settings") {
+TEST("sampler: log-probability and entropy are those of the distribution drawn from, and the model's beside them") {
   SamplerScratch scratch;
+  const std::vector<int32_t> seen{0, 0};
   for (const int64_t size : {1, 5, 600, 32000})
     for (const double scale : {0.5, 10.0, 60.0}) {
       const auto logits = random_logits(size, scale, static_cast<uint32_t>(size));
-      for (const auto& sampling : {Sampling{}, settings(0.0), settings(0.6, 30, 0.9, 0.02, 1.4)}) {
-        const Choice choice = choose_token(logits.data(), size, sampling, {0, 0}, 0.37, scratch);
+      for (const auto& sampling :
+           {Sampling{}, settings(0.0), settings(0.0, 0, 1.0, 0.0, 1.4), settings(0.7), settings(1.0, 0, 1.0, 0.0, 1.4),
+            settings(1.5, 0, 1.0, 0.0, 0.8), settings(0.6, 30, 0.9, 0.02, 1.4), settings(1.0, 0, 0.8)}) {
+        const Choice choice = choose_token(logits.data(), size, sampling, seen, 0.37, scratch);
         const auto [log_prob, entropy] = naive_scores(logits, choice.token);
-        EXPECT_NEAR(choice.log_prob, log_prob, 1e-5 + 1e-6 * std::abs(log_prob), "V = ", size, " scale ", scale);
-        EXPECT_NEAR(choice.entropy, entropy, 1e-5, "V = ", size, " scale ", scale);
+        const bool reshapes = sampling.reshapes();
+        EXPECT_NEAR(reshapes ? choice.model_log_prob : choice.log_prob, log_prob, 1e-5 + 1e-6 * std::abs(log_prob), "V = ", size);
+        EXPECT_NEAR(reshapes ? choice.model_entropy : choice.entropy, entropy, 1e-5, "V = ", size, " scale ", scale);
+        if (!reshapes) continue;
+        double drawn_entropy = 0.0;
+        const auto probabilities = distribution(logits.data(), size, sampling, seen);
+        for (const double p : probabilities) drawn_entropy -= p > 0.0 ? p * std::log(p) : 0.0;
+        const double drawn = std::log(probabilities[choice.token]);
+        EXPECT_NEAR(choice.log_prob, drawn, 1e-5 + 1e-6 * std::abs(drawn), "V = ", size, " scale ", scale);
+        EXPECT_NEAR(choice.entropy, drawn_entropy, 1e-5, "V = ", size, " scale ", scale);
       }
+    }
+}
+
+TEST("sampler: what the filters kept is the support of the distribution, the drawn token in it") {
+  SamplerScratch scratch;
+  const std::vector<int32_t> seen{3, 1};
+  for (const int64_t size : {5, 600, 32000})
+    for (const auto& sampling : {settings(0.7, 4), settings(1.0, 0, 0.9), settings(1.3, 0, 1.0, 0.1), settings(0.8, 50, 0.95, 0.01, 1.3)}) {
+      const auto logits = random_logits(size, 6.0, static_cast<uint32_t>(size));
+      const Choice choice = choose_token(logits.data(), size, sampling, seen, 0.6, scratch);
+      size_t at = 0;
+      const core::TokenSet kept(scratch.kept, at, size);
+      const auto probabilities = distribution(logits.data(), size, sampling, seen);
+      EXPECT(at == scratch.kept.size() && kept.contains(choice.token), "V = ", size);
+      for (int32_t id = 0; id < size; ++id) EXPECT(kept.contains(id) == (probabilities[id] > 0.0), "V = ", size, ": ", id);
     }
 }
 
@@ -191,8 +218,10 @@ TEST("sampler: extreme logits give finite numbers and only tokens that can be") 
         const auto [log_prob, entropy] = naive_scores(logits, choice.token);
         EXPECT(choice.token >= 0 && choice.token < size && logits[choice.token] > -kInfinity, "setting ", s, " at ", uniform);
         EXPECT(p[choice.token] > 0.0, "setting ", s, " at ", uniform, " token ", choice.token);
-        EXPECT_NEAR(choice.log_prob, log_prob, 1e-5 + 1e-6 * std::abs(log_prob), "setting ", s);
-        EXPECT_NEAR(choice.entropy, entropy, 1e-5, "setting ", s);
+        const bool reshapes = all[s].reshapes();
+        EXPECT_NEAR(reshapes ? choice.model_log_prob : choice.log_prob, log_prob, 1e-5 + 1e-6 * std::abs(log_prob), "setting ", s);
+        EXPECT_NEAR(reshapes ? choice.model_entropy : choice.entropy, entropy, 1e-5, "setting ", s);
+        if (reshapes) EXPECT_NEAR(choice.log_prob, std::log(p[choice.token]), 1e-5, "setting ", s, " at ", uniform);
         double total = 0.0;
         for (const double x : p) total += x;
         EXPECT_NEAR(total, 1.0, 1e-9, "setting ", s);

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "core/device_cuda.h"
@@ -54,9 +55,14 @@ struct Reader {
   int64_t begin;
   std::vector<kernels::LogitMoments> moments;
   std::vector<float> chosen;  // logits of the targets
+  std::vector<uint8_t> begun;
 
   Reader(const at::Tensor& targets, int64_t begin, int64_t rows)
-      : targets(targets), begin(begin), moments(static_cast<size_t>(rows)), chosen(static_cast<size_t>(rows)) {}
+      : targets(targets),
+        begin(begin),
+        moments(static_cast<size_t>(rows)),
+        chosen(static_cast<size_t>(rows)),
+        begun(static_cast<size_t>(rows)) {}
 
   // Adds the logits (rows, n) of the tokens from `column` on. Call in order of columns.
   void read(const at::Tensor& logits, int64_t column) {
@@ -66,7 +72,9 @@ struct Reader {
     model::for_rows(rows, n, [&](int64_t first, int64_t last) {
       for (int64_t r = first; r < last; ++r) {
         const kernels::LogitMoments tile = kernels::logit_moments(from + r * n, n);
-        moments[r] = column == 0 ? tile : kernels::merge(moments[r], tile);
+        if (tile.highest == -std::numeric_limits<float>::infinity()) continue;  // the sampler kept none of these tokens
+        moments[r] = begun[r] ? kernels::merge(moments[r], tile) : tile;
+        begun[r] = 1;
         if (const int64_t at = target[r] - column; at >= 0 && at < n) chosen[r] = from[r * n + at];
       }
     });
@@ -86,12 +94,19 @@ struct Reader {
   }
 };
 
+// The logits of a tile as the sampler drew from them. hidden: of the rows from `begin` on, head: of the tokens from `column` on.
+at::Tensor shaped_logits(const at::Tensor& hidden, const at::Tensor& head, int64_t begin, int64_t column, const DrawnFrom* drawn_from) {
+  at::Tensor logits = tile_logits(hidden, head);
+  if (drawn_from != nullptr) drawn_from->shape(logits, drawn_from->marks(logits, begin, column));
+  return logits;
+}
+
 // Fills in `outputs` of the rows [begin, begin + hidden.size(0)), and returns the last tile's logits.
 at::Tensor read_rows(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets, int64_t begin, int64_t columns,
-                     const Outputs& outputs) {
+                     const DrawnFrom* drawn_from, const Outputs& outputs) {
   at::Tensor logits;
   if (hidden.is_cuda()) {
-    logits = tile_logits(hidden, head);
+    logits = shaped_logits(hidden, head, begin, 0, drawn_from);
     if constexpr (core::kHasCuda)
       kernels::read_logits_cuda(logits.const_data_ptr<float>(), logits.size(0), logits.size(1), targets.const_data_ptr<int64_t>() + begin,
                                 outputs.log_probs.mutable_data_ptr<float>() + begin, outputs.log_sums.mutable_data_ptr<float>() + begin,
@@ -100,7 +115,7 @@ at::Tensor read_rows(const at::Tensor& hidden, const at::Tensor& head, const at:
   }
   Reader reader(targets, begin, hidden.size(0));
   for (int64_t column = 0; column < head.size(0); column += columns) {
-    logits = tile_logits(hidden, head.narrow(0, column, std::min(columns, head.size(0) - column)));
+    logits = shaped_logits(hidden, head.narrow(0, column, std::min(columns, head.size(0) - column)), begin, column, drawn_from);
     reader.read(logits, column);
   }
   reader.finish(outputs);
@@ -149,7 +164,7 @@ at::Tensor accumulate_in_leaf(const at::Tensor& head, at::Tensor gradient) {
 class LogProbHead : public torch::autograd::Function<LogProbHead> {
  public:
   static variable_list forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
-                               const Tiling& tiling, bool keep_logits) {
+                               const Tiling& tiling, const c10::intrusive_ptr<DrawnFrom>& drawn_from, bool keep_logits) {
     const int64_t count = hidden.size(0);
     const auto float32 = hidden.options().dtype(at::kFloat);
     const Outputs outputs{at::empty({count}, float32), at::empty({count}, float32), at::empty({count}, float32)};
@@ -157,13 +172,14 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
     at::Tensor logits;
     for (int64_t begin = 0; begin < count; begin += tiling.rows) {
       const at::Tensor rows = hidden.narrow(0, begin, std::min(tiling.rows, count - begin));
-      logits = read_rows(rows, products, targets, begin, tiling.columns, outputs);
+      logits = read_rows(rows, products, targets, begin, tiling.columns, drawn_from.get(), outputs);
     }
     // A single tile need not be recomputed.
     if (!keep_logits || count > tiling.rows || tiling.columns < head.size(0)) logits = at::Tensor();
     ctx->save_for_backward({hidden, head, targets, outputs.log_sums, outputs.entropies, logits});
     ctx->saved_data["rows"] = tiling.rows;
     ctx->saved_data["columns"] = tiling.columns;
+    if (drawn_from) ctx->saved_data["drawn_from"] = c10::IValue::make_capsule(drawn_from);
     ctx->set_materialize_grads(false);
     return {outputs.log_probs, outputs.entropies};
   }
@@ -177,6 +193,9 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
     const int64_t count = hidden.size(0), vocab = head.size(0);
     const at::Tensor products = in_product_dtype(head);
     const int64_t max_rows = ctx->saved_data["rows"].toInt(), max_columns = ctx->saved_data["columns"].toInt();
+    c10::intrusive_ptr<DrawnFrom> drawn_from;
+    if (const auto held = ctx->saved_data.find("drawn_from"); held != ctx->saved_data.end())
+      drawn_from = c10::static_intrusive_pointer_cast<DrawnFrom>(held->second.toCapsule());
     at::Tensor d_hidden = at::empty_like(hidden), d_head;
     if (ctx->needs_input_grad(1)) d_head = at::empty(head.sizes(), head.options().dtype(at::kFloat));
     for (int64_t begin = 0; begin < count; begin += max_rows) {
@@ -185,8 +204,14 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
       for (int64_t column = 0; column < vocab; column += max_columns) {
         const int64_t columns = std::min(max_columns, vocab - column);
         const at::Tensor tile = products.narrow(0, column, columns);
-        at::Tensor d_logits = kept.defined() ? kept : tile_logits(rows, tile);
+        at::Tensor d_logits = kept.defined() ? kept : tile_logits(rows, tile), marks;
+        if (drawn_from) {
+          marks = drawn_from->marks(d_logits, begin, column);
+          if (!kept.defined()) drawn_from->shape(d_logits, marks);
+          drawn_from->note_signs(d_logits, marks);
+        }
         replace_by_gradients(d_logits, targets, begin, column, outputs, d_log_probs, d_entropies);
+        if (drawn_from) drawn_from->unshape(d_logits, marks);
         const at::Tensor part = at::mm(d_logits.to(tile.scalar_type()), tile).to(at::kFloat);
         d_rows = d_rows.defined() ? d_rows.add_(part) : part;
         if (!d_head.defined()) continue;
@@ -197,16 +222,16 @@ class LogProbHead : public torch::autograd::Function<LogProbHead> {
       d_hidden.narrow(0, begin, rows.size(0)).copy_(d_rows);
     }
     if (d_head.defined()) d_head = accumulate_in_leaf(head, d_head.to(head.scalar_type()));
-    return {d_hidden, d_head, at::Tensor(), at::Tensor(), at::Tensor()};
+    return {d_hidden, d_head, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
 TokenScores score_tokens(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets, int64_t chunk_logits,
-                         int64_t tile_columns) {
+                         int64_t tile_columns, c10::intrusive_ptr<DrawnFrom> drawn_from) {
   const bool keep_logits = at::GradMode::is_enabled() && (hidden.requires_grad() || head.requires_grad());
-  const auto outputs = LogProbHead::apply(hidden, head, targets, Tiling(head, chunk_logits, tile_columns), keep_logits);
+  const auto outputs = LogProbHead::apply(hidden, head, targets, Tiling(head, chunk_logits, tile_columns), drawn_from, keep_logits);
   return {outputs[0], outputs[1]};
 }
 

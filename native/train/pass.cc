@@ -68,6 +68,7 @@ Pass::Pass(const model::Decoder& decoder, PassRequest request, core::CancelFlagP
     : decoder_(decoder), request_(std::move(request)), cancel_(std::move(cancel)) {
   const core::TokenTree& tree = request_.tree;
   check_request();
+  read_kept();
   for (const auto& policy : request_.policies) adapters_.push_back(policy->adapter());
   segments_of_root_ = model::segments_by_root(tree);
   const int64_t max_tokens = request_.max_tokens_per_micro_batch > 0 ? request_.max_tokens_per_micro_batch : tree.tokens();
@@ -75,6 +76,40 @@ Pass::Pass(const model::Decoder& decoder, PassRequest request, core::CancelFlagP
   result_.log_probs.assign(tree.ids.size(), 0.0f);
   result_.entropies.assign(tree.ids.size(), 0.0f);
   result_.values.assign(request_.value_tokens.size(), 0.0f);
+}
+
+void Pass::read_kept() {
+  if (request_.kept.empty()) return;
+  const core::TokenTree& tree = request_.tree;
+  kept_.resize(tree.ids.size());
+  size_t at = 0;
+  for (size_t i = 0; i < kept_.size(); ++i) {
+    if (request_.scored[i] == 0) continue;
+    kept_[i] = core::TokenSet(request_.kept, at, decoder_.config().vocab_size);
+    core::check_argument(kept_[i].contains(tree.ids[i]), "Expected token ", tree.ids[i], " at position ", i,
+                         " of the batch to be among those that its sampler kept.");
+  }
+  core::check_argument(at == request_.kept.size(), "Expected one set of kept tokens per scored token but ", request_.kept.size() - at,
+                       " bytes are left.");
+}
+
+c10::intrusive_ptr<DrawnFrom> Pass::drawn_from(const std::vector<int64_t>& tokens, const std::vector<int32_t>& segments) const {
+  const bool penalises = request_.repetition_penalty != 1.0;
+  if (request_.temperature == 1.0 && !penalises && kept_.empty()) return {};
+  const core::TokenTree& tree = request_.tree;
+  const auto starts = tree.starts();
+  std::vector<DrawnToken> drawn(tokens.size());
+  std::shared_ptr<const std::vector<int32_t>> text;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const int32_t s = segments[i];
+    if (!kept_.empty()) drawn[i].kept = kept_[tokens[i]];
+    if (!penalises) continue;
+    if (i == 0 || s != segments[i - 1]) text = std::make_shared<const std::vector<int32_t>>(tree.path(s));
+    drawn[i].text = text;
+    drawn[i].seen = starts[s] + tokens[i] - tree.offset[s];
+  }
+  const kernels::LogitShape shape{static_cast<float>(1.0 / request_.temperature), static_cast<float>(request_.repetition_penalty)};
+  return c10::make_intrusive<DrawnFrom>(shape, std::move(drawn));
 }
 
 void Pass::check_request() const {
@@ -86,6 +121,11 @@ void Pass::check_request() const {
                          " but received ", received, ".");
   };
   check_size("scored", tokens, request_.scored.size(), false);
+  core::check_argument(request_.temperature > 0.0 && std::isfinite(1.0 / request_.temperature),
+                       "Expected a temperature above 0 but received ", request_.temperature,
+                       ": a greedy choice has no distribution to be scored under.");
+  core::check_argument(request_.repetition_penalty > 0.0 && std::isfinite(request_.repetition_penalty),
+                       "Expected a positive repetitionPenalty but received ", request_.repetition_penalty, ".");
   check_size("weights", tokens, request_.weights.size(), true);
   const bool trains = !request_.weights.empty();
   check_size("oldLogProbs", tokens, request_.old_log_probs.size(), !(trains && request_.loss.clip));
@@ -132,12 +172,14 @@ bool Pass::advance() {
   const model::PackedBatch batch = model::pack_roots(tree, segments_of_root_, begin, end, model::KeyPlace::kPass, row_of_token);
   std::vector<int64_t> tokens;  // the scored ones of this pass
   std::vector<int64_t> rows;    // the rows that predict them
+  std::vector<int32_t> segments;  // of the tokens
   bool any_weight = false;
   for (int64_t r = begin; r < end; ++r)
     for (const int32_t s : segments_of_root_[r])
       for (int64_t token = tree.offset[s]; token < tree.offset[s + 1]; ++token) {
         if (request_.scored[token] == 0) continue;
         tokens.push_back(token);
+        segments.push_back(s);
         rows.push_back(row_of_token[predecessor(tree, s, token)]);
         any_weight = any_weight ||
                      (trains && (request_.weights[token] != 0.0f || (request_.loss.has_penalty() && request_.penalties[token] != 0.0f)));
@@ -155,7 +197,7 @@ bool Pass::advance() {
       const at::Tensor targets = tensor_of<int64_t>(tokens, decoder_.device(), [&](int64_t token) { return tree.ids[token]; });
       const TokenScores scores =
           score_tokens(hidden.index_select(0, tensor_of<int64_t>(rows, decoder_.device(), [](int64_t row) { return row; })),
-                       decoder_.weights().head, targets);
+                       decoder_.weights().head, targets, kChunkLogits, kTileColumns, drawn_from(tokens, segments));
       const auto gather = [&](const std::vector<float>& values) { return float_tensor(values, tokens, decoder_.device()); };
       if (any_weight)
         objective = objective + policy_objective(scores,

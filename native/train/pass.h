@@ -15,6 +15,11 @@ struct PassRequest {
   core::TokenTree tree;
   std::vector<std::shared_ptr<Policy>> policies;
   std::vector<uint8_t> scored;  // (N) 1: compute the token's log-probability; a root's first token has none
+  // What the sampler did to logits: all scores are of the distribution it drew from. `kept` holds a set per scored token, in order, by
+  // core::append_token_set; empty where no filter was on.
+  double temperature = 1.0;
+  double repetition_penalty = 1.0;
+  std::vector<uint8_t> kept;
   std::vector<float> weights;   // (N) for gradients; empty: scores only
   LossSettings loss;
   std::vector<float> old_log_probs;        // (N) where loss.clip
@@ -50,6 +55,10 @@ class Pass {
 
  private:
   void check_request() const;
+  // Reads `kept`; throws ERR_ARGUMENT unless it holds a set per scored token with the token in it.
+  void read_kept();
+  // What shaped the logits of these scored tokens of these segments; null where nothing did.
+  c10::intrusive_ptr<DrawnFrom> drawn_from(const std::vector<int64_t>& tokens, const std::vector<int32_t>& segments) const;
   // Returns `objective` plus the value terms of a micro-batch; fills in the values.
   at::Tensor add_value_terms(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token, int64_t begin,
                              int64_t end, bool wants_gradient);
@@ -60,6 +69,7 @@ class Pass {
   std::vector<const model::Adapter*> adapters_;
   std::vector<std::vector<int32_t>> segments_of_root_;
   std::vector<int64_t> micro_batch_ends_;
+  std::vector<core::TokenSet> kept_;  // (N) or empty
   size_t next_micro_batch_ = 0;
   ScoreResult result_;
 };

@@ -79,14 +79,14 @@ test('a stop string may begin in the prompt no earlier than with the first new t
   t.deepEqual(ended!.samples[0]!.ids, free!.samples[0]!.ids)
 })
 
-test('log-probs are those of the full distribution, whatever the sampling', async (t) => {
+test('model log-probs are those of the full distribution, whatever the sampling', async (t) => {
   const model = await openModel(t, goldenModel('llama'))
   const policy = Policy.base(model)
   for (const sampling of [{ temperature: 0 }, { temperature: 0.3 }, { topK: 3 }, { topP: 0.5 }, { minP: 0.3 }]) {
     const [generation] = await policy.generate([prompt], { ...sampling, maxNewTokens: 12 })
     const [sample] = generation!.samples
     const [scores] = await policy.logProbs([{ promptIds: prompt, completions: [{ ids: sample!.ids }] }])
-    for (const [i, logProb] of sample!.logProbs.entries())
+    for (const [i, logProb] of sample!.modelLogProbs.entries())
       t.true(Math.abs(logProb - scores!.logProbs[0]![i]!) < 1e-5, `${JSON.stringify(sampling)}, token ${i}`)
   }
 })

@@ -29,6 +29,7 @@ test('the defaults are those of the paper', (t) => {
     updatesPerRollout: 1,
     clip: null,
     kl: null,
+    logProbs: 'sampler',
     entropyCoefficient: 0,
     critic: null,
   })

@@ -4,6 +4,7 @@ import {
   activationBytesPerToken,
   adapterParameters,
   cacheBytesPerToken,
+  keptBytesPerToken,
   logitBytes,
 } from '../../lib/model/memory-terms.ts'
 import { freeMemoryOf } from '../../lib/native/free-memory.ts'
@@ -33,6 +34,7 @@ const work = (changes: Partial<Workload> = {}): Workload => ({
   joints: 4,
   turns: 1,
   maxNewTokens: 5,
+  keptBytes: [0],
   maxTokensPerMicroBatch: 2048,
   minibatches: 1,
   checkpointing: false,
@@ -45,6 +47,17 @@ const work = (changes: Partial<Workload> = {}): Workload => ({
 function partsOf(workload: Workload): Partial<Record<MemoryPartName, number>> {
   return Object.fromEntries(planMemory(workload).devices[0]!.parts.map(({ name, bytes }) => [name, bytes]))
 }
+
+test('what filters keep, at most: a bitmap or three bytes a token of topK, at three places', (t) => {
+  const sampling = { topK: 0, topP: 1, minP: 0 }
+  t.is(keptBytesPerToken(shape, sampling), 0)
+  t.is(keptBytesPerToken(shape, { ...sampling, topP: 0.9 }), 3 * (1 + 13))
+  t.is(keptBytesPerToken(shape, { ...sampling, topK: 2 }), 3 * 9)
+  t.is(keptBytesPerToken(shape, { ...sampling, topK: 60 }), 3 * (1 + 13))
+  // One turn: 4 completions of 5 tokens.
+  t.is(partsOf(work({ keptBytes: [42] })).kept, 20 * 42)
+  t.is(partsOf(work()).kept, undefined)
+})
 
 test('terms, by hand', (t) => {
   t.is(cacheBytesPerToken(shape), 2 * 2 * 4 * 4)

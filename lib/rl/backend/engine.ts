@@ -27,6 +27,8 @@ export interface EngineScoreOptions {
   signal?: AbortSignal
   /** Most tokens of one forward and backward pass; default: the core's. */
   maxTokensPerMicroBatch?: number
+  /** Scores are of the distribution that such a sampler draws from. Default: the model's own. */
+  sampling?: Sampling
 }
 
 /** How gradients are computed. */

@@ -38,7 +38,7 @@ export async function scoreReferences(
     references.flatMap((policy, agent) => (policy === null ? [] : [{ node, agent, policy }])),
   )
   const groups = wanted.map(({ node, agent, policy }) => {
-    const completions = node.samples[agent]!.map(({ ids }) => ({ ids }))
+    const completions = node.samples[agent]!.map(({ ids, kept }) => ({ ids, kept }))
     return { policy, promptIds: node.promptIds[agent]!, completions }
   })
   const { scores } = await engine.score(groups, options)

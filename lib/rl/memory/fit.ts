@@ -93,6 +93,8 @@ export function adviceFor({ facts, rows, passTokens }: MemoryPlan, { name }: Pic
       return facts.isFull
         ? 'train adapters (team.adapter with a rank) instead of all weights (full)'
         : 'lower team.adapter.rank, or adapt fewer projections (team.adapter.targets)'
+    case 'kept':
+      return 'turn sampling.topP and sampling.minP off, or set algorithm.logProbs to model'
     case 'cache':
     case 'decoding': {
       if (facts.isEvaluation)

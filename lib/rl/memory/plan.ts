@@ -44,6 +44,8 @@ export interface Workload {
   joints: number
   turns: number
   maxNewTokens: number
+  /** Bytes of the sets of tokens that a sampler's filters kept, per token and by model; see `keptBytesPerToken`. */
+  keptBytes: readonly number[]
   /** Null: the default. */
   maxTokensPerMicroBatch: number | null
   minibatches: number
@@ -65,6 +67,7 @@ export type MemoryPartName =
   | 'gradients'
   | 'cache'
   | 'decoding'
+  | 'kept'
   | 'activations'
   | 'logits'
 
@@ -125,6 +128,7 @@ interface Batch {
  *   a bfloat16 head once more in float32.
  * - cache: a slot for each token of each prompt, and `maxNewTokens` for each completion, all of one turn or of one batch of an
  *   evaluation; completions that end early leave theirs untouched.
+ * - kept: on the processor, what filters kept at each sampled token of a step, with its copies on the way to a pass.
  * - decoding: one prefill pass, or one step with its logits.
  * - activations: what one pass keeps for its backward pass, see `activationBytesPerToken`. A prompt with its completions is never
  *   cut, so a group may be more than `maxTokensPerMicroBatch`.
@@ -173,6 +177,7 @@ function planDevice(work: Workload, device: string): DeviceMemory {
     { name: 'weights', bytes: weights, during: 'always' },
     { name: 'masters', bytes: float * parametersOf(mastered), during: 'always' },
     { name: 'moments', bytes: 2 * float * trained, during: 'always' },
+    { name: 'kept', bytes: device === 'cpu' ? keptOf(work) : 0, during: 'always' },
     { name: 'cache', bytes: generation.cache, during: 'generation' },
     { name: 'decoding', bytes: generation.decoding, during: 'generation' },
     { name: 'gradients', bytes: float * trained + together(passes.map(({ fresh }) => fresh)), during: 'training' },
@@ -204,6 +209,12 @@ function turnsOf(work: Workload): Batch[][] {
       return { rows, promptTokens: nodes * sum(own), newTokens: nodes * groupSize * sum(limits) }
     })
   })
+}
+
+function keptOf(work: Workload): number {
+  return sum(
+    turnsOf(work).flatMap((batches) => batches.map(({ newTokens }, model) => newTokens * work.keptBytes[model]!)),
+  )
 }
 
 /** Later prompts hold what was said before. */

@@ -30,6 +30,12 @@ export const lengthNormalizations = ['none', 'mean', 'constant'] as const
 /** Divides a completion's sum over tokens by 1 (`none`), by its length (`mean`) or by a `constant`. */
 export type LengthNormalization = (typeof lengthNormalizations)[number]
 
+/** Names of the distributions that log-probabilities may be of. */
+export const logProbSources = ['sampler', 'model'] as const
+
+/** Whose distribution is trained: the sampler's, or the model's at temperature 1. */
+export type LogProbSource = (typeof logProbSources)[number]
+
 const clipSection = section({
   /** From 0 up to, but not including, 1. */
   low: number({ from: 0, below: 1 }),
@@ -64,6 +70,13 @@ export interface KlPenalty extends z.output<typeof klSection> {}
 
 /** Fields that all algorithms have. */
 export const policyLossShape = {
+  /**
+   * Whose log-probabilities, ratios, KL and entropies are meant. `sampler`: those of the distribution that completions are drawn from,
+   * with `sampling`'s temperature, filters and penalty, so that what is trained is what was sampled; gradients scale with
+   * 1/temperature. `model`: temperature 1 over the whole vocabulary, as in the published code; where `sampling` says otherwise,
+   * entropy may collapse or run to noise. Defaults to `sampler`.
+   */
+  logProbs: choice(logProbSources).default('sampler'),
   /**
    * A group whose returns (of a critic: an update batch whose advantages) differ by less carries no signal: counted, and
    * skipped. Defaults to `1e-6`.

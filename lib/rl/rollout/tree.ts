@@ -49,9 +49,20 @@ export function jointOf(node: RolloutNode, action: JointAction): Joint {
   return action.picks.map((g, agent) => node.completions[agent]![g]!)
 }
 
+/** Samples whose log-probabilities and entropies are those of temperature 1 over the whole vocabulary, whatever drew them. */
+export function withModelLogProbs(samples: readonly Sample[][]): Sample[][] {
+  return samples.map((own) =>
+    own.map(({ kept: _, ...sample }) => ({
+      ...sample,
+      logProbs: sample.modelLogProbs,
+      entropies: sample.modelEntropies,
+    })),
+  )
+}
+
 /** What tasks see of a sample. A model without tokenizer gives empty texts: such tasks read ids. */
 export function completionOf(sample: Sample): Completion {
   let logProbSum = 0
-  for (const logProb of sample.logProbs) logProbSum += logProb
+  for (const logProb of sample.modelLogProbs) logProbSum += logProb
   return { text: sample.text ?? '', ids: sample.ids, finish: sample.finish, logProbSum }
 }

@@ -24,8 +24,11 @@ interface EngineSettings {
  *
  * It adds nothing to `lib/model` but the numbers: batching over policies and models is done there.
  */
-export function policyEngine(policies: readonly Policy[], settings: EngineSettings = {}): Engine {
-  const { deterministic } = settings
+export function policyEngine(
+  policies: readonly Policy[],
+  { deterministic, activationCheckpointing }: EngineSettings = {},
+): Engine {
+  const settings = { deterministic, activationCheckpointing }
   const withPolicy = <T extends { policy: number }>(entry: T) => ({ ...entry, policy: policies[entry.policy]! })
   return {
     generate: (requests, sampling, options) =>

@@ -2,7 +2,7 @@
 
 import { sum } from '../../base/statistics.ts'
 import { adapterShape } from '../../model/lora-options.ts'
-import { adapterParameters, valueHeadParameters } from '../../model/memory-terms.ts'
+import { adapterParameters, keptBytesPerToken, valueHeadParameters } from '../../model/memory-terms.ts'
 import type { Model } from '../../model/model.ts'
 import type { Policy } from '../../model/policy.ts'
 import { workAtOnce } from '../../model/side-by-side.ts'
@@ -54,6 +54,9 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
     joints: jointCount(algorithm, team.agents.length),
     turns: algorithm.turns,
     maxNewTokens: options.sampling.maxNewTokens,
+    keptBytes: models.map(({ config }) =>
+      algorithm.logProbs === 'sampler' ? keptBytesPerToken(config, options.sampling) : 0,
+    ),
     maxTokensPerMicroBatch: options.deterministic ? 1 : options.maxTokensPerMicroBatch,
     minibatches: options.minibatches,
     checkpointing: options.activationCheckpointing,

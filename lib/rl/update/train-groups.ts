@@ -118,7 +118,7 @@ function countCompletions(signals: readonly NodeSignal[], agent: number, isMaski
 
 /** A completion with the weights of its policy terms, and whether any of them is there. */
 function policyTerms(
-  { ids, logProbs, finish }: Sample,
+  { ids, logProbs, kept: keptTokens, finish }: Sample,
   g: number,
   { advantages, kl }: AgentSignal,
   kept: number,
@@ -130,6 +130,7 @@ function policyTerms(
   const share = isMasked ? 0 : 1 / (kept * lengthDivisor(ids.length, algorithm, maxNewTokens))
   const completion = {
     ids,
+    kept: keptTokens,
     weights: new Float32Array(ids.length).fill(advantages[g]! * share),
     ...(algorithm.clip !== null && { oldLogProbs: logProbs }),
     ...(hasKl && { referenceLogProbs: kl!.logProbs[g]! }),

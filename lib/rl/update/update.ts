@@ -41,11 +41,11 @@ export async function accumulate(
   groups: readonly TrainGroup[],
   options: AccumulateOptions,
 ): Promise<Accumulated> {
-  const { minibatches, loss, signal, maxTokensPerMicroBatch } = options
+  const { minibatches, loss, signal, maxTokensPerMicroBatch, sampling } = options
   const total: Accumulated = { tokens: 0, logProbDifferenceMax: 0, weighted: 0, clipped: 0 }
   for (const piece of cutIntoPieces(groups, minibatches)) {
     signal?.throwIfAborted()
-    const { scores } = await engine.accumulate(groupsOf(piece), { signal, maxTokensPerMicroBatch, loss })
+    const { scores } = await engine.accumulate(groupsOf(piece), { signal, maxTokensPerMicroBatch, loss, sampling })
     for (const [index, { group, sampledLogProbs }] of piece.entries()) {
       total.tokens += group.promptIds.length
       for (const [completion, { ids, weights }] of group.completions.entries()) {
@@ -150,7 +150,7 @@ export async function update(engine: Engine, plan: UpdatePlan): Promise<Updated>
       groups = await withClippedValues(engine, groups, valueClip, options)
       criticGroups = await withClippedValues(engine, criticGroups, valueClip, options)
     }
-    const policies = await accumulate(engine, groups, { ...options, loss })
+    const policies = await accumulate(engine, groups, { ...options, loss, sampling: plan.sampling })
     const critics = await accumulate(engine, criticGroups, options)
     options.signal?.throwIfAborted()
     if (index === 0) logProbDifferenceMax = policies.logProbDifferenceMax

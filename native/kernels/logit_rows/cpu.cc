@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/logit_rows/logit_rows.h"
 #include "kernels/simd/dispatch.h"
@@ -49,6 +50,38 @@ MAGRPO_INLINE void gradient_in_place(float* logits, int64_t n, const LogitGradie
   if (gradient.target >= 0) logits[gradient.target] += g;
 }
 
+MAGRPO_INLINE void shape_in_place(float* logits, int64_t n, const LogitShape& shape, const uint8_t* marks) {
+  const float inverse = shape.inverse_temperature;
+  if (marks == nullptr) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) logits[i] *= inverse;
+    return;
+  }
+  const float up = shape.penalty * inverse, down = inverse / shape.penalty;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const float l = logits[i], seen = l * (l < 0.0f ? up : down), plain = l * inverse;
+    const float shaped = (marks[i] & kSeen) != 0 ? seen : plain;
+    logits[i] = (marks[i] & kCut) != 0 ? -std::numeric_limits<float>::infinity() : shaped;
+  }
+}
+
+MAGRPO_INLINE void mark_signs(const float* logits, int64_t n, uint8_t* marks) {
+  for (int64_t i = 0; i < n; ++i)
+    if ((marks[i] & kSeen) != 0 && logits[i] < 0.0f) marks[i] |= kNegative;
+}
+
+MAGRPO_INLINE void unshape_in_place(float* gradients, int64_t n, const LogitShape& shape, const uint8_t* marks) {
+  shape_in_place(gradients, n, {shape.inverse_temperature, 1.0f}, nullptr);
+  if (marks == nullptr || shape.penalty == 1.0f) return;
+  const float down = 1.0f / shape.penalty;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const float factor = (marks[i] & kNegative) != 0 ? shape.penalty : down;
+    gradients[i] *= (marks[i] & kSeen) != 0 ? factor : 1.0f;
+  }
+}
+
 }  // namespace
 
 LogitMoments logit_moments(const float* logits, int64_t n, float inverse_temperature, std::vector<float>* block_sums) {
@@ -66,5 +99,15 @@ LogitMoments merge(const LogitMoments& a, const LogitMoments& b) {
 }
 
 void logit_gradient(float* logits, int64_t n, const LogitGradient& gradient) { dispatch<gradient_in_place>(logits, n, gradient); }
+
+void shape_logits(float* logits, int64_t n, const LogitShape& shape, const uint8_t* marks) {
+  dispatch<shape_in_place>(logits, n, shape, marks);
+}
+
+void mark_negative(const float* logits, int64_t n, uint8_t* marks) { dispatch<mark_signs>(logits, n, marks); }
+
+void unshape_gradient(float* gradients, int64_t n, const LogitShape& shape, const uint8_t* marks) {
+  dispatch<unshape_in_place>(gradients, n, shape, marks);
+}
 
 }  // namespace magrpo::kernels

@@ -74,7 +74,51 @@ __global__ void gradient_kernel(float* logits, int64_t rows, int64_t n, const in
   logits[at] = at % n == targets[row] ? value + g : value;
 }
 
+// One thread per logit.
+__global__ void shape_kernel(float* logits, int64_t count, LogitShape shape, const uint8_t* marks) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at >= count) return;
+  const uint8_t mark = marks == nullptr ? 0 : marks[at];
+  float logit = logits[at];
+  if (mark & kSeen) logit = logit < 0.0f ? logit * shape.penalty : logit / shape.penalty;
+  logits[at] = mark & kCut ? -INFINITY : logit * shape.inverse_temperature;
+}
+
+__global__ void mark_kernel(const float* logits, int64_t count, uint8_t* marks) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at < count && (marks[at] & kSeen) && logits[at] < 0.0f) marks[at] |= kNegative;
+}
+
+__global__ void unshape_kernel(float* gradients, int64_t count, LogitShape shape, const uint8_t* marks) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at >= count) return;
+  const uint8_t mark = marks == nullptr ? 0 : marks[at];
+  float factor = shape.inverse_temperature;
+  if (mark & kSeen) factor = mark & kNegative ? factor * shape.penalty : factor / shape.penalty;
+  gradients[at] *= factor;
+}
+
+// A launch with one thread per entry.
+template <typename Kernel, typename... Arguments>
+void launch_each(Kernel kernel, int64_t count, core::CudaStream stream, Arguments... arguments) {
+  if (count == 0) return;
+  launch(kernel, dim3(static_cast<unsigned>((count + kThreads - 1) / kThreads)), kThreads, 0, stream, arguments...);
+}
+
 }  // namespace
+
+void shape_logits_cuda(float* logits, int64_t rows, int64_t n, const LogitShape& shape, const uint8_t* marks, core::CudaStream stream) {
+  launch_each(shape_kernel, rows * n, stream, logits, rows * n, shape, marks);
+}
+
+void mark_negative_cuda(const float* logits, int64_t rows, int64_t n, uint8_t* marks, core::CudaStream stream) {
+  launch_each(mark_kernel, rows * n, stream, logits, rows * n, marks);
+}
+
+void unshape_gradients_cuda(float* gradients, int64_t rows, int64_t n, const LogitShape& shape, const uint8_t* marks,
+                            core::CudaStream stream) {
+  launch_each(unshape_kernel, rows * n, stream, gradients, rows * n, shape, marks);
+}
 
 void read_logits_cuda(const float* logits, int64_t rows, int64_t n, const int64_t* targets, float* log_probs, float* log_sums,
                       float* entropies, core::CudaStream stream) {
@@ -85,9 +129,7 @@ void read_logits_cuda(const float* logits, int64_t rows, int64_t n, const int64_
 
 void logit_gradients_cuda(float* logits, int64_t rows, int64_t n, const int64_t* targets, const float* log_sums, const float* entropies,
                           const float* d_log_probs, const float* d_entropies, core::CudaStream stream) {
-  if (rows * n == 0) return;
-  launch(gradient_kernel, dim3(static_cast<unsigned>((rows * n + kThreads - 1) / kThreads)), kThreads, 0, stream, logits, rows, n, targets,
-         log_sums, entropies, d_log_probs, d_entropies);
+  launch_each(gradient_kernel, rows * n, stream, logits, rows, n, targets, log_sums, entropies, d_log_probs, d_entropies);
 }
 
 }  // namespace magrpo::kernels

@@ -109,5 +109,37 @@ TEST("logit rows: what every version reads, and its gradients, agree with the re
       }
 }
 
+TEST("logit rows: every version shapes logits, and gradients back, as the reference does") {
+  for (const int64_t n : {1, 7, 300, 1025})
+    for (const Version version : kVersions)
+      for (const bool is_marked : {false, true})
+        for (const LogitShape shape : {LogitShape{1.0f / 0.7f, 1.0f}, LogitShape{1.0f, 1.3f}, LogitShape{0.5f, 0.8f}}) {
+          std::vector<float> logits = row_of(2 * n, 4.0, static_cast<uint64_t>(n)), expected = logits;
+          std::vector<uint8_t> marks(static_cast<size_t>(2 * n));
+          for (size_t i = 0; i < marks.size(); ++i) marks[i] = i % 3 == 0 ? kSeen : i % 5 == 1 ? kCut : 0;
+          uint8_t* bits = is_marked ? marks.data() : nullptr;
+          std::vector<uint8_t> signs = marks;
+          for (size_t i = 0; i < marks.size(); ++i)
+            if ((marks[i] & kSeen) && logits[i] < 0.0f) signs[i] |= kNegative;
+          shape_logits_reference(expected.data(), 2 * n, shape, bits);
+          std::vector<float> gradients = row_of(2 * n, 1.0, 9), expected_gradients = gradients;
+          if (version == Version::kCudaOnCpu) {
+            shape_logits_cuda(logits.data(), 2, n, shape, bits, nullptr);
+            if (is_marked) mark_negative_cuda(logits.data(), 2, n, bits, nullptr);
+            unshape_gradients_cuda(gradients.data(), 2, n, shape, bits, nullptr);
+          } else {
+            shape_logits(logits.data(), 2 * n, shape, bits);
+            if (is_marked) mark_negative(logits.data(), 2 * n, bits);
+            unshape_gradient(gradients.data(), 2 * n, shape, bits);
+          }
+          unshape_gradient_reference(expected_gradients.data(), 2 * n, shape, is_marked ? signs.data() : nullptr);
+          for (int64_t i = 0; i < 2 * n; ++i) {
+            EXPECT(logits[i] == expected[i] || std::abs(logits[i] - expected[i]) < 2e-6 * std::abs(expected[i]), n, ", ", name_of(version));
+            EXPECT_NEAR(gradients[i], expected_gradients[i], 1e-6, n, " at ", i, ", ", name_of(version));
+          }
+          if (is_marked) EXPECT(marks == signs, n, ", ", name_of(version));
+        }
+}
+
 }  // namespace
 }  // namespace magrpo::kernels

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "kernels/logit_rows/logit_rows.h"
@@ -30,6 +32,13 @@ int32_t draw(const float* logits, int64_t n, float inverse, const LogitMoments& 
   return static_cast<int32_t>(last);  // rounding can leave the cumulative sum just short of 1
 }
 
+// Log-probability of a token whose logit is given, and the entropy, of the distribution that has these moments.
+std::pair<float, float> scores_of(const LogitMoments& moments, float logit, double inverse) {
+  const double log_sum = std::log(moments.sum);
+  return {static_cast<float>((static_cast<double>(logit) - moments.highest) * inverse - log_sum),
+          static_cast<float>(log_sum - moments.weighted / moments.sum)};
+}
+
 }  // namespace
 
 void sample_rows(const SampleRows& sample, int64_t begin, int64_t end) {
@@ -37,22 +46,20 @@ void sample_rows(const SampleRows& sample, int64_t begin, int64_t end) {
   const float inverse = static_cast<float>(std::min(sample.inverse_temperature, kMaxInverseTemperature));
   for (int64_t row = begin; row < end; ++row) {
     const float* logits = sample.logits + row * sample.stride;
-    const LogitMoments raw = logit_moments(logits, sample.vocab, 1.0f, &block_sums);
-    if (!std::isfinite(raw.sum)) {
-      sample.tokens[row] = 0;
-      sample.log_probs[row] = sample.entropies[row] = std::numeric_limits<float>::quiet_NaN();
-      continue;
+    LogitMoments raw = logit_moments(logits, sample.vocab, 1.0f, &block_sums);
+    if (!std::isfinite(raw.sum)) raw.sum = std::numeric_limits<double>::quiet_NaN();
+    LogitMoments drawn = raw;
+    int32_t token = 0;  // where the logits are not finite
+    if (inverse == 0.0f && std::isfinite(raw.sum)) {
+      token = static_cast<int32_t>(std::max_element(logits, logits + sample.vocab) - logits);
+    } else if (std::isfinite(raw.sum)) {
+      if (inverse != 1.0f) drawn = logit_moments(logits, sample.vocab, inverse, &block_sums);
+      token = draw(logits, sample.vocab, inverse, drawn, block_sums, sample.uniforms[row]);
     }
-    int32_t token;
-    if (inverse == 0.0f) token = static_cast<int32_t>(std::max_element(logits, logits + sample.vocab) - logits);
-    else {
-      const LogitMoments scaled = inverse == 1.0f ? raw : logit_moments(logits, sample.vocab, inverse, &block_sums);
-      token = draw(logits, sample.vocab, inverse, scaled, block_sums, sample.uniforms[row]);
-    }
-    const double log_sum = std::log(raw.sum);
     sample.tokens[row] = token;
-    sample.log_probs[row] = static_cast<float>(static_cast<double>(logits[token]) - raw.highest - log_sum);
-    sample.entropies[row] = static_cast<float>(log_sum - raw.weighted / raw.sum);
+    std::tie(sample.log_probs[row], sample.entropies[row]) = scores_of(drawn, logits[token], inverse == 0.0f ? 1.0 : inverse);
+    if (sample.model_log_probs != nullptr)
+      std::tie(sample.model_log_probs[row], sample.model_entropies[row]) = scores_of(raw, logits[token], 1.0);
   }
 }
 

@@ -33,7 +33,8 @@ __device__ double scaled_exp(float shifted, double inverse_temperature) {
 struct Parts {
   double sum[kWarps];       // Σ exp(l - highest)
   double weighted[kWarps];  // Σ exp(l - highest) (l - highest)
-  double mass[kWarps];      // Σ exp((l - highest) / temperature)
+  double mass[kWarps];      // Σ e, e = exp((l - highest) / temperature)
+  double mass_weighted[kWarps];  // Σ e (l - highest) / temperature
   float highest[kWarps];
   int argmax[kWarps];
 };
@@ -88,29 +89,35 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(SampleRows sample) {
       argmax = parts.argmax[w];
     }
 
-  double sum = 0.0, weighted = 0.0, mass = 0.0;
+  double sum = 0.0, weighted = 0.0, mass = 0.0, mass_weighted = 0.0;
   for (int i = begin + lane; i < end; i += kWarp) {
     const float shifted = logits[i] - highest;
     const double e = static_cast<double>(expf(shifted));
     sum += e;
     weighted += e > 0.0 ? e * shifted : 0.0;
-    if (sample.inverse_temperature != 0.0) mass += scaled_exp(shifted, sample.inverse_temperature);
+    if (sample.inverse_temperature == 0.0) continue;
+    const double m = scaled_exp(shifted, sample.inverse_temperature);
+    mass += m;
+    mass_weighted += m > 0.0 ? m * sample.inverse_temperature * shifted : 0.0;
   }
   sum = warp_sum(sum);
   weighted = warp_sum(weighted);
   mass = warp_sum(mass);
+  mass_weighted = warp_sum(mass_weighted);
   if (lane == 0) {
     parts.sum[warp] = sum;
     parts.weighted[warp] = weighted;
     parts.mass[warp] = mass;
+    parts.mass_weighted[warp] = mass_weighted;
   }
   __syncthreads();
-  sum = weighted = mass = 0.0;
+  sum = weighted = mass = mass_weighted = 0.0;
   int chosen = 0;  // the last part of any mass
   for (int w = 0; w < kWarps; ++w) {
     sum += parts.sum[w];
     weighted += parts.weighted[w];
     mass += parts.mass[w];
+    mass_weighted += parts.mass_weighted[w];
     if (parts.mass[w] > 0.0) chosen = w;
   }
   double before = 0.0;
@@ -129,10 +136,15 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(SampleRows sample) {
   int token = argmax == kNone ? 0 : argmax;
   if (sample.inverse_temperature != 0.0) token = draw(logits, begin, end, highest, sample.inverse_temperature, before);
   if (lane != 0) return;
-  const double log_sum = log(sum);
   sample.tokens[row] = token;
-  sample.log_probs[row] = static_cast<float>(static_cast<double>(logits[token]) - highest - log_sum);
-  sample.entropies[row] = static_cast<float>(log_sum - weighted / sum);
+  const double shifted = static_cast<double>(logits[token]) - highest;
+  const bool is_plain = sample.inverse_temperature == 0.0 || sample.inverse_temperature == 1.0;
+  const double model_log_prob = shifted - log(sum), model_entropy = log(sum) - weighted / sum;
+  sample.log_probs[row] = static_cast<float>(is_plain ? model_log_prob : shifted * sample.inverse_temperature - log(mass));
+  sample.entropies[row] = static_cast<float>(is_plain ? model_entropy : log(mass) - mass_weighted / mass);
+  if (sample.model_log_probs == nullptr) return;
+  sample.model_log_probs[row] = static_cast<float>(model_log_prob);
+  sample.model_entropies[row] = static_cast<float>(model_entropy);
 }
 
 }  // namespace

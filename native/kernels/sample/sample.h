@@ -12,8 +12,10 @@ struct SampleRows {
   const float* logits;      // (rows, V), rows are `stride` floats apart
   const double* uniforms;   // (rows) in [0, 1); not read if greedy
   int32_t* tokens;          // (rows)
-  float* log_probs;         // (rows) natural, at temperature 1; NaN where the logits are not finite
+  float* log_probs;         // (rows) natural, of the distribution drawn from, the model's if greedy; NaN where the logits are not finite
   float* entropies;         // (rows) of that distribution, in nats
+  float* model_log_probs;   // (rows) at temperature 1; null: not wanted
+  float* model_entropies;   // (rows) null with model_log_probs
   int64_t rows, vocab, stride;
   double inverse_temperature;  // 0: greedy, the first of the highest
 };

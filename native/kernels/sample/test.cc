@@ -29,16 +29,17 @@ struct Rows {
 
 struct Drawn {
   std::vector<int32_t> tokens;
-  std::vector<float> log_probs, entropies;
+  std::vector<float> log_probs, entropies, model_log_probs, model_entropies;
 };
 
 // Outputs start as what no version gives: every row has to be written.
 template <class Draw>
 Drawn drawn(const Rows& from, double inverse_temperature, const Draw& draw) {
   const size_t rows = from.uniforms.size();
-  Drawn to{std::vector<int32_t>(rows, -1), std::vector<float>(rows, kInfinity), std::vector<float>(rows, kInfinity)};
-  draw(SampleRows{from.logits.data(), from.uniforms.data(), to.tokens.data(), to.log_probs.data(), to.entropies.data(), from.rows(),
-                  from.vocab, from.stride, inverse_temperature});
+  const std::vector<float> none(rows, kInfinity);
+  Drawn to{std::vector<int32_t>(rows, -1), none, none, none, none};
+  draw(SampleRows{from.logits.data(), from.uniforms.data(), to.tokens.data(), to.log_probs.data(), to.entropies.data(),
+                  to.model_log_probs.data(), to.model_entropies.data(), from.rows(), from.vocab, from.stride, inverse_temperature});
   return to;
 }
 
@@ -70,6 +71,8 @@ TEST("sample: every version draws what loops in double draw, with log-prob and e
           EXPECT(seen.tokens[r] == expected.tokens[r], vocab, " tokens at ", inverse, ", ", name_of(version), ": row ", r);
           EXPECT_NEAR(seen.log_probs[r], expected.log_probs[r], 1e-5, vocab, " tokens at ", inverse, ", ", name_of(version));
           EXPECT_NEAR(seen.entropies[r], expected.entropies[r], 1e-5, vocab, " tokens at ", inverse, ", ", name_of(version));
+          EXPECT_NEAR(seen.model_log_probs[r], expected.model_log_probs[r], 1e-5, vocab, " tokens at ", inverse, ", ", name_of(version));
+          EXPECT_NEAR(seen.model_entropies[r], expected.model_entropies[r], 1e-5, vocab, " tokens at ", inverse, ", ", name_of(version));
         }
       }
     }

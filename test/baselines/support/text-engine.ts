@@ -43,6 +43,8 @@ export class TextEngine {
           ids,
           logProbs: new Float32Array(length),
           entropies: new Float32Array(length),
+          modelLogProbs: new Float32Array(length),
+          modelEntropies: new Float32Array(length),
           finish: 'stop',
         }
       })

@@ -30,6 +30,8 @@ export function handNode(spec: HandNode): RolloutNode {
         ids: new Int32Array(length).fill(g),
         logProbs: new Float32Array(length).fill(-1),
         entropies: new Float32Array(length),
+        modelLogProbs: new Float32Array(length).fill(-1),
+        modelEntropies: new Float32Array(length),
         finish: truncated?.[agent]?.[g] ? 'length' : 'stop',
       }
     }),

@@ -15,7 +15,13 @@ import {
   type CriticBinding,
   noAuxiliaryModels,
 } from '../../../lib/rl/backend/auxiliary-models.ts'
-import type { Engine, EngineAccumulateOptions, EngineGroup, EngineRequest } from '../../../lib/rl/backend/engine.ts'
+import type {
+  Engine,
+  EngineAccumulateOptions,
+  EngineGroup,
+  EngineRequest,
+  EngineScoreOptions,
+} from '../../../lib/rl/backend/engine.ts'
 import type { TrainingBackend } from '../../../lib/rl/backend/training-backend.ts'
 
 /** Size of a table. Token `tokens - 1` ends a completion; token t reads as the t-th letter. */
@@ -83,20 +89,21 @@ export class TableEngine implements Engine {
     return Int32Array.of(1000 + this.texts.indexOf(text))
   }
 
-  async score(groups: readonly EngineGroup[], options: { signal?: AbortSignal }) {
+  async score(groups: readonly EngineGroup[], options: EngineScoreOptions) {
     this.calls.score++
     options.signal?.throwIfAborted()
-    return { scores: groups.map((group) => this.scoresOf(group)) }
+    return { scores: groups.map((group) => this.scoresOf(group, options.sampling?.temperature)) }
   }
 
   async accumulate(groups: readonly EngineGroup[], options: EngineAccumulateOptions) {
     this.calls.accumulate++
     await this.hooks.onAccumulate?.(groups)
     options.signal?.throwIfAborted()
+    const temperature = options.sampling?.temperature ?? 1
     const scores = groups.map((group) => {
-      const score = this.scoresOf(group)
+      const score = this.scoresOf(group, temperature)
       for (const [index, completion] of group.completions.entries()) {
-        this.addPolicyGradient(group, completion, options.loss ?? {})
+        this.addPolicyGradient(group, completion, options.loss ?? {}, temperature)
         if (group.valueAt === undefined) continue
         const { valueTarget = 0, valueWeight = 0 } = completion
         const gradients = this.valueGradients[group.policy]!
@@ -109,9 +116,12 @@ export class TableEngine implements Engine {
     return { scores }
   }
 
-  private scoresOf(group: EngineGroup): GroupScores {
+  private scoresOf(group: EngineGroup, temperature = 1): GroupScores {
     const rows = group.completions.map(({ ids }) =>
-      Array.from(ids, (id, position) => ({ id, ...this.row(group.policy, group.promptIds[0]!, position) })),
+      Array.from(ids, (id, position) => ({
+        id,
+        ...this.row(group.policy, group.promptIds[0]!, position, temperature),
+      })),
     )
     const logProb = (row: { id: number; probabilities: number[] }) =>
       Math.log(row.probabilities[row.id]!) + this.scoreShift
@@ -129,6 +139,7 @@ export class TableEngine implements Engine {
     group: EngineGroup,
     completion: EngineGroup['completions'][number],
     loss: LossOptions,
+    temperature: number,
   ): void {
     const { ids, weights, oldLogProbs, referenceLogProbs, penaltyWeights } = completion
     for (const [name, values] of Object.entries({ weights, oldLogProbs, referenceLogProbs, penaltyWeights })) {
@@ -138,7 +149,7 @@ export class TableEngine implements Engine {
     if (ids.length > 0 && loss.kl && !referenceLogProbs) throw new Error('referenceLogProbs are missing')
     const gradient = this.gradients[group.policy]!
     for (const [position, id] of ids.entries()) {
-      const { begin, probabilities } = this.row(group.policy, group.promptIds[0]!, position)
+      const { begin, probabilities } = this.row(group.policy, group.promptIds[0]!, position, temperature)
       const logProb = Math.log(probabilities[id]!)
       const weight = weights?.[position] ?? 0
       const penalty = penaltyWeights?.[position] ?? 0
@@ -158,7 +169,8 @@ export class TableEngine implements Engine {
         const p = probabilities[token]!
         const entropySlope = p > 0 ? -p * (Math.log(p) + entropy) : 0
         gradient[begin + token]! +=
-          byLogProb * (Number(token === id) - p) + penalty * (loss.entropyCoefficient ?? 0) * entropySlope
+          (byLogProb * (Number(token === id) - p) + penalty * (loss.entropyCoefficient ?? 0) * entropySlope) /
+          temperature
       }
     }
   }
@@ -216,19 +228,22 @@ export class TableEngine implements Engine {
     const ids: number[] = []
     const logProbs: number[] = []
     const entropies: number[] = []
+    const modelLogProbs: number[] = []
+    const modelEntropies: number[] = []
     const end = this.shape.tokens - 1
     const limit = Math.min(this.shape.positions, sampling.maxNewTokens ?? this.shape.positions)
     while (ids.length < limit && ids.at(-1) !== end) {
       const position = ids.length
       const { probabilities } = this.row(request.policy, prompt, position)
       const random = uniform(seed + 31 * step, 1000 * agent + slot, 1000 * (sample + g) + position)
-      const id =
-        temperature === 0
-          ? probabilities.indexOf(Math.max(...probabilities))
-          : pick(this.row(request.policy, prompt, position, temperature).probabilities, random)
+      const isGreedy = temperature === 0
+      const drawn = isGreedy ? probabilities : this.row(request.policy, prompt, position, temperature).probabilities
+      const id = isGreedy ? probabilities.indexOf(Math.max(...probabilities)) : pick(drawn, random)
       ids.push(id)
-      logProbs.push(Math.log(probabilities[id]!))
-      entropies.push(entropyOf(probabilities))
+      logProbs.push(Math.log(drawn[id]!))
+      entropies.push(entropyOf(drawn))
+      modelLogProbs.push(Math.log(probabilities[id]!))
+      modelEntropies.push(entropyOf(probabilities))
     }
     const text = String.fromCharCode(...ids.filter((id) => id !== end).map((id) => 97 + id))
     return {
@@ -236,6 +251,8 @@ export class TableEngine implements Engine {
       ids: Int32Array.from(ids),
       logProbs: Float32Array.from(logProbs),
       entropies: Float32Array.from(entropies),
+      modelLogProbs: Float32Array.from(modelLogProbs),
+      modelEntropies: Float32Array.from(modelEntropies),
       finish: ids.at(-1) === end ? 'stop' : 'length',
     }
   }
