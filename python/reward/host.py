@@ -134,7 +134,7 @@ def number(value, what):
 
 def reward_of(result):
     """The answer for a result: a number, None to abstain, or a dict with `total`, and perhaps `parts` and `reason`."""
-    if result is None or not isinstance(result, dict):
+    if not isinstance(result, dict):
         return {"total": total_of(result, "the reward"), "parts": {}}
     if "total" not in result or not set(result) <= {"total", "parts", "reason"} or not isinstance(result.get("parts", {}), dict):
         raise WrongResult(f'expected a dict with "total" and, if wanted, a dict "parts" and a text "reason" but it returned {describe(result)}')
