@@ -12,6 +12,11 @@ export function mean(values: ArrayLike<number>): number {
   return sum(values) / values.length
 }
 
+/** The values that are there, without those that are null. */
+export function present(values: readonly (number | null)[]): number[] {
+  return values.filter((value) => value !== null)
+}
+
 /** Standard deviation of the population (divided by n); NaN for an empty array. */
 export function populationStd(values: ArrayLike<number>): number {
   return Math.sqrt(squaredDeviations(values) / values.length)

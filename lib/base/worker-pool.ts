@@ -1,10 +1,12 @@
-/** A pool of processes that each serve one request at a time. */
+/** A pool of processes that serve requests, one at a time each unless they can serve more. */
 import { onAbort } from './on-abort.ts'
 
 /** One process of a {@link WorkerPool}. */
 export interface PoolWorker<Request, Reply> {
   /** False from when the worker is told to end, or ends by itself; it then takes no more requests. */
   readonly isAlive: boolean
+  /** Requests it serves at once. Defaults to `1`. */
+  readonly places?: number
   /** Serves a request. If the signal aborts, the worker ends, since nothing else stops what it runs, and the call rejects. */
   call(request: Request, signal?: AbortSignal): Promise<Reply>
   /** Ends the worker; resolves when its process has ended. */
@@ -35,8 +37,8 @@ interface Job<Request, Reply> {
 /** Gives requests to workers in the order they came. Workers start when there is work for them, and are replaced if they end. */
 export class WorkerPool<Request, Reply> {
   readonly #options: WorkerPoolOptions<Request, Reply>
-  readonly #all = new Set<PoolWorker<Request, Reply>>()
-  readonly #idle: PoolWorker<Request, Reply>[] = []
+  /** Requests that each worker is serving. */
+  readonly #all = new Map<PoolWorker<Request, Reply>, number>()
   readonly #starting = new Set<Promise<PoolWorker<Request, Reply>>>()
   readonly #queue: Job<Request, Reply>[] = []
   readonly #disposal = new AbortController()
@@ -84,20 +86,29 @@ export class WorkerPool<Request, Reply> {
     this.#disposal.abort(this.#options.disposedError())
     this.#rejectQueue(this.#disposal.signal.reason)
     const late = [...this.#starting].map(async (start) => (await start.catch(() => undefined))?.dispose())
-    await Promise.all([...[...this.#all].map((worker) => worker.dispose()), ...late])
+    await Promise.all([...[...this.#all.keys()].map((worker) => worker.dispose()), ...late])
   }
 
   get #isDisposed(): boolean {
     return this.#disposal.signal.aborted
   }
 
-  /** Gives waiting requests to idle workers, and starts workers while there are more requests than workers. */
+  /** The worker with a free place that has the least to do. */
+  #free(): PoolWorker<Request, Reply> | undefined {
+    let [best, least] = [undefined as PoolWorker<Request, Reply> | undefined, Infinity]
+    for (const [worker, load] of this.#all) {
+      if (load === 0 && !worker.isAlive) this.#all.delete(worker)
+      else if (worker.isAlive && load < (worker.places ?? 1) && load < least) [best, least] = [worker, load]
+    }
+    return best
+  }
+
+  /** Gives waiting requests to workers with a free place, and starts workers while there are more requests than workers. */
   #next(): void {
     while (this.#queue.length > 0) {
-      const worker = this.#idle.pop()
+      const worker = this.#free()
       if (worker === undefined) break
-      if (worker.isAlive) void this.#serve(worker, this.#queue.shift()!)
-      else this.#all.delete(worker)
+      void this.#serve(worker, this.#queue.shift()!)
     }
     const starting = this.#starting
     while (
@@ -115,16 +126,16 @@ export class WorkerPool<Request, Reply> {
     const start = this.#options.start(this.#disposal.signal)
     this.#starting.add(start)
     const worker = await start.finally(() => this.#starting.delete(start))
-    this.#all.add(worker)
+    this.#all.set(worker, 0)
     if (this.#isDisposed) {
       await worker.dispose()
       throw this.#disposal.signal.reason
     }
-    this.#idle.push(worker)
     this.#next()
   }
 
   async #serve(worker: PoolWorker<Request, Reply>, job: Job<Request, Reply>): Promise<void> {
+    this.#all.set(worker, this.#all.get(worker)! + 1)
     try {
       job.resolve(await worker.call(job.request, job.signal))
     } catch (error) {
@@ -134,7 +145,7 @@ export class WorkerPool<Request, Reply> {
       else if (isRetried) this.#queue.unshift(job)
       else job.reject(error)
     }
-    if (worker.isAlive) this.#idle.push(worker)
+    if (worker.isAlive) this.#all.set(worker, this.#all.get(worker)! - 1)
     else {
       await worker.dispose()
       this.#all.delete(worker)

@@ -5,7 +5,7 @@ import { MagrpoError, SandboxError } from '../base/errors.ts'
 import { nearest } from '../base/nearest.ts'
 import type { Joint } from '../tasks/task/completion.ts'
 import type { Scorer } from '../tasks/task/entry.ts'
-import type { RewardResult } from '../tasks/task/types.ts'
+import type { RewardDetails } from '../tasks/task/types.ts'
 import { interruptible } from './interrupts.ts'
 import { checkFields, fieldError, type InputLine, readJsonLines } from './json-lines-input.ts'
 import { printJson, printLine, UsageError } from './output.ts'
@@ -33,7 +33,8 @@ export async function addRewardCommand(program: Command, words: readonly string[
       'after',
       `
 Input, one line each:  {"item":{..},"completions":["text of agent 1","text of agent 2"]}
-Output, in that order: {"total":1.98,"parts":{"structure":0.5}}; a program that fails has a "reason" too
+Output, in that order: {"total":1.98,"parts":{"structure":0.5}}; a program that fails has a "reason" too, and a reward that
+abstains has "total":null
 
 Example:
   magrpo reward --task tldr --rules paper --json < in.jsonl > out.jsonl`,
@@ -62,7 +63,7 @@ async function reward(options: RewardOptions, signal: AbortSignal): Promise<void
   }
 }
 
-async function score(scorer: Scorer, input: InputLine, signal: AbortSignal): Promise<Exclude<RewardResult, number>> {
+async function score(scorer: Scorer, input: InputLine, signal: AbortSignal): Promise<RewardDetails> {
   checkFields(input, ['item', 'completions'])
   const { item = {}, completions } = input.value
   if (!Array.isArray(completions) || !completions.every((text): text is string => typeof text === 'string'))
@@ -72,7 +73,7 @@ async function score(scorer: Scorer, input: InputLine, signal: AbortSignal): Pro
   const joint: Joint = completions.map((text) => ({ text, ids: new Int32Array(), finish: 'stop', logProbSum: 0 }))
   try {
     const result = await scorer.reward(item, joint, { signal })
-    return typeof result === 'number' ? { total: result, parts: {} } : result
+    return typeof result === 'object' && result !== null ? result : { total: result, parts: {} }
   } catch (cause) {
     signal.throwIfAborted()
     if (cause instanceof SandboxError) throw cause
@@ -82,8 +83,8 @@ async function score(scorer: Scorer, input: InputLine, signal: AbortSignal): Pro
   }
 }
 
-function readable({ total, parts, reason }: Exclude<RewardResult, number>): string {
+function readable({ total, parts, reason }: RewardDetails): string {
   const list = Object.entries(parts).map(([name, value]) => `${name} ${Number(value.toFixed(4))}`)
   const why = reason === undefined ? [] : [`(${reason.replace(/\s+/g, ' ')})`]
-  return [String(Number(total.toFixed(4))), ...list, ...why].join('  ')
+  return [total === null ? 'abstained' : String(Number(total.toFixed(4))), ...list, ...why].join('  ')
 }

@@ -12,7 +12,7 @@ function rewardMeter({ maxReward }: Task): ColumnMeter {
     kind: 'task',
     columns: null,
     measure: async (_item, _texts, { reward, parts }) => ({
-      columns: { ...parts, return: maxReward === undefined ? reward : reward / maxReward },
+      columns: { ...parts, return: maxReward === undefined || reward === null ? reward : reward / maxReward },
       passed: null,
     }),
     dispose: async () => {},

@@ -63,7 +63,8 @@ export interface Utterance {
 /** A joint completion and what the task said of it. */
 export interface ScoredJoint {
   joint: Joint
-  reward: number
+  /** Null: the reward abstained. */
+  reward: number | null
   parts: Record<string, number>
   /** Of `task.metrics`; empty without it. */
   metrics: Record<string, number>

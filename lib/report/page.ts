@@ -177,7 +177,10 @@ function beforeAfter(reader: RunReader): Tree {
   const isScore = /^(eval\/(greedy\/)?)(reward|task)\/|^eval\/(greedy\/)?completion\/(length_mean|truncated_share)$/
   const held = names.filter((name) => isScore.test(name) && !/_(min|max|std)$|stderr|group_std|\/std$/.test(name))
   const train = names.filter((name) => /^reward\//.test(name) && !/\/(std|group_std)$/.test(name))
-  const shown = held.some((name) => isMoving(reader, name)) ? held : [...held, ...train]
+  // Where no reward ever abstains there is nothing to say of it.
+  const isNews = (name: string) =>
+    !/(abstained|skipped_group)_share$/.test(name) || reader.ends(name)!.some((share) => share > 0)
+  const shown = (held.some((name) => isMoving(reader, name)) ? held : [...held, ...train]).filter(isNews)
   if (shown.length === 0) return element('p', {}, 'Nothing was measured.')
   const isReward = (name: string) => name.includes('reward/')
   const rows = (names: readonly string[]) =>

@@ -1,6 +1,6 @@
 /** Evaluation on held-out items: sampled, as in training, and greedy. */
 import { ConfigError, MagrpoError } from '../base/errors.ts'
-import { mean, standardError } from '../base/statistics.ts'
+import { mean, present, standardError } from '../base/statistics.ts'
 import { validate } from '../base/validate.ts'
 import type { Sampling } from '../model/sampling.ts'
 import type { Task } from '../tasks/task/types.ts'
@@ -64,7 +64,7 @@ export async function evaluateBackend(
   if (isGreedy) await pass('greedy', { ...plan, groupSize: 1, sampling: { ...plan.sampling, temperature: 0 } })
   return {
     index,
-    score: metrics['eval/reward/mean'] ?? metrics['eval/greedy/reward/mean']!,
+    score: metrics[samples > 0 ? 'eval/reward/mean' : 'eval/greedy/reward/mean']!,
     metrics: onlyFinite(metrics),
     timings: { 'time/eval_s': (performance.now() - start) / 1000 },
     samples: rows,
@@ -148,7 +148,8 @@ async function examine(plan: RolloutPlan, nodes: readonly RolloutNode[]): Promis
 
 function describe(nodes: readonly RolloutNode[], agents: readonly string[]): Metrics {
   const roots = nodes.filter(({ turn }) => turn === 0)
-  const itemMeans = roots.map((root) => mean(root.joints.map(({ reward }) => reward)))
+  const itemRewards = roots.map((root) => present(root.joints.map(({ reward }) => reward)))
+  const itemMeans = itemRewards.filter((rewards) => rewards.length > 0).map(mean)
   // Of one item it is not known.
   const error: Metrics = itemMeans.length > 1 ? { 'reward/stderr': standardError(itemMeans) } : {}
   return { ...rewardMetrics(nodes), ...error, ...completionMetrics(nodes, agents) }

@@ -218,7 +218,7 @@ export class Trainer {
     const settings = { task, items, sampling, samples, greedy, turns, seed, logSamples, ...limits }
     const report = await evaluateBackend(backend, settings, this.stepsDone, rewards)
     this.last = report
-    const isBest = this.best === null || report.score > this.best.score
+    const isBest = report.score > (this.best?.score ?? -Infinity)
     if (isBest) this.best = report
     await this.tell((sink) => sink.onEval?.(report))
     if (isBest && options.keepBest) await this.tell((sink) => sink.onBest?.(report, backend.save))

@@ -43,11 +43,12 @@ export class RewardLog implements RewardCache {
     // A process comes to a place once.
     this.#known.delete(place)
     if (line === undefined || line.of !== checksum(joint)) return undefined
-    const { reward, parts, reason, metrics } = line
+    const { reward, parts, reason, retries, metrics } = line
     return {
       reward,
       parts,
       ...(typeof reason === 'string' && { reason }),
+      ...(typeof retries === 'number' && { retries }),
       ...(metrics && { metrics: numbersOf(metrics) }),
     }
   }
@@ -83,8 +84,9 @@ async function readLog(path: string, steps: number): Promise<{ known: Map<string
 function parseLine(text: string): Line | undefined {
   try {
     const line = JSON.parse(text) as Line | null
-    const isLine = typeof line?.place === 'string' && typeof line.of === 'string' && Number.isFinite(line.reward)
-    return isLine && typeof line.parts === 'object' && line.parts !== null ? line : undefined
+    const isLine = typeof line?.place === 'string' && typeof line.of === 'string'
+    const isVerdict = line?.reward === null || Number.isFinite(line?.reward)
+    return isLine && isVerdict && typeof line.parts === 'object' && line.parts !== null ? line : undefined
   } catch {
     return undefined
   }

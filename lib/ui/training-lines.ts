@@ -92,7 +92,8 @@ export function endLine({ reason, steps, seconds, best }: RunEnd): string {
 export function sampleTable(row: SampleRow, columns: number, paint: Paint): string[] {
   const width = Math.max(20, columns - 2)
   const parts = Object.entries(row.parts).map(([name, value]) => `${name} ${formatMetric(value)}`)
-  const reward = `reward ${formatMetric(row.reward)}${parts.length > 0 ? ` (${parts.join(', ')})` : ''}`
+  const verdict = row.reward === null ? 'no reward: abstained' : `reward ${formatMetric(row.reward)}`
+  const reward = `${verdict}${parts.length > 0 ? ` (${parts.join(', ')})` : ''}`
   const title = `sample of step ${row.step}, item ${row.item}  ${reward}`
   const lines = [paint('dim', '┌ ') + paint('bold', truncate(title, width))]
   const add = (text: string) => lines.push(paint('dim', '│ ') + text)
@@ -126,13 +127,18 @@ function rewardLine({ metrics, rewards }: TrainingState, columns: number, paint:
   if (rewards.length === 0) return label('reward', paint) + paint('dim', 'waiting for the first step')
   const text = meanAndStd(metrics)
   const equal = metrics['reward/zero_variance_share'] ?? 0
-  const note = equal > 0 ? `  ${percent(equal)} of groups equal` : ''
+  const abstained = metrics['reward/abstained_share'] ?? 0
+  const note = [
+    equal > 0 ? `  ${percent(equal)} of groups equal` : '',
+    abstained > 0 ? `  ${percent(abstained)} abstained` : '',
+  ].join('')
   const room = Math.min(40, columns - labelWidth - displayWidth(text) - displayWidth(note) - 2)
   return `${label('reward', paint)}${paint('bold', text)}  ${paint('green', sparkline(rewards, room))}${note}`
 }
 
 /** Names under `reward/` that are no parts. */
-const aggregates = /^reward\/(mean|std|group_std|zero_variance_share|stderr|turn_\d+\/mean)$/
+const aggregates =
+  /^reward\/(mean|std|group_std|zero_variance_share|skipped_group_share|abstained_share|retries|stderr|turn_\d+\/mean)$/
 
 function partsText(metrics: Metrics): string {
   return Object.entries(metrics)
@@ -149,6 +155,8 @@ function evalText({ index, metrics, score }: EvalReport, best: EvalReport | null
     sampled === undefined
       ? []
       : [`${formatMetric(sampled)}${error === undefined ? '' : ` ± ${formatMetric(error)} (s.e.)`}`]
+  const abstained = metrics['eval/reward/abstained_share'] ?? metrics['eval/greedy/reward/abstained_share'] ?? 0
+  if (abstained > 0) parts.push(`${percent(abstained)} abstained`)
   if (greedy !== undefined) parts.push(`greedy ${formatMetric(greedy)}`)
   if (best && best.index !== index) parts.push(`best ${formatMetric(best.score)} at ${best.index}`)
   return parts.join(', ') || formatMetric(score)

@@ -100,7 +100,7 @@ export class TrainingView implements RunSink {
 
   onEval(report: EvalReport): void {
     const { bestEval: best, evals } = this.#state
-    const isBest = best === null || report.score > best.score
+    const isBest = report.score > (best?.score ?? -Infinity)
     const seconds = evals.seconds + (report.timings['time/eval_s'] ?? 0)
     this.#state = {
       ...this.#state,

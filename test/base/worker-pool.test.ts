@@ -79,6 +79,32 @@ test('requests wait for a worker, in their order; no more workers start than are
   t.is(workers.length, 2)
 })
 
+test('a worker with more places gets more requests at once, and the one with the least to do is asked', async (t) => {
+  const served: string[] = []
+  const release: (() => void)[] = []
+  const start = async () => {
+    const number = release.length === 0 ? 0 : 1
+    const call = async (request: string) => {
+      served.push(`${number} ${request}`)
+      await new Promise<void>((resolve) => release.push(resolve))
+      return request
+    }
+    return { isAlive: true, places: 2, call, dispose: async () => {} }
+  }
+  const { pool } = fakePool({ start })
+  const first = pool.call('a')
+  await settled()
+  const others = ['b', 'c', 'd', 'e'].map((request) => pool.call(request))
+  await settled()
+  t.deepEqual([...served].sort(), ['0 a', '0 b', '1 c', '1 d'])
+  release[0]!()
+  t.is(await first, 'a')
+  await settled()
+  t.is(served.at(-1), '0 e')
+  for (const free of release) free()
+  t.deepEqual(await Promise.all(others), ['b', 'c', 'd', 'e'])
+})
+
 test('a worker that ends is replaced, and its request is tried again as often as is said', async (t) => {
   const { pool, workers } = fakePool({ size: 1, retries: 1 })
   const first = pool.call('a')

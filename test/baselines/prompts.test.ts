@@ -112,7 +112,7 @@ test('tldr, single: adherence, strict and fallback scores by the task itself', a
   const task = await tldr({ train: [post] })
   const [good, bad] = await playWith(engine.players(1), { task, baseline: 'single', samples: 2 })
   t.deepEqual([good!.isDivided, bad!.isDivided], [true, false])
-  t.true(good!.reward > 2 && good!.cut!.reward === good!.reward)
+  t.true(good!.reward! > 2 && good!.cut!.reward === good!.reward)
   t.is(bad!.reward, 0)
   t.true(bad!.cut!.parts.length_ratio === 1, 'the wanted ratio by construction')
   t.is(engine.samplings[0]!.maxNewTokens, 260)

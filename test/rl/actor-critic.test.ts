@@ -166,7 +166,7 @@ for (const [name, make, placement, type, groupSize, turns] of [
       const samples = names.map((_, agent) =>
         nodes.flatMap((node) =>
           node.joints.map(({ reward, child }, g) => {
-            const target = child === null ? reward : reward + 0.9 * old(agent, child, 0)
+            const target = child === null ? reward! : reward! + 0.9 * old(agent, child, 0)
             return { node, g, turn: node.turn, target, advantage: target - old(agent, node, g) }
           }),
         ),

@@ -56,9 +56,9 @@ test('align, three turns, discount 0.5, one branch ending early', (t) => {
   const divisors = [2, 4, 4, 6, 6, 6]
   const weights = weightsOf(nodes, algorithm)
   for (const [index, signal] of signals.entries()) {
-    near(t, signal.returns, returns[index]!, `returns of node ${index}`)
+    near(t, signal.returns as number[], returns[index]!, `returns of node ${index}`)
     for (const agent of [0, 1]) {
-      near(t, signal.agents[agent]!.advantages, advantages[index]!, `advantages of node ${index}`)
+      near(t, signal.agents[agent]!.advantages as number[], advantages[index]!, `advantages of node ${index}`)
       const expected = advantages[index]!.map((value) => value / divisors[index]!)
       near(t, weights(index, agent), expected, `weights of node ${index}, agent ${agent}`)
     }
@@ -75,8 +75,8 @@ for (const crossCredit of ['mean', 'sum'] as const) {
     const algorithm = magrpo({ groupSize: 2, turns: 3, jointMode: 'cross', crossCredit })
     const signals = signalsOf(nodes, algorithm)
     // d: mean 3, so c: 4, 0, 0 + 3, 0, mean 1.75; e: mean 2; so the root: 0, 1 + 1.75, 2, 3 + 2.
-    near(t, signals[0]!.returns, [0, 2.75, 2, 5], 'root')
-    near(t, signals[1]!.returns, [4, 0, 3, 0], 'c')
+    near(t, signals[0]!.returns as number[], [0, 2.75, 2, 5], 'root')
+    near(t, signals[1]!.returns as number[], [4, 0, 3, 0], 'c')
     const factor = crossCredit === 'sum' ? 2 : 1
     // The first agent's means at the root: (0 + 2.75)/2 and (2 + 5)/2; the second's: (0 + 2)/2 and (2.75 + 5)/2.
     const advantages = [
@@ -102,7 +102,7 @@ for (const crossCredit of ['mean', 'sum'] as const) {
     for (const [index, signal] of signals.entries()) {
       for (const agent of [0, 1]) {
         const expected = advantages[index]![agent]!.map((value) => value * factor)
-        near(t, signal.agents[agent]!.advantages, expected, `advantages of node ${index}, agent ${agent}`)
+        near(t, signal.agents[agent]!.advantages as number[], expected, `advantages of node ${index}, agent ${agent}`)
         const own = index === 2 ? [] : expected.map((value) => value / divisors[index]!)
         near(t, weights(index, agent), own, `weights of node ${index}, agent ${agent}`)
       }

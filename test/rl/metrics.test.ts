@@ -20,6 +20,7 @@ test('rewards: mean and deviation of all, deviation within nodes, parts and task
     'reward/mean': 2,
     'reward/std': Math.sqrt(1.5),
     'reward/group_std': 0.5,
+    'reward/abstained_share': 0,
     'reward/style': 0.5,
     'task/calls': 4,
   })

@@ -162,7 +162,7 @@ test('KL as a return penalty: it is taken off the return, and moves nothing else
   t.true(Math.abs(report.metrics['policy/kl']! - all.reduce((a, b) => a + b, 0) / all.length) < 1e-6)
   const advantages = new Map(
     nodes.map((node) => {
-      const returns = node.joints.map(({ reward }, g) => reward - 0.4 * kls.get(node)![g]!)
+      const returns = node.joints.map(({ reward }, g) => reward! - 0.4 * kls.get(node)![g]!)
       const centre = returns.reduce((a, b) => a + b, 0) / returns.length
       return [node, returns.map((value) => value - centre)]
     }),

@@ -26,6 +26,14 @@ test('numbers and totals with parts come back in the order of the jobs', async (
   ])
 })
 
+test('null is no verdict, alone or as the total; retries come along', async (t) => {
+  const outcomes = await run((item) => (item === 0 ? null : { total: null, parts: { half: 0.5 }, retries: 2 }), 2)
+  t.deepEqual(outcomes, [
+    { reward: null, parts: {} },
+    { reward: null, parts: { half: 0.5 }, retries: 2 },
+  ])
+})
+
 test('no more calls are under way than allowed, and not fewer', async (t) => {
   let active = 0
   let most = 0
@@ -46,9 +54,9 @@ for (const [what, reward, pattern] of [
   ['NaN', () => NaN, /finite number or \{ total, parts \}.*received NaN \(number\) for item 11/],
   ['a string', () => '1' as never, /received 1 \(string\)/],
   ['nothing', () => undefined as never, /received undefined/],
-  ['null', () => null as never, /received null/],
   ['an infinite total', () => ({ total: Infinity, parts: {} }), /as total.*Infinity/],
   ['a NaN part', () => ({ total: 1, parts: { style: NaN } }), /part 'style'.*NaN/],
+  ['retries that are no count', () => ({ total: 1, parts: {}, retries: 0.5 }), /an integer from 0 up as retries/],
   ['a reason that is no text', () => ({ total: 1, parts: {}, reason: 3 as never }), /a string as reason.*received 3/],
   ['a part with the name of a metric', () => ({ total: 1, parts: { mean: 1 } }), /reward\/mean is a metric/],
 ] as const) {

@@ -88,10 +88,10 @@ for (const [jointMode, ready, all] of [
     const { nodes } = await rollOut(planOf({ engine, task, jointMode, chosen: [{ item: 0, slot: 0 }] }))
     t.deepEqual([early, calls], [ready, all])
     t.deepEqual(
-      nodes[0]!.joints.map(({ reward }) => reward).sort((a, b) => a - b),
+      nodes[0]!.joints.map(({ reward }) => reward!).sort((a, b) => a - b),
       Array.from({ length: all }, (_, index) => index + 1),
     )
-    t.is(nodes[0]!.joints.find(({ picks }) => picks[0] === 0)!.reward > ready, true)
+    t.is(nodes[0]!.joints.find(({ picks }) => picks[0] === 0)!.reward! > ready, true)
   })
 
 test('a reward that fails stops what is still being written', async (t) => {

@@ -124,6 +124,8 @@ test('the whole set of metrics', async (t) => {
       'reward/std',
       'reward/group_std',
       'reward/zero_variance_share',
+      'reward/abstained_share',
+      'reward/skipped_group_share',
       'reward/left_a',
       'task/same',
       'train/learning_rate',
@@ -158,7 +160,7 @@ test('samples are reported with prompts, completions, parts and advantages', asy
   const { run } = setUp({ steps: 1, logSamples: 2 })
   const [report] = await reportsOf(run)
   t.is(report!.samples.length, 2 * 8)
-  const rewards = report!.samples.slice(0, 8).map(({ reward }) => reward)
+  const rewards = report!.samples.slice(0, 8).map(({ reward }) => reward!)
   const mean = rewards.reduce((a, b) => a + b, 0) / 8
   for (const row of report!.samples.slice(0, 8)) {
     t.is(row.step, 1)
@@ -171,7 +173,7 @@ test('samples are reported with prompts, completions, parts and advantages', asy
         ['right', row.joint],
       ],
     )
-    for (const { advantage } of row.agents) t.true(Math.abs(advantage! - (row.reward - mean)) < 1e-12)
+    for (const { advantage } of row.agents) t.true(Math.abs(advantage! - (row.reward! - mean)) < 1e-12)
     const texts = row.agents.map(({ completion }) => completion).join('')
     t.is(row.reward, Number(texts === 'ab' || texts === 'ba'))
     t.is(row.parts['left_a'], Number(row.agents[0]!.completion === 'a'))

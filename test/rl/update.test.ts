@@ -71,9 +71,9 @@ function objective(engine: TableEngine, nodes: readonly RolloutNode[], agent: nu
 }
 
 function branchReturn({ reward, child }: RolloutNode['joints'][number]): number {
-  if (child === null) return reward
+  if (child === null) return reward!
   const later = child.joints.map(branchReturn)
-  return reward + later.reduce((a, b) => a + b, 0) / later.length
+  return reward! + later.reduce((a, b) => a + b, 0) / later.length
 }
 
 for (const [jointMode, turns] of [

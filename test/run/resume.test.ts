@@ -137,6 +137,31 @@ test('metrics of what a reward noted come back with its verdict', async (t) => {
   t.deepEqual(outcomeOf(pictures.paths[0]!), whole)
 })
 
+test('rewards that abstained, and retries, are remembered as such', async (t) => {
+  const root = await memoryFolder(t)
+  const path = join(root, 'run')
+  let calls = 0
+  const task = complementTask({
+    reward: (_, joint) => {
+      calls++
+      return { total: joint[0]!.text === 'a' ? null : Number(isComplement(joint)), parts: {}, retries: 1 }
+    },
+  })
+  const pictures = new CrashPictures(path, root)
+  const { run } = await tableRun(path, { train: { task } })
+  for await (const step of run) if (step.index === 5) pictures.take()
+  const whole = outcomeOf(path)
+  t.regex(await readFile(join(path, 'metrics.jsonl'), 'utf8'), /"reward\/abstained_share":0\.\d.*"reward\/retries":\d/)
+  t.regex(await readFile(join(path, 'samples.jsonl'), 'utf8'), /"reward":null/)
+  const picture = pictures.paths[0]!
+  const known = (await readFile(join(picture, 'rewards.jsonl'), 'utf8')).trimEnd().split('\n').length
+  const all = calls
+  calls = 0
+  await exhaust((await tableRun(picture, { resume: true, train: { task } })).run)
+  t.deepEqual(outcomeOf(picture), whole)
+  t.is(calls, all - known)
+})
+
 test('episodes of several turns are gone on with, verdict by verdict', async (t) => {
   const root = await memoryFolder(t)
   let calls = 0

@@ -166,7 +166,7 @@ test('an evaluation hands all its samples to examine and reports its numbers', a
   const report = await evaluateBackend(players, { task: complementTask({ examine }), samples: 3, maxRows: 2 })
   t.is(report.metrics['eval/task/found'], 6)
   t.is(report.metrics['eval/greedy/task/found'], 2)
-  const rewards = seen[0]!.map(({ reward }) => reward)
+  const rewards = seen[0]!.map(({ reward }) => reward!)
   t.is(report.metrics['eval/reward/mean'], rewards.reduce((sum, reward) => sum + reward, 0) / 6)
   t.true(seen[0]!.every(({ joint, item }) => joint.length === 2 && item !== undefined))
   const failing = complementTask({ examine: () => Promise.reject(new Error('no sandbox')) })

@@ -10,7 +10,7 @@ import type { RewardResult } from '../../lib/tasks/task/types.ts'
 const context = { signal: new AbortController().signal }
 const written = (text: string): Completion => ({ text, ids: new Int32Array(), finish: 'stop', logProbSum: 0 })
 const joint = (aux: string, main: string) => [written(aux), written(main)]
-const totalOf = (result: RewardResult) => (typeof result === 'number' ? result : result.total)
+const totalOf = (result: RewardResult) => (typeof result === 'object' ? result!.total! : result)
 
 /** A sandbox that counts and lets everything pass. */
 function obligingSandbox() {

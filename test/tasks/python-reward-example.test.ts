@@ -13,7 +13,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const { signal } = new AbortController()
 const file = join(repositoryDir, 'examples/rewards/tldr_reward.py')
-const total = (result: RewardResult) => (typeof result === 'number' ? result : result.total)
+const total = (result: RewardResult) => (typeof result === 'object' ? result!.total! : result)
 
 function joint(...texts: string[]): Completion[] {
   return texts.map((text) => ({ text, ids: new Int32Array(), finish: 'stop', logProbSum: 0 }))

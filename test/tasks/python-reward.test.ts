@@ -65,7 +65,6 @@ test('results that are no rewards are named', async (t) => {
   t.deepEqual(await score('True'), { total: 1, parts: {} })
   t.deepEqual(await score('{"total": 2}'), { total: 2, parts: {} })
   const wrong: [string, string][] = [
-    ['None', 'expected a number as the reward but it returned None (NoneType)'],
     ['"1"', 'expected a number as the reward'],
     ['[1.0]', 'expected a number as the reward'],
     ['float("nan")', 'expected a finite number as the reward but it returned nan'],

@@ -6,7 +6,7 @@ import { arxiv } from '../../lib/tasks/arxiv/task.ts'
 import { storyOpening, storyOpeningCount } from '../../lib/tasks/story/openings.ts'
 import { story } from '../../lib/tasks/story/task.ts'
 import type { Completion } from '../../lib/tasks/task/completion.ts'
-import type { RewardResult, Task } from '../../lib/tasks/task/types.ts'
+import type { RewardDetails, Task } from '../../lib/tasks/task/types.ts'
 import { tldr } from '../../lib/tasks/tldr/task.ts'
 import type { ChatMessage } from '../../lib/text/messages.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
@@ -14,10 +14,10 @@ import { temporaryFolder } from '../support/temporary-folder.ts'
 const completion = (text: string): Completion => ({ text, ids: new Int32Array(), finish: 'stop', logProbSum: 0 })
 const context = { signal: new AbortController().signal }
 
-async function reward<Item>(task: Task<Item>, texts: string[]): Promise<Exclude<RewardResult, number>> {
+async function reward<Item>(task: Task<Item>, texts: string[]): Promise<RewardDetails & { total: number }> {
   const result = await task.reward(task.items[0] as Item, texts.map(completion), context)
-  if (typeof result === 'number') throw new Error('expected parts')
-  return result
+  if (typeof result === 'number' || result === null || result.total === null) throw new Error('expected parts')
+  return { ...result, total: result.total }
 }
 
 const short = 'Tom found a big red ball near the old tree'

@@ -18,7 +18,8 @@ export interface ComparisonSample {
   said: SaidText[]
   /** What was scored, one text an agent of the task. */
   texts: string[]
-  reward: number
+  /** Null: the reward abstained. */
+  reward: number | null
   parts: Record<string, number>
   metrics: Record<string, number>
   columns: ColumnScores

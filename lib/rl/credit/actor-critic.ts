@@ -3,7 +3,7 @@
  * Liu et al. (AAAI 2026).
  */
 
-import { largest, mean, populationStd, smallest } from '../../base/statistics.ts'
+import { largest, mean, populationStd, present, smallest } from '../../base/statistics.ts'
 import type { RolloutNode } from '../rollout/tree.ts'
 import { stdFloor } from './advantages.ts'
 import type { AgentSignal, Credit } from './types.ts'
@@ -15,7 +15,7 @@ import type { AgentSignal, Credit } from './types.ts'
  * With `scaleByStd`, the advantages of an update batch (one agent, one turn, all nodes) are centred and divided by their
  * population standard deviation, at least 1e-6; a batch of one is left as it is.
  *
- * An agent without a critic has no advantages.
+ * An agent without a critic has no advantages, and neither has a completion whose reward abstained, nor a target.
  */
 export const actorCritic: Credit = (nodes, settings, { values, penaltyOf }) => {
   const signals = new Map(nodes.map((node) => [node, node.samples.map((_, agent) => rawSignal(node, agent))]))
@@ -23,15 +23,16 @@ export const actorCritic: Credit = (nodes, settings, { values, penaltyOf }) => {
   function rawSignal(node: RolloutNode, agent: number): Omit<AgentSignal, 'kl'> {
     const penalties = penaltyOf(node, agent)
     const own = values?.get(node)?.[agent]
-    const rewards = node.joints.map(({ reward }, g) => reward - penalties[g]!)
-    const none = rewards.map(() => 0)
+    const rewards = node.joints.map(({ reward }, g) => (reward === null ? null : reward - penalties[g]!))
+    const none = rewards.map((reward) => (reward === null ? null : 0))
     if (!own) return { returns: rewards, advantages: none, isEqual: true, critic: null }
     const targets = node.joints.map(({ child }, g) => {
       // Several turns have groups of one, so that a child's first value is its only one.
       const next = child === null ? 0 : values!.get(child)![agent]![0]!
-      return rewards[g]! + settings.discount * next
+      const reward = rewards[g]!
+      return reward === null ? null : reward + settings.discount * next
     })
-    const advantages = targets.map((target, g) => target - own[g]!)
+    const advantages = targets.map((target, g) => (target === null ? null : target - own[g]!))
     return { returns: targets, advantages, isEqual: false, critic: { values: own, targets } }
   }
 
@@ -62,7 +63,7 @@ function updateBatches(
 }
 
 function normalize(batch: readonly RawSignal[], eps: number): void {
-  const all = batch.flatMap(({ advantages }) => advantages)
+  const all = batch.flatMap(({ advantages }) => present(advantages))
   if (all.length < 2) return
   // Scaling would blow rounding errors up to advantages of about 1.
   const isEqual = largest(all) - smallest(all) < eps
@@ -70,6 +71,9 @@ function normalize(batch: readonly RawSignal[], eps: number): void {
   const scale = Math.max(populationStd(all), stdFloor)
   for (const signal of batch) {
     signal.isEqual = isEqual
-    signal.advantages = signal.advantages.map((value) => (isEqual ? 0 : (value - centre) / scale))
+    signal.advantages = signal.advantages.map((value) => {
+      if (value === null) return null
+      return isEqual ? 0 : (value - centre) / scale
+    })
   }
 }

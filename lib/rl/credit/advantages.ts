@@ -3,7 +3,7 @@
  * A group is the G returns of one agent at one node; baselines never reach across nodes or items.
  */
 
-import { largest, mean, populationStd, smallest, sum } from '../../base/statistics.ts'
+import { largest, mean, populationStd, present, smallest, sum } from '../../base/statistics.ts'
 import type { AdvantageMode } from '../options/algorithm.ts'
 
 /** How advantages are made from returns. */
@@ -43,6 +43,25 @@ export function groupAdvantages(returns: readonly number[], settings: AdvantageS
   }
   const advantages = subtractBaseline(returns, settings.advantage)
   return { advantages: settings.scaleByStd ? standardize(advantages) : advantages, isEqual }
+}
+
+/**
+ * Advantages of a group in which rewards may have abstained: those of the others among themselves, and null for the rest. A single
+ * return has no baseline in the group, so that the group is skipped, unless its advantages are the returns themselves (`raw`).
+ *
+ * @param returns (G) null where rewards abstained
+ */
+export function presentAdvantages(
+  returns: readonly (number | null)[],
+  settings: AdvantageSettings,
+): { advantages: (number | null)[]; isEqual: boolean } {
+  const there = present(returns)
+  if (there.length === returns.length) return groupAdvantages(there, settings)
+  const needed = settings.advantage === 'raw' && !settings.scaleByStd ? 1 : 2
+  if (there.length < needed) return { advantages: returns.map(() => null), isEqual: true }
+  const { advantages, isEqual } = groupAdvantages(there, settings)
+  let next = 0
+  return { advantages: returns.map((value) => (value === null ? null : advantages[next++]!)), isEqual }
 }
 
 function subtractBaseline(returns: readonly number[], mode: AdvantageMode): number[] {

@@ -1,7 +1,7 @@
 /** Credit of the group-relative algorithms: Liu et al. (AAAI 2026), equation 1. */
 import type { AdvantageMode } from '../options/algorithm.ts'
 import { completionReturns } from '../rollout/joint.ts'
-import { groupAdvantages } from './advantages.ts'
+import { presentAdvantages } from './advantages.ts'
 import type { Credit } from './types.ts'
 
 /** Each completion's return, less a KL penalty, against the returns of its agent's group at the node. */
@@ -12,9 +12,9 @@ export const groupRelative: Credit = (_nodes, algorithm, { returns, penaltyOf })
     return node.samples.map((samples, agent) => {
       const penalties = penaltyOf(node, agent)
       const credited = completionReturns(picks, returns.get(node)!, agent, samples.length, algorithm.crossCredit).map(
-        (value, g) => value - penalties[g]!,
+        (value, g) => (value === null ? null : value - penalties[g]!),
       )
-      return { returns: credited, ...groupAdvantages(credited, settings), critic: null }
+      return { returns: credited, ...presentAdvantages(credited, settings), critic: null }
     })
   }
 }

@@ -6,23 +6,23 @@ import type { ReferenceScores } from './kl.ts'
 
 /** What one agent learns from one node. */
 export interface AgentSignal {
-  /** (G) credited to each of its completions, a KL penalty on returns taken off. */
-  returns: number[]
-  /** (G) */
-  advantages: number[]
+  /** (G) credited to each of its completions, a KL penalty on returns taken off; null where all its rewards abstained. */
+  returns: (number | null)[]
+  /** (G) null for a completion that takes no part in the update: rewards abstained, of it or of too much of its group. */
+  advantages: (number | null)[]
   /** Returns (of a critic: advantages of the update batch) too close to tell apart. */
   isEqual: boolean
   /** Where there is a reference: (G) log-probabilities under it, and sums of the KL estimate. */
   kl: { logProbs: Float32Array[]; sums: number[] } | null
-  /** Where there is a critic: (G) its values before the update, and what they should have been. */
-  critic: { values: number[]; targets: number[] } | null
+  /** Where there is a critic: (G) its values before the update, and what they should have been; null where rewards abstained. */
+  critic: { values: number[]; targets: (number | null)[] } | null
 }
 
 /** A node with its returns and each agent's signal. */
 export interface NodeSignal {
   node: RolloutNode
-  /** (J) return of each joint action. */
-  returns: number[]
+  /** (J) return of each joint action; null where its reward abstained. */
+  returns: (number | null)[]
   /** (n) */
   agents: AgentSignal[]
 }
@@ -39,8 +39,8 @@ type PenaltyOf = (node: RolloutNode, agent: number) => number[]
 
 /** What credit is given from. */
 interface CreditInputs {
-  /** (J) discounted returns of each node's joint actions. */
-  returns: ReadonlyMap<RolloutNode, readonly number[]>
+  /** (J) discounted returns of each node's joint actions; null where the reward abstained. */
+  returns: ReadonlyMap<RolloutNode, readonly (number | null)[]>
   values: ValueScores | undefined
   penaltyOf: PenaltyOf
 }

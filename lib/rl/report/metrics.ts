@@ -3,24 +3,29 @@
  * completions (lengths, finish) or tokens (entropy); `<agent>` variants restrict them to one agent.
  */
 
-import { largest, mean, populationStd, smallest, sum } from '../../base/statistics.ts'
+import { largest, mean, populationStd, present, smallest, sum } from '../../base/statistics.ts'
 import type { StepResult } from '../../model/types.ts'
-import type { NodeSignal } from '../credit/types.ts'
+import type { AgentSignal, NodeSignal } from '../credit/types.ts'
 import type { RolloutNode } from '../rollout/tree.ts'
 import type { Metrics } from '../types/reports.ts'
 
 /**
  * `reward/mean`, `reward/std` (of all joint actions), `reward/group_std` (mean over nodes of the deviation within one),
- * `reward/<part>`, `task/<metric>`; with several turns also `reward/turn_<t>/mean`, turns counted from 1.
+ * `reward/<part>`, `task/<metric>`, `reward/abstained_share` (of the joint actions: those without a verdict, which are in none of the
+ * rewards' means) and, where rewards may be asked for again, `reward/retries` (how often that was); with several turns also `reward/turn_<t>/mean`, turns counted from 1.
  */
 export function rewardMetrics(nodes: readonly RolloutNode[]): Metrics {
   const joints = nodes.flatMap((node) => node.joints)
   const parts = joints.map((action) => action.parts)
   const ofTask = joints.map((action) => action.metrics)
+  const retries = joints.flatMap((action) => action.retries ?? [])
+  const groups = nodes.map((node) => rewardsOf([node])).filter((rewards) => rewards.length > 0)
   const metrics: Metrics = {
     'reward/mean': mean(rewardsOf(nodes)),
     'reward/std': populationStd(rewardsOf(nodes)),
-    'reward/group_std': mean(nodes.map((node) => populationStd(rewardsOf([node])))),
+    'reward/group_std': mean(groups.map(populationStd)),
+    'reward/abstained_share': mean(joints.map(({ reward }) => Number(reward === null))),
+    ...(retries.length > 0 && { 'reward/retries': sum(retries) }),
     ...meansByName('reward/', parts),
     ...meansByName('task/', ofTask),
   }
@@ -30,13 +35,26 @@ export function rewardMetrics(nodes: readonly RolloutNode[]): Metrics {
   return metrics
 }
 
-const rewardsOf = (nodes: readonly RolloutNode[]) => nodes.flatMap(({ joints }) => joints.map(({ reward }) => reward))
+/** Of all joint actions whose reward did not abstain. */
+const rewardsOf = (nodes: readonly RolloutNode[]) =>
+  nodes.flatMap(({ joints }) => present(joints.map(({ reward }) => reward)))
 
-/** `reward/zero_variance_share`: share of (node, agent) groups whose returns are equal. */
+/**
+ * Of the (node, agent) groups: `reward/skipped_group_share`, those that were skipped because too many rewards abstained, and of the
+ * others `reward/zero_variance_share`, those whose returns are equal.
+ */
 export function signalMetrics(signals: readonly NodeSignal[]): Metrics {
   const groups = signals.flatMap(({ agents }) => agents)
-  return { 'reward/zero_variance_share': mean(groups.map(({ isEqual }) => Number(isEqual))) }
+  const judged = groups.filter((group) => !isSkipped(group))
+  return {
+    'reward/zero_variance_share': mean(judged.map(({ isEqual }) => Number(isEqual))),
+    'reward/skipped_group_share': (groups.length - judged.length) / groups.length,
+  }
 }
+
+/** Whether a group takes no part in the update, since too many of its rewards abstained. */
+export const isSkipped = ({ advantages }: Pick<AgentSignal, 'advantages'>) =>
+  advantages.every((advantage) => advantage === null)
 
 /**
  * `policy/entropy`; `completion/length_mean`, `_std`, `_min`, `_max` (tokens), `completion/truncated_share` (ended by the token
@@ -85,10 +103,12 @@ export function criticMetrics(
   const byAgent = agents.map((_, agent) => signals.flatMap((signal) => signal.agents[agent]!.critic ?? []))
   if (byAgent.every((own) => own.length === 0)) return {}
   const errors = byAgent.map((own) =>
-    own.flatMap(({ values, targets }) => values.map((value, g) => (targets[g]! - value) ** 2)),
+    own.flatMap(({ values, targets }) =>
+      values.flatMap((value, g) => (targets[g] === null ? [] : (targets[g]! - value) ** 2)),
+    ),
   )
   const values = byAgent.map((own) => own.flatMap((critic) => critic.values))
-  const targets = byAgent.map((own) => own.flatMap((critic) => critic.targets))
+  const targets = byAgent.map((own) => own.flatMap((critic) => present(critic.targets)))
   const separate = [...results].filter(([policy]) => !policies.includes(policy)).map(([, { gradNorm }]) => gradNorm)
   return {
     ...describeAll('critic/loss', errors, agents),

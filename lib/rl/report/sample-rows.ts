@@ -27,7 +27,7 @@ export function sampleRows(node: RolloutNode, signal: NodeSignal | null, source:
       parts: action.parts,
       ...(action.reason !== undefined && { reason: action.reason }),
       metrics: action.metrics,
-      return: signal?.returns[joint] ?? action.reward,
+      return: signal === null ? action.reward : signal.returns[joint]!,
       agents: source.agents.map((name, agent) => {
         const { text, ids, finish, logProbSum } = completions[agent]!
         const sample = action.picks[agent]!

@@ -1,9 +1,10 @@
 /** Watches a run for the ways in which training quietly goes nowhere, and for gradients that are not finite. */
 
-import { mean, smallest } from '../../base/statistics.ts'
+import { mean, present, smallest } from '../../base/statistics.ts'
 import type { NodeSignal } from '../credit/types.ts'
 import type { ResolvedTrainOptions } from '../types/options.ts'
 import type { RunWarning, WatchState, Window } from '../types/reports.ts'
+import { isSkipped } from './metrics.ts'
 
 /** Shares above which a warning is raised. */
 const warningShares = { lengthLimit: 0.5, equalRewards: 0.8 }
@@ -61,9 +62,11 @@ export class WarningWatch {
   step(index: number, signals: readonly NodeSignal[]): RunWarning[] {
     const { maxReward } = this.options.task
     for (const { node, returns, agents } of signals) {
-      const isBest = maxReward !== null && returns.every((value) => value >= maxReward - 1e-9)
-      for (const { isEqual } of agents) this.window.groups.push({ isEqual, isBest })
-      if (node.turn === 0) this.window.firstTurns.push(mean(node.joints.map(({ reward }) => reward)))
+      const isBest = maxReward !== null && present(returns).every((value) => value >= maxReward - 1e-9)
+      for (const { isEqual } of agents.filter((group) => !isSkipped(group)))
+        this.window.groups.push({ isEqual, isBest })
+      const rewards = present(node.joints.map(({ reward }) => reward))
+      if (node.turn === 0 && rewards.length > 0) this.window.firstTurns.push(mean(rewards))
       for (const { finish } of node.samples.flat()) this.window.completions.push({ isTruncated: finish === 'length' })
     }
     return this.window.groups.length < smallestWindow ? [] : this.check(index)

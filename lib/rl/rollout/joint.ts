@@ -30,25 +30,33 @@ export function jointActions(mode: JointMode, agents: number, groupSize: number)
  * Returns of one agent's G completions at a node, from the returns of the node's joint actions.
  *
  * In `align` mode each completion is in one joint action and gets its return as it is. In `cross` mode it is in G^(n-1)
- * of them: their mean is an estimate of the same quantity, on the same scale as `align`; the published code takes the sum.
+ * of them: their mean is an estimate of the same quantity, on the same scale as `align`; the published code takes the sum. Joint
+ * actions without a return are left out of the mean, and the sum is the mean times G^(n-1).
  *
  * @param picks (J, n) as from {@link jointActions}
- * @param returns (J)
- * @returns (G)
+ * @param returns (J) null where a reward abstained
+ * @returns (G) null for a completion without any return
  */
 export function completionReturns(
   picks: readonly (readonly number[])[],
-  returns: readonly number[],
+  returns: readonly (number | null)[],
   agent: number,
   groupSize: number,
   credit: CrossCredit,
-): number[] {
+): (number | null)[] {
   const totals = new Array<number>(groupSize).fill(0)
   const counts = new Array<number>(groupSize).fill(0)
   picks.forEach((tuple, joint) => {
     const g = tuple[agent]!
-    totals[g]! += returns[joint]!
+    const value = returns[joint]!
+    if (value === null) return
+    totals[g]! += value
     counts[g]! += 1
   })
-  return credit === 'sum' ? totals : totals.map((total, g) => total / counts[g]!)
+  const all = picks.length / groupSize
+  return totals.map((total, g) => {
+    const count = counts[g]!
+    if (count === 0) return null
+    return credit === 'sum' ? total * (all / count) : total / count
+  })
 }

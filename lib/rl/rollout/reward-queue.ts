@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { type ErrorDetails, MagrpoError } from '../../base/errors.ts'
 import { onAbort } from '../../base/on-abort.ts'
 import type { Joint } from '../../tasks/task/completion.ts'
-import type { RewardResult, Task } from '../../tasks/task/types.ts'
+import type { RewardContext, RewardDetails, RewardResult, Task } from '../../tasks/task/types.ts'
 import type { RewardCache, RewardOutcome } from '../types/run-store.ts'
 
 /** One joint completion to be rewarded. */
@@ -12,6 +12,8 @@ export interface RewardJob {
   /** Index of the item in its list, for messages. */
   index: number
   joint: Joint
+  /** (n) what the agents were asked, where the reward may want to know. */
+  prompts?: RewardContext['prompts']
   /** Which joint completion of the run it is; needed for `RewardLimits.memory`. */
   place?: string
   /** What `task.metrics` says of it, once it is rewarded; kept with the verdict, since a reward may note things for it. */
@@ -39,10 +41,13 @@ export function rewardTimeoutOf(given: number | undefined, defaults: Task['defau
 }
 
 /** What is called, and its name for messages. */
-type RewardedTask = Pick<Task, 'name' | 'reward'>
+type RewardedTask = Pick<Task, 'name' | 'reward' | 'batch'>
 
 /** Names under `reward/` that parts cannot have. */
-const reservedParts = ['mean', 'std', 'group_std', 'stderr', 'zero_variance_share']
+const reservedParts = [
+  ...['mean', 'std', 'group_std', 'stderr', 'zero_variance_share'],
+  ...['abstained_share', 'skipped_group_share', 'retries'],
+]
 
 /** Rewards that do not wait may keep the event loop for so long. */
 const busyLimitMs = 8
@@ -58,7 +63,7 @@ export function runRewards(
   limits: RewardLimits,
 ): Promise<RewardOutcome[]> {
   const queue = new RewardQueue(task, limits)
-  for (const job of jobs) queue.add(job)
+  for (const job of jobs) queue.add([job])
   return queue.outcomes()
 }
 
@@ -70,8 +75,10 @@ export function runRewards(
 export class RewardQueue {
   readonly #task: RewardedTask
   readonly #limits: RewardLimits
-  readonly #jobs: RewardJob[] = []
-  readonly #outcomes: RewardOutcome[] = []
+  /** The jobs of each call. */
+  readonly #jobs: (readonly RewardJob[])[] = []
+  /** By call. */
+  readonly #outcomes: RewardOutcome[][] = []
   readonly #workers: Promise<void>[] = []
   readonly #onFailure: (error: unknown) => void
   /** Aborted with the first failure. */
@@ -91,8 +98,9 @@ export class RewardQueue {
     if (signal?.aborted) this.end(signal.reason)
   }
 
-  add(job: RewardJob): void {
-    this.#jobs.push(job)
+  /** @param jobs of one call: one, or with `Task.batch` any number */
+  add(jobs: readonly RewardJob[]): void {
+    this.#jobs.push(jobs)
     if (this.#calls.signal.aborted || this.#working >= this.#limits.concurrency) return
     this.#workers.push(this.#work().catch((error: unknown) => this.end(error)))
   }
@@ -100,14 +108,14 @@ export class RewardQueue {
   /**
    * What all jobs earned, in the order they were added, when the last is done. Call it once, after the last `add`.
    *
-   * @throws MagrpoError `ERR_REWARD` for a reward that throws, does not settle in time, or is not a finite number or
-   *   `{ total, parts }` of finite numbers; `details` has `task`, `item` (index) and `part`; else what it was ended with
+   * @throws MagrpoError `ERR_REWARD` for a reward that throws, does not settle in time, or is not null, a finite number or
+   *   `{ total, parts }` of them; `details` has `task`, `item` (index) and `part`; else what it was ended with
    */
   async outcomes(): Promise<RewardOutcome[]> {
     await Promise.all(this.#workers)
     this.#forgetSignal()
     this.#calls.signal.throwIfAborted()
-    return this.#outcomes
+    return this.#outcomes.flat()
   }
 
   /** Ends the calls under way and makes no more; only the first reason counts. */
@@ -122,7 +130,7 @@ export class RewardQueue {
     this.#working++
     while (this.#next < this.#jobs.length && !this.#calls.signal.aborted) {
       const current = this.#next++
-      this.#outcomes[current] = await verdictOn(this.#task, this.#jobs[current]!, this.#limits, this.#calls.signal)
+      this.#outcomes[current] = await verdictsOn(this.#task, this.#jobs[current]!, this.#limits, this.#calls.signal)
       if (performance.now() - this.#lastPause > busyLimitMs) {
         await setImmediate()
         this.#lastPause = performance.now()
@@ -132,32 +140,34 @@ export class RewardQueue {
   }
 }
 
-/** The verdict on one joint completion: remembered, or asked for and remembered. */
-async function verdictOn(
+/** The verdicts of one call: remembered, or asked for and remembered. What it says of one job may depend on the others of the call. */
+async function verdictsOn(
   task: RewardedTask,
-  job: RewardJob,
+  jobs: readonly RewardJob[],
   { timeoutMs, memory }: RewardLimits,
   signal: AbortSignal,
-): Promise<RewardOutcome> {
-  const { place, joint } = job
-  const withMetrics = (outcome: RewardOutcome): RewardOutcome =>
-    job.metrics === undefined || outcome.metrics !== undefined ? outcome : { ...outcome, metrics: job.metrics() }
-  const known = place === undefined ? undefined : memory?.recall(place, joint)
-  if (known) return withMetrics(known)
-  const outcome = withMetrics(checkOutcome(await callReward(task, job, timeoutMs, signal), task.name, job.index))
-  if (place !== undefined) await memory?.keep(place, joint, outcome)
-  return outcome
+): Promise<RewardOutcome[]> {
+  const withMetrics = (outcome: RewardOutcome, { metrics }: RewardJob): RewardOutcome =>
+    metrics === undefined || outcome.metrics !== undefined ? outcome : { ...outcome, metrics: metrics() }
+  const known = jobs.flatMap(({ place, joint }) => (place === undefined ? [] : (memory?.recall(place, joint) ?? [])))
+  if (known.length === jobs.length) return known.map((outcome, k) => withMetrics(outcome, jobs[k]!))
+  const results = await callReward(task, jobs, timeoutMs, signal)
+  const outcomes = jobs.map((job, k) => withMetrics(checkOutcome(results[k]!, task.name, job.index), job))
+  for (const [k, { place, joint }] of jobs.entries())
+    if (place !== undefined) await memory?.keep(place, joint, outcomes[k]!)
+  return outcomes
 }
 
 /** One call, which ends at the latest with its time limit or when `signal` aborts, whatever the reward does. */
 function callReward(
   task: RewardedTask,
-  { item, index, joint }: RewardJob,
+  jobs: readonly RewardJob[],
   timeoutMs: number | null,
   signal: AbortSignal,
-): Promise<RewardResult> {
+): Promise<readonly RewardResult[]> {
   const own = new AbortController()
-  return new Promise<RewardResult>((resolve, reject) => {
+  const { index } = jobs[0]!
+  return new Promise<readonly RewardResult[]>((resolve, reject) => {
     const leave = () => {
       clearTimeout(timer)
       forget()
@@ -170,8 +180,7 @@ function callReward(
     const forget = onAbort(signal, () => fail(signal.reason))
     const timer =
       timeoutMs === null ? undefined : setTimeout(() => fail(timeoutError(task.name, index, timeoutMs)), timeoutMs)
-    const call = async () => task.reward(item, joint, { signal: own.signal })
-    call().then(
+    askTask(task, jobs, own.signal).then(
       (result) => {
         leave()
         resolve(result)
@@ -179,6 +188,27 @@ function callReward(
       (error: unknown) => fail(thrownError(task.name, index, error)),
     )
   })
+}
+
+async function askTask(
+  task: RewardedTask,
+  jobs: readonly RewardJob[],
+  signal: AbortSignal,
+): Promise<readonly RewardResult[]> {
+  const [{ item, joint, prompts }, ...others] = jobs as [RewardJob, ...RewardJob[]]
+  if (task.batch === undefined && others.length === 0)
+    return [await task.reward(item, joint, { signal, ...(prompts && { prompts }) })]
+  const asked = jobs.flatMap((job) => (job.prompts === undefined ? [] : [job.prompts]))
+  const rewards = await task.batch!.rewards(
+    jobs.map((job) => job.item),
+    jobs.map((job) => job.joint),
+    { signal, ...(asked.length === jobs.length && { prompts: asked }) },
+  )
+  if (Array.isArray(rewards) && rewards.length === jobs.length) return rewards
+  const received = Array.isArray(rewards) ? `${(rewards as unknown[]).length}` : describe(rewards)
+  throw new Error(
+    `expected a list of ${jobs.length} rewards, one for each joint completion of the call; received ${received}`,
+  )
 }
 
 function timeoutError(task: string, item: number, timeoutMs: number): MagrpoError {
@@ -196,8 +226,8 @@ function thrownError(task: string, item: number, cause: unknown): MagrpoError {
 
 function checkOutcome(result: RewardResult, task: string, item: number): RewardOutcome {
   const isObject = typeof result === 'object' && result !== null
-  const said: { total: number; parts?: Record<string, number>; reason?: string } = isObject ? result : { total: result }
-  const { total: reward, reason } = said
+  const said: Omit<RewardDetails, 'parts'> & Partial<RewardDetails> = isObject ? result : { total: result }
+  const { total: reward, reason, retries } = said
   const parts = said.parts ?? {}
   const wrong = (expected: string, value: unknown, part?: string) =>
     rewardError(`Expected ${expected} the reward of task '${task}' but received ${describe(value)} for item ${item}.`, {
@@ -205,8 +235,8 @@ function checkOutcome(result: RewardResult, task: string, item: number): RewardO
       item,
       ...(part !== undefined && { part }),
     })
-  if (!Number.isFinite(reward))
-    throw wrong(`a finite number${isObject ? ' as total' : ' or { total, parts }'} from`, reward)
+  if (reward !== null && !Number.isFinite(reward))
+    throw wrong(`a finite number${isObject ? ' as total' : ' or { total, parts }'} (null to abstain) from`, reward)
   for (const [part, value] of Object.entries(parts)) {
     if (!Number.isFinite(value)) throw wrong(`a finite number as part '${part}' of`, value, part)
     if (reservedParts.includes(part)) {
@@ -218,7 +248,9 @@ function checkOutcome(result: RewardResult, task: string, item: number): RewardO
     }
   }
   if (reason !== undefined && typeof reason !== 'string') throw wrong('a string as reason of', reason)
-  return { reward, parts, ...(reason !== undefined && { reason }) }
+  if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0))
+    throw wrong('an integer from 0 up as retries of', retries)
+  return { reward, parts, ...(reason !== undefined && { reason }), ...(retries !== undefined && { retries }) }
 }
 
 function describe(value: unknown): string {

@@ -4,7 +4,7 @@
  */
 
 import { MagrpoError } from '../../base/errors.ts'
-import { mean } from '../../base/statistics.ts'
+import { mean, present } from '../../base/statistics.ts'
 import type { SampleEvent } from '../../model/generate.ts'
 import type { TurnFeedback, TurnHistory } from '../../tasks/task/types.ts'
 import type { EngineRequest } from '../backend/engine.ts'
@@ -64,7 +64,7 @@ async function playTurn(plan: RolloutPlan, open: readonly OpenNode[], rollout: R
   const agents = plan.policies.length
   const nodes = open.map((node) => emptyNode(plan, node))
   const stop = new AbortController()
-  const rewards = new TurnRewards(plan, (error) => stop.abort(error))
+  const rewards = new TurnRewards(plan, nodes, (error) => stop.abort(error))
   const onSample = ({ request, sample, value }: SampleEvent) =>
     rewards.take(nodes[Math.floor(request / agents)]!, request % agents, sample, value)
   const start = performance.now()
@@ -123,8 +123,10 @@ function groupSizeOf(plan: RolloutPlan, turn: number): number {
 /** Asks the task for what follows each joint action; the threshold ends a node with all its branches. */
 async function nextTurn(plan: RolloutPlan, nodes: readonly RolloutNode[]): Promise<OpenNode[]> {
   const { terminationThreshold } = plan
+  // A node without any verdict is not known to be above it.
   const going = nodes.filter(
-    (node) => terminationThreshold === null || mean(node.joints.map(({ reward }) => reward)) <= terminationThreshold,
+    ({ joints }) =>
+      terminationThreshold === null || !(mean(present(joints.map(({ reward }) => reward))) > terminationThreshold),
   )
   const children = await Promise.all(
     going.flatMap((node) => node.joints.map((_, joint) => continueBranch(plan, node, joint))),

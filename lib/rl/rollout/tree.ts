@@ -35,10 +35,13 @@ export interface RolloutNode {
 export interface JointAction {
   /** (n) index of each agent's sample. */
   picks: number[]
-  reward: number
+  /** Null: the reward abstained. */
+  reward: number | null
   parts: Record<string, number>
   /** Why there is no more, if the reward says. */
   reason?: string
+  /** How often its reward was asked for again, where that is counted. */
+  retries?: number
   /** What `task.metrics` said; empty without it. */
   metrics: Record<string, number>
   child: RolloutNode | null

@@ -1,4 +1,4 @@
-/** The rewards of one turn, each asked for when the last completion of its joint action has ended. */
+/** The rewards of one turn, each asked for when the last completion of its joint action has ended, or of its group or turn. */
 import type { Sample } from '../../model/types.ts'
 import type { RolloutPlan } from './plan.ts'
 import { type RewardJob, RewardQueue } from './reward-queue.ts'
@@ -9,12 +9,20 @@ import { completionOf, type JointAction, jointOf, type RolloutNode } from './tre
 export class TurnRewards {
   readonly #plan: RolloutPlan
   readonly #queue: RewardQueue
+  readonly #nodes: readonly RolloutNode[]
   /** In the order they were queued. */
   readonly #queued: JointAction[] = []
+  /** Joint actions of a node that still lack a completion. */
+  readonly #open: Map<RolloutNode, number>
 
-  /** @param onFailure called with the first failure of a reward or the reason of an abort, when it comes */
-  constructor(plan: RolloutPlan, onFailure: (error: unknown) => void) {
+  /**
+   * @param nodes all of the turn
+   * @param onFailure called with the first failure of a reward or the reason of an abort, when it comes
+   */
+  constructor(plan: RolloutPlan, nodes: readonly RolloutNode[], onFailure: (error: unknown) => void) {
     this.#plan = plan
+    this.#nodes = nodes
+    this.#open = new Map(nodes.map((node) => [node, node.joints.length]))
     const { task, rewardConcurrency: concurrency, rewardTimeoutMs: timeoutMs, signal, rewards } = plan
     this.#queue = new RewardQueue(task, { concurrency, timeoutMs, signal, memory: rewards?.memory }, onFailure)
   }
@@ -24,12 +32,26 @@ export class TurnRewards {
     if (node.samples[agent]![sample] !== undefined) return
     node.samples[agent]![sample] = value
     node.completions[agent]![sample] = completionOf(value)
-    for (const [number, action] of node.joints.entries()) {
-      if (action.picks[agent] !== sample) continue
-      if (action.picks.some((pick, other) => node.samples[other]![pick] === undefined)) continue
-      this.#queued.push(action)
-      this.#queue.add(this.#job(node, action, number))
-    }
+    const whole = node.joints.flatMap(({ picks }, number): [RolloutNode, number][] => {
+      const isWhole = picks[agent] === sample && picks.every((pick, other) => node.samples[other]![pick] !== undefined)
+      return isWhole ? [[node, number]] : []
+    })
+    this.#open.set(node, this.#open.get(node)! - whole.length)
+    const { batch } = this.#plan.task
+    if (batch === undefined) for (const place of whole) this.#ask([place])
+    else if (whole.length > 0) this.#askTogether(batch.per === 'group' ? [node] : this.#nodes)
+  }
+
+  /** Asks for all rewards of these nodes, if their last completion has ended. */
+  #askTogether(nodes: readonly RolloutNode[]): void {
+    if (nodes.some((node) => this.#open.get(node) !== 0)) return
+    this.#ask(nodes.flatMap((node) => node.joints.map((_, number): [RolloutNode, number] => [node, number])))
+  }
+
+  /** @param actions of one call: nodes with the numbers of their joint actions */
+  #ask(actions: readonly [RolloutNode, number][]): void {
+    this.#queued.push(...actions.map(([node, number]) => node.joints[number]!))
+    this.#queue.add(actions.map(([node, number]) => this.#job(node, number)))
   }
 
   /** Ends the calls under way; {@link settle} rejects with the first error. */
@@ -47,14 +69,15 @@ export class TurnRewards {
       Object.assign(this.#queued[index]!, outcome)
   }
 
-  #job(node: RolloutNode, action: JointAction, number: number): RewardJob {
+  #job(node: RolloutNode, number: number): RewardJob {
     const { task, items, rewards } = this.#plan
     const item = items[node.item]!
-    const joint = jointOf(node, action)
+    const joint = jointOf(node, node.joints[number]!)
     return {
       item,
       index: node.item,
       joint,
+      prompts: node.prompts,
       metrics: task.metrics && (() => callTask(task.name, 'metrics', node.item, () => task.metrics!(item, joint))),
       place: rewards && `${rewards.part}/${node.slot}/${node.turn}/${node.number}/${number}`,
     }

@@ -15,7 +15,7 @@ export interface AgentSample {
   logProbSum: number
   /** Which of the agent's G samples this is. */
   sample: number
-  /** Advantage of this completion; null in evaluations. */
+  /** Advantage of this completion; null in evaluations, and where it takes no part because rewards abstained. */
   advantage: number | null
 }
 
@@ -32,13 +32,14 @@ export interface SampleRow {
   node: number
   /** Which of the node's joint actions this is. */
   joint: number
-  reward: number
+  /** Null: the reward abstained; return and advantages are null then. */
+  reward: number | null
   parts: Record<string, number>
   /** Why there is no more reward, where the reward says: for programs, why they failed. */
   reason?: string
   metrics: Record<string, number>
   /** Discounted return from this joint action on; equals `reward` where nothing follows. */
-  return: number
+  return: number | null
   agents: AgentSample[]
 }
 
@@ -70,7 +71,7 @@ export interface EvalStart {
 export interface EvalReport {
   /** Steps done before it. */
   index: number
-  /** What the best is chosen by: `eval/reward/mean`. */
+  /** What the best is chosen by: `eval/reward/mean`, or `eval/greedy/reward/mean` without samples. NaN: all rewards abstained. */
   score: number
   /** `eval/` and the name used in training (`eval/reward/mean`); `eval/greedy/…` at temperature 0. */
   metrics: Metrics

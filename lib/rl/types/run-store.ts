@@ -39,10 +39,13 @@ export interface RunStore extends Omit<RunSink, 'onStart'> {
 
 /** What a reward said. */
 export interface RewardOutcome {
-  reward: number
+  /** Null: it abstained. */
+  reward: number | null
   parts: Record<string, number>
   /** Why there is no more, if the reward says. */
   reason?: string
+  /** How often its call was made again, where that is counted. */
+  retries?: number
   /** Of a job that has any. */
   metrics?: Record<string, number>
 }

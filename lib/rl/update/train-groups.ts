@@ -3,7 +3,7 @@
  * **whole** step, whatever minibatch or process a group is in, so that the pieces only add up.
  */
 
-import { mean } from '../../base/statistics.ts'
+import { mean, present } from '../../base/statistics.ts'
 import type { Sample, ScoredCompletion } from '../../model/types.ts'
 import type { EngineGroup } from '../backend/engine.ts'
 import type { CriticInput } from '../credit/critic.ts'
@@ -34,9 +34,10 @@ interface TrainGroupSettings {
  *     J = Σ_turns (1/M) Σ_completions (1/L_c) Σᵤ [ A_c · log π(u) (or its clipped ratio) + entropy - KL ]  - value loss
  *
  * for each agent, with M its completions of a turn in the step: equation 2 for L = 1. L is 1, the completion's length or a
- * constant. With `maskTruncated`, completions cut off by the token limit are in neither sum nor M.
+ * constant. Completions without an advantage, since rewards abstained, are in neither sum nor M; with `maskTruncated`, nor are those
+ * cut off by the token limit.
  *
- * The value loss of a shared head is coefficient · (1/M) Σ (target - V)², over all completions. Completions without any
+ * The value loss of a shared head is coefficient · (1/M) Σ (target - V)², over all completions with a target. Completions without any
  * gradient are left out, and so are groups in which nothing remains; M counts them all the same. `ids` ends with the first
  * end token, which is trained; what came after it was never kept.
  */
@@ -51,6 +52,7 @@ export function trainGroups(signals: readonly NodeSignal[], settings: TrainGroup
       const { kept, all } = counts[agent]!.get(node.turn)!
       const samples = node.samples[agent]!
       const chosen = samples.flatMap((sample, g) => {
+        if (signal.advantages[g] === null) return []
         const terms = policyTerms(sample, g, signal, kept, settings)
         if (!terms.hasGradient && !isShared) return []
         const completion = { ...terms.completion, ...(isShared && valueTerms(algorithm, signal, g, all)) }
@@ -81,36 +83,40 @@ export function criticGroups(
     const { all } = countCompletions(signals, agents[0]!, false).get(node.turn)!
     const samples = own[0]!.critic!.values.map((value, g) => ({
       value,
+      g,
       // Agents differ by their KL penalties only; the mean of their squared errors has the gradient of their mean target's.
-      valueTarget: mean(own.map((signal) => signal.critic!.targets[g]!)),
+      valueTarget: own.some((signal) => signal.critic!.targets[g] === null)
+        ? null
+        : mean(present(own.map((signal) => signal.critic!.targets[g]!))),
       valueWeight: algorithm.critic!.coefficient / all,
     }))
-    const trained = (group: EngineGroup, from: number, to: number): TrainGroup => {
-      const chosen = samples.slice(from, to)
-      const completions = chosen.map(({ valueTarget, valueWeight }, i) => {
-        const { ids } = group.completions[Math.min(i, group.completions.length - 1)]!
+    const trained = (group: EngineGroup, from: number, to: number): TrainGroup[] => {
+      const chosen = samples
+        .slice(from, to)
+        .flatMap((one) => (one.valueTarget === null ? [] : [{ ...one, valueTarget: one.valueTarget }]))
+      if (chosen.length === 0) return []
+      const completions = chosen.map(({ g, valueTarget, valueWeight }) => {
+        const { ids } = group.completions[Math.min(g - from, group.completions.length - 1)]!
         return { ids, weights: new Float32Array(ids.length), valueTarget, valueWeight }
       })
       const oldValues = chosen.map(({ value }) => value)
-      return {
-        group: { ...group, completions },
-        sampledLogProbs: completions.map(() => new Float32Array(0)),
-        oldValues,
-      }
+      const sampledLogProbs = completions.map(() => new Float32Array(0))
+      return [{ group: { ...group, completions }, sampledLogProbs, oldValues }]
     }
     return groups.length === 1
-      ? [trained(groups[0]!, 0, samples.length)]
-      : groups.map((group, g) => trained(group, g, g + 1))
+      ? trained(groups[0]!, 0, samples.length)
+      : groups.flatMap((group, g) => trained(group, g, g + 1))
   })
 }
 
-/** Completions of an agent by turn: all, and those that are not masked. */
+/** Completions of an agent by turn that have an advantage: all, and those that are not masked. */
 function countCompletions(signals: readonly NodeSignal[], agent: number, isMasking: boolean) {
   const counts = new Map<number, { all: number; kept: number }>()
-  for (const { node } of signals) {
+  for (const { node, agents } of signals) {
     const count = counts.get(node.turn) ?? { all: 0, kept: 0 }
-    count.all += node.samples[agent]!.length
-    count.kept += node.samples[agent]!.filter(({ finish }) => !isMasking || finish === 'stop').length
+    const there = node.samples[agent]!.filter((_, g) => agents[agent]!.advantages[g] !== null)
+    count.all += there.length
+    count.kept += there.filter(({ finish }) => !isMasking || finish === 'stop').length
     counts.set(node.turn, count)
   }
   return counts

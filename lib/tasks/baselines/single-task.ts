@@ -23,14 +23,16 @@ export function singleTask<Item>(task: Task<Item>, options: SingleTaskOptions = 
   }
   const divide = (joint: Joint): Joint =>
     (missingDelimiter === 'cut' ? cut!([joint], 0) : plan.joint([joint])) ?? undivided(task, joint[0]!)
-  const { metrics, dispose, defaults, transition: _transition, baselines: _baselines, ...rest } = task
+  const { metrics, dispose, defaults, batch, transition: _transition, baselines: _baselines, ...rest } = task
   const limit = defaults?.maxNewTokens ?? samplingDefaults.maxNewTokens
   return defineTask<Item>({
     ...rest,
     name: `${task.name}-single`,
     agents: plan.players,
     observe: (item) => plan.prompt(item, 0, 0, []),
-    reward: (item, joint, context) => task.reward(item, divide(joint), context),
+    reward: batch
+      ? { per: batch.per, rewards: (items, joints, context) => batch.rewards(items, joints.map(divide), context) }
+      : (item, joint, context) => task.reward(item, divide(joint), context),
     metrics: (item, joint) => ({
       divided: plan.joint([joint]) === null ? 0 : 1,
       ...metrics?.call(task, item, divide(joint)),

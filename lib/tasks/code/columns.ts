@@ -41,7 +41,7 @@ export function codeMeter({ task, ...options }: CodeMeterOptions): ColumnMeter {
     async measure(item, texts, outcome, isAlone, signal) {
       const parts = await partsOf(item as CodeItem, texts, outcome, signal)
       const isTeam = !isAlone && task.agents.length > 1
-      const total = isTeam ? outcome.reward / (task.maxReward ?? 4) : null
+      const total = isTeam && outcome.reward !== null ? outcome.reward / (task.maxReward ?? 4) : null
       return {
         columns: { ...codeComponents(parts, isTeam), return: total },
         passed: parts.tests_total! > 0 && parts.tests_passed === parts.tests_total,

@@ -16,7 +16,8 @@ export type ColumnScores = Record<string, number | null>
 
 /** What the task said of a joint completion. */
 export interface Outcome {
-  reward: number
+  /** Null: the reward abstained. */
+  reward: number | null
   parts: Record<string, number>
 }
 

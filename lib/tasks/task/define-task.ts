@@ -1,12 +1,13 @@
 import { MagrpoError } from '../../base/errors.ts'
 import { isPythonReward, type PythonReward, pythonReward } from './python-reward.ts'
 import type { PythonRewardSettings } from './python-reward-options.ts'
-import type { Task, TaskParts } from './types.ts'
+import { rewardOf } from './reward-of.ts'
+import type { BatchReward, Task, TaskParts } from './types.ts'
 
-/** A task as a user writes it: its reward may be a Python function. */
+/** A task as a user writes it: its reward may be of many joint completions at once, or a Python function. */
 export interface TaskDefinition<Item = unknown> extends TaskParts<Item> {
-  /** As `Task.reward`, or the file and function of a reward in Python. */
-  reward: Task<Item>['reward'] | PythonRewardSettings
+  /** As `Task.reward`, a reward of a group or a step at a time, or the file and function of a reward in Python. */
+  reward: Task<Item>['reward'] | BatchReward<Item> | PythonRewardSettings
 }
 
 /**
@@ -36,14 +37,29 @@ export function defineTask<Item>(task: TaskDefinition<Item>): Task<Item> {
   if (typeof task.observe !== 'function') fail('expected a function `observe`')
   const { reward } = task
   if (isPythonReward(reward)) return withProcess(task, pythonReward<Item>(reward))
-  if (typeof reward !== 'function') fail('expected a function `reward`, or `{ python: "file.py:function" }`')
+  if (isBatchReward<Item>(reward)) {
+    if (!['group', 'step'].includes(reward.per)) fail("expected 'group' or 'step' as `per` of the reward")
+    return { ...task, ...rewardOf(reward) }
+  }
+  if (typeof reward !== 'function')
+    fail('expected a function `reward`, `{ per: "group", rewards }`, or `{ python: "file.py:function" }`')
   return task as Task<Item>
 }
 
-function withProcess<Item>(task: TaskDefinition<Item>, { reward, dispose }: PythonReward<Item>): Task<Item> {
+function isBatchReward<Item>(reward: unknown): reward is BatchReward<Item> {
+  return typeof (reward as BatchReward<Item> | null)?.rewards === 'function'
+}
+
+function withProcess<Item>(task: TaskDefinition<Item>, { reward, batch, dispose }: PythonReward<Item>): Task<Item> {
   const disposeBoth = async () => {
     await Promise.all([dispose(), task.dispose?.()])
   }
   // The process has a time limit of its own for each call.
-  return { ...task, reward, defaults: { rewardTimeoutMs: null, ...task.defaults }, dispose: disposeBoth }
+  return {
+    ...task,
+    reward,
+    ...(batch && { batch }),
+    defaults: { rewardTimeoutMs: null, ...task.defaults },
+    dispose: disposeBoth,
+  }
 }

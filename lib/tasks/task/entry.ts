@@ -4,11 +4,11 @@ import { section } from '../../base/validate.ts'
 import type { Joint } from './completion.ts'
 import type { Rules } from './options.ts'
 import { type PythonRewardSettings, pythonRewardOptions } from './python-reward-options.ts'
-import type { RewardResult, Task, TaskContext } from './types.ts'
+import type { RewardContext, RewardResult, Task } from './types.ts'
 
 /** A task's joint reward without its items, for scoring completions that come from elsewhere. */
 export interface Scorer {
-  reward(item: unknown, joint: Joint, context: TaskContext): RewardResult | Promise<RewardResult>
+  reward(item: unknown, joint: Joint, context: RewardContext): RewardResult | Promise<RewardResult>
   /** Frees what scoring holds (a sandbox). */
   dispose?(): Promise<void>
 }

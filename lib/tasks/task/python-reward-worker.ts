@@ -8,6 +8,7 @@ import { onAbort } from '../../base/on-abort.ts'
 import { packageDir } from '../../base/package-dir.ts'
 import type { PoolWorker } from '../../base/worker-pool.ts'
 import type { Joint } from './completion.ts'
+import type { RewardContext, RewardDetails } from './types.ts'
 
 /** What a worker has to know. */
 export interface WorkerSettings {
@@ -16,6 +17,8 @@ export interface WorkerSettings {
   path: string
   name: string
   call: string
+  /** What one call is of. */
+  per: string
   interpreter: string
   timeoutMs: number
   log: ((line: string) => void) | undefined
@@ -24,14 +27,17 @@ export interface WorkerSettings {
 /** A line from the process: an answer, or why there is none. `id` 0 is about loading the file. */
 interface Answer {
   id: number
-  total?: number
-  parts?: Record<string, number>
+  /** Of loading: whether calls are awaited together. */
+  together?: boolean
+  rewards?: RewardDetails[]
   error?: string
   traceback?: string
 }
 
 interface Call {
-  id: number
+  answer?: Answer
+  /** All that it printed is here. */
+  isPrinted: boolean
   resolve(answer: Answer): void
   reject(error: unknown): void
 }
@@ -51,42 +57,42 @@ const loadMs = 300_000
 const host = join(packageDir, 'python/reward/host.py')
 
 /** One joint completion to be scored. */
-interface ScoreRequest {
+export interface ScoredJoint {
   item: unknown
   joint: Joint
+  prompts?: RewardContext['prompts']
 }
 
-/** What the function returned. */
-export interface Score {
-  total: number
-  parts: Record<string, number>
-}
+/** What a function raised: unlike other failures, the next call may succeed. */
+export class RaisedError extends MagrpoError {}
 
-/** Serves one call at a time. A call that is late or aborted ends the process, since nothing else would stop it. */
-export class PythonRewardWorker implements PoolWorker<ScoreRequest, Score> {
+/**
+ * Serves one call at a time, of one or more joint completions, and any number where the function is asynchronous. A call that is late
+ * or aborted ends the process, since nothing else would stop it.
+ */
+export class PythonRewardWorker implements PoolWorker<readonly ScoredJoint[], RewardDetails[]> {
+  places = 1
   #hasEnded = false
   #isEnding = false
   readonly #ended: Promise<void>
   readonly #settings: WorkerSettings
   readonly #child: ChildProcess
-  #call: Call | undefined
-  #answer: Answer | undefined
-  /** The last call whose printed lines are all here. */
-  #printedId = -1
+  /** Calls under way by their id. */
+  readonly #calls = new Map<number, Call>()
   #printed: string[] = []
   #nextId = 1
   #problem = ''
 
   private constructor(settings: WorkerSettings) {
     this.#settings = settings
-    const { interpreter, path, name, call } = settings
-    this.#child = spawn(interpreter, ['-u', host, path, name, call], { stdio: ['pipe', 'ignore', 'pipe', 'pipe'] })
+    const { interpreter, path, name, call, per } = settings
+    this.#child = spawn(interpreter, ['-u', host, path, name, call, per], { stdio: ['pipe', 'ignore', 'pipe', 'pipe'] })
     this.#input.on('error', () => {}) // the process is gone; its end is reported
     this.#ended = new Promise((resolve) => {
       const end = (problem: string) => {
         this.#problem ||= problem
         this.#hasEnded = true
-        this.#call?.reject(this.#error('ERR_REWARD', this.#problem))
+        for (const { reject } of this.#calls.values()) reject(this.#error('ERR_REWARD', this.#problem))
         resolve()
       }
       this.#child.once('error', ({ message }) => end(`${interpreter} cannot be run (${message}); set interpreter`))
@@ -105,8 +111,9 @@ export class PythonRewardWorker implements PoolWorker<ScoreRequest, Score> {
   static async start(settings: WorkerSettings, signal: AbortSignal): Promise<PythonRewardWorker> {
     const worker = new PythonRewardWorker(settings)
     try {
-      const { error, traceback } = await worker.#wait(0, signal)
+      const { error, traceback, together } = await worker.#wait(0, signal)
       if (error !== undefined) throw worker.#error('ERR_TASK', `it cannot be loaded: ${error}`, traceback)
+      if (together) worker.places = Infinity
       return worker
     } catch (error) {
       worker.#kill()
@@ -120,23 +127,25 @@ export class PythonRewardWorker implements PoolWorker<ScoreRequest, Score> {
     return !this.#hasEnded && !this.#isEnding
   }
 
-  /** The reward of one joint completion. */
-  async call({ item, joint }: ScoreRequest, signal?: AbortSignal): Promise<Score> {
+  /** The rewards of joint completions, in one call of the function. */
+  async call(asked: readonly ScoredJoint[], signal?: AbortSignal): Promise<RewardDetails[]> {
     const id = this.#nextId++
-    this.#printed = []
-    const completions = joint.map(({ text, ids, finish, logProbSum }) => ({ text, ids: [...ids], finish, logProbSum }))
+    if (this.#calls.size === 0) this.#printed = []
+    const joints = asked.map(({ joint, ...rest }) => {
+      return { ...rest, completions: joint.map((completion) => ({ ...completion, ids: [...completion.ids] })) }
+    })
     const answer = this.#wait(id, signal)
-    this.#input.write(`${JSON.stringify({ id, item, completions })}\n`)
-    const { total, parts, error, traceback } = await answer
+    this.#input.write(`${JSON.stringify({ id, joints })}\n`)
+    const { rewards, error, traceback } = await answer
     if (error !== undefined) throw this.#error('ERR_REWARD', error, traceback)
-    return { total: total!, parts: parts! }
+    return rewards!
   }
 
   /** Ends the process: by itself when its input closes, else by force. */
   async dispose(): Promise<void> {
     this.#isEnding = true
     if (!this.#hasEnded) this.#input.end()
-    if (this.#call) this.#kill()
+    if (this.#calls.size > 0) this.#kill()
     const force = setTimeout(() => this.#kill(), graceMs)
     await this.#ended
     clearTimeout(force)
@@ -161,7 +170,7 @@ export class PythonRewardWorker implements PoolWorker<ScoreRequest, Score> {
     const forget = onAbort(signal, () => this.#kill())
     return new Promise<Answer>((resolve, reject) => {
       if (this.#hasEnded) reject(this.#error('ERR_REWARD', this.#problem))
-      this.#call = { id, resolve, reject }
+      this.#calls.set(id, { isPrinted: false, resolve, reject })
     })
       .catch((error: unknown) => {
         signal?.throwIfAborted()
@@ -174,15 +183,16 @@ export class PythonRewardWorker implements PoolWorker<ScoreRequest, Score> {
         throw error
       })
       .finally(() => {
-        this.#call = undefined
+        this.#calls.delete(id)
         clearTimeout(timer)
         forget()
       })
   }
 
   #onAnswer(line: string): void {
-    this.#answer = JSON.parse(line) as Answer
-    this.#settle()
+    const answer = JSON.parse(line) as Answer
+    const call = this.#calls.get(answer.id)
+    if (call) this.#settle(Object.assign(call, { answer }))
   }
 
   #onPrinted(text: string): void {
@@ -194,14 +204,13 @@ export class PythonRewardWorker implements PoolWorker<ScoreRequest, Score> {
       this.#settings.log?.(line)
     }
     if (at < 0) return
-    this.#printedId = Number(text.slice(at + mark.length))
-    this.#settle()
+    const call = this.#calls.get(Number(text.slice(at + mark.length)))
+    if (call) this.#settle(Object.assign(call, { isPrinted: true }))
   }
 
   /** Answers and printed lines come in two pipes, in any order: a call ends when it has both. */
-  #settle(): void {
-    const id = this.#call?.id
-    if (this.#answer?.id === id && this.#printedId === id) this.#call?.resolve(this.#answer!)
+  #settle({ answer, isPrinted, resolve }: Call): void {
+    if (answer !== undefined && isPrinted) resolve(answer)
   }
 
   #error(code: ErrorCode, what: string, traceback = ''): MagrpoError {
@@ -212,6 +221,7 @@ export class PythonRewardWorker implements PoolWorker<ScoreRequest, Score> {
       ...(traceback === '' ? [] : [traceback.trimEnd()]),
       ...(output === '' ? [] : ['It printed:', output]),
     ]
-    return new MagrpoError(code, message.join('\n'), { details: { python, traceback, output } })
+    const Kind = code === 'ERR_REWARD' && traceback !== '' ? RaisedError : MagrpoError
+    return new Kind(code, message.join('\n'), { details: { python, traceback, output } })
   }
 }

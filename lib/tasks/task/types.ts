@@ -7,11 +7,23 @@ import type { TaskBaselines } from './baselines.ts'
 import type { ColumnMeter } from './columns.ts'
 import type { Completion, Joint } from './completion.ts'
 
+/** What a reward says of a joint completion beyond one number. */
+export interface RewardDetails {
+  /** Higher is better. Null: the reward abstains, see {@link RewardResult}. */
+  total: number | null
+  /** What the total is made of; each part is logged. */
+  parts: Record<string, number>
+  /** Why there is no more, which is written to the samples of a run. */
+  reason?: string
+  /** How often the call was made again before it succeeded, where that is counted: the sum is logged as `reward/retries`. */
+  retries?: number
+}
+
 /**
- * What a reward returns: a number, or a total with the parts it is made of (each part is logged), and if it likes a word on why
- * there is no more, which is written to the samples of a run.
+ * What a reward returns: a number, a total with the parts it is made of, or null where it abstains. A joint completion without a
+ * verdict takes no part in baselines and gradients and is counted in `reward/abstained_share`.
  */
-export type RewardResult = number | { total: number; parts: Record<string, number>; reason?: string }
+export type RewardResult = number | null | RewardDetails
 
 /** One earlier turn, as agent i saw it: its own prompt and its own completion. Empty in the first turn. */
 export interface TurnHistory {
@@ -24,11 +36,41 @@ export interface TaskContext {
   signal: AbortSignal
 }
 
+/** What one agent was asked. */
+type Prompt = string | ChatMessage[]
+
+/** What a reward gets besides its arguments. */
+export interface RewardContext extends TaskContext {
+  /** The prompt that each agent answered; unset for completions that come from elsewhere. */
+  prompts?: Prompt[]
+}
+
+/** What a reward of many joint completions gets besides its arguments. */
+export interface BatchRewardContext extends TaskContext {
+  /** For each joint completion the prompt that each agent answered; unset for completions that come from elsewhere. */
+  prompts?: Prompt[][]
+}
+
+/**
+ * A reward that sees many joint completions at once: `group`, those that the agents gave to one prompt each (one node of a rollout),
+ * or `step`, those of one turn of a whole step or evaluation batch. Joint completions scored elsewhere come one at a time.
+ */
+export interface BatchReward<Item = unknown> {
+  per: 'group' | 'step'
+  /** The rewards of all joint completions, in their order; `items[k]` is the item of `joints[k]`. */
+  rewards(
+    items: readonly Item[],
+    joints: readonly Joint[],
+    context: BatchRewardContext,
+  ): RewardResult[] | Promise<RewardResult[]>
+}
+
 /** A joint completion of an evaluation: with several turns, the last of its branch. */
 export interface EvaluatedJoint<Item> {
   item: Item
   joint: Joint
-  reward: number
+  /** Null: the reward abstained. */
+  reward: number | null
 }
 
 /** What a transition returns to go on: one next prompt per agent. */
@@ -98,6 +140,8 @@ export interface TaskParts<Item = unknown> {
  * @typeParam Item one problem: a plain, JSON-serialisable object
  */
 export interface Task<Item = unknown> extends TaskParts<Item> {
-  /** The joint reward; may be asynchronous. Higher is better. Must be finite. */
-  reward(item: Item, joint: Joint, context: TaskContext): RewardResult | Promise<RewardResult>
+  /** The joint reward; may be asynchronous. Higher is better. Must be finite, or null to abstain. */
+  reward(item: Item, joint: Joint, context: RewardContext): RewardResult | Promise<RewardResult>
+  /** The same for many joint completions in one call; rollouts call it in the place of `reward`. */
+  batch?: BatchReward<Item>
 }

@@ -12,7 +12,7 @@ export function writingMeter(thresholds: WritingThresholds, rules: Rules): Colum
     kind: 'writing',
     columns: writingColumns,
     measure: async (_item, [first = '', second = ''], { reward }) => ({
-      columns: { ...writingComponents(first, second, thresholds, rules), return: reward / 3 },
+      columns: { ...writingComponents(first, second, thresholds, rules), return: reward === null ? null : reward / 3 },
       passed: null,
     }),
     dispose: async () => {},

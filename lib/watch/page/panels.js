@@ -10,7 +10,8 @@
  */
 
 /** Names under `reward/` that are no parts. */
-const aggregates = /^reward\/(mean|std|group_std|zero_variance_share|stderr|turn_\d+\/mean)$/
+const aggregates =
+  /^reward\/(mean|std|group_std|zero_variance_share|skipped_group_share|abstained_share|retries|stderr|turn_\d+\/mean)$/
 const cooperation = /^task\/cooperation\/(?!examined$|p0$|p_|usefulness$|calls_per_test$|confirmed_)/
 
 /**
@@ -76,6 +77,12 @@ export function panelsOf(names, agents, isSingle = true) {
       lines: known(line('memory/rss_bytes', 'resident'), line('memory/device_bytes', 'device')),
     },
     { title: 'Groups with equal rewards', unit: 'share', lines: known(line('reward/zero_variance_share', 'share')) },
+    {
+      title: 'Rewards that abstained',
+      unit: 'share',
+      isMain: false,
+      lines: known(line('reward/abstained_share', 'share')),
+    },
     { title: 'Learning rate', isMain: false, lines: known(line('train/learning_rate', 'learning rate')) },
     {
       title: 'Seconds a step',

@@ -22,7 +22,9 @@ export function sampleTree(row) {
       'header',
       {},
       element('h4', {}, place.filter(Boolean).join(', ')),
-      chip('reward', row.reward, 'reward'),
+      typeof row.reward === 'number'
+        ? chip('reward', row.reward, 'reward')
+        : element('span', { class: 'chip reward' }, 'abstained'),
       ...(row.return !== row.reward && typeof row.return === 'number' ? [chip('return', row.return)] : []),
       ...Object.entries(row.parts ?? {}).map(([name, value]) => chip(name, value)),
     ),

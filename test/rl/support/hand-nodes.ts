@@ -8,7 +8,7 @@ import { completionOf, type RolloutNode } from '../../../lib/rl/rollout/tree.ts'
 export interface HandNode {
   turn?: number
   /** (J) */
-  rewards: readonly number[]
+  rewards: readonly (number | null)[]
   mode?: JointMode
   agents?: number
   groupSize?: number

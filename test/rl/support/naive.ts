@@ -25,7 +25,7 @@ export function logProbOf(engine: TableEngine, policy: number, prompt: number, p
 
 /** Discounted return of each joint action, by its definition. */
 export function returnOf({ reward, child }: RolloutNode['joints'][number], discount: number): number {
-  return child === null ? reward : reward + discount * average(child.joints.map((joint) => returnOf(joint, discount)))
+  return child === null ? reward! : reward! + discount * average(child.joints.map((joint) => returnOf(joint, discount)))
 }
 
 /** Group-relative advantages of `align`, with the mean as baseline. */
