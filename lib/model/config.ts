@@ -283,7 +283,8 @@ function slidingWindows(fields: Fields, { attention: { sliding } }: Architecture
         ? fields.number(sliding.field!)
         : fields.integer(sliding.field!)
   const slides = {
-    all: () => true,
+    // Auto classes of transformers read a Mistral that lists its layers as Ministral.
+    all: (layer: number) => !layerTypes || layerTypes[layer] === 'sliding_attention',
     from: (layer: number) => (layerTypes ? layerTypes[layer] === 'sliding_attention' : layer >= bound),
     all_but_every: (layer: number) =>
       layerTypes ? layerTypes[layer] === 'sliding_attention' : (layer + 1) % bound !== 0,
