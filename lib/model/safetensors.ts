@@ -5,7 +5,9 @@
 import { basename, join } from 'node:path'
 import { MagrpoError, ModelFormatError } from '../base/errors.ts'
 import { inspect } from '../base/inspect.ts'
-import { close, fstat, openToRead, readBytes, readFile } from '../base/read-files.ts'
+import { parseJson } from '../base/parse-json.ts'
+import { close, fstat, openToRead, readBytes } from '../base/read-files.ts'
+import { readJsonFile } from '../base/read-json.ts'
 import type { NativeTensorInfo, NativeTensorSource } from '../native/addon-types.ts'
 
 /** Bits of an element of each dtype of the format; only three of them can be weights, see {@link toNativeSource}. */
@@ -17,6 +19,7 @@ const bitsPerElement = new Map(
   }),
 )
 const largestHeader = 100_000_000
+const indexName = 'model.safetensors.index.json'
 
 /** One tensor as the header lists it; `begin` and `end` count from the start of the file. */
 export interface TensorEntry {
@@ -67,7 +70,7 @@ async function readHeader(descriptor: number, file: string): Promise<TensorEntry
   const text = await readBytes(descriptor, 8, headerSize)
   let json: Record<string, { dtype?: unknown; shape?: unknown; data_offsets?: unknown }> = {}
   try {
-    json = JSON.parse(text.toString('utf8'))
+    json = parseJson(text.toString('utf8')) as typeof json
   } catch (cause) {
     fail(`its header is not JSON (${(cause as Error).message})`)
   }
@@ -121,16 +124,14 @@ export async function readModelTensors(folder: string): Promise<TensorEntry[]> {
   }
   const single = await readSafetensorsHeader(join(folder, 'model.safetensors')).catch(missing)
   if (single !== undefined) return single
-  const index = join(folder, 'model.safetensors.index.json')
-  const text = await readIfPresent(index)
-  if (text === undefined)
+  const map = await weightMap(folder)
+  if (map === undefined)
     throw new ModelFormatError(
       'ERR_MODEL_NOT_FOUND',
       `Expected model.safetensors or model.safetensors.index.json in ${folder} but found neither.`,
       { details: { folder } },
     )
-  const fail = failIn(index)
-  const map = weightMap(index, text)
+  const fail = failIn(join(folder, indexName))
   const entries = new Map<string, TensorEntry>()
   for (const shard of new Set(Object.values(map))) {
     const listed =
@@ -148,25 +149,20 @@ export async function readModelTensors(folder: string): Promise<TensorEntry[]> {
  * @throws ModelFormatError `ERR_MODEL_FORMAT` if it is broken
  */
 export async function shardsOf(folder: string): Promise<string[]> {
-  const index = join(folder, 'model.safetensors.index.json')
-  return [...new Set(Object.values(weightMap(index, await readFile(index, 'utf8'))))]
+  return [...new Set(Object.values((await weightMap(folder)) ?? {}))]
 }
 
-/** The file of each tensor, as the text of an index says; each is the name of a file beside it. */
-function weightMap(index: string, text: string): Record<string, string> {
-  const fail = failIn(index)
-  let json: { weight_map?: Record<string, string> } | null = null
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    fail(`it is not JSON (${(cause as Error).message})`)
-  }
-  const map = json?.weight_map
+/** The file of each tensor, as an index says; each is the name of a file beside it. */
+async function weightMap(folder: string): Promise<Record<string, string> | undefined> {
+  const json = await readJsonFile(folder, indexName)
+  if (json === undefined) return undefined
+  const fail = failIn(join(folder, indexName))
+  const { weight_map: map } = json
   if (typeof map !== 'object' || map === null || Array.isArray(map)) return fail('expected an object "weight_map"')
   for (const shard of Object.values(map))
     if (typeof shard !== 'string' || basename(shard) !== shard || /^\.*$/.test(shard))
-      fail(`${JSON.stringify(shard)} is not the name of a file beside it`)
-  return map
+      fail(`${inspect(shard)} is not the name of a file beside it`)
+  return map as Record<string, string>
 }
 
 const failIn =
@@ -174,13 +170,6 @@ const failIn =
   (what: string): never => {
     throw new ModelFormatError('ERR_MODEL_FORMAT', `${file}: ${what}.`, { details: { file } })
   }
-
-async function readIfPresent(file: string): Promise<string | undefined> {
-  return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw error
-  })
-}
 
 /** A tensor as the addon reads it. @throws ModelFormatError for dtypes that weights are not stored in */
 export function toNativeSource(entry: TensorEntry): NativeTensorSource {
