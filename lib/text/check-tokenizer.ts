@@ -55,6 +55,11 @@ export function checkTokenizer(tokenizer: TokenizerJson, where: string): void {
       for (const field of ['content', 'prepend', 'str_rep', 'replacement'])
         if (typeof part[field] === 'string' && part[field].length > maxContent)
           fail(`${name}.${field}`, `at most ${maxContent} characters in "${field}" of "${name}"`, part[field])
+      if (part.type === 'Split' || part.type === 'Replace') {
+        const { String: text, Regex: regex } = (part.pattern ?? {}) as Record<string, unknown>
+        if (typeof (text ?? regex) !== 'string')
+          fail(`${name}.pattern`, `"String" or "Regex" in "pattern" of "${name}"`, part.pattern)
+      }
       if (part.type === 'FixedLength' && !(Number.isInteger(part.length) && (part.length as number) > 0))
         fail(`${name}.length`, `a positive "length" in "${name}"`, part.length)
     }

@@ -98,6 +98,7 @@ const damaged: [field: string, parts: Record<string, unknown>][] = [
   ['model.vocab', { model: { type: 'Unigram', vocab: [['a']] } }],
   ['model.unk_id', { model: { type: 'Unigram', vocab: [['a', 0]], unk_id: 2 ** 32 } }],
   ['pre_tokenizer.length', { pre_tokenizer: { type: 'FixedLength', length: 0 } }],
+  ['pre_tokenizer.pattern', { pre_tokenizer: { type: 'Split', pattern: { Other: 'a' }, behavior: 'Isolated' } }],
   ['normalizer.content', { normalizer: { type: 'Replace', pattern: { String: 'a' }, content: 'a'.repeat(1000) } }],
 ]
 
