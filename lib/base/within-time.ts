@@ -38,6 +38,28 @@ export function withinTime<T>(limitMs: number, task: () => T): T {
   }
 }
 
+/** Work of one kind, each within a limit of time; once it took too long, it is not tried again. */
+export class TimeLimited {
+  readonly #limitMs: number
+  #overran: TimeLimitError | undefined
+
+  /** @param limitMs as of {@link withinTime} */
+  constructor(limitMs: number) {
+    this.#limitMs = limitMs
+  }
+
+  /** As {@link withinTime}. @throws TimeLimitError at once if earlier work took too long */
+  run<T>(task: () => T): T {
+    if (this.#overran !== undefined) throw this.#overran
+    try {
+      return withinTime(this.#limitMs, task)
+    } catch (error) {
+      if (error instanceof TimeLimitError) this.#overran = error
+      throw error
+    }
+  }
+}
+
 function makeLimited(): (timeout: number) => unknown {
   const script = new Script('run()')
   const context = createContext({ run: () => work?.() })

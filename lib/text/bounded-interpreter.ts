@@ -1,6 +1,6 @@
 /** Runs chat templates, programs that came with a model, within limits of steps, sizes and time. */
 import { type Environment, Interpreter, Template } from '@huggingface/jinja'
-import { withinTime } from '../base/within-time.ts'
+import { TimeLimited } from '../base/within-time.ts'
 
 /** Most parts of a template that are evaluated, loops counted each time: some thousand times what a long chat needs. */
 const maxSteps = 4_000_000
@@ -34,22 +34,28 @@ const LibraryInterpreter = Interpreter as unknown as new (
 /** Parts that give what is there already. */
 const copiesNothing = new Set(['Identifier', 'MemberExpression', 'StringLiteral', 'IntegerLiteral', 'Ternary'])
 
-/** A template's program. @throws Error of the parser, or for the limit of time */
-export function parseBounded(source: string): Template {
-  return withinTime(limitMs, () => new Template(source))
-}
+/** A template that runs within limits. */
+export class BoundedTemplate {
+  readonly #limited = new TimeLimited(limitMs)
+  readonly #program: Statement
 
-/**
- * The text that a program gives.
- *
- * @param characters length of all texts given to it
- * @throws Error of the interpreter, or for a limit that is exceeded
- */
-export function runBounded(program: Statement, environment: Environment, characters: number): string {
-  return withinTime(limitMs, () => {
-    const interpreter = new BoundedInterpreter(environment, freeSize + sizePerCharacter * characters)
-    return String(interpreter.evaluate(program, environment).value)
-  })
+  /** @throws Error of the parser, or for the limit of time */
+  constructor(source: string) {
+    this.#program = this.#limited.run(() => new Template(source).parsed as unknown as Statement)
+  }
+
+  /**
+   * The text that the template gives.
+   *
+   * @param characters length of all texts given to it
+   * @throws Error of the interpreter, or for a limit that is exceeded; once that of time was, it is not run again
+   */
+  render(environment: Environment, characters: number): string {
+    return this.#limited.run(() => {
+      const interpreter = new BoundedInterpreter(environment, freeSize + sizePerCharacter * characters)
+      return String(interpreter.evaluate(this.#program, environment).value)
+    })
+  }
 }
 
 class BoundedInterpreter extends LibraryInterpreter {

@@ -1,8 +1,8 @@
 /** Chat templates: Jinja programs that turn messages into the text that a model was trained on. */
 
-import { Environment, type Template } from '@huggingface/jinja'
+import { Environment } from '@huggingface/jinja'
 import { MagrpoError } from '../base/errors.ts'
-import { maxRange, parseBounded, runBounded } from './bounded-interpreter.ts'
+import { BoundedTemplate, maxRange } from './bounded-interpreter.ts'
 import type { ChatMessage } from './messages.ts'
 
 /** Options of `ChatTemplate.render`. */
@@ -17,7 +17,7 @@ export interface ChatOptions {
 
 /** A chat template with what it needs of its tokenizer. */
 export class ChatTemplate {
-  readonly #template: Template
+  readonly #template: BoundedTemplate
   readonly #specialTokens: Record<string, string>
   readonly #where: string
 
@@ -31,7 +31,7 @@ export class ChatTemplate {
     this.#specialTokens = specialTokens
     this.#where = where
     try {
-      this.#template = parseBounded(source)
+      this.#template = new BoundedTemplate(source)
     } catch (cause) {
       throw this.#error('cannot be parsed', cause)
     }
@@ -52,8 +52,7 @@ export class ChatTemplate {
       const names = { tools: null, documents: null, ...this.#specialTokens, ...variables }
       for (const [name, value] of Object.entries({ ...names, messages, add_generation_prompt: addGenerationPrompt }))
         if (value !== undefined) scope.set(name, value)
-      return runBounded(
-        this.#template.parsed,
+      return this.#template.render(
         scope,
         messages.reduce((sum, { content }) => sum + (content?.length ?? 0), 0),
       )

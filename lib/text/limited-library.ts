@@ -1,5 +1,5 @@
 /** A tokenizer of the library whose parts may take for ever or multiply their text, within limits of time and size. */
-import { withinTime } from '../base/within-time.ts'
+import { TimeLimited } from '../base/within-time.ts'
 import type { LibraryTokenizer } from './reference-behaviour.ts'
 
 /** Half of the time that one text may take. */
@@ -27,7 +27,8 @@ const pipelines = {
  * @throws what `make` throws, or Error for a limit that is exceeded, as do `encode` and `decode`
  */
 export function limitedLibrary(make: () => LibraryTokenizer): LibraryTokenizer {
-  const library = withinTime(limitMs, make)
+  const limited = new TimeLimited(limitMs)
+  const library = limited.run(make)
   let limit = freeSize
   const check = (result: unknown) => {
     if (sizeOf(result) > limit) throw new Error('its parts make much more of a text than it is')
@@ -37,7 +38,7 @@ export function limitedLibrary(make: () => LibraryTokenizer): LibraryTokenizer {
     watch((library as unknown as Record<string, Part | null>)[name], method, list, check)
   const within = <T>(given: { length: number }, work: () => T) => {
     limit = freeSize + sizePerCharacter * given.length
-    return withinTime(limitMs, work)
+    return limited.run(work)
   }
   const { encode, decode } = library
   library.encode = (text, options) => within(text, () => encode.call(library, text, options))

@@ -37,6 +37,17 @@ for (const [name, source] of Object.entries(templates))
     })
   })
 
+test.serial('what took too long is not tried again', (t) => {
+  const loop = new ChatTemplate(templates['loops within loops']!, {}, 'x')
+  const tokenizer = open({ pre_tokenizer: isolate('(a+)+$') })
+  const overruns: (() => unknown)[] = [() => loop.render([user]), () => tokenizer.encode(`${'a'.repeat(40)}!`)]
+  for (const overrun of overruns) {
+    t.throws(overrun, { message: /did not end within 2 s/ })
+    // Within a limit far below that of the work, which would be met if it ran.
+    t.throws(() => withinTime(200, overrun), { message: /did not end within 2 s/ })
+  }
+})
+
 test('a long chat stays within the limits', (t) => {
   const source =
     '{% for m in messages %}{% if loop.index0 % 2 == 0 %}{{ m.role + m.content | trim }}{% endif %}{% endfor %}'
