@@ -70,11 +70,11 @@ export function checkTokenizer(tokenizer: TokenizerJson, where: string): void {
  * that magrpo computes are; of others, a pattern may take for ever, or parts may multiply what others made.
  */
 export function isBounded({ model, added_tokens: added = [], ...tokenizer }: TokenizerJson): boolean {
-  const vocab = Array.isArray(model.vocab) ? model.vocab.map(([token]) => token as string) : []
-  // Tokens are looked for at every character.
-  const longest = [...vocab, ...added.map(({ content }) => content)]
+  const vocab = Array.isArray(model.vocab) ? model.vocab : []
   return (
-    longest.every(({ length }) => length <= 256) &&
+    // These are looked for at every character, and all that begin there are kept.
+    vocab.every(([token]) => token.length <= 64) &&
+    added.every(({ content }) => content.length <= 256) &&
     (model.max_input_chars_per_word === undefined || (model.max_input_chars_per_word as number) <= 1000) &&
     pipelines.every((name) => {
       const parts = leaves(tokenizer[name])
