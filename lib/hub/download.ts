@@ -2,6 +2,7 @@
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { inspect } from '../base/inspect.ts'
 import { type HubAccess, hubError } from './access.ts'
 import { isCommit, linkBlob, repositoryFolder, snapshotFolder } from './cache.ts'
 import { cannotStore, fetchBlob, type HubFile, partialOf, sizeOf } from './fetch-blob.ts'
@@ -27,25 +28,42 @@ export interface HubListing {
 
 /** Asks the hub for the commit of a revision and its files. @throws MagrpoError as `hubError` */
 export async function listFiles(access: HubAccess, revision: string): Promise<HubListing> {
-  const { repository, url: hubUrl, fetch } = access
+  const { repository, url } = access
+  const wrong = (what: string, cause?: unknown) =>
+    hubError(repository, 'unreachable', `${url} is no hub that magrpo understands: ${what}`, cause)
+  try {
+    return await readListing(access, revision, wrong)
+  } catch (error) {
+    // What the library says of an answer in another form.
+    if (error instanceof TypeError || error instanceof SyntaxError) throw wrong(error.message, error)
+    throw error
+  }
+}
+
+async function readListing(
+  { repository, url: hubUrl, fetch }: HubAccess,
+  revision: string,
+  wrong: (what: string) => Error,
+): Promise<HubListing> {
   const hub = await import('@huggingface/hub')
   const about = { hubUrl, fetch, name: repository.name, revision }
   const { sha } =
     repository.type === 'dataset'
       ? await hub.datasetInfo({ ...about, additionalFields: ['sha'] })
       : await hub.modelInfo({ ...about, additionalFields: ['sha'] })
-  const wrong = (what: string) =>
-    hubError(repository, 'unreachable', `${hubUrl} is no hub that magrpo understands: ${what}`)
-  if (!isCommit(sha)) throw wrong(`its commit is ${JSON.stringify(sha)}`)
+  if (typeof sha !== 'string' || !isCommit(sha)) throw wrong(`its commit is ${inspect(sha)}`)
   const files = new Map<string, HubFile>()
   const listing = hub.listFiles({ hubUrl, fetch, repo: repository, revision: sha, recursive: true })
   for await (const { type, path, size, oid, lfs } of listing) {
     if (type !== 'file') continue
-    const etag = lfs?.oid ?? oid ?? ''
+    const file = { path, size: lfs?.size ?? size, etag: lfs?.oid ?? oid ?? '' }
     // Both become names of files here.
-    if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag)) throw wrong(`the checksum of ${path} is ${JSON.stringify(etag)}`)
-    if (path.split('/').some((part) => part === '' || part === '.' || part === '..')) throw wrong(`it lists ${path}`)
-    files.set(path, { path, size: lfs?.size ?? size, etag })
+    if (typeof file.etag !== 'string' || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(file.etag))
+      throw wrong(`the checksum of ${path} is ${inspect(file.etag)}`)
+    const isName = (part: string) => !/^\.{0,2}$|\p{Cc}/u.test(part)
+    if (typeof path !== 'string' || !path.split('/').every(isName)) throw wrong(`it lists ${inspect(path)}`)
+    if (!Number.isSafeInteger(file.size) || file.size < 0) throw wrong(`the size of ${path} is ${inspect(file.size)}`)
+    files.set(path, file)
   }
   return { commit: sha, files }
 }

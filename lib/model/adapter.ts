@@ -5,6 +5,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MagrpoError } from '../base/errors.ts'
+import { inspect } from '../base/inspect.ts'
 import { readJsonFile } from '../base/read-json.ts'
 import { replaceFile, writing } from '../base/write-file.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
@@ -40,6 +41,9 @@ const understood = new Set([
   'megatron_core',
   'qalora_group_size',
 ])
+
+/** Ranks beyond every matrix there is: a number above it is damage. */
+const maxRank = 1_000_000
 
 /** Starts of A and B that leave the base as it is. PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA change it. */
 const plainStarts: unknown[] = [undefined, null, true, false, 'gaussian', 'eva', 'orthogonal']
@@ -96,37 +100,34 @@ export async function readAdapter(
     throw new MagrpoError('ERR_ADAPTER', `${file}: ${message}.`, { details: { file, field } })
   }
   if (json.peft_type !== 'LORA')
-    fail('peft_type', `expected "LORA" for "peft_type" but received ${JSON.stringify(json.peft_type) ?? 'nothing'}`)
+    fail('peft_type', `expected "LORA" for "peft_type" but received ${inspect(json.peft_type)}`)
   for (const [field, value] of Object.entries(json)) {
     const isUnset = value === null || value === false || (typeof value === 'object' && Object.keys(value).length === 0)
     if (understood.has(field) || isUnset) continue
-    const meaning = refused[field] ?? `something unknown (${JSON.stringify(value)})`
+    const meaning = Object.hasOwn(refused, field) ? refused[field] : `something unknown (${inspect(value)})`
     fail(field, `"${field}" asks for ${meaning}, which magrpo does not support`)
   }
   if (!plainStarts.includes(json.init_lora_weights))
     fail(
       'init_lora_weights',
-      `"init_lora_weights" is ${JSON.stringify(json.init_lora_weights)}, which changes the base model's weights and is not ` +
+      `"init_lora_weights" is ${inspect(json.init_lora_weights)}, which changes the base model's weights and is not ` +
         'supported: convert the adapter to plain LoRA with PEFT first',
     )
   if (json.bias !== undefined && json.bias !== 'none')
-    fail('bias', `"bias" asks for trained biases (${json.bias}), which magrpo does not support`)
+    fail('bias', `"bias" asks for trained biases (${inspect(json.bias)}), which magrpo does not support`)
   const { r: rank, lora_alpha: alpha, target_modules: modules } = json
-  if (!Number.isInteger(rank) || (rank as number) < 1)
-    fail('r', `expected a positive integer for "r" but received ${JSON.stringify(rank)}`)
-  if (typeof alpha !== 'number' || !(alpha > 0))
-    fail('lora_alpha', `expected a positive "lora_alpha" but received ${JSON.stringify(alpha)}`)
+  if (!Number.isInteger(rank) || (rank as number) < 1 || (rank as number) > maxRank)
+    fail('r', `expected an integer from 1 to ${maxRank} for "r" but received ${inspect(rank)}`)
+  if (typeof alpha !== 'number' || !(alpha > 0 && alpha < Infinity))
+    fail('lora_alpha', `expected a positive "lora_alpha" but received ${inspect(alpha)}`)
   const targets = modules === 'all-linear' ? [...projections] : modules
   if (!Array.isArray(targets) || targets.length === 0)
-    return fail(
-      'target_modules',
-      `expected a list of modules in "target_modules" but received ${JSON.stringify(modules)}`,
-    )
+    return fail('target_modules', `expected a list of modules in "target_modules" but received ${inspect(modules)}`)
   for (const target of targets)
     if (!projections.includes(target))
       fail(
         'target_modules',
-        `expected "target_modules" among ${projections.join(', ')} but received ${JSON.stringify(target)}`,
+        `expected "target_modules" among ${projections.join(', ')} but received ${inspect(target)}`,
       )
   const settings = { rank: rank as number, alpha: alpha as number, targets, rankStabilised: json.use_rslora === true }
   return { settings, weightsFile: join(folder, 'adapter_model.safetensors') }

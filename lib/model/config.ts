@@ -45,8 +45,7 @@ export function parseModelConfig(json: unknown, file: string): ModelConfig {
     if (![undefined, null, false].includes(fields.json[field] as undefined)) fields.unsupported(field, what, 'none')
   const { field, names } = spec.mlp.activation
   const activation = fields.json[field] ?? names[0]
-  if (!names.includes(activation as string))
-    fields.unsupported(field, `activation ${JSON.stringify(activation)}`, names[0]!)
+  if (!names.includes(activation as string)) fields.unsupported(field, `activation ${inspect(activation)}`, names[0]!)
   if (fields.json.quantization_config !== undefined && fields.json.quantization_config !== null)
     fields.unsupported('quantization_config', 'quantised weights', 'float32, float16 and bfloat16')
 
@@ -115,7 +114,9 @@ export function tensorNames(config: ModelConfig): Set<string> {
 export function endIdsOf(json: unknown, file: string): number[] {
   const value = (json as Json | null)?.eos_token_id ?? []
   const ids: unknown[] = Array.isArray(value) ? value : [value]
-  const isId = (id: unknown): id is number => Number.isInteger(id) && (id as number) >= 0
+  const isId = (id: unknown): id is number =>
+    Number.isInteger(id) && (id as number) >= 0 && (id as number) <= maxInteger
+  // Ids are 32-bit in the core.
   if (!ids.every(isId))
     new Fields({}, file, {}).malformed('eos_token_id', 'a token id, a list of token ids or null', value)
   return ids as number[]
@@ -125,9 +126,9 @@ function refuseArchitecture(json: Json, file: string): never {
   const inner = (json.text_config as Json | undefined)?.model_type
   // A model of text and images, whose text part is known.
   const hint = architectureSpec(inner)
-    ? `, whose text model alone (${JSON.stringify(inner)}) it computes where that is a checkpoint of its own`
+    ? `, whose text model alone (${inspect(inner)}) it computes where that is a checkpoint of its own`
     : ''
-  const what = `architecture ${JSON.stringify(json.model_type)}${hint}`
+  const what = `architecture ${inspect(json.model_type)}${hint}`
   return new Fields(json, file, {}).unsupported('model_type', what, supportedArchitectures.join(', '))
 }
 
@@ -215,9 +216,9 @@ function rope(fields: Fields, newer: Json, thetaField: string, scaling: Json): N
   const settings = Object.keys(newer).length > 0 ? newer : older
   const type = settings.rope_type ?? settings.type ?? 'default'
   if (type !== 'default' && type !== 'linear' && type !== 'llama3')
-    fields.unsupported('rope_type', `rope type ${JSON.stringify(type)}`, 'default, linear, llama3')
+    fields.unsupported('rope_type', `rope type ${inspect(type)}`, 'default, linear, llama3')
   const partial = settings.partial_rotary_factor ?? fields.json.partial_rotary_factor ?? 1
-  if (partial !== 1) fields.unsupported('partial_rotary_factor', `a rotation of ${partial} of each head`, '1')
+  if (partial !== 1) fields.unsupported('partial_rotary_factor', `a rotation of ${inspect(partial)} of each head`, '1')
   const thetaName = 'rope_theta' in newer ? 'rope_theta' : thetaField
   return {
     type,
@@ -267,7 +268,7 @@ function slidingWindows(fields: Fields, { attention: { sliding } }: Architecture
       fields.malformed('layer_types', `a list of ${numLayers} layer types`, layerTypes)
     for (const type of layerTypes)
       if (type !== 'full_attention' && type !== 'sliding_attention')
-        fields.unsupported('layer_types', `layer type ${JSON.stringify(type)}`, 'full_attention, sliding_attention')
+        fields.unsupported('layer_types', `layer type ${inspect(type)}`, 'full_attention, sliding_attention')
   }
   if (sliding === undefined || (sliding.switch !== undefined && fields.json[sliding.switch] !== true)) return windows
   // A file without the field means the default; null means none, where windows decide of nothing else.
@@ -283,7 +284,8 @@ function slidingWindows(fields: Fields, { attention: { sliding } }: Architecture
         ? fields.number(sliding.field!)
         : fields.integer(sliding.field!)
   const slides = {
-    all: () => true,
+    // Auto classes of transformers read a Mistral that lists its layers as Ministral.
+    all: (layer: number) => !layerTypes || layerTypes[layer] === 'sliding_attention',
     from: (layer: number) => (layerTypes ? layerTypes[layer] === 'sliding_attention' : layer >= bound),
     all_but_every: (layer: number) =>
       layerTypes ? layerTypes[layer] === 'sliding_attention' : (layer + 1) % bound !== 0,
@@ -294,6 +296,6 @@ function slidingWindows(fields: Fields, { attention: { sliding } }: Architecture
 function dtype(fields: Fields): ModelConfig['dtype'] {
   const value = fields.json.dtype ?? fields.json.torch_dtype ?? 'float32'
   if (value !== 'float32' && value !== 'bfloat16' && value !== 'float16')
-    fields.unsupported('dtype', `dtype ${JSON.stringify(value)}`, 'float32, bfloat16, float16')
+    fields.unsupported('dtype', `dtype ${inspect(value)}`, 'float32, bfloat16, float16')
   return value
 }

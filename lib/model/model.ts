@@ -8,12 +8,12 @@ import { freeMemoryOf } from '../native/free-memory.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { tokenBytes } from '../text/token-bytes.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
-import { architectureSpec } from './architecture.ts'
 import { checkWeights } from './check-memory.ts'
 import { endIdsOf, type ModelConfig, parseModelConfig, tensorNames } from './config.ts'
 import { findFolder } from './folder.ts'
 import type { DownloadOptions } from './pull.ts'
 import { readModelTensors, toNativeSource } from './safetensors.ts'
+import { settleTie } from './tied-head.ts'
 
 /** Options of {@link Model.load}. */
 export interface LoadOptions extends DownloadOptions {
@@ -84,12 +84,13 @@ export class Model {
     const { signal, onProgress, revision, onDownload } = options
     signal?.throwIfAborted()
     const { folder, hub } = await findFolder(source, 'model', { revision, onDownload, signal })
-    const config = parseModelConfig(await readJsonFile(folder, 'config.json'), join(folder, 'config.json'))
+    const asked = parseModelConfig(await readJsonFile(folder, 'config.json'), join(folder, 'config.json'))
     const generation = await readJsonFile(folder, 'generation_config.json')
     const endIds =
-      generation?.eos_token_id == null ? config.endIds : endIdsOf(generation, join(folder, 'generation_config.json'))
+      generation?.eos_token_id == null ? asked.endIds : endIdsOf(generation, join(folder, 'generation_config.json'))
     const tokenizer = await loadTokenizer(folder)
-    const tensors = needed(await readModelTensors(folder), config).map(toNativeSource)
+    const { tensors: present, config } = await settleTie(await readModelTensors(folder), asked)
+    const tensors = needed(present, config).map(toNativeSource)
     const addon = loadAddon()
     const device = options.device === undefined || options.device === 'auto' ? defaultDevice() : options.device
     const dtype = chosenDtype(options.dtype, config)
@@ -203,12 +204,11 @@ async function loadTokenizer(folder: string): Promise<Tokenizer | null> {
   }
 }
 
-/** Checkpoints may hold what is derived or tied; anything else that would be left unread is refused. */
+/** Checkpoints may hold what is derived; anything else that would be left unread is refused. */
 function needed<T extends { name: string; file: string }>(tensors: T[], config: ModelConfig): T[] {
   const known = tensorNames(config)
-  const tiedHead = config.tieWordEmbeddings ? `${architectureSpec(config.architecture)!.head}.weight` : undefined
   return tensors.filter(({ name, file }) => {
-    if (name.endsWith('rotary_emb.inv_freq') || name === tiedHead) return false
+    if (name.endsWith('rotary_emb.inv_freq')) return false
     if (!known.has(name))
       throw new ModelFormatError(
         'ERR_MODEL_UNSUPPORTED',

@@ -92,7 +92,7 @@ async function hasWeights(folder: string, kind: 'model' | 'adapter'): Promise<bo
   const has = (path: string) => existsSync(join(folder, path))
   if (kind === 'adapter') return has(adapterConfig) && has(adapterWeights)
   if (!has('config.json')) return false
-  return has(index) ? (await shardsOf(folder)).every(has) : has(single)
+  return has(single) || (has(index) && (await shardsOf(folder)).every(has))
 }
 
 /**

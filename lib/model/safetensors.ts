@@ -4,30 +4,31 @@
  */
 import { basename, join } from 'node:path'
 import { MagrpoError, ModelFormatError } from '../base/errors.ts'
-import { close, fstat, openToRead, readBytes, readFile } from '../base/read-files.ts'
+import { inspect } from '../base/inspect.ts'
+import { parseJson } from '../base/parse-json.ts'
+import { close, fstat, openToRead, readBytes } from '../base/read-files.ts'
+import { readJsonFile } from '../base/read-json.ts'
 import type { NativeTensorInfo, NativeTensorSource } from '../native/addon-types.ts'
 
-const bytesPerElement: Record<string, number> = {
-  F64: 8,
-  F32: 4,
-  F16: 2,
-  BF16: 2,
-  I64: 8,
-  I32: 4,
-  I16: 2,
-  I8: 1,
-  U8: 1,
-  BOOL: 1,
-}
+/** Bits of an element of each dtype of the format; only three of them can be weights, see {@link toNativeSource}. */
+const bitsPerElement = new Map(
+  Object.entries({
+    ...{ F64: 64, F32: 32, F16: 16, BF16: 16, I64: 64, I32: 32, I16: 16, I8: 8, U64: 64, U32: 32, U16: 16, U8: 8 },
+    ...{ BOOL: 8, C64: 64, F8_E5M2: 8, F8_E4M3: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8 },
+    ...{ F6_E2M3: 6, F6_E3M2: 6, F4: 4 },
+  }),
+)
 const largestHeader = 100_000_000
+const indexName = 'model.safetensors.index.json'
 
-/** One tensor as the header lists it; `begin` counts from the start of the file. */
+/** One tensor as the header lists it; `begin` and `end` count from the start of the file. */
 export interface TensorEntry {
   name: string
   file: string
   dtype: string
   shape: number[]
   begin: number
+  end: number
 }
 
 /**
@@ -69,23 +70,23 @@ async function readHeader(descriptor: number, file: string): Promise<TensorEntry
   const text = await readBytes(descriptor, 8, headerSize)
   let json: Record<string, { dtype?: unknown; shape?: unknown; data_offsets?: unknown }> = {}
   try {
-    json = JSON.parse(text.toString('utf8'))
+    json = parseJson(text.toString('utf8')) as typeof json
   } catch (cause) {
     fail(`its header is not JSON (${(cause as Error).message})`)
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) fail('its header is not a JSON object')
 
   const dataSize = size - 8 - headerSize
-  const entries: (TensorEntry & { end: number })[] = []
+  const entries: TensorEntry[] = []
   for (const [name, entry] of Object.entries(json)) {
     if (name === '__metadata__') continue
     const { dtype, shape, data_offsets: offsets } = entry ?? {}
-    const width = bytesPerElement[dtype as string]
-    if (width === undefined) fail(`tensor "${name}" has unknown dtype ${JSON.stringify(dtype)}`, name)
+    const bits = bitsPerElement.get(dtype as string)
+    if (bits === undefined) fail(`tensor "${name}" has unknown dtype ${inspect(dtype)}`, name)
     if (!isCountList(shape)) fail(`tensor "${name}" has no valid shape`, name)
     if (!isCountList(offsets) || offsets.length !== 2) fail(`tensor "${name}" has no valid data_offsets`, name)
     const [begin, end] = offsets as [number, number]
-    const bytes = (shape as number[]).reduce((product, length) => product * length, 1) * (width as number)
+    const bytes = ((shape as number[]).reduce((product, length) => product * length, 1) * (bits as number)) / 8
     if (end - begin !== bytes)
       fail(
         `tensor "${name}" of shape [${(shape as number[]).join(', ')}] needs ${bytes} bytes but has ${end - begin}`,
@@ -103,7 +104,8 @@ async function readHeader(descriptor: number, file: string): Promise<TensorEntry
     covered = end
   }
   if (covered !== dataSize) fail(`its tensors end at byte ${covered} of the data but the file holds ${dataSize}`)
-  return entries.map(({ end: _, begin, ...entry }) => ({ ...entry, begin: 8 + headerSize + begin }))
+  const start = 8 + headerSize
+  return entries.map(({ begin, end, ...entry }) => ({ ...entry, begin: start + begin, end: start + end }))
 }
 
 function isCountList(value: unknown): value is number[] {
@@ -111,36 +113,30 @@ function isCountList(value: unknown): value is number[] {
 }
 
 /**
- * The tensors of a model folder: of `model.safetensors`, or of the shards that `model.safetensors.index.json` names.
+ * The tensors of a model folder: of `model.safetensors`, else of the shards that `model.safetensors.index.json` names. Where both are
+ * there, the single file counts, as in transformers.
  *
  * @throws ModelFormatError `ERR_MODEL_NOT_FOUND` if there is neither, `ERR_MODEL_FORMAT` if they are broken
  */
 export async function readModelTensors(folder: string): Promise<TensorEntry[]> {
-  const index = join(folder, 'model.safetensors.index.json')
-  const single = join(folder, 'model.safetensors')
-  const text = await readIfPresent(index)
-  if (text === undefined) {
-    try {
-      return await readSafetensorsHeader(single)
-    } catch (cause) {
-      if ((cause as MagrpoError).code !== 'ERR_MODEL_NOT_FOUND') throw cause
-      throw new ModelFormatError(
-        'ERR_MODEL_NOT_FOUND',
-        `Expected model.safetensors or model.safetensors.index.json in ${folder} but found neither.`,
-        { details: { folder } },
-      )
-    }
+  const missing = (cause: unknown) => {
+    if ((cause as MagrpoError).code !== 'ERR_MODEL_NOT_FOUND') throw cause
   }
-  const fail = failIn(index)
-  const map = weightMap(index, text)
+  const single = await readSafetensorsHeader(join(folder, 'model.safetensors')).catch(missing)
+  if (single !== undefined) return single
+  const map = await weightMap(folder)
+  if (map === undefined)
+    throw new ModelFormatError(
+      'ERR_MODEL_NOT_FOUND',
+      `Expected model.safetensors or model.safetensors.index.json in ${folder} but found neither.`,
+      { details: { folder } },
+    )
+  const fail = failIn(join(folder, indexName))
   const entries = new Map<string, TensorEntry>()
   for (const shard of new Set(Object.values(map))) {
-    try {
-      for (const entry of await readSafetensorsHeader(join(folder, shard))) entries.set(`${shard}/${entry.name}`, entry)
-    } catch (cause) {
-      if ((cause as MagrpoError).code === 'ERR_MODEL_NOT_FOUND') fail(`names ${shard}, which is missing`)
-      throw cause
-    }
+    const listed =
+      (await readSafetensorsHeader(join(folder, shard)).catch(missing)) ?? fail(`names ${shard}, which is missing`)
+    for (const entry of listed) entries.set(`${shard}/${entry.name}`, entry)
   }
   return Object.entries(map).map(
     ([name, shard]) => entries.get(`${shard}/${name}`) ?? fail(`names tensor "${name}" in ${shard}, which lacks it`),
@@ -153,25 +149,20 @@ export async function readModelTensors(folder: string): Promise<TensorEntry[]> {
  * @throws ModelFormatError `ERR_MODEL_FORMAT` if it is broken
  */
 export async function shardsOf(folder: string): Promise<string[]> {
-  const index = join(folder, 'model.safetensors.index.json')
-  return [...new Set(Object.values(weightMap(index, await readFile(index, 'utf8'))))]
+  return [...new Set(Object.values((await weightMap(folder)) ?? {}))]
 }
 
-/** The file of each tensor, as the text of an index says; each is the name of a file beside it. */
-function weightMap(index: string, text: string): Record<string, string> {
-  const fail = failIn(index)
-  let json: { weight_map?: Record<string, string> } | null = null
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    fail(`it is not JSON (${(cause as Error).message})`)
-  }
-  const map = json?.weight_map
+/** The file of each tensor, as an index says; each is the name of a file beside it. */
+async function weightMap(folder: string): Promise<Record<string, string> | undefined> {
+  const json = await readJsonFile(folder, indexName)
+  if (json === undefined) return undefined
+  const fail = failIn(join(folder, indexName))
+  const { weight_map: map } = json
   if (typeof map !== 'object' || map === null || Array.isArray(map)) return fail('expected an object "weight_map"')
   for (const shard of Object.values(map))
     if (typeof shard !== 'string' || basename(shard) !== shard || /^\.*$/.test(shard))
-      fail(`${JSON.stringify(shard)} is not the name of a file beside it`)
-  return map
+      fail(`${inspect(shard)} is not the name of a file beside it`)
+  return map as Record<string, string>
 }
 
 const failIn =
@@ -179,13 +170,6 @@ const failIn =
   (what: string): never => {
     throw new ModelFormatError('ERR_MODEL_FORMAT', `${file}: ${what}.`, { details: { file } })
   }
-
-async function readIfPresent(file: string): Promise<string | undefined> {
-  return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw error
-  })
-}
 
 /** A tensor as the addon reads it. @throws ModelFormatError for dtypes that weights are not stored in */
 export function toNativeSource(entry: TensorEntry): NativeTensorSource {
@@ -195,7 +179,8 @@ export function toNativeSource(entry: TensorEntry): NativeTensorSource {
       `Expected dtype F32, F16 or BF16 for tensor "${entry.name}" but ${entry.file} has ${entry.dtype}.`,
       { details: { file: entry.file, tensor: entry.name } },
     )
-  return { ...entry, dtype: entry.dtype }
+  const { end: _, dtype, ...source } = entry
+  return { ...source, dtype }
 }
 
 /**
@@ -206,7 +191,7 @@ export function safetensorsHeader(tensors: readonly NativeTensorInfo[], metadata
   let offset = 0
   const entries = tensors.map(({ name, dtype, shape }) => {
     const begin = offset
-    offset += shape.reduce((product, length) => product * length, 1) * bytesPerElement[dtype]!
+    offset += shape.reduce((product, length) => product * length, 1) * (bitsPerElement.get(dtype)! / 8)
     return [name, { dtype, shape, data_offsets: [begin, offset] }] as const
   })
   const json = JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) })

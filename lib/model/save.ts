@@ -53,12 +53,14 @@ export async function writeModelFolder(
     await mkdir(folder, { recursive: true })
     const config = JSON.parse(await readFile(join(model.folder, 'config.json'), 'utf8'))
     const { torch_dtype: _, ...rest } = config
+    // What the weights are, where they are not what the file asks for.
+    const settled = { ...rest, tie_word_embeddings: model.config.tieWordEmbeddings, dtype: model.dtype }
     await replaceFile(file, async (part) => {
       await callNative(async () => policy?.writeTensors('weights', part, header) ?? native.writeTensors(part, header))
       await change(part)
     })
-    await writeFile(join(folder, 'config.json'), `${JSON.stringify({ ...rest, dtype: model.dtype }, null, 2)}\n`)
-    // An index of older shards would win over the file just written.
+    await writeFile(join(folder, 'config.json'), `${JSON.stringify(settled, null, 2)}\n`)
+    // An index of older shards would name weights that are not these.
     await rm(join(folder, 'model.safetensors.index.json'), { force: true })
     if (resolve(folder) === resolve(model.folder)) return
     for (const name of companionFiles)

@@ -1,7 +1,8 @@
 /** Chat templates: Jinja programs that turn messages into the text that a model was trained on. */
 
-import { Environment, Interpreter, Template } from '@huggingface/jinja'
+import { Environment } from '@huggingface/jinja'
 import { MagrpoError } from '../base/errors.ts'
+import { BoundedTemplate, maxRange } from './bounded-interpreter.ts'
 import type { ChatMessage } from './messages.ts'
 
 /** Options of `ChatTemplate.render`. */
@@ -16,7 +17,7 @@ export interface ChatOptions {
 
 /** A chat template with what it needs of its tokenizer. */
 export class ChatTemplate {
-  readonly #template: Template
+  readonly #template: BoundedTemplate
   readonly #specialTokens: Record<string, string>
   readonly #where: string
 
@@ -30,7 +31,7 @@ export class ChatTemplate {
     this.#specialTokens = specialTokens
     this.#where = where
     try {
-      this.#template = new Template(source)
+      this.#template = new BoundedTemplate(source)
     } catch (cause) {
       throw this.#error('cannot be parsed', cause)
     }
@@ -40,7 +41,9 @@ export class ChatTemplate {
    * Renders messages as transformers' `apply_chat_template` does: blocks are trimmed, and templates have `messages`,
    * `add_generation_prompt`, `tools` and `documents` (none), the special tokens, `raise_exception` and `strftime_now`.
    *
-   * @throws MagrpoError `ERR_CHAT_TEMPLATE` if the template fails or refuses the messages
+   * A template ends with an error after 2 s, 4 million steps, or much more text than its messages have.
+   *
+   * @throws MagrpoError `ERR_CHAT_TEMPLATE` if the template fails, refuses the messages, or takes more than it may
    */
   render(messages: readonly ChatMessage[], options: ChatOptions = {}): string {
     const { addGenerationPrompt = true, variables = {}, now } = options
@@ -49,7 +52,10 @@ export class ChatTemplate {
       const names = { tools: null, documents: null, ...this.#specialTokens, ...variables }
       for (const [name, value] of Object.entries({ ...names, messages, add_generation_prompt: addGenerationPrompt }))
         if (value !== undefined) scope.set(name, value)
-      return String(new Interpreter(scope).run(this.#template.parsed).value)
+      return this.#template.render(
+        scope,
+        messages.reduce((sum, { content }) => sum + (content?.length ?? 0), 0),
+      )
     } catch (cause) {
       throw this.#error(`failed on ${messages.length} messages (${messages.map(({ role }) => role).join(', ')})`, cause)
     }
@@ -86,6 +92,7 @@ function globals(now: Date | undefined): Environment {
 function range(first: number, second?: number, step = 1): number[] {
   const [start, stop] = second === undefined ? [0, first] : [first, second]
   const count = Math.max(0, Math.ceil((stop - start) / step))
+  if (count > maxRange) throw new Error(`it asks for a range of ${count} numbers, more than ${maxRange}`)
   return Array.from({ length: count }, (_, i) => start + i * step)
 }
 

@@ -1,8 +1,9 @@
 /** Reading the files of a tokenizer from a model folder in the layout of Hugging Face. */
 
 import { join } from 'node:path'
-import { MagrpoError } from '../base/errors.ts'
-import { readFile } from '../base/read-files.ts'
+import { MagrpoError, ModelFormatError } from '../base/errors.ts'
+import { inspect } from '../base/inspect.ts'
+import { readJsonFile, readModelText } from '../base/read-json.ts'
 
 /** What a model folder says about its tokenizer. */
 export interface TokenizerFiles {
@@ -55,7 +56,7 @@ export interface TokenizerConfig {
  * @throws MagrpoError `ERR_TOKENIZER_MISSING` if there is no `tokenizer.json`, `ERR_MODEL_FORMAT` if a file is broken
  */
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
-  const tokenizer = await readJson(join(folder, 'tokenizer.json'))
+  const tokenizer = await readJsonFile(folder, 'tokenizer.json')
   if (tokenizer === undefined)
     throw new MagrpoError(
       'ERR_TOKENIZER_MISSING',
@@ -67,40 +68,21 @@ export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles
   if (typeof tokenizer.model !== 'object' || tokenizer.model === null)
     throw formatError(file, 'expected a field "model" with the vocabulary', { field: 'model' })
   const config = {
-    ...(await readJson(join(folder, 'special_tokens_map.json'))),
-    ...(await readJson(join(folder, 'tokenizer_config.json'))),
+    ...(await readJsonFile(folder, 'special_tokens_map.json')),
+    ...(await readJsonFile(folder, 'tokenizer_config.json')),
   } as TokenizerConfig
-  const chatTemplate = (await readText(join(folder, 'chat_template.jinja'))) ?? templateOf(config)
+  const chatTemplate = (await readModelText(join(folder, 'chat_template.jinja'))) ?? templateOf(config, folder)
   return { tokenizer: tokenizer as TokenizerJson, config, chatTemplate, where: folder }
 }
 
-function templateOf({ chat_template: template }: TokenizerConfig): string | undefined {
-  if (Array.isArray(template)) return template.find(({ name }) => name === 'default')?.template
-  return template ?? undefined
-}
-
-async function readJson(file: string): Promise<Record<string, unknown> | undefined> {
-  const text = await readText(file)
-  if (text === undefined) return undefined
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw formatError(file, `broken JSON: ${(cause as Error).message}`, { cause })
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw formatError(file, `expected a JSON object but received ${text.slice(0, 40)}`)
-  return value as Record<string, unknown>
-}
-
-async function readText(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8')
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    throw formatError(file, `cannot be read: ${(cause as Error).message}`, { cause })
-  }
+function templateOf({ chat_template: given }: TokenizerConfig, folder: string): string | undefined {
+  const template = Array.isArray(given) ? given.find((named) => named?.name === 'default')?.template : given
+  if (template === undefined || template === null || typeof template === 'string') return template ?? undefined
+  throw formatError(
+    join(folder, 'tokenizer_config.json'),
+    `expected text, or a list of texts with names, in "chat_template" but received ${inspect(given).slice(0, 100)}`,
+    { field: 'chat_template' },
+  )
 }
 
 /** An error about a tokenizer file that is there but broken. */
@@ -108,8 +90,8 @@ export function formatError(
   file: string,
   message: string,
   { field, cause }: { field?: string; cause?: unknown } = {},
-): MagrpoError {
-  return new MagrpoError('ERR_MODEL_FORMAT', `${file}: ${message}`, {
+): ModelFormatError {
+  return new ModelFormatError('ERR_MODEL_FORMAT', `${file}: ${message}`, {
     details: { file, ...(field !== undefined && { field }) },
     cause,
   })

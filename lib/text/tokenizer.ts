@@ -4,6 +4,8 @@ import { Tokenizer as Library } from '@huggingface/tokenizers'
 import { MagrpoError } from '../base/errors.ts'
 import type { ChatOptions } from './chat-template.ts'
 import { ChatTemplate } from './chat-template.ts'
+import { checkTokenizer, isBounded, isTokenId } from './check-tokenizer.ts'
+import { limitedLibrary } from './limited-library.ts'
 import type { ChatMessage } from './messages.ts'
 import type { LibraryTokenizer } from './reference-behaviour.ts'
 import { useReferenceByteFallback, withReferencePatterns } from './reference-behaviour.ts'
@@ -55,13 +57,9 @@ export class Tokenizer {
   constructor(files: TokenizerFiles) {
     this.#files = files
     const { config, where } = files
+    checkTokenizer(files.tokenizer, where)
     const tokenizer = withBoundaryTokens(files)
-    try {
-      this.#library = new Library(withReferencePatterns(tokenizer), libraryConfig(config)) as LibraryTokenizer
-      useReferenceByteFallback(this.#library)
-    } catch (cause) {
-      throw formatError(where, `tokenizer.json cannot be used: ${(cause as Error).message}`, { cause })
-    }
+    this.#library = this.#inLibrary(() => openLibrary(tokenizer, config))
     this.#specialTokens = namedTokens(config)
     this.special = Object.fromEntries(
       specialNames.flatMap((name) => {
@@ -92,18 +90,27 @@ export class Tokenizer {
     return new Tokenizer(await readTokenizerFiles(folder))
   }
 
-  /** The ids of a text. Special tokens written out in the text become their ids. */
+  /**
+   * The ids of a text. Special tokens written out in the text become their ids.
+   *
+   * @throws MagrpoError `ERR_MODEL_FORMAT` if the tokenizer fails on it; one with patterns of its own may take 2 s
+   */
   encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): Int32Array {
-    return Int32Array.from(this.#library.encode(text, { add_special_tokens: addSpecialTokens }).ids)
+    const { ids } = this.#inLibrary(() => this.#library.encode(text, { add_special_tokens: addSpecialTokens }))
+    if (ids.every((id) => isTokenId(id))) return Int32Array.from(ids)
+    throw formatError(this.#files.where, 'tokenizer.json cannot be used: it gives a token that has no id')
   }
 
   /**
    * The text of ids. Ids without a token (a model's vocabulary is often padded) stand for nothing. Bytes that form no
    * character become U+FFFD; use {@link StreamDecoder} for text that is not complete yet.
+   *
+   * @throws MagrpoError as {@link encode}
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const shown = this.shownIds(ids, options)
-    return shown.length === 0 ? '' : this.#library.decode(shown, { clean_up_tokenization_spaces: this.#cleansUp })
+    if (shown.length === 0) return ''
+    return this.#inLibrary(() => this.#library.decode(shown, { clean_up_tokenization_spaces: this.#cleansUp }))
   }
 
   /** The ids that contribute to the text of `decode`: those with a token, special ones only if asked for. */
@@ -145,6 +152,15 @@ export class Tokenizer {
     return this.encode(this.renderChat(messages, options), { addSpecialTokens: false })
   }
 
+  /** Does something with the library, whose errors have no code. */
+  #inLibrary<T>(work: () => T): T {
+    try {
+      return work()
+    } catch (cause) {
+      throw formatError(this.#files.where, `tokenizer.json cannot be used: ${(cause as Error).message}`, { cause })
+    }
+  }
+
   /** The id of a token as the vocabulary writes it, or undefined. */
   tokenToId(token: string): number | undefined {
     return this.#library.token_to_id(token)
@@ -154,6 +170,15 @@ export class Tokenizer {
   idToToken(id: number): string | undefined {
     return this.#library.id_to_token(id)
   }
+}
+
+/** The library's tokenizer; limited where its parts may take more than their text suggests. */
+function openLibrary(tokenizer: TokenizerJson, config: TokenizerConfig): LibraryTokenizer {
+  const json = withReferencePatterns(tokenizer)
+  const make = () => new Library(json, libraryConfig(config)) as LibraryTokenizer
+  const library = isBounded(json) ? make() : limitedLibrary(make)
+  useReferenceByteFallback(library)
+  return library
 }
 
 /** Largest id of vocabulary and added tokens, plus one. */
@@ -185,7 +210,14 @@ function libraryConfig(config: TokenizerConfig): Record<string, unknown> {
  * transformers.
  */
 function withBoundaryTokens({ tokenizer, config, where }: TokenizerFiles): TokenizerJson {
-  const complete = { normalizer: null, pre_tokenizer: null, decoder: null, post_processor: null, ...tokenizer }
+  const complete = {
+    normalizer: null,
+    pre_tokenizer: null,
+    decoder: null,
+    post_processor: null,
+    added_tokens: [],
+    ...tokenizer,
+  }
   if (config.add_bos_token === undefined && config.add_eos_token === undefined) return complete
   const boundary = (wanted: boolean | undefined, name: 'bos_token' | 'eos_token') => {
     const text = wanted ? textOf(config[name]) : undefined

@@ -125,6 +125,9 @@ test('windows are resolved as in transformers', (t) => {
   t.deepEqual(windows('mistral', { sliding_window: undefined }), [4096, 4096])
   t.deepEqual(windows('mistral', { sliding_window: null }), [0, 0])
   t.deepEqual(windows('mistral', { sliding_window: 5 }), [5, 5])
+  const mixed = ['full_attention', 'sliding_attention']
+  t.deepEqual(windows('mistral', { sliding_window: 5, layer_types: mixed }), [0, 5])
+  t.deepEqual(windows('mistral', { sliding_window: 5, layer_types: null }), [5, 5])
   t.deepEqual(windows('llama', { sliding_window: 5 }), [0, 0])
   t.deepEqual(windows('qwen2', { use_sliding_window: false, sliding_window: 5 }), [0, 0])
   const qwen = { use_sliding_window: true, max_window_layers: 1, sliding_window: 5 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import fc from 'fast-check'
@@ -40,7 +40,7 @@ const damages: Record<string, { says: (string | RegExp)[]; edit: (file: string) 
     says: ['unknown dtype', '"x"'],
     edit: (file) => writeFileSync(file, withHeader('{"x":null}')),
   },
-  'an unknown dtype': { says: [norm, '"F8_E4M3"'], edit: edit((header) => set(header, norm, { dtype: 'F8_E4M3' })) },
+  'an unknown dtype': { says: [norm, '"F8_E9M9"'], edit: edit((header) => set(header, norm, { dtype: 'F8_E9M9' })) },
   'a dtype of another name in JavaScript': {
     says: [norm],
     edit: edit((header) => set(header, norm, { dtype: 'constructor' })),
@@ -128,6 +128,16 @@ const misfits: Record<string, { code: MagrpoError['code']; says: string[]; edit:
     says: [norm, 'I32'],
     edit: edit((header) => set(header, norm, { dtype: 'I32' })),
   },
+  'weights of 8 bits': {
+    code: 'ERR_MODEL_UNSUPPORTED',
+    says: [norm, 'F8_E4M3', 'F32, F16 or BF16'],
+    edit: edit((header) => set(header, norm, { dtype: 'F8_E4M3', shape: [256] })),
+  },
+  'weights of 4 bits': {
+    code: 'ERR_MODEL_UNSUPPORTED',
+    says: [norm, 'F4'],
+    edit: edit((header) => set(header, norm, { dtype: 'F4', shape: [512] })),
+  },
   'a missing tensor': {
     code: 'ERR_MODEL_UNSUPPORTED',
     says: ['model.norm.scale'],
@@ -179,8 +189,11 @@ test('sizes in config.json that would need more memory than there is are found o
   await rejectsWith(t, () => Model.load(folder), 'ERR_MODEL_FORMAT', embedding, '2147483647')
 })
 
+const shard = 'model-00001-of-00001.safetensors'
+
 const shards = () => {
   const folder = tinyModel({ name: 'llama' })
+  renameSync(join(folder, weights), join(folder, shard))
   const index = join(folder, 'model.safetensors.index.json')
   return {
     folder,
@@ -210,8 +223,8 @@ test('refused: an index that is broken, names a missing file, or a tensor that i
   await rejectsWith(t, load, 'ERR_MODEL_FORMAT', index)
   write({ [norm]: 'gone.safetensors' })
   await rejectsWith(t, load, 'ERR_MODEL_FORMAT', index, 'gone.safetensors')
-  write({ 'model.other': weights })
-  await rejectsWith(t, load, 'ERR_MODEL_FORMAT', index, 'model.other', weights)
+  write({ 'model.other': shard })
+  await rejectsWith(t, load, 'ERR_MODEL_FORMAT', index, 'model.other', shard)
 })
 
 test('refused: a folder without weights, and weights that are a folder', async (t) => {

@@ -1,8 +1,12 @@
 /** Loading the items of a task from JSON and Parquet files. */
 
 import { createReadStream } from 'node:fs'
+import { getHeapStatistics } from 'node:v8'
 import { createGunzip } from 'node:zlib'
 import { MagrpoError } from '../../base/errors.ts'
+import { formatBytes } from '../../base/format.ts'
+import { inspect } from '../../base/inspect.ts'
+import { parseJson } from '../../base/parse-json.ts'
 import { checkRegularFile } from '../../base/read-files.ts'
 import { JsonSplitter } from './json-splitter.ts'
 import { parquetRows } from './parquet.ts'
@@ -27,7 +31,7 @@ export interface LoadItemsOptions {
  * @typeParam Item what an item is; only the presence of `fields` is checked
  * @returns at least one item
  * @throws MagrpoError `ERR_DATA` with `details.file`, and `details.line` (from 1; of Parquet `details.row`) and `details.field` where
- *   there is one: no such file, broken gzip, UTF-8, JSON or Parquet, an item that is not an object, a missing field, no items at all
+ *   there is one: no such file, broken gzip, UTF-8, JSON or Parquet, more than fits in memory, an item that is not an object, a missing field, no items at all
  * @throws RangeError if `offset` or `limit` is not a whole number that makes sense
  * @example
  * ```ts
@@ -48,6 +52,7 @@ export async function loadItems<Item = Record<string, unknown>>(
   for await (const { place, value } of valuesOf(path, offset, signal)) {
     seen = place.index + 1
     if (place.index < offset) continue
+    if (items.length % memoryCheckEvery === 0) checkMemory(path, items.length, place)
     items.push(checkItem(path, value(), place, fields) as Item)
     if (items.length >= limit) break
   }
@@ -129,9 +134,27 @@ async function* fileBytes(path: string, signal?: AbortSignal): AsyncGenerator<Ui
   }
 }
 
+/** Items between two looks at the memory. */
+const memoryCheckEvery = 1000
+
+/** Most of the memory that node may use for objects, after which it would soon end the process. */
+const fullHeap = 0.75
+
+/** Refuses more items than fit in memory: a small packed file may hold any number. */
+function checkMemory(path: string, count: number, place: Place): void {
+  const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
+  if (used < fullHeap * limit) return
+  throw dataError(
+    path,
+    `does not fit in memory: ${count} items were read when ${formatBytes(used)} of ${formatBytes(limit)} were in use; ` +
+      'load a part of it (limit), or give node more memory (NODE_OPTIONS=--max-old-space-size=MEBIBYTES)',
+    place,
+  )
+}
+
 function parsed(path: string, text: string, line: number): unknown {
   try {
-    return JSON.parse(text)
+    return parseJson(text)
   } catch (cause) {
     throw dataError(path, `broken JSON: ${(cause as Error).message}`, { line, cause })
   }
@@ -139,15 +162,15 @@ function parsed(path: string, text: string, line: number): unknown {
 
 function checkItem(path: string, item: unknown, place: Place, fields: readonly string[]): Record<string, unknown> {
   if (typeof item !== 'object' || item === null || Array.isArray(item))
-    throw dataError(path, `expected an object but received ${JSON.stringify(item).slice(0, 60)}`, place)
+    throw dataError(path, `expected an object but received ${inspect(item).slice(0, 60)}`, place)
   const record = item as Record<string, unknown>
   for (const field of fields)
     if (typeof record[field] !== 'string')
       throw dataError(
         path,
         Object.hasOwn(record, field)
-          ? `expected a string in field "${field}" but received ${JSON.stringify(record[field])?.slice(0, 60)}`
-          : `expected a field "${field}" but the item has ${JSON.stringify(Object.keys(record))}`,
+          ? `expected a string in field "${field}" but received ${inspect(record[field]).slice(0, 60)}`
+          : `expected a field "${field}" but the item has ${inspect(Object.keys(record)).slice(0, 300)}`,
         { ...place, field },
       )
   return record

@@ -6,6 +6,9 @@ interface JsonText {
   line: number
 }
 
+/** Longest text of one value. An item is far shorter; a packed file of a few kilobytes may hold any length. */
+const longestValue = 2 ** 25
+
 /**
  * Takes a file's text in pieces and gives the texts of its values. Whether the file is an array or lines is told by its
  * first character that is not white space.
@@ -56,6 +59,8 @@ export class JsonSplitter {
       }
     }
     this.#text += piece.slice(start)
+    if (this.#text.length <= longestValue) return
+    throw this.#error(`expected values of at most ${longestValue} characters but one is longer`, this.#textLine)
   }
 
   /** Gives the last value of the file, which may lack its line end. */
