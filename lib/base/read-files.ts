@@ -22,9 +22,9 @@ export async function checkRegularFile(file: string, code: ErrorCode): Promise<v
   throw new made(code, `Expected a regular file but ${file} is ${what}.`, { details: { file } })
 }
 
-/** As `fs.promises.readFile`, of regular files. */
-export async function readFile(file: string, encoding: 'utf8'): Promise<string> {
-  await checkRegularFile(file, 'ERR_MODEL_FORMAT')
+/** As `fs.promises.readFile`, of regular files; anything else is an error with `code`. */
+export async function readFile(file: string, encoding: 'utf8', code: ErrorCode = 'ERR_MODEL_FORMAT'): Promise<string> {
+  await checkRegularFile(file, code)
   return promisify(fs.readFile)(file, encoding)
 }
 
