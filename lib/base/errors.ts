@@ -30,6 +30,7 @@ export const errorCodes = [
   'ERR_SANDBOX_UNAVAILABLE', // bubblewrap or Python is missing, or namespaces are forbidden
   'ERR_SANDBOX', // the sandbox itself failed (never: the program under test failed)
   'ERR_RUN_EXISTS', // the run folder is there already
+  'ERR_OUTPUT', // standard output cannot be written, for example on a full disk
   'ERR_PORT', // the port of the live page is taken or not allowed
   'ERR_RUN', // a run folder cannot be read or written
   'ERR_RUN_LOCKED', // another process works on the run folder; `details` has its `pid`, `host` and `since`

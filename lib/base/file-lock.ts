@@ -1,10 +1,11 @@
 /** One process at a time works on a run folder: a lock file that names it, and that dies with it. */
 import { createHash, randomUUID } from 'node:crypto'
-import { constants, copyFile, link, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { constants, copyFile, link, readFile as readSystemFile, rename, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { cannotWrite } from './cannot-write.ts'
 import { MagrpoError } from './errors.ts'
 import { ifMissing } from './if-missing.ts'
+import { readFile } from './read-files.ts'
 
 /** Who holds a lock, as the file says. */
 export interface LockOwner {
@@ -48,7 +49,7 @@ export class RunLock {
     const own = `${path}.${owner.id}`
     try {
       // The file gets its place whole: nobody ever reads half an owner.
-      await writeFile(own, `${JSON.stringify(owner, null, 2)}\n`)
+      await writeFile(own, `${JSON.stringify(owner, null, 2)}\n`, { flag: 'wx' })
       for (let attempt = 1; !(await linked(own, path)); attempt++) {
         const other = await readOwner(path)
         if (other === undefined && attempt < maxAttempts) continue
@@ -125,7 +126,7 @@ async function tookOver(path: string, dead: LockOwner, own: string): Promise<boo
 
 /** What a lock file says; undefined if there is none. A file that says nothing is of a dead owner. */
 async function readOwner(path: string): Promise<LockOwner | undefined> {
-  const text = await readFile(path, 'utf8').catch(ifMissing(undefined))
+  const text = await readFile(path, 'utf8', 'ERR_RUN').catch(ifMissing(undefined))
   if (text === undefined) return undefined
   const nobody: LockOwner = { pid: 0, host: hostname(), since: '', process: null, id: text }
   try {
@@ -151,8 +152,8 @@ async function isAlive({ pid, host, process: stamp }: LockOwner): Promise<boolea
 /** Boot and start time of a process, from Linux's /proc: numbers of processes are used again. */
 async function processStamp(pid: number): Promise<string | null> {
   try {
-    const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+    const boot = (await readSystemFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
+    const stat = await readSystemFile(`/proc/${pid}/stat`, 'utf8')
     // The second field is a name in parentheses that may hold anything; the start time is the 22nd field, the state the 3rd.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     // A process that ended, but that its parent has not asked about, is dead.

@@ -22,23 +22,21 @@ export async function checkRegularFile(file: string, code: ErrorCode): Promise<v
   throw new made(code, `Expected a regular file but ${file} is ${what}.`, { details: { file } })
 }
 
-/** Largest file that is read as one text. The tokenizers of large vocabularies are an eighth of it. */
+/** Largest file of a model that is read as one text. The tokenizers of large vocabularies are an eighth of it. */
 const largestText = 2 ** 28
 
 /**
  * As `fs.promises.readFile`, of regular files.
  *
- * @throws ModelFormatError `ERR_MODEL_FORMAT` for what is no regular file, or one of more than 256 MiB
+ * @throws MagrpoError with `code` for what is no regular file; for `ERR_MODEL_FORMAT` also for one of more than 256 MiB
  */
-export async function readFile(file: string, encoding: 'utf8'): Promise<string> {
-  await checkRegularFile(file, 'ERR_MODEL_FORMAT')
+export async function readFile(file: string, encoding: 'utf8', code: ErrorCode = 'ERR_MODEL_FORMAT'): Promise<string> {
+  await checkRegularFile(file, code)
   const { size } = await stat(file)
-  if (size > largestText)
-    throw new ModelFormatError(
-      'ERR_MODEL_FORMAT',
-      `Expected a file of at most ${largestText} bytes but ${file} has ${size}.`,
-      { details: { file } },
-    )
+  if (code === 'ERR_MODEL_FORMAT' && size > largestText)
+    throw new ModelFormatError(code, `Expected a file of at most ${largestText} bytes but ${file} has ${size}.`, {
+      details: { file },
+    })
   return promisify(fs.readFile)(file, encoding)
 }
 

@@ -1,6 +1,7 @@
 /** Lines of a file with the places they end at, for files that a killed process may have left in the middle of a line. */
 import { createReadStream } from 'node:fs'
 import { MagrpoError } from './errors.ts'
+import { checkRegularFile } from './read-files.ts'
 
 /** One line that is whole. */
 interface PlacedLine {
@@ -18,12 +19,14 @@ const newline = 0x0a
  * The whole lines of a file; nothing if there is no such file.
  *
  * @param limit bytes to read at most
+ * @throws MagrpoError `ERR_RUN` for what is no regular file
  */
 export async function* wholeLines(path: string, limit = Number.POSITIVE_INFINITY): AsyncGenerator<PlacedLine> {
   if (limit <= 0) return
   let rest = Buffer.alloc(0)
   let [end, number] = [0, 0]
   try {
+    await checkRegularFile(path, 'ERR_RUN')
     for await (const piece of createReadStream(path, { end: limit - 1 })) {
       // Bytes are searched, not characters: no other one ends a line of JSON.
       const bytes = Buffer.concat([rest, piece as Buffer])

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { formatBytes } from '../base/format.ts'
 import { type DoctorReport, diagnose } from '../doctor/doctor.ts'
+import { limitOf } from '../native/free-memory.ts'
 
 /** Adds `magrpo doctor [--json]` to the program; it prints to stdout and ends well whatever it finds. */
 export function addDoctorCommand(program: Command): void {
@@ -48,7 +49,11 @@ export function doctorText(report: DoctorReport): string {
       'cuda',
       cuda.reason === null ? (cuda.available ? 'available' : 'unknown') : `no: ${cudaReasons[cuda.reason]}`,
     ],
-    [true, 'memory', `${formatBytes(memory.availableBytes)} of ${formatBytes(memory.totalBytes)} available`],
+    [
+      true,
+      'memory',
+      `${formatBytes(memory.availableBytes)} of ${formatBytes(memory.totalBytes)} available${limitOf(memory.availableFrom)}`,
+    ],
     [bubblewrap.works, 'bubblewrap', bubblewrapText(bubblewrap)],
     [python !== null, 'python', python === null ? 'python3 is not on PATH' : pythonText(python)],
   ]

@@ -1,4 +1,6 @@
 import { constants } from 'node:os'
+import { type InterruptsAddon, loadInterruptsAddon } from '../native/interrupts-addon.ts'
+import { showCursor } from '../ui/live-block.ts'
 import { isClosedPipe, note } from './output.ts'
 
 /** Why a command was aborted; the exit code that tells of the signal goes with it. */
@@ -12,41 +14,69 @@ export class InterruptedError extends Error {
   }
 }
 
+/** Settings of {@link Interrupts}. */
+interface InterruptsOptions {
+  /** Whether the end of who reads standard output or error, which is no signal in Node, counts as an interruption. */
+  readers?: boolean
+  /** What keeps a command that does not end in a second after the first interruption, as the end of a sentence. */
+  waitsFor?(): string
+}
+
+/** So long a command may take to end before it says what it waits for. */
+const patienceMs = 1000
+const onceMore = '(once more to leave at once)'
+
 /**
- * Watches for Ctrl-C and SIGTERM while a command works. The first one calls `onFirst`, which ends the work in an orderly way;
- * the second leaves at once. With `readers`, so does the end of who reads standard output or error, which is no signal in Node.
+ * Watches for Ctrl-C and SIGTERM while a command works. The first one calls `onFirst`, which ends the work in an orderly way; if
+ * that takes longer than a second, standard error says what is waited for. The second one leaves at once. Both hold while
+ * JavaScript is busy, by a thread of the addon's; before the addon is built, they wait for JavaScript.
  */
 export class Interrupts {
   /** The first interruption, if there was one. */
   received: InterruptedError | undefined
   readonly #onFirst: (reason: InterruptedError) => void
+  readonly #waitsFor: () => string
   readonly #streams: readonly NodeJS.WriteStream[]
+  readonly #addon: InterruptsAddon | undefined
+  #timer: NodeJS.Timeout | undefined
 
-  constructor(onFirst: (reason: InterruptedError) => void, { readers = false } = {}) {
+  constructor(
+    onFirst: (reason: InterruptedError) => void,
+    { readers = false, waitsFor = () => 'what is under way' }: InterruptsOptions = {},
+  ) {
     this.#onFirst = onFirst
+    this.#waitsFor = waitsFor
     this.#streams = readers ? [process.stdout, process.stderr] : []
     for (const stream of this.#streams) stream.on('error', this.#onStreamError)
     process.on('SIGINT', this.#handle).on('SIGTERM', this.#handle)
+    this.#addon = loadInterruptsAddon()
+    this.#addon?.install(
+      `magrpo: interrupted; waiting for JavaScript that is busy: a reward, a task, a tracker or a tokenizer ${onceMore}`,
+    )
   }
 
   /** Stops watching. */
   dispose(): void {
+    clearTimeout(this.#timer)
+    this.#addon?.uninstall()
     process.off('SIGINT', this.#handle).off('SIGTERM', this.#handle)
     for (const stream of this.#streams) stream.off('error', this.#onStreamError)
   }
 
   readonly #onStreamError = (error: NodeJS.ErrnoException): void => {
-    if (!isClosedPipe(error)) throw error
-    if (!this.received) this.#handle('SIGPIPE')
+    if (isClosedPipe(error) && !this.received) this.#handle('SIGPIPE')
   }
 
   readonly #handle = (signal: NodeJS.Signals): void => {
+    if (signal !== 'SIGPIPE') this.#addon?.answer()
     const reason = new InterruptedError(signal)
     if (this.received) {
-      note('magrpo: leaving at once')
+      // No view closes any more, and a live one hides the cursor.
+      note(`${process.stderr.isTTY ? showCursor : ''}magrpo: leaving at once`)
       process.exit(reason.exitCode)
     }
     this.received = reason
+    this.#timer = setTimeout(() => note(`magrpo: waiting for ${this.#waitsFor()} ${onceMore}`), patienceMs).unref()
     this.#onFirst(reason)
   }
 }

@@ -1,6 +1,7 @@
 /** The command line: registers the commands, one per file, and turns errors into messages and exit codes. */
 import { Command, CommanderError } from 'commander'
 import { nearest } from '../base/nearest.ts'
+import { checkWorkingFolder } from '../base/working-folder.ts'
 import { packageVersion } from '../run/environment.ts'
 import { addCompareCommand } from './compare.ts'
 import { addDemoCommand } from './demo.ts'
@@ -10,7 +11,7 @@ import { addExportCommand } from './export.ts'
 import { addGenerateCommand } from './generate.ts'
 import { InterruptedError } from './interrupts.ts'
 import { addLogProbsCommand } from './logprobs.ts'
-import { describeError, exitCodes, isClosedPipe, note, UsageError } from './output.ts'
+import { describeError, exitCodes, isClosedPipe, note, outputError, UsageError } from './output.ts'
 import { addPullCommand } from './pull.ts'
 import { addReportCommand } from './report.ts'
 import { addResumeCommand } from './resume.ts'
@@ -29,14 +30,15 @@ import { addWatchCommand } from './watch.ts'
 export async function main(argv: string[]): Promise<number> {
   // They stay: what was written last fails after the command has ended.
   for (const [stream, listener] of [
-    [process.stdout, leaveOnClosedPipe],
-    [process.stderr, ignoreClosedPipe],
+    [process.stdout, leaveOnFailure],
+    [process.stderr, ignoreFailure],
   ] as const)
     if (!stream.listeners('error').includes(listener)) stream.on('error', listener)
   process.on('exit', failIfLeft)
   const words = argv.slice(2)
-  const program = await createProgram(words)
   try {
+    checkWorkingFolder()
+    const program = await createProgram(words)
     checkOptionNames(await createProgram(words), words)
     await program.parseAsync(argv)
     return Number(process.exitCode ?? exitCodes.ok)
@@ -110,24 +112,27 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
   if (error instanceof InterruptedError) {
     note(`magrpo: ${error.message}`)
+    // A reward or tracker may have left something running that would keep the process alive.
+    setTimeout(() => process.exit(error.exitCode), 1000).unref()
     return error.exitCode
   }
   note(describeError(error))
   return error instanceof UsageError ? exitCodes.usage : exitCodes.error
 }
 
-/** `magrpo … | head` ends quietly: who reads the output has enough of it. A training has a listener of its own, and stops first. */
-function leaveOnClosedPipe(error: NodeJS.ErrnoException): void {
+/**
+ * `magrpo … | head` ends quietly: who reads the output has enough of it. A training has a listener of its own, and stops first; so
+ * has what is written by `printLine`, whose error ends the command.
+ */
+function leaveOnFailure(error: NodeJS.ErrnoException): void {
   if (process.stdout.listenerCount('error') > 1) return
   process.off('exit', failIfLeft)
   if (isClosedPipe(error)) process.exit(process.exitCode ?? exitCodes.ok)
-  throw error
+  process.exit(report(outputError(error)))
 }
 
-/** What nobody reads any more need not be said. */
-function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (!isClosedPipe(error)) throw error
-}
+/** What nobody reads need not be said, and what has no space cannot be. */
+function ignoreFailure(): void {}
 
 /** A reward, task or tracker that calls `process.exit()` in the middle of a command: what was asked for has not been done. */
 function failIfLeft(code: number): void {

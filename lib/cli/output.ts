@@ -11,11 +11,21 @@ export const exitCodes = { ok: 0, error: 1, usage: 2 } as const
 /**
  * Writes a line to stdout and resolves when the system has taken it, so that a slow reader slows the command down instead of
  * filling its memory. Where nobody reads any more it resolves too: what to do about that is the matter of the stream's listeners.
+ *
+ * @throws MagrpoError `ERR_OUTPUT` if it cannot be written, for example on a full disk
  */
 export function printLine(line: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    process.stdout.write(`${line}\n`, (error) => (error && !isClosedPipe(error) ? reject(error) : resolve()))
+    process.stdout.write(`${line}\n`, (error) =>
+      error && !isClosedPipe(error) ? reject(outputError(error)) : resolve(),
+    )
   })
+}
+
+/** The error of a standard output that cannot be written. */
+export function outputError(cause: NodeJS.ErrnoException): MagrpoError {
+  const message = `Standard output cannot be written: ${cause.message}. Make space where it leads, or redirect it elsewhere.`
+  return new MagrpoError('ERR_OUTPUT', message, { cause })
 }
 
 /** Whether a write failed because its reader has gone. */
@@ -40,6 +50,7 @@ export function describeError(error: unknown, debug = wantsDebug()): string {
   if (!(error instanceof Error)) return `magrpo: ${String(error)}`
   const code = (error as { code?: unknown }).code
   const lines = [`magrpo: ${error.message}`]
+  if (code === 'EMFILE' || code === 'ENFILE') lines.push('Allow more open files, for example: ulimit -n 4096')
   if (typeof code === 'string') lines.push(`code: ${code}`)
   if (debug) {
     lines.push(error.stack ?? '')

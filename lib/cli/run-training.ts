@@ -21,6 +21,7 @@ export async function runAndReport(
 ): Promise<void> {
   const controller = new AbortController()
   let stopGently: (() => void) | undefined
+  let preparation = 'reading what the run needs'
   // Ctrl-C, or an output that nobody reads any more, while a run is prepared aborts the preparation; once it goes, it ends the run
   // after the weights of the last step are saved.
   const interrupts = new Interrupts(
@@ -29,11 +30,20 @@ export async function runAndReport(
       note('magrpo: stopping; the weights of the last step are saved (once more to leave at once)')
       stopGently()
     },
-    { readers: true },
+    {
+      readers: true,
+      waitsFor: () =>
+        stopGently
+          ? 'the micro-batch, reward or tracker under way, and for the weights to be written'
+          : `the preparation to end: ${preparation}`,
+    },
   )
   const stream = process.stderr
   const view = new TrainingView({ stream, mode: viewMode(stream, quiet), paint: painterFor(stream), name })
-  const onProgress = quiet ? undefined : note
+  const onProgress = (what: string) => {
+    preparation = what
+    if (!quiet) note(what)
+  }
   try {
     const sinks = json ? [view, jsonSink] : [view]
     const prepared = await prepare({ sinks, signal: controller.signal, onProgress, onWarning: note })

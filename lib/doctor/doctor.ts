@@ -5,6 +5,7 @@ import path from 'node:path'
 import { packageDir } from '../base/package-dir.ts'
 import type { NativeInfo } from '../native/addon-types.ts'
 import { cudaOfHost } from '../native/cuda-of-host.ts'
+import { type FreeMemory, freeMemory } from '../native/free-memory.ts'
 import { stampedLibtorch } from '../native/load-addon.ts'
 import { type FoundLibtorch, loadSetupScripts, type SetupScripts } from '../native/setup-scripts.ts'
 import { type AddonReport, type CpuReport, diagnoseAddon, diagnoseCpu } from './doctor-addon.ts'
@@ -34,7 +35,13 @@ export interface DoctorReport {
   addon: AddonReport
   cpu: CpuReport
   cuda: NativeInfo['cuda']
-  memory: { totalBytes: number; availableBytes: number }
+  memory: {
+    totalBytes: number
+    /** What a run may take, as its memory plan sees it: what is free, or what the limit of a container leaves if that is less. */
+    availableBytes: number
+    /** What bounds it: the machine, a control group, or `MAGRPO_MEMORY_LIMIT`. */
+    availableFrom: FreeMemory['from']
+  }
   bubblewrap: BubblewrapReport
   python: { path: string; version: string; pip: boolean; torch: string | null } | null
 }
@@ -59,9 +66,21 @@ export async function diagnose(options: { root?: string; env?: NodeJS.ProcessEnv
     addon,
     cpu: diagnoseCpu(addon.info),
     cuda: addon.info?.cuda ?? cudaOfHost(libtorch?.variant ?? 'cpu'),
-    memory: { totalBytes: os.totalmem(), availableBytes: os.freemem() },
+    memory: diagnoseMemory(env),
     bubblewrap,
     python: scripts.probePython(env),
+  }
+}
+
+function diagnoseMemory(env: NodeJS.ProcessEnv): DoctorReport['memory'] {
+  const totalBytes = os.totalmem()
+  try {
+    const { bytes, from } = freeMemory({ env })
+    return { totalBytes, availableBytes: bytes, availableFrom: from }
+  } catch {
+    // A MAGRPO_MEMORY_LIMIT that is no size: what runs say of it is clear enough.
+    const { bytes, from } = freeMemory({ env: {} })
+    return { totalBytes, availableBytes: bytes, availableFrom: from }
   }
 }
 

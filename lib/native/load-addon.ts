@@ -6,6 +6,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { NativeLoadError } from '../base/errors.ts'
 import { packageDir } from '../base/package-dir.ts'
+import { checkWorkingFolder } from '../base/working-folder.ts'
 import type { NativeAddon } from './addon-types.ts'
 import type { FoundLibtorch } from './setup-scripts.ts'
 
@@ -42,6 +43,7 @@ export function loadAddonFrom(root: string): NativeAddon {
   if (!existsSync(file)) {
     throw new NativeLoadError('ERR_ADDON_NOT_BUILT', notBuiltMessage(root), { details: { file } })
   }
+  checkWorkingFolder()
   const require = createRequire(import.meta.url)
   const bindings = require('bindings') as (options: object) => NativeAddon
   try {

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cannotWrite } from '../base/cannot-write.ts'
 import { MagrpoError } from '../base/errors.ts'
+import { replaceFile } from '../base/write-file.ts'
 import { refuseNewerRun } from '../run/run-info.ts'
 import { RunReader } from '../watch/run-reader.ts'
 import { comparisonFiles, readComparison } from './comparison/folder.ts'
@@ -30,7 +31,12 @@ const maxSamples = 4
 export async function writeReport(runDir: string, options: ReportOptions = {}): Promise<string> {
   const out = options.out ?? join(runDir, reportFile)
   const html = await renderReport(runDir, options)
-  await writeFile(out, html).catch((cause: unknown) => {
+  const write = async (file: string) => {
+    await rm(file, { force: true })
+    await writeFile(file, html, { flag: 'wx' })
+  }
+  // A place that was named may be a link or a device; one inside the run folder is replaced, whatever it is.
+  await (options.out === undefined ? replaceFile(out, write) : writeFile(out, html)).catch((cause: unknown) => {
     throw cannotWrite(out, cause)
   })
   return out

@@ -2,11 +2,12 @@
  * `checkpoints/`: one folder `step-N` a checkpoint. A checkpoint is written beside, synced, and renamed when it is whole, so that a
  * name `step-N` never stands for half of one; checksums tell what was damaged later.
  */
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { cannotWrite } from '../base/cannot-write.ts'
+import { cannotWrite, refuseLink } from '../base/cannot-write.ts'
 import { MagrpoError } from '../base/errors.ts'
 import { ifMissing } from '../base/if-missing.ts'
+import { readFile } from '../base/read-files.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
 import type { RunState } from '../rl/types/sink.ts'
 import { type FileSums, findDamage, sumFiles, syncPath } from './checksums.ts'
@@ -51,7 +52,7 @@ interface Manifest {
 export class CheckpointStore {
   readonly path: string
 
-  /** @param path the folder `checkpoints/`; it is made when it is needed */
+  /** @param path the folder `checkpoints/`; it is made when it is needed, the run folder around it is not */
   constructor(path: string) {
     this.path = path
   }
@@ -59,15 +60,17 @@ export class CheckpointStore {
   /**
    * Writes a checkpoint. `begin` is called with the folder to write weights into, once that exists; what it returns is awaited.
    *
-   * @throws MagrpoError `ERR_RUN` if it cannot be written; nothing is left of it then
+   * @throws MagrpoError `ERR_RUN` if it cannot be written, or the folder of checkpoints is a link; nothing is left of it then
    */
   async write(state: CheckpointState, begin: (directory: string) => Promise<void>): Promise<void> {
     const { step } = state.run
     const target = join(this.path, `step-${step}`)
     const fresh = join(this.path, `.step-${step}.writing`)
     try {
+      await refuseLink(this.path)
+      await mkdir(this.path).catch(ifThere)
       await rm(fresh, { recursive: true, force: true })
-      await mkdir(fresh, { recursive: true })
+      await mkdir(fresh)
       await begin(fresh)
       await writeFile(join(fresh, files.state), JSON.stringify(state))
       const manifest: Manifest = { format: runFormat, step, files: await sumFiles(fresh) }
@@ -139,6 +142,10 @@ export class CheckpointStore {
   }
 }
 
+function ifThere(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EEXIST') throw error
+}
+
 /** The state of a checkpoint, or what is wrong with it. */
 async function check(directory: string, step: number): Promise<CheckpointState | string> {
   const manifest = await readJson<Manifest>(join(directory, files.manifest))
@@ -156,7 +163,7 @@ async function readJson<T extends object>(file: string): Promise<T | string> {
   const name = basename(file)
   let text: string
   try {
-    text = await readFile(file, 'utf8')
+    text = await readFile(file, 'utf8', 'ERR_CHECKPOINT')
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? `${name} is missing` : (error as Error).message
   }

@@ -9,6 +9,8 @@ interface CheckpointerParts extends Required<CheckpointOptions> {
   store: CheckpointStore
   options: ResolvedTrainOptions
   data: Pick<CheckpointState['data'], 'items' | 'heldOut'>
+  /** What the run goes on from, which needs no checkpoint of its own; null at its beginning. */
+  origin: RunState | null
   /** Bytes that each file has now. */
   lines(): LineBytes
   /** Hands what these bytes are to the disk. */
@@ -24,10 +26,11 @@ export class Checkpointer {
   #pending: Promise<void> = Promise.resolve()
   #failure: { error: unknown } | undefined
   /** What the newest checkpoint stands for, written or under way. */
-  #newest = ''
+  #newest: string
 
   constructor(parts: CheckpointerParts) {
     this.#parts = parts
+    this.#newest = parts.origin === null ? '' : nameOf(parts.origin)
   }
 
   /**

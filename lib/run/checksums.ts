@@ -28,8 +28,10 @@ export async function sumFiles(folder: string): Promise<FileSums> {
 export async function findDamage(folder: string, sums: FileSums): Promise<string | undefined> {
   for (const [name, { bytes, sha256 }] of Object.entries(sums)) {
     const file = join(folder, name)
-    const size = (await stat(file).catch(() => undefined))?.size
-    if (size === undefined) return `${name} is missing`
+    const stats = await stat(file).catch(() => undefined)
+    if (stats === undefined) return `${name} is missing`
+    const { size } = stats
+    if (!stats.isFile()) return `${name} is no regular file`
     if (size !== bytes) return `${name} has ${size} bytes instead of ${bytes}`
     if ((await sumFile(file)).sha256 !== sha256) return `the checksum of ${name} is wrong`
   }

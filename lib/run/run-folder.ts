@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { stringify } from 'yaml'
 import { cannotWrite } from '../base/cannot-write.ts'
 import { MagrpoError } from '../base/errors.ts'
 import { lockedError, lockOwner, RunLock } from '../base/file-lock.ts'
 import { ifMissing } from '../base/if-missing.ts'
+import { readFile } from '../base/read-files.ts'
 import { syncPath } from './checksums.ts'
 import { type RunInfo, readRunInfo, runInfoFile } from './run-info.ts'
 
@@ -119,7 +120,7 @@ export class RunFolder {
   /** Reads a JSON file; undefined where there is none. */
   async readJson<T>(name: string): Promise<T | undefined> {
     try {
-      return JSON.parse(await readFile(this.file(name), 'utf8')) as T
+      return JSON.parse(await readFile(this.file(name), 'utf8', 'ERR_RUN')) as T
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       const message = `${this.file(name)} cannot be read: ${(cause as Error).message}.`
@@ -184,7 +185,9 @@ export class RunFolder {
   async #write(name: string, text: string): Promise<void> {
     const fresh = `${this.file(name)}.writing`
     try {
-      await writeFile(fresh, text, { flush: true })
+      // What a killed process left goes first, so that nothing there, such as a link, is written through.
+      await rm(fresh, { force: true })
+      await writeFile(fresh, text, { flag: 'wx', flush: true })
       await rename(fresh, this.file(name))
       await syncPath(this.path)
     } catch (cause) {

@@ -1,7 +1,7 @@
 /** `run.json`: what a run folder is, written first. Whoever opens a run folder looks here before anywhere else. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MagrpoError } from '../base/errors.ts'
+import { readFile } from '../base/read-files.ts'
 
 /** Version of the layout of run folders and checkpoints. A change that older code cannot read raises it. */
 export const runFormat = 1
@@ -35,7 +35,7 @@ export async function readRunInfo(folder: string): Promise<RunInfo> {
       cause,
     })
   }
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) =>
+  const text = await readFile(file, 'utf8', 'ERR_RUN').catch((cause: NodeJS.ErrnoException) =>
     fail(cause.code === 'ENOENT' ? `it has no ${runInfoFile}` : cause.message, cause),
   )
   let info: Partial<RunInfo> | null = null

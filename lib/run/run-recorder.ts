@@ -75,6 +75,7 @@ export class RunRecorder implements RunStore {
       store,
       options,
       data,
+      origin: found?.state.run ?? null,
       lines: () => this.#lineBytes(),
       syncLines: () => Promise.all([...this.#lines.values()].map((writer) => writer.sync())),
     })

@@ -2,7 +2,8 @@ import type { OutputStream } from './style.ts'
 import { displayWidth, truncate } from './width.ts'
 
 const hideCursor = '\u001B[?25l'
-const showCursor = '\u001B[?25h'
+/** Gives back the cursor that a {@link LiveBlock} hides while it is drawn. */
+export const showCursor = '\u001B[?25h'
 const eraseBelow = '\u001B[0J'
 
 /**

@@ -1,4 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
+import { ifMissing } from '../base/if-missing.ts'
+import { checkRegularFile } from '../base/read-files.ts'
 
 /** A JSON object as it was read. */
 export type JsonObject = Record<string, unknown>
@@ -42,10 +44,13 @@ export class JsonLinesTail {
   /**
    * Reads on. A file that is missing is empty.
    *
+   * @throws MagrpoError `ERR_RUN` for what is no regular file, such as a pipe
    * @param onLines takes the lines of a piece; a large file comes in several, with `isReset` at most in the first
    */
   async read(onLines: (read: TailRead) => void): Promise<void> {
-    const file = await open(this.path, 'r').catch(ifMissing)
+    const file = await checkRegularFile(this.path, 'ERR_RUN')
+      .then(() => open(this.path, 'r'))
+      .catch(ifMissing(undefined))
     if (file === undefined) {
       if (this.#offset > 0) onLines(this.#reset())
       return
@@ -120,9 +125,4 @@ function parseObject(text: string): JsonObject | undefined {
   } catch {
     return undefined
   }
-}
-
-function ifMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT') return undefined
-  throw error
 }

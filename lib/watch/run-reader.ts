@@ -1,6 +1,8 @@
-import { open, readFile, stat } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'yaml'
+import { ifMissing } from '../base/if-missing.ts'
+import { checkRegularFile, readFile } from '../base/read-files.ts'
 import type { SampleRow } from '../rl/types/reports.ts'
 import { runFiles } from '../run/run-folder.ts'
 import type { Series } from './downsample.ts'
@@ -124,6 +126,7 @@ export class RunReader {
   async samples(step: number, phase: string): Promise<SampleRow[]> {
     const lines = this.#samples.filter((line) => line.step === step && line.phase === phase).slice(0, maxRows)
     if (lines.length === 0) return []
+    await checkRegularFile(this.#tails.samples.path, 'ERR_RUN')
     const file = await open(this.#tails.samples.path, 'r')
     try {
       const rows: SampleRow[] = []
@@ -188,12 +191,12 @@ export class RunReader {
   }
 
   async #readConfig(): Promise<void> {
-    const text = await readFile(join(this.path, runFiles.config), 'utf8').catch(emptyIfMissing)
+    const text = await readFile(join(this.path, runFiles.config), 'utf8', 'ERR_RUN').catch(ifMissing(''))
     this.setup = { ...this.setup, configText: text, config: recordOf(parse(text)) }
   }
 
   async #readEnvironment(): Promise<void> {
-    const text = await readFile(join(this.path, runFiles.environment), 'utf8').catch(emptyIfMissing)
+    const text = await readFile(join(this.path, runFiles.environment), 'utf8', 'ERR_RUN').catch(ifMissing(''))
     this.setup = { ...this.setup, environment: text === '' ? {} : recordOf(JSON.parse(text)) }
   }
 
@@ -231,11 +234,6 @@ export class RunReader {
     if (broken.length > 0) this.#broken.set(file, [...(this.#broken.get(file) ?? []), ...broken])
     return lines.map(({ value }) => value).filter((value) => value !== undefined)
   }
-}
-
-function emptyIfMissing(error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT') return ''
-  throw error
 }
 
 const recordOf = (value: unknown): JsonObject => asObject(value) ?? {}

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { lockOwner } from '../base/file-lock.ts'
+import { readFile } from '../base/read-files.ts'
 import { runFiles } from '../run/run-folder.ts'
 
 /** How a run stands: it goes on, it ended in one of four ways, or it is gone without having ended. */
@@ -53,7 +53,7 @@ export async function readStatus(
 /** What a JSON file says; undefined where it is missing or broken. */
 export async function readJson<Content>(file: string): Promise<Content | undefined> {
   try {
-    return JSON.parse(await readFile(file, 'utf8')) as Content
+    return JSON.parse(await readFile(file, 'utf8', 'ERR_RUN')) as Content
   } catch {
     return undefined
   }

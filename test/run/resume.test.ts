@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { appendFile, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -409,4 +409,17 @@ test('a run that failed in its reward goes on from the step before', async (t) =
   t.is(first, failed.steps + 1)
   t.true(calls > asked)
   t.deepEqual(outcomeOf(path), outcome)
+})
+
+test('a run that is stopped before its first step leaves the checkpoint it went on from as it is', async (t) => {
+  const path = join(await memoryFolder(t), 'run')
+  const { run } = await tableRun(path)
+  for await (const step of run) if (step.index === 5) run.stop()
+  const manifest = join(path, 'checkpoints/step-5/manifest.json')
+  const { ino } = statSync(manifest)
+  let stop = () => {}
+  const again = await tableRun(path, { resume: true, sinks: [{ onStart: () => stop() }] })
+  stop = () => again.run.stop()
+  await exhaust(again.run)
+  t.is(statSync(manifest).ino, ino)
 })

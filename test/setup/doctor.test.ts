@@ -6,6 +6,7 @@ import { doctorText } from '../../lib/cli/doctor.ts'
 import { diagnose } from '../../lib/doctor/doctor.ts'
 import { bubblewrapRemedy, diagnoseBubblewrap } from '../../lib/doctor/doctor-bubblewrap.ts'
 import { cudaOfHost } from '../../lib/native/cuda-of-host.ts'
+import { freeMemory } from '../../lib/native/free-memory.ts'
 import { addonPath } from '../../lib/native/load-addon.ts'
 import { makeLibtorch, makeProgram, makePython, root, temporaryFolder } from './stand-ins.ts'
 
@@ -29,6 +30,7 @@ test('the report of a machine where nothing is built yet', async (t) => {
   t.regex(report.addon.error ?? '', /npx magrpo setup/)
   t.regex(report.bubblewrap.remedy ?? '', /apt-get install bubblewrap|Linux/)
   t.true(report.cpu.cores >= 1 && report.memory.totalBytes > report.memory.availableBytes)
+  t.is(report.memory.availableFrom, freeMemory({ env: {} }).from)
   t.deepEqual(JSON.parse(JSON.stringify(report)), report, 'it survives JSON')
 
   const text = doctorText(report)
@@ -36,6 +38,18 @@ test('the report of a machine where nothing is built yet', async (t) => {
   t.regex(text, /^! addon /m)
   t.regex(text, /^ {2}cuda {8}no: this is a CPU build$/m)
   t.regex(text, /^! bubblewrap {2}bwrap is not on PATH$/m)
+})
+
+test('what is available is what the memory plan of a run counts on', async (t) => {
+  const folder = temporaryFolder(t)
+  const env = { PATH: '/nowhere', HOME: folder, MAGRPO_MEMORY_LIMIT: '400MB' }
+  const report = await diagnose({ root: folder, env })
+  t.like(report.memory, { availableBytes: 400e6, availableFrom: 'MAGRPO_MEMORY_LIMIT' })
+  t.regex(doctorText(report), /available \(MAGRPO_MEMORY_LIMIT\)$/m)
+  const inContainer = { ...report, memory: { ...report.memory, availableFrom: 'cgroup' as const } }
+  t.regex(doctorText(inContainer), /available within the limit of its control group$/m)
+  const wrong = await diagnose({ root: folder, env: { ...env, MAGRPO_MEMORY_LIMIT: 'much' } })
+  t.not(wrong.memory.availableFrom, 'MAGRPO_MEMORY_LIMIT')
 })
 
 test('the libtorch shown is the one the addon was built with', async (t) => {

@@ -35,3 +35,13 @@ test('once compiled, the launcher starts the command line with its arguments and
   const { status, stdout } = run('generate', '--json')
   t.deepEqual([status, stdout], [7, 'generate,--json\n'])
 })
+
+test('a program that cannot be loaded for want of file descriptors is a sentence with a code', (t) => {
+  const { folder, run } = bareClone(t)
+  mkdirSync(path.join(folder, 'dist/cli'), { recursive: true })
+  const error = "Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' })"
+  writeFileSync(path.join(folder, 'dist/cli/main.js'), `throw ${error}`)
+  const { status, stderr } = run('doctor')
+  t.is(status, 1)
+  t.regex(stderr, /^magrpo: cannot be loaded: EMFILE: too many open files\n.*ulimit -n 4096\ncode: EMFILE\n$/)
+})

@@ -1,10 +1,11 @@
 /** The folder a comparison is recorded in, from which its tables can be made again. */
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { cannotWrite } from '../../base/cannot-write.ts'
 import { MagrpoError } from '../../base/errors.ts'
 import { JsonLinesWriter } from '../../base/json-lines.ts'
+import { readFile } from '../../base/read-files.ts'
 import { describeEnvironment } from '../../run/environment.ts'
 import { loadItems } from '../../tasks/datasets/items.ts'
 import { comparisonMarkdown } from './markdown.ts'
@@ -92,7 +93,7 @@ export async function readComparison(path: string): Promise<Comparison> {
   const file = join(path, comparisonFiles.comparison)
   let about: ComparisonAbout
   try {
-    about = (JSON.parse(await readFile(file, 'utf8')) as Comparison).about
+    about = (JSON.parse(await readFile(file, 'utf8', 'ERR_RUN')) as Comparison).about
   } catch (cause) {
     const message = `${path} holds no finished comparison: ${(cause as Error).message}.`
     throw new MagrpoError('ERR_RUN', message, { details: { path: file }, cause })
