@@ -7,7 +7,7 @@ import re
 import warnings
 
 from code_task import programs, published
-from sandbox import syntax
+from sandbox import relevance, syntax
 from sandbox.asserts import count_asserts
 
 MAX_REASONS = 2
@@ -45,7 +45,7 @@ def _definition(text, name, find):
 
 
 def _strict_block(text, name):
-    source = programs.Source(text)
+    source = programs.read(text)
     found = [text for node, text in source.statements if programs.bound_names(node) == {name} and isinstance(node, programs.FUNCTIONS)]
     return found[-1] if found else source.broken.get(name, "").rstrip()
 
@@ -100,16 +100,7 @@ def _asserts(test, entry_point, strict):
     if tree is None:
         return []
     sources = [None] * count_asserts(tree)
-    for number, node in enumerate(_asserts_in_order(tree)):
+    for number, node in enumerate(relevance.in_order(tree)):
         text = " ".join((ast.get_source_segment(test, node) or "").split())
         sources[number] = re.sub(r"\bcandidate\b", entry_point, text)[:400]
     return sources
-
-
-def _asserts_in_order(node):
-    """Depth first, as `asserts` numbers them."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Assert):
-            yield child
-        else:
-            yield from _asserts_in_order(child)

@@ -3,6 +3,7 @@
 Nothing here runs the text it looks at.
 """
 import ast
+import functools
 import re
 import textwrap
 
@@ -93,6 +94,12 @@ class Source:
         if node is None:
             return re.search(r"\breturn\b", self.broken.get(name, "")) is not None
         return any(isinstance(inner, ast.Return) for inner in own_nodes(node))
+
+
+@functools.lru_cache(maxsize=8)
+def read(text):
+    """The `Source` of a completion, which is not to be changed; several questions about one completion read it once."""
+    return Source(text)
 
 
 def code_of(text):

@@ -16,8 +16,8 @@ _RESULTS = ("return", "yield", "mutate")
 
 def detect(aux_text, main_text, entry_point):
     """Labels and features of a joint completion. `primary` is None if there is no entry point to look at."""
-    aux = programs.Source(aux_text or "")
-    main = programs.Source(main_text)
+    aux = programs.read(aux_text or "")
+    main = programs.read(main_text)
     has_aux = aux.function("aux") is not None
     body = [node for node, _ in main.statements if not (has_aux and "aux" in programs.bound_names(node))]
     helper = aux.function("aux")
@@ -32,7 +32,7 @@ def detect(aux_text, main_text, entry_point):
         return {"primary": "other", "labels": ["other"], "features": None}
 
 
-def answer(request, _runner):
+def answer(request, _runner, _static):
     """Answers a request for the readings of several joint completions; nothing is run."""
     return [detect(each["aux"], each["main"], each["entryPoint"]) for each in request["programs"]]
 

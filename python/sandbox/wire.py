@@ -26,19 +26,6 @@ class BadFrame(Exception):
     """The other side sent something that is not a valid frame."""
 
 
-class Opaque:
-    """Stands for a result that is not plain data: equal to nothing but itself, and the object again for the program."""
-
-    __slots__ = ("handle", "kind")
-
-    def __init__(self, handle, kind):
-        self.handle = handle
-        self.kind = kind
-
-    def __repr__(self):
-        return f"<object of class {self.kind}>"
-
-
 def read_exactly(descriptor, count):
     """Reads `count` bytes, or returns None at the end of the stream."""
     pieces = []
