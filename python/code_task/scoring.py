@@ -2,6 +2,7 @@
 import math
 
 from code_task import diagnosis, programs, published
+from code_task.lost import LostCalls
 from sandbox import asserts, syntax
 from sandbox.asserts import Board, Stop
 from sandbox.proxies import Function
@@ -39,10 +40,16 @@ def strict_facts(request):
         "hasAux": hides_aux,
         "usesAux": function is not None and programs.uses_aux(function),
         "wrapper": function is not None and programs.is_wrapper(function),
-        "ignoresAux": function is not None and programs.ignores_aux(function),
+        "ignoresAux": function is not None and ignores_aux(function),
         "program": program,
         "prelude": programs.join(prelude),
     }
+
+
+def ignores_aux(function):
+    """Whether the value of a call of aux is lost."""
+    lost = LostCalls(function)
+    return any(lost.statement(call) is not None for call in lost.calls)
 
 
 def paper_facts(request):
