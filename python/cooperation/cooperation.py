@@ -54,6 +54,10 @@ class Features:
             if event.kind in _RESULTS:
                 known = self.returned_by_unit.get(event.unit, frozenset())
                 self.returned_by_unit[event.unit] = known | event.value.calls
+        self.behind = {}  # events by the guards they happen behind
+        for event in reader.events:
+            for key in {key for key, _ in flow.sides_of(event.context)}:
+                self.behind.setdefault(key, []).append(event)
         self.repeated = {key for key, site in reader.sites.items() if self.is_repeated(site)}
         self.in_loop = bool(self.repeated)
         self.find_arguments()
@@ -145,10 +149,8 @@ class Features:
         """Whether a selector has a branch whose result is main's own."""
         is_value_used = bool(guard.calls & (self.returned | self.returned_by_unit.get(guard.unit, frozenset())))
         kinds = (*_RESULTS, "instead", "value", "add") if is_value_used else (*_RESULTS, "instead", "value", "add", "assign")
-        for event in self.reader.events:
-            if event.kind not in kinds or not is_independent(event.value):
-                continue
-            if any(key == guard.key for key, _ in flow.sides_of(event.context)):
+        for event in self.behind.get(guard.key, ()):
+            if event.kind in kinds and is_independent(event.value):
                 if not is_value_used or not is_trivial(event.value):
                     return True
         return False

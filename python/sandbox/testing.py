@@ -135,9 +135,7 @@ def checked(fields):
 
     Raises TypeError, ValueError or KeyError for anything that no judge says.
     """
-    kept = {}
-    if fields.get("tests") is not None:
-        kept["tests"] = {"invalid": "test"} if "invalid" in fields["tests"] else _checked_report(fields["tests"])
+    kept = {"tests": {"invalid": "test"} if "invalid" in fields["tests"] else _checked_report(fields["tests"])}
     if fields.get("counts") is not None:
         tests, calls, most, seen = (fields["counts"][name] for name in ("tests", "calls", "most", "seen"))
         if not all(type(number) is int and number >= 0 for number in (tests, calls, most)) or type(seen) is not list:
