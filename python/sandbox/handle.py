@@ -8,7 +8,7 @@ import time
 
 from sandbox import failures, runner as runner_module, wire
 from sandbox.asserts import NeedsOneProcess, Stop
-from sandbox.proxies import Foreign, Function, Iterator, handed_back
+from sandbox.proxies import Foreign, Function, Iterator, View, handed_back
 
 _GRACE = 0.25  # seconds the program has to notice its time limit by itself
 _POLL_MS = 20
@@ -215,7 +215,7 @@ class Runner:
         """What stands here for an object of the program that is no plain data: for the same object always the same."""
         number, name, is_ordinary = int(items[0]), str(items[1])[:80], bool(items[2])
         if number not in self.foreigners:
-            made = {"function": Function, "iterator": Iterator}.get(kind, Foreign)
+            made = {"function": Function, "iterator": Iterator, "view": View}.get(kind, Foreign)
             self.foreigners[number] = made(self, {"handle": number}, name, is_ordinary)
         return self.foreigners[number]
 

@@ -63,6 +63,16 @@ class Iterator(Foreign):
         return self._runner.call(self.target, (), {}, "next")
 
 
+class View(Foreign):
+    """A view of a dictionary of the program."""
+
+    def __iter__(self):
+        return self._runner.call(self.target, (), {}, "iter")
+
+    def __len__(self):
+        return self._runner.call(self.target, (), {}, "len")
+
+
 def handed_back(value, _refer):
     """What the program has given away before, when it is given back."""
     if not isinstance(value, Foreign):

@@ -61,14 +61,12 @@ class Program:
         plain = plain_class(cls)
         if plain is not None:
             return ["same", refer(plain(value))]
-        if isinstance(value, _VIEWS):
-            value = iter(value)
         number = self.numbers.get(id(value))
         if number is None:
             number = self.numbers[id(value)] = len(self.handles)
             self.handles.append(value)
         is_ordinary = all(getattr(cls, name, None) is getattr(object, name, None) for name in _OWN_SAY)
-        kind = "iterator" if hasattr(value, "__next__") else kind_of(value)
+        kind = "iterator" if hasattr(cls, "__next__") else "view" if isinstance(value, _VIEWS) else kind_of(value)
         return [kind, number, cls.__name__[:80], is_ordinary]
 
     def own(self, kind, items):
@@ -139,7 +137,7 @@ class Program:
         return "ok", board.report()
 
 
-_QUESTIONS = {"truth": bool, "repr": repr, "str": str}
+_QUESTIONS = {"truth": bool, "repr": repr, "str": str, "iter": iter, "len": len}
 _PLAIN = (bool, int, float, str, list, tuple, dict, set, frozenset, bytes)
 _VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
 # By these a class has a say of its own in what its objects equal and whether they are true.
