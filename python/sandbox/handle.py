@@ -1,5 +1,4 @@
 """The judge's handle of the runner: asks it for calls of the program's functions, and holds it to its limits."""
-import json
 import marshal
 import os
 import select
@@ -242,7 +241,7 @@ class Runner:
 def answer_in(frame, nonce):
     """Status and value of the answer in a frame that the program has sent; None if it answers something else."""
     try:
-        answer = json.loads(frame[4:])
+        answer = wire.from_json(frame[4:])
     except (ValueError, RecursionError):
         return None
     return answer[1:] if type(answer) is list and len(answer) == 3 and answer[0] == nonce else None

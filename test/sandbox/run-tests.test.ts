@@ -317,7 +317,7 @@ test('what an object says of itself is asked for as in one process, and what it 
     'one = object()',
     'def f(kind):',
     '    import re, collections, enum',
-    '    return dict(sly=Sly(), broken=Broken(), empty=Empty(), named=Named(), number=Number(1), next=Next(), call=Call(), one=one,',
+    '    return dict(sly=Sly(), broken=Broken(), empty=Empty(), named=Named(), number=Number(1), next=Next(), call=Call(), one=one, nan=float("nan"), keys={1: 2}.keys(),',
     '        match=re.match("a", "a"), point=collections.namedtuple("P", "x y")(1, 2), count=collections.Counter("a"),',
     '        enum=enum.IntEnum("E", "A").A)[kind]',
     '',
@@ -338,6 +338,10 @@ test('what an object says of itself is asked for as in one process, and what it 
     'f("call") != 1',
     'f("one") != f("one")',
     'f("one") is not f("one")',
+    'f("nan") is f("nan")',
+    '[f("nan")] == [f("nan")]',
+    'next(f("keys"))',
+    'f("keys") != 1',
   ]
   const passes = [
     'not f("empty")',
@@ -348,6 +352,7 @@ test('what an object says of itself is asked for as in one process, and what it 
     'f("count") == {"a": 1}',
     'f("enum") == 1',
     'f("one") != 1',
+    'list(f("keys")) == [1] and len(f("keys")) == 1',
   ]
   const report = await run(program, [...fails, ...passes].map((text) => `assert ${text}`).join('\n'))
   t.deepEqual(
