@@ -85,6 +85,7 @@ export type {
   CooperationReading,
   DefinitionReport,
   FailureReason,
+  ForgeableTests,
   ProgramFacts,
   SandboxLimits,
   SandboxOptions,

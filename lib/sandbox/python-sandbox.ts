@@ -31,9 +31,10 @@ const defaultResources: SandboxResources = {
 /**
  * A pool of sandboxed Python interpreters that run model-written programs.
  *
- * Each worker is a warm interpreter under bubblewrap that forks two processes a program: a trusted one, which evaluates the
- * tests, and an untrusted one, which has the program and is asked for calls only. Values cross as plain data, so a program
- * can fail its tests but not forge their outcome. Both start from a memory that has never held a test.
+ * Each worker is a warm interpreter under bubblewrap that forks two processes a program: one that evaluates the tests, and one
+ * that has the program and is asked for calls only. Values cross as plain data, so a program can fail its tests but not forge
+ * their outcome. Both start from a memory that has never held a test, and both end with the request, so that neither a program
+ * nor the test code of a data file reaches the next one.
  *
  * @example
  * ```ts
@@ -114,7 +115,8 @@ export class PythonSandbox {
   async runTests(request: TestRequest): Promise<TestReport> {
     const { signal, limits, prelude = '', ...rest } = request
     const reply = await this.#run({ action: 'tests', prelude, ...rest }, limits, signal)
-    return reply.died ? deadReport(reply.died) : checkedReport(reply.reply as TestReport, request.tests)
+    if (reply.died) return deadReport(reply.died)
+    return checkedReport((reply.reply as { tests: TestReport }).tests, request.tests)
   }
 
   /** Looks at a joint completion without running any of it. Rejects as {@link runTests} does. */
@@ -176,20 +178,9 @@ export class PythonSandbox {
     const { signal, limits, ...rest } = request
     const reply = await this.#run({ action: 'code', ...rest }, limits, signal)
     if (!reply.died) return reply.reply as CodeReport
-    const nothing = { structureAux: false, structureMain: false, syntax: false, hasAux: false, usesAux: false }
-    const facts = {
-      ...nothing,
-      asWritten: false,
-      wrapper: false,
-      ignoresAux: false,
-      program: '',
-      prelude: '',
-      cooperation: null,
-    }
-    if (request.test === null) return { facts, tests: null }
-    // The judge went down, in its tests as a rule: what can be seen without running anything still counts.
-    const seen = await this.#run({ action: 'code', ...rest, test: null }, limits, signal)
-    return { facts: seen.died ? facts : (seen.reply as CodeReport).facts, tests: deadReport(reply.died) }
+    // The judge went down, in its tests as a rule: what was seen before still counts.
+    const { facts } = (reply.reply as CodeReport | undefined) ?? { facts: noFacts }
+    return { facts, tests: request.test === null ? null : deadReport(reply.died) }
   }
 
   async #run(
@@ -204,6 +195,21 @@ export class PythonSandbox {
       throw error
     }
   }
+}
+
+/** Facts of a completion that is too large to be read. */
+const noFacts: ProgramFacts = {
+  structureAux: false,
+  structureMain: false,
+  syntax: false,
+  hasAux: false,
+  usesAux: false,
+  asWritten: false,
+  wrapper: false,
+  ignoresAux: false,
+  program: '',
+  prelude: '',
+  cooperation: null,
 }
 
 function deadReport(reason: NonNullable<WorkerReply['died']>): TestReport {

@@ -50,7 +50,7 @@ export interface SandboxOptions {
 /**
  * Why a test or a program failed: `assert` (a false assert), `exception`, `timeout`, `memory`, `output` (printed too much),
  * `exit` (ended itself), `crash` (ended by a signal), `syntax`, `name` (the entry point is missing), `protocol` (sent what
- * nobody asked for).
+ * nobody asked for), `forgeable` (a test that only the program's own process could run, see {@link ForgeableTests}).
  */
 export type FailureReason =
   | 'assert'
@@ -63,6 +63,14 @@ export type FailureReason =
   | 'syntax'
   | 'name'
   | 'protocol'
+  | 'forgeable'
+
+/**
+ * What becomes of tests that cannot be judged outside the program's own process, because the test file hands over a function of its
+ * own, say, or uses a class of the program. `fail`: they fail. `count`: they run beside the program, which can forge how they end.
+ * What cannot be judged because of something that the program does has failed in either case.
+ */
+export type ForgeableTests = 'fail' | 'count'
 
 /** How one assert statement ended. */
 export interface TestOutcome {
@@ -72,7 +80,7 @@ export interface TestOutcome {
   /** `null` if it passed. */
   reason: FailureReason | null
   message: string
-  /** The test had to run in the program's own process, which could have forged the outcome. */
+  /** The test needs the program's own process, which can forge the outcome. */
   forgeable: boolean
 }
 
@@ -80,11 +88,14 @@ export interface TestOutcome {
 export interface TestReport {
   /** Assert statements that passed; one that ran several times passed if it did every time. */
   passed: number
-  /** Assert statements that count: those that ran, and if the tests ended early all the others too. */
+  /**
+   * Assert statements that count: those that ran, and if the tests ended early all the others too. One that passes without a call of
+   * the program and without looking at what the program gave before (`assert True`) is no test and does not count.
+   */
   total: number
   /** Tests that ran out of time, the one included in which a program that did not stop by itself was killed. */
   timeouts: number
-  /** Tests whose outcome the program could have forged, see {@link TestOutcome.forgeable}. */
+  /** Tests that need the program's own process, see {@link TestOutcome.forgeable}. */
   forgeable: number
   /** Why not everything passed; `null` if everything did. */
   reason: FailureReason | null
@@ -104,8 +115,10 @@ export interface TestRequest {
    * `check(candidate)` is called with the entry point. It may use the entry point's name and other global names of the program.
    */
   tests: string
-  /** Trusted source that runs before `tests` in the trusted process: imports and helper functions that the tests use. */
+  /** Source that runs before `tests` in the same process: imports and helper functions that the tests use. */
   prelude?: string
+  /** Defaults to `fail`. */
+  forgeable?: ForgeableTests
   /** Limits of this request. */
   limits?: Partial<SandboxLimits>
   signal?: AbortSignal
@@ -211,6 +224,8 @@ export interface CodeRequest {
   /** The problem's prompt: imports and helper functions are taken from it. */
   prompt: string
   entryPoint: string
+  /** Defaults to `fail` with `strict` rules and to `count` with `paper` rules. */
+  forgeable?: ForgeableTests
   limits?: Partial<SandboxLimits>
   signal?: AbortSignal
 }

@@ -45,7 +45,7 @@ export interface WorkerRequest {
   limits: SandboxLimits
 }
 
-/** A reply to a request: what was asked for, or why the program brought its judge down. */
+/** A reply to a request: what was asked for, or why its judge is gone, with what could be said before any test ran. */
 export interface WorkerReply {
   reply?: unknown
   died?: 'timeout' | 'memory' | 'crash' | 'syntax'

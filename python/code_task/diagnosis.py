@@ -7,7 +7,8 @@ import re
 import warnings
 
 from code_task import programs, published
-from sandbox import syntax
+from code_task.lost import LostCalls
+from sandbox import relevance, syntax
 from sandbox.asserts import count_asserts
 
 MAX_REASONS = 2
@@ -37,7 +38,7 @@ def _definition(text, name, find):
     """The source of the function that a completion was to define, and what is wrong with it: `None` if nothing is."""
     block = find(text, name)
     if block:
-        reason = None if re.search(r"\breturn\b", block) else "no_return"
+        reason = None if re.search(r"\breturn\b", block) or not re.search(r"\bdef\b", block) else "no_return"
         return {"source": block, "reason": reason, "others": []}
     others = [other for other in re.findall(r"^[ \t]*(?:async\s+)?def\s+(\w+)", text, re.MULTILINE) if other != name]
     reason = "empty" if text.strip() == "" else "other_name" if others else "no_function"
@@ -45,15 +46,14 @@ def _definition(text, name, find):
 
 
 def _strict_block(text, name):
-    source = programs.Source(text)
-    found = [text for node, text in source.statements if programs.bound_names(node) == {name} and isinstance(node, programs.FUNCTIONS)]
-    return found[-1] if found else source.broken.get(name, "").rstrip()
+    source = programs.read(text)
+    return source.definition(name)[1] or source.broken.get(name, "").rstrip()
 
 
 def _function_in(block, name):
     tree = syntax.parse(block)
     found = [node for node in ast.walk(tree) if isinstance(node, programs.FUNCTIONS) and node.name == name] if tree else []
-    return found[0] if found else None
+    return found[0] if found else programs.read(block).function(name)
 
 
 def _calls_aux(function):
@@ -74,19 +74,18 @@ def _syntax_error(program):
 
 def misuse(function):
     """Why calls of aux are of no use: at most two of `standalone`, `unused` and `reassigned`, with line and variable."""
-    parents = {child: node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
+    lost = LostCalls(function)
     found = []
-    for node in ast.walk(function):
-        if not programs.is_aux_call(node) or not programs.is_lost(parents[node], function, parents):
+    for call in lost.calls:
+        statement = lost.statement(call)
+        if statement is None:
             continue
-        parent = parents[node]
-        if isinstance(parent, ast.Expr):
-            found.append({"kind": "standalone", "line": node.lineno - function.lineno + 1, "name": None})
+        line = call.lineno - function.lineno + 1
+        if isinstance(statement, ast.Expr):
+            found.append({"kind": "standalone", "line": line, "name": None})
             continue
-        target = parent.targets[0] if isinstance(parent, ast.Assign) else parent.target
-        reads = any(programs.is_name(inner, target.id, ast.Load) for inner in ast.walk(function))
-        kind = "reassigned" if reads else "unused"
-        found.append({"kind": kind, "line": node.lineno - function.lineno + 1, "name": target.id})
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+        found.append({"kind": "reassigned" if target.id in lost.reads else "unused", "line": line, "name": target.id})
     return sorted(found, key=lambda reason: reason["line"])[:MAX_REASONS]
 
 
@@ -100,16 +99,7 @@ def _asserts(test, entry_point, strict):
     if tree is None:
         return []
     sources = [None] * count_asserts(tree)
-    for number, node in enumerate(_asserts_in_order(tree)):
+    for number, node in enumerate(relevance.in_order(tree)):
         text = " ".join((ast.get_source_segment(test, node) or "").split())
         sources[number] = re.sub(r"\bcandidate\b", entry_point, text)[:400]
     return sources
-
-
-def _asserts_in_order(node):
-    """Depth first, as `asserts` numbers them."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Assert):
-            yield child
-        else:
-            yield from _asserts_in_order(child)

@@ -3,12 +3,14 @@
 Nothing here runs the text it looks at.
 """
 import ast
+import functools
 import re
 import textwrap
 
 from sandbox import syntax
 
-_FENCE = re.compile(r"^[ \t]*(```|~~~)[ \t]*([^\n`]*)\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})(.*)")
+_THOUGHT = "</think>"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MAX_FALLBACK = 1 << 16  # characters; longer broken texts are not searched for whole statements
 _MAX_PARSES = 3000  # attempts to find them
@@ -18,15 +20,16 @@ _DEF = re.compile(r"(?:async\s+)?def\s+(\w+)\s*\(")
 class Source:
     """The top-level statements of a completion, in order, each with its source.
 
-    The code is that of the fences, without fences the whole text: whatever else were forgiven would become a place to write
+    The code is that of the fences, without fences the whole answer: whatever else were forgiven would become a place to write
     anything in. Code that is no Python has no statements: `is_broken` is set, `broken` has its `def` blocks by name.
     """
 
     def __init__(self, text):
         self.statements = []
         self.broken = {}
-        fenced = code_of(text)
-        self.code = _tidy(text if fenced is None else fenced)
+        answer = answer_of(text.replace("\r\n", "\n").replace("\r", "\n"))
+        fenced = code_of(answer)
+        self.code = textwrap.dedent(answer if fenced is None else fenced).strip("\n")
         tree = syntax.compiled(self.code)
         self.is_broken = tree is None
         if tree is not None:
@@ -78,10 +81,19 @@ class Source:
             self._keep(tree, text)
             position = last + 1
 
+    def definition(self, name):
+        """The last top-level function of this name with its source, or None twice; `name = lambda ...` is one, too."""
+        for node, text in reversed(self.statements):
+            if isinstance(node, FUNCTIONS) and node.name == name:
+                return node, text
+            target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else getattr(node, "target", None)
+            if isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, ast.Lambda) and is_name(target, name):
+                return _as_function(name, node.value), text
+        return None, None
+
     def function(self, name):
         """The last top-level function of this name, or None."""
-        found = [node for node, _ in self.statements if isinstance(node, FUNCTIONS) and node.name == name]
-        return found[-1] if found else None
+        return self.definition(name)[0]
 
     def defines(self, name):
         """Whether the completion defines the function, be it in broken text."""
@@ -95,16 +107,59 @@ class Source:
         return any(isinstance(inner, ast.Return) for inner in own_nodes(node))
 
 
+@functools.lru_cache(maxsize=8)
+def read(text):
+    """The `Source` of a completion, which is not to be changed; several questions about one completion read it once."""
+    return Source(text)
+
+
+def answer_of(text):
+    """What a completion says after it has thought: all behind the last `</think>`; nothing if it never came to an end."""
+    if _THOUGHT in text and syntax.compiled(text) is None:
+        return text[text.rindex(_THOUGHT) + len(_THOUGHT) :]
+    return "" if text.lstrip().startswith("<think>") else text
+
+
 def code_of(text):
-    """The fenced code of a completion, all blocks joined, or None without a fence. Fences of other languages do not count."""
-    blocks = [(match.group(2).strip().lower(), match.group(3)) for match in _FENCE.finditer(text)]
+    """The fenced code of an answer, or None without a fence. Fences of other languages do not count.
+
+    Blocks belong together. If they do not compile together, the last one is the answer and what does not compile before it a draft.
+    """
+    blocks = list(_fenced(text))
     named = [block for language, block in blocks if re.match(r"(python|py)\d?\b", language)]
-    chosen = named or [block for _, block in blocks]
-    return "\n".join(map(textwrap.dedent, chosen)) if chosen else None
+    chosen = [textwrap.dedent(block) for block in named or [block for _, block in blocks]]
+    if len(chosen) > 1 and syntax.compiled("\n".join(chosen)) is None and syntax.compiled(chosen[-1]) is not None:
+        chosen = [block for block in chosen if syntax.compiled(block) is not None]
+    return "\n".join(chosen) if chosen else None
 
 
-def _tidy(text):
-    return textwrap.dedent(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n")
+def _fenced(text):
+    """The language and content of each fenced block. A fence is closed by one as long as itself, or by the end (CommonMark)."""
+    fence, lines = None, []
+    for line in text.split("\n"):
+        mark = _FENCE.match(line)
+        if fence is None:
+            if mark and not (mark[1][0] == "`" and "`" in mark[2]):
+                fence, language, lines = mark[1], mark[2].strip().lower(), []
+        elif mark and mark[1].startswith(fence) and not mark[2].strip():
+            yield language, "".join(lines)
+            fence = None
+        else:
+            lines.append(line + "\n")
+    if fence is not None:
+        yield language, "".join(lines)
+
+
+def _as_function(name, function):
+    """A lambda written as a `def`."""
+    body = ast.copy_location(ast.Return(function.body), function.body)
+    made = ast.FunctionDef(name=name, args=function.args, body=[body], decorator_list=[], returns=None, type_params=[])
+    return ast.fix_missing_locations(ast.copy_location(made, function))
+
+
+def is_name(node, name):
+    """Whether a node is this name."""
+    return isinstance(node, ast.Name) and node.id == name
 
 
 def _blocks(text):
@@ -216,66 +271,3 @@ def is_wrapper(function):
 
 def _is_ellipsis(node):
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.value.value is ...
-
-
-def ignores_aux(function):
-    """Whether the value of a call of aux is lost: a call by itself, or a variable never read or set anew before it is."""
-    parents = {child: node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
-    return any(is_aux_call(node) and is_lost(parents[node], function, parents) for node in ast.walk(function))
-
-
-def is_lost(parent, function, parents):
-    """Whether a value is lost in the statement `parent`; `parents` has the parent of each node of the function."""
-    if isinstance(parent, ast.Expr):
-        return True
-    targets = parent.targets if isinstance(parent, ast.Assign) else [parent.target] if isinstance(parent, ast.AnnAssign) else []
-    names = {target.id for target in targets if isinstance(target, ast.Name)}
-    if not names or len(names) < len(targets):
-        return False
-    return all(_is_unread(name, parent, function, parents) for name in names)
-
-
-def _is_unread(name, assignment, function, parents):
-    reads = [node for node in ast.walk(function) if is_name(node, name, ast.Load)]
-    outside = [node for node in ast.walk(function) if isinstance(node, (ast.Global, ast.Nonlocal)) and name in node.names]
-    if outside:
-        return False
-    if not reads:
-        return True
-    if any(isinstance(node, (ast.For, ast.While, ast.AsyncFor)) for node in _ancestors(assignment, parents)):
-        return False  # a read above it may come after it
-    later = [node for node in reads if _place(node) > _place(assignment)]
-    if not later:
-        return True
-    block = _block_of(assignment, parents)
-    following = block[block.index(assignment) + 1 :]
-    for statement in following:
-        if any(is_name(node, name, ast.Load) for node in ast.walk(statement)):
-            return False
-        if isinstance(statement, ast.Assign) and any(is_name(target, name, ast.Store) for target in statement.targets):
-            return True
-    return False
-
-
-def is_name(node, name, context):
-    """Whether a node is this name, read (`ast.Load`) or set (`ast.Store`)."""
-    return isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, context)
-
-
-def _place(node):
-    return (node.lineno, node.col_offset)
-
-
-def _ancestors(node, parents):
-    while node in parents:
-        node = parents[node]
-        yield node
-
-
-def _block_of(statement, parents):
-    parent = parents[statement]
-    for field in ("body", "orelse", "finalbody"):
-        block = getattr(parent, field, None)
-        if isinstance(block, list) and statement in block:
-            return block
-    return [statement]

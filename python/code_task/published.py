@@ -15,7 +15,7 @@ def imports_of(prompt):
     """The prompt's import lines, each once."""
     found = {}
     for line in map(str.strip, prompt.split("\n")):
-        if re.match(r"from\s+[\w\.]+\s+import\s+.*$", line) or re.match(r"import\s+[\w\.,\s]+$", line):
+        if re.match(r"from\s+[\w\.]+\s+import\s+.*$", line) or re.match(r"import\s[\w\.,\s]+$", line):
             found[line] = True
     return "\n".join(found)
 
@@ -118,9 +118,21 @@ def is_wrapper(block):
     if len(code) == 1:
         return code[0].startswith("return ") and "aux" in code[0]
     if len(code) == 2:
-        assigned = re.search(r"(\w+)\s*=\s*aux\s*\(", code[0])
-        return assigned is not None and code[1] == f"return {assigned.group(1)}"
+        assigned = _assigned_from_aux(code[0])
+        return assigned is not None and code[1] == f"return {assigned}"
     return not code
+
+
+def _assigned_from_aux(line):
+    """The word before the first `= aux(` that has one, as `(\\w+)\\s*=\\s*aux\\s*\\(` finds it; that takes time in the square of a long word."""
+    for found in re.finditer(r"=\s*aux\s*\(", line):
+        head = line[: found.start()].rstrip()
+        start = len(head)
+        while start > 0 and re.match(r"\w", head[start - 1]):
+            start -= 1
+        if start < len(head):
+            return head[start:]
+    return None
 
 
 def ignores_aux(block):

@@ -2,10 +2,11 @@
 import math
 
 from code_task import diagnosis, programs, published
+from code_task.lost import LostCalls
 from sandbox import asserts, syntax
 from sandbox.asserts import Board, Stop
 from sandbox.proxies import Function
-from sandbox.testing import merge, run_tests, summary
+from sandbox.testing import merge, refuse, run_tests, summary
 
 
 def facts_of(request):
@@ -17,8 +18,8 @@ def strict_facts(request):
     """Facts of the strict rules: each completion as a syntax tree."""
     entry_point = request["entryPoint"]
     has_aux = request["aux"] is not None
-    aux = programs.Source(request["aux"] or "")
-    main = programs.Source(request["main"])
+    aux = programs.read(request["aux"] or "")
+    main = programs.read(request["main"])
     prelude = programs.prelude_of(request["prompt"], entry_point)
     function = main.function(entry_point)
     # Agent 1's aux is the one that counts; a second one written by agent 2 would make the cooperation a sham.
@@ -39,10 +40,16 @@ def strict_facts(request):
         "hasAux": hides_aux,
         "usesAux": function is not None and programs.uses_aux(function),
         "wrapper": function is not None and programs.is_wrapper(function),
-        "ignoresAux": function is not None and programs.ignores_aux(function),
+        "ignoresAux": function is not None and ignores_aux(function),
         "program": program,
         "prelude": programs.join(prelude),
     }
+
+
+def ignores_aux(function):
+    """Whether the value of a call of aux is lost."""
+    lost = LostCalls(function)
+    return any(lost.statement(call) is not None for call in lost.calls)
 
 
 def paper_facts(request):
@@ -66,7 +73,7 @@ def paper_facts(request):
 
 
 def paper_tests(facts, request, runner):
-    """Runs the asserts that the published extraction finds, each line by itself."""
+    """Runs the asserts that the published extraction finds, each line by itself; all that it finds are tests."""
     entry_point = request["entryPoint"]
     lines = published.tests_of(request["test"], entry_point)
     board = Board(len(lines), runner.limits["maxTimeouts"], runner.renew)
@@ -80,34 +87,40 @@ def paper_tests(facts, request, runner):
             if kind == "function" and (name in (entry_point, "aux") or name not in space):
                 space[name] = Function(runner, {"name": name})
         asserts.run_lines(list(enumerate(lines)), space, board)
-        if board.pending:
+        if board.pending and counts_forgeable(request):
             pending = [[number, line] for number, line in enumerate(lines) if board.outcomes[number].forgeable]
             merge(board, runner.tests(entry_point, None, pending, len(lines)), [number for number, _ in pending])
+        elif board.pending:
+            refuse(board)
     except (Stop, Exception) as error:
         board.abort(error)
     return summary(board)
 
 
-def score(request, runner, detect):
+def counts_forgeable(request):
+    """Whether tests that only the program's own process can run count; the published reward runs all of them there."""
+    return request.get("forgeable", "count" if request["rules"] == "paper" else "fail") == "count"
+
+
+def score(request, runner, static, detect):
     """Facts and, where the rules go that far, test results of a joint completion.
 
     `detect` reads how a team's program cooperates: it is given both texts and the entry point.
     """
-    strict = request["rules"] == "strict"
     facts = facts_of(request)
     has_team = request["aux"] is not None
     facts["asWritten"] = all(syntax.compiled(request[agent] or "") is not None for agent in ("aux", "main"))
     facts["cooperation"] = detect(request["aux"], request["main"], request["entryPoint"]) if has_team else None
     reply = {"facts": facts, "tests": None}
-    if request["test"] is not None and facts["structureMain"] and facts["syntax"]:
-        if strict:
-            tests = run_tests(facts["program"], facts["prelude"], request["test"], request["entryPoint"], runner)
-        else:
-            tests = paper_tests(facts, request, runner)
-        reply["tests"] = tests
-    return reply
+    if request["test"] is None or not facts["structureMain"] or not facts["syntax"]:
+        return reply
+    static(reply)
+    if request["rules"] == "paper":
+        return {"tests": paper_tests(facts, request, runner)}
+    program, prelude, entry_point = facts["program"], facts["prelude"], request["entryPoint"]
+    return {"tests": run_tests(program, prelude, request["test"], entry_point, runner, counts_forgeable(request))}
 
 
-def diagnose(request, _runner):
+def diagnose(request, _runner, _static):
     """What feedback says of a joint completion beside its test results; nothing is run."""
     return diagnosis.diagnose(request, facts_of(request)["program"])

@@ -16,8 +16,8 @@ _RESULTS = ("return", "yield", "mutate")
 
 def detect(aux_text, main_text, entry_point):
     """Labels and features of a joint completion. `primary` is None if there is no entry point to look at."""
-    aux = programs.Source(aux_text or "")
-    main = programs.Source(main_text)
+    aux = programs.read(aux_text or "")
+    main = programs.read(main_text)
     has_aux = aux.function("aux") is not None
     body = [node for node, _ in main.statements if not (has_aux and "aux" in programs.bound_names(node))]
     helper = aux.function("aux")
@@ -32,7 +32,7 @@ def detect(aux_text, main_text, entry_point):
         return {"primary": "other", "labels": ["other"], "features": None}
 
 
-def answer(request, _runner):
+def answer(request, _runner, _static):
     """Answers a request for the readings of several joint completions; nothing is run."""
     return [detect(each["aux"], each["main"], each["entryPoint"]) for each in request["programs"]]
 
@@ -54,6 +54,10 @@ class Features:
             if event.kind in _RESULTS:
                 known = self.returned_by_unit.get(event.unit, frozenset())
                 self.returned_by_unit[event.unit] = known | event.value.calls
+        self.behind = {}  # events by the guards they happen behind
+        for event in reader.events:
+            for key in {key for key, _ in flow.sides_of(event.context)}:
+                self.behind.setdefault(key, []).append(event)
         self.repeated = {key for key, site in reader.sites.items() if self.is_repeated(site)}
         self.in_loop = bool(self.repeated)
         self.find_arguments()
@@ -145,10 +149,8 @@ class Features:
         """Whether a selector has a branch whose result is main's own."""
         is_value_used = bool(guard.calls & (self.returned | self.returned_by_unit.get(guard.unit, frozenset())))
         kinds = (*_RESULTS, "instead", "value", "add") if is_value_used else (*_RESULTS, "instead", "value", "add", "assign")
-        for event in self.reader.events:
-            if event.kind not in kinds or not is_independent(event.value):
-                continue
-            if any(key == guard.key for key, _ in flow.sides_of(event.context)):
+        for event in self.behind.get(guard.key, ()):
+            if event.kind in kinds and is_independent(event.value):
                 if not is_value_used or not is_trivial(event.value):
                     return True
         return False

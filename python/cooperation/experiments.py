@@ -87,8 +87,8 @@ def aux(*arguments, **named):
 def program_of(request, variant):
     """The joint program with another aux, and the prompt's own part of it; None if there is no program to run."""
     entry_point = request["entryPoint"]
-    aux = programs.Source(request["aux"] or "")
-    main = programs.Source(request["main"])
+    aux = programs.read(request["aux"] or "")
+    main = programs.read(request["main"])
     if aux.function("aux") is None or main.function(entry_point) is None:
         return None
     prelude = programs.prelude_of(request["prompt"], entry_point)
@@ -111,12 +111,13 @@ def _statements(text):
     return [(node, ast.get_source_segment(text, node)) for node in ast.parse(text).body]
 
 
-def experiment(request, runner):
+def experiment(request, runner, static):
     """Answers a request for the test results of one variant and, of the variant `counting`, how often aux was called."""
     variant = request["variant"]
     made = program_of(request, variant)
     if made is None:
         return {"tests": None, "counts": None}
+    static({"tests": None, "counts": None})
     program, prelude = made
     tests = run_tests(program, prelude, request["test"], request["entryPoint"], runner)
     return {"tests": tests, "counts": _counts(runner) if variant["kind"] == "counting" else None}

@@ -96,6 +96,8 @@ class Reader(names.Names, calls.Calls):
 
     def record(self, kind, value):
         """Takes down an event under the guards it happens behind."""
+        for _ in sides_of(self.context):  # each event is looked at with everything that it happens behind
+            self.tick()
         start = self.function_frame().base if kind == "return" else 0
         self.events.append(Event(kind, value, tuple(self.context[start:]), self.unit))
 
@@ -139,6 +141,7 @@ class Reader(names.Names, calls.Calls):
 
     def merge(self, guard, first, second, names=("body", "else")):
         """The names after two branches. A name that one of them sets without aux is an alternative to aux's value."""
+        self.steps += len(second) >> 4
         merged = dict(first)
         for name, other in second.items():
             mine = first.get(name)

@@ -1,6 +1,5 @@
 """Runs test code and keeps count of every assert statement in it, going on after one that fails."""
 import ast
-import builtins
 import re
 
 from sandbox import syntax
@@ -18,10 +17,14 @@ class Stop(BaseException):
         self.is_counted = False  # among the timeouts
 
 
-class CallFailed(Exception):
+class ProgramFailed(BaseException):
     """A call of the program under test failed; mixed into the builtin class it raised."""
 
     reason = "exception"
+
+
+class CallFailed(ProgramFailed, Exception):
+    """One that `except Exception` catches."""
 
 
 class NeedsOneProcess(Exception):
@@ -31,27 +34,34 @@ class NeedsOneProcess(Exception):
 class Outcome:
     """What is known of one assert statement: how often it ran, and its first failure."""
 
-    __slots__ = ("runs", "reason", "message", "forgeable")
+    __slots__ = ("runs", "is_test", "reason", "message", "forgeable")
 
     def __init__(self):
         self.runs = 0
+        self.is_test = False  # passing it has said something of the program, or it has not passed
         self.reason = None
         self.message = ""
         self.forgeable = False
 
     def as_list(self):
         """What crosses from the process of a program to the judge."""
-        return [self.runs, self.reason, self.message[:300], self.forgeable]
+        return [self.runs, self.is_test, self.reason, self.message[:300]]
 
 
 class Board:
-    """The outcomes of all assert statements. `renew` is called where a new CPU budget starts: around every assert."""
+    """The outcomes of all assert statements. `renew` is called where a new CPU budget starts: around every assert.
 
-    def __init__(self, count, max_timeouts, renew, timeout=()):
+    `about` has, for each assert, whether it reads what the program gave (`relevance.of`), and `calls` counts the calls of the
+    program so far: an assert that passes without either is no test of it. Without `about` every assert is a test.
+    """
+
+    def __init__(self, count, max_timeouts, renew, timeout=(), about=None, calls=None):
         self.outcomes = [Outcome() for _ in range(count)]
         self.max_timeouts = max_timeouts
         self.renew = renew
         self.timeout = timeout
+        self.about = about
+        self.calls = calls or (lambda: 1)  # beside the program nobody counts
         self.timeouts = 0
         self.pending = False
         self.aborted = None
@@ -69,10 +79,18 @@ class Board:
         if self.depth == 0:
             self.renew()
 
-    def record(self, number, error):
+    def is_test(self, number, calls_before):
+        """Whether an assert that has just passed says anything of the program; `calls_before` were made before it."""
+        if self.about is None:
+            return True
+        calls = self.calls()
+        return calls > calls_before or (calls > 0 and self.about[number].reads_result)
+
+    def record(self, number, error, calls_before):
         """Takes down how one run of assert `number` ended; True if testing goes on."""
         outcome = self.outcomes[number]
         outcome.runs += 1
+        outcome.is_test = outcome.is_test or error is not None or self.is_test(number, calls_before)
         if error is None:
             return True
         if isinstance(error, NeedsOneProcess):
@@ -118,15 +136,15 @@ def explain(error, timeout=()):
         return error.reason, error.message
     if timeout and isinstance(error, timeout):
         return "timeout", "CPU time limit"
-    if isinstance(error, CallFailed):
+    if isinstance(error, ProgramFailed):
         return error.reason, str(error)
-    if isinstance(error, AssertionError):
-        return "assert", str(error)
-    if isinstance(error, MemoryError):
-        return "memory", "out of memory"
-    if isinstance(error, SystemExit):
-        return "exit", "SystemExit"
     try:
+        if isinstance(error, AssertionError):
+            return "assert", str(error)
+        if isinstance(error, MemoryError):
+            return "memory", "out of memory"
+        if isinstance(error, SystemExit):
+            return "exit", "SystemExit"
         return "exception", f"{type(error).__name__}: {error}"
     except BaseException:
         return "exception", type(error).__name__
@@ -135,7 +153,7 @@ def explain(error, timeout=()):
 class _Guard:
     """The context one assert statement runs in."""
 
-    __slots__ = ("board", "number")
+    __slots__ = ("board", "number", "calls")
 
     def __init__(self, board, number):
         self.board = board
@@ -143,16 +161,18 @@ class _Guard:
 
     def __enter__(self):
         self.board.enter()
+        self.calls = self.board.calls()
 
     def __exit__(self, _kind, error, _trace):
         self.board.leave()
         if isinstance(error, (Stop, KeyboardInterrupt)):
             outcome = self.board.outcomes[self.number]
             outcome.runs += 1
+            outcome.is_test = True
             if outcome.reason is None:
                 outcome.reason, outcome.message = explain(error)
             return False
-        return self.board.record(self.number, error)
+        return self.board.record(self.number, error, self.calls)
 
 
 class _Numbering(ast.NodeTransformer):
@@ -170,23 +190,6 @@ class _Numbering(ast.NodeTransformer):
 def count_asserts(tree):
     """The number of assert statements in a syntax tree."""
     return sum(isinstance(node, ast.Assert) for node in ast.walk(tree))
-
-
-def free_names(tree):
-    """Names that test code reads and does not bind itself."""
-    read, bound = set(), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            bound.add(node.name)
-        elif isinstance(node, ast.arg):
-            bound.add(node.arg)
-        elif isinstance(node, ast.alias):
-            bound.add(syntax.imported_name(node))
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            bound.add(node.name)
-    return {name for name in read - bound if not hasattr(builtins, name)}
 
 
 def run_module(tree, space, candidate, board):

@@ -1,4 +1,4 @@
-"""Fresh namespaces, dropped capabilities and resource limits for one program."""
+"""Fresh namespaces, dropped capabilities, closed descriptors and resource limits for one process."""
 import ctypes
 import os
 import resource
@@ -11,7 +11,8 @@ _SIGCHLD = 17
 # User, mount, process, IPC, UTS, control-group and network namespaces (linux/sched.h).
 _ALL_NAMESPACES = 0x10000000 | 0x00020000 | 0x20000000 | 0x08000000 | 0x04000000 | 0x02000000 | 0x40000000
 _MS_NOSUID_NODEV = 2 | 4
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 4, 15, 38
+_CLOSE_RANGE, _LAST_DESCRIPTOR = 436, 0xFFFFFFFF  # one number on all architectures (asm-generic/unistd.h)
 _CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this process
 _NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 _USER, _GROUP = os.getuid(), os.getgid()  # in the namespace this worker lives in
@@ -70,6 +71,43 @@ def settle(file_bytes):
     _check(_libc.mount(b"tmpfs", b"/proc", b"tmpfs", _MS_NOSUID_NODEV | 1, b"size=4096,mode=0555"), "hiding /proc")
 
 
+def close_others(kept):
+    """Closes every descriptor that is not in `kept`, whatever its number: limits of today say nothing about those of before."""
+    first = 0
+    for descriptor in [*sorted(kept), _LAST_DESCRIPTOR + 1]:
+        if first < descriptor:
+            _close_range(first, descriptor - 1)
+        first = descriptor + 1
+
+
+def _close_range(first, last):
+    if hasattr(_libc, "syscall") and _libc.syscall(_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), 0) == 0:
+        return
+    try:  # Linux before 5.9
+        opened = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        opened = range(os.sysconf("SC_OPEN_MAX"))
+    for descriptor in opened:
+        if first <= descriptor <= last:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # the one of the list itself
+
+
+def silence(descriptors):
+    """Puts `/dev/null` in the place of standard descriptors."""
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nothing, descriptor)
+
+
+def name_process(name):
+    """The name this process has in `ps`."""
+    if hasattr(_libc, "prctl"):
+        _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
 def drop_capabilities():
     """Gives up every capability, for good: without new privileges no program that is started can bring one back."""
     _check(_libc.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES), "dropping capabilities")
@@ -95,8 +133,11 @@ def _limit(kind, value):
     resource.setrlimit(kind, (value, value))
 
 
-def limit_program(memory_bytes, file_bytes, processes):
-    """Limits of the program under test. `processes` counts the program's own processes and threads, the first included."""
+def limit_process(memory_bytes, file_bytes, processes):
+    """Limits of a process that runs code nobody trusts. `processes` counts its own processes and threads, the first included.
+
+    Few descriptors and queued signals bound what the kernel holds for it: buffers of pipes and sockets, timers.
+    """
     _limit(resource.RLIMIT_AS, memory_bytes)
     _limit(resource.RLIMIT_DATA, memory_bytes)
     _limit(resource.RLIMIT_STACK, 8 << 20)
@@ -105,12 +146,14 @@ def limit_program(memory_bytes, file_bytes, processes):
     _limit(resource.RLIMIT_NOFILE, 64)
     _limit(resource.RLIMIT_MEMLOCK, 0)
     _limit(getattr(resource, "RLIMIT_MSGQUEUE", resource.RLIMIT_CORE), 0)
+    if hasattr(resource, "RLIMIT_SIGPENDING"):
+        _limit(resource.RLIMIT_SIGPENDING, 32)
     # Counted per user and user namespace (before Linux 5.14 per user alone); 1 forbids every clone wherever it is counted.
     _limit(resource.RLIMIT_NPROC, processes)
 
 
-def limit_judge(memory_bytes):
-    """Limits of the trusted process, which parses text it did not write."""
+def limit_desk(memory_bytes):
+    """Limits of the process that passes requests and replies on."""
     _limit(resource.RLIMIT_AS, memory_bytes)
     _limit(resource.RLIMIT_CORE, 0)
 

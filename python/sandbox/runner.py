@@ -4,7 +4,6 @@ Whatever this process sends is only a claim: the judge reads it as plain data an
 """
 import ast
 import gc
-import json
 import marshal
 import os
 import signal
@@ -12,6 +11,7 @@ import sys
 
 from sandbox import asserts, isolation, wire
 
+_CHANNEL = 250  # the descriptor of the conversation, out of the way of those that a program opens
 LOST, OUT_OF_MEMORY, ENDED, BROKEN = 77, 78, 79, 80  # exit codes
 
 
@@ -29,6 +29,7 @@ class Program:
     def __init__(self):
         self.space = {}
         self.handles = []
+        self.numbers = {}  # of the handles, by id; they are kept alive
         self.timeout = SoftTimeout
         self.is_limited = False
 
@@ -55,15 +56,18 @@ class Program:
             return "raised", describe(error)
 
     def foreign(self, value, refer):
-        """Objects that are not plain: subclasses of plain ones as these, functions and iterators as handles."""
-        for plain in (bool, int, float, str, list, tuple, dict, set, frozenset, bytes):
-            if isinstance(value, plain) and type(value) is not plain:
-                return ["same", refer(plain(value))]
-        if isinstance(value, (type({}.keys()), type({}.values()), type({}.items()))):
-            value = iter(value)
-        kind = "iterator" if hasattr(value, "__next__") else kind_of(value)
-        self.handles.append(value)
-        return [kind, len(self.handles) - 1, type(value).__name__[:80]]
+        """Objects that are not plain: subclasses of plain ones as these, everything else as a numbered handle."""
+        cls = type(value)
+        plain = plain_class(cls)
+        if plain is not None:
+            return ["same", refer(plain(value))]
+        number = self.numbers.get(id(value))
+        if number is None:
+            number = self.numbers[id(value)] = len(self.handles)
+            self.handles.append(value)
+        is_ordinary = all(getattr(cls, name, None) is getattr(object, name, None) for name in _OWN_SAY)
+        kind = "iterator" if hasattr(cls, "__next__") else "view" if isinstance(value, _VIEWS) else kind_of(value)
+        return [kind, number, cls.__name__[:80], is_ordinary]
 
     def own(self, kind, items):
         """An object of the program that came back."""
@@ -89,9 +93,14 @@ class Program:
         return "ok", {name: kind_of(thing) for name, thing in self.space.items() if type(name) is str}
 
     def call(self, message):
-        """Calls a function or takes the next element of an iterator; changed arguments go back with the result."""
+        """Calls a function, takes the next element of an iterator, or asks an object for its truth or text.
+
+        Changed arguments go back with the result.
+        """
         (arguments, keywords), table = wire.decode(message["graph"], (), self.own)
         target = self.space[message["name"]] if "name" in message else self.handles[message["handle"]]
+        if message["what"] in _QUESTIONS:
+            arguments, target = [target], _QUESTIONS[message["what"]]
         if message["what"] == "next":
             status, value = self.limited(message["seconds"], lambda: [next(target, table)])
             if status == "ok" and value[0] is table:
@@ -110,7 +119,7 @@ class Program:
             return status, {"error": value, "graph": None}
 
     def fetch(self, message):
-        """A global constant of the program."""
+        """A global of the program."""
         return self.limited(message["seconds"], lambda: wire.encode([self.space[message["name"]]], (), self.foreign))
 
     def tests(self, message):
@@ -128,11 +137,29 @@ class Program:
         return "ok", board.report()
 
 
+_QUESTIONS = {"truth": bool, "repr": repr, "str": str, "iter": iter, "len": len}
+_PLAIN = (bool, int, float, str, list, tuple, dict, set, frozenset, bytes)
+_VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
+# By these a class has a say of its own in what its objects equal and whether they are true.
+_OWN_SAY = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__bool__", "__len__")
+_OF_CONTAINERS = (*_OWN_SAY, "__iter__", "__getitem__", "__contains__", "__getattribute__")
+
+
+def plain_class(cls):
+    """The class of plain data that objects of a subclass can pass for; None if they would not behave as it does."""
+    for place, base in enumerate(cls.__mro__):
+        if base in _PLAIN:
+            return base if place > 0 else None
+        if base.__module__ not in ("collections", "enum") and any(name in vars(base) for name in _OF_CONTAINERS):
+            return None
+    return None
+
+
 def kind_of(value):
-    """What a global name of the program stands for: a function, a module (with its name), or something else."""
+    """What a global name of the program stands for: a function, a class, a module (with its name), or something else."""
     if isinstance(value, type(sys)):
         return f"module {value.__name__}"
-    return "function" if callable(value) and not isinstance(value, type) else "other"
+    return "class" if isinstance(value, type) else "function" if callable(value) else "other"
 
 
 def describe(error):
@@ -147,9 +174,8 @@ def describe(error):
     return [kind.__name__, f"{type(error).__name__}: {text}" if text else type(error).__name__]
 
 
-def converse(receive, send):
+def converse(receive, send, program):
     """Answers what the judge asks for, until there is nothing more."""
-    program = Program()
     actions = {"load": program.load, "call": program.call, "fetch": program.fetch, "tests": program.tests}
     while (message := receive()) is not None:
         status, value = actions[message["action"]](message)
@@ -160,35 +186,24 @@ def converse(receive, send):
         send([message["nonce"], status, value])
 
 
-def rehearse():
-    """Runs through a conversation in the server, so that the interpreter has adapted its code before it is forked."""
-    code = marshal.dumps(compile("def f(x):\n    return x\n", "<program>", "exec")).hex()
-    load = {"action": "load", "code": code, "preset": [], "bare": False, "catchable": False, "seeded": False}
-    call = {"action": "call", "name": "f", "what": "call", "graph": wire.encode([[[1, (2, "a")]], {}])}
-    common = {"nonce": "0", "seconds": 1.0, "totalSeconds": None}
-    for _ in range(50):
-        messages = [wire.pack({**load, **common}), wire.pack({**call, **common})]
-        frames = iter([json.loads(message[4:]) for message in messages])
-        converse(lambda: next(frames, None), wire.pack)
-
-
 def main(channel, output, config):
     """Becomes the program's process: only the channel and the output pipe stay open. Never returns."""
     try:
         os.setsid()
+        isolation.name_process("program")
         isolation.die_with_parent()
-        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        isolation.silence([0])
         os.dup2(output, 1)
         os.dup2(output, 2)
-        os.dup2(channel, 250)  # out of the way of the numbers that are closed
-        os.closerange(3, 250)
-        channel = 250
+        os.dup2(channel, _CHANNEL)
+        channel = _CHANNEL
+        isolation.close_others({0, 1, 2, channel})
         try:
             if config["mode"] == "bubblewrap":
                 isolation.settle(config["fileBytes"])
                 isolation.drop_capabilities()
                 config["signals"].enforce()
-            isolation.limit_program(config["memoryBytes"], config["fileBytes"], config["processes"])
+            isolation.limit_process(config["memoryBytes"], config["fileBytes"], config["processes"])
             os.umask(0o077)
             os.chdir("/tmp")
         except OSError as error:
@@ -196,7 +211,7 @@ def main(channel, output, config):
             os._exit(BROKEN)
         gc.enable()
         wire.write_frame(channel, ["", "ready", None])
-        converse(lambda: wire.read_frame(channel), lambda answer: wire.write_frame(channel, answer))
+        converse(lambda: wire.read_frame(channel), lambda answer: wire.write_frame(channel, answer), Program())
         os._exit(LOST)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)

@@ -1,32 +1,32 @@
-"""The fork server of a worker: one warm interpreter that starts runners, one per program, and the judge that serves requests.
+"""The fork server of a worker: one warm interpreter that starts the processes of each request.
 
-The server itself never reads a request, so no program and no test is ever in the memory a runner starts with. The judge and
-the server talk over a socket, one letter and its argument a message:
+The server itself never reads a request, so no program and no test is ever in the memory a program starts with. The desk and the
+server talk over a socket, one letter and its argument a message:
 
-    S  + two descriptors   start a runner                  -> p<pid> or e<why not>
-    k<pid>                 kill it
-    K<pid>                 kill it and say how it ended    -> s<wait status> <CPU seconds>
-    P                      a request has been read (from now on its reply is owed)
-    W, D                   the reply is being written, has been written
-    R                      the judge wants to be replaced by a fresh one
-    Q                      standard input has ended
+    R + channel, output           start a runner           -> p<pid> and its /proc/PID/stat, or e<why not>
+    J + desk, channel, output, stat   start a judge        -> p<pid>, or e<why not>
+    K<pid>                        kill it and say how it ended -> s<wait status> <CPU seconds> <1 if it had ended by itself>
 """
 import gc
 import os
 import signal
 import socket
 
-from sandbox import isolation, judge, runner, syscalls, wire
+from sandbox import desk, isolation, judge, rehearsal, runner, syscalls, wire
 
-# What programs import most; loaded once, before any fork. Not `random`, which seeds itself anew in every fork.
-WARM = "ast bisect collections copy functools heapq itertools json math operator re string typing".split()
+# What programs and tests import most; loaded once, before any fork.
+WARM = "ast bisect collections copy functools heapq itertools json math operator random re string typing".split()
 
 
-def serve(config, actions):
-    """Serves until standard input ends. Never returns. `actions`: what a request may ask for, see `judge.main`."""
+def serve(config, actions, samples):
+    """Serves until standard input ends. Never returns.
+
+    `actions` are what a request may ask for, see `judge.main`; `samples` are requests to rehearse with.
+    """
     for name in WARM:
         __import__(name)
     os.environ.clear()
+    isolation.name_process("server")
     if config["mode"] == "process":
         isolation.hide_memory()
     else:
@@ -37,56 +37,42 @@ def serve(config, actions):
         except OSError as error:
             wire.write_frame(1, {"unavailable": str(error)})
             os._exit(0)
-    runner.rehearse()
+    rehearsal.rehearse(actions, samples)
     gc.collect()
     gc.disable()
     gc.freeze()
-    is_first = True
-    while True:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
-        if pid == 0:
-            ours.close()
-            judge.main(config, theirs, actions, is_first)
-        is_first = False
-        theirs.close()
-        steps = Attendant(config, ours).attend()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
         ours.close()
-        status = os.waitpid(pid, 0)[1]
-        last = steps[-1:]
-        if last == b"Q":
-            os._exit(0)
-        if last == b"P":
-            wire.write_frame(1, {"died": cause(status)})
-        elif last != b"R":
-            os._exit(1)  # a stream may be torn: a new worker is needed
+        desk.main(config, theirs)
+    theirs.close()
+    isolation.silence([0, 1])  # the desk's
+    Attendant(config, ours, actions).attend()
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 0xFF)
 
 
 class Attendant:
-    """Does what one judge asks for, until it is gone."""
+    """Does what the desk asks for, until it is gone."""
 
-    def __init__(self, config, control):
+    def __init__(self, config, control, actions):
         self.config = config
         self.control = control
+        self.actions = actions
         self.alive = set()
 
     def attend(self):
-        """Returns the steps the judge has told of."""
-        steps = b""
+        """Returns when the desk has ended, and everything it had started with it."""
         while True:
-            message, descriptors, _flags, _address = socket.recv_fds(self.control, 64, 2)
+            message, descriptors, _flags, _address = socket.recv_fds(self.control, 64, 4)
             if not message:
                 break
             letter, argument = message[:1], message[1:]
             try:
-                if letter == b"S":
-                    self.control.send(self.start(*descriptors))
-                elif letter in b"kK":
-                    ended = self.kill(int(argument))
-                    if letter == b"K":
-                        self.control.send(ended)
+                if letter == b"K":
+                    self.control.send(self.kill(int(argument)))
                 else:
-                    steps = letter
+                    self.start(letter, descriptors)
             except BrokenPipeError:
                 break
             finally:
@@ -94,34 +80,39 @@ class Attendant:
                     os.close(descriptor)
         for pid in list(self.alive):
             self.kill(pid)
-        return steps
 
-    def start(self, channel, output):
-        """Forks a runner; returns what to tell the judge."""
+    def start(self, letter, descriptors):
+        """Forks a runner or a judge and tells the desk."""
         try:
             pid = isolation.fork(self.config["mode"] == "bubblewrap")
         except OSError as error:
-            return b"e" + str(error).encode()[:200]
+            self.control.send(b"e" + str(error).encode()[:200])
+            return
         if pid == 0:
-            runner.main(channel, output, self.config)
+            if letter == b"R":
+                runner.main(*descriptors, self.config)
+            judge.main(*descriptors, self.config, self.actions)
         self.alive.add(pid)
-        return b"p%d" % pid
+        if letter == b"R":
+            try:
+                descriptors.append(os.open(f"/proc/{pid}/stat", os.O_RDONLY))
+            except OSError as error:
+                self.kill(pid)
+                self.control.send(b"e" + str(error).encode()[:200])
+                return
+            socket.send_fds(self.control, [b"p%d" % pid], descriptors[-1:])
+        else:
+            self.control.send(b"p%d" % pid)
 
     def kill(self, pid):
-        """Kills a runner with all of its group; returns how it ended, for the judge."""
+        """Kills a process with all of its group; returns how it ended, for the desk."""
         self.alive.discard(pid)
+        # Seen without being reaped: its number must not be given to another process before the group is killed.
+        has_ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
         for kill, target in ((os.killpg, pid), (os.kill, pid)):
             try:
                 kill(target, signal.SIGKILL)
             except OSError:
                 pass
         _pid, status, used = os.wait4(pid, 0)
-        return b"s%d %f" % (status, used.ru_utime + used.ru_stime)
-
-
-def cause(status):
-    """Why a judge ended, as a reason of its program."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        return "timeout" if number == signal.SIGALRM else "memory" if number == signal.SIGKILL else "crash"
-    return "crash"
+        return b"s%d %f %d" % (status, used.ru_utime + used.ru_stime, has_ended)

@@ -12,6 +12,8 @@ from fractions import Fraction
 
 MAX_FRAME = 1 << 24
 
+# Without `parse_constant` all NaN are one object, which is in a list of itself.
+_from_json = json.JSONDecoder(parse_constant=float).decode
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _SMALL = 1 << 62
 _MUTABLE = {list: "list", dict: "dict", set: "set", bytearray: "bytearray", deque: "deque"}
@@ -24,19 +26,6 @@ class NotPlain(Exception):
 
 class BadFrame(Exception):
     """The other side sent something that is not a valid frame."""
-
-
-class Opaque:
-    """Stands for a result that is not plain data: equal to nothing but itself, and the object again for the program."""
-
-    __slots__ = ("handle", "kind")
-
-    def __init__(self, handle, kind):
-        self.handle = handle
-        self.kind = kind
-
-    def __repr__(self):
-        return f"<object of class {self.kind}>"
 
 
 def read_exactly(descriptor, count):
@@ -57,7 +46,12 @@ def read_frame(descriptor):
     if head is None:
         return None
     body = read_exactly(descriptor, int.from_bytes(head, "big"))
-    return None if body is None else json.loads(body)
+    return None if body is None else from_json(body)
+
+
+def from_json(body):
+    """The message in the body of a frame. Raises ValueError or RecursionError if there is none."""
+    return _from_json(body.decode())
 
 
 def pack(message):

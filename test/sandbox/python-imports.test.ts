@@ -41,7 +41,7 @@ function circleFrom(start: string): string[] | undefined {
 test('every module is seen', (t) => {
   for (const name of ['sandbox.wire', 'code_task.scoring', 'cooperation.flow', 'reward.host', 'worker'])
     t.true(names.includes(name), name)
-  t.true(graph['sandbox.judge']!.includes('sandbox.proxies'))
+  t.true(graph['sandbox.handle']!.includes('sandbox.proxies'))
 })
 
 test('no Python module imports itself by way of others, not even inside a function', (t) => {

@@ -163,31 +163,210 @@ test('what a test module may do: asserts without check, a call of check of its o
 })
 
 test('tests that end early fail what they did not reach', async (t) => {
-  const report = await run('def f(x):\n    return [][x]\n', 'assert True\ny = f(1)\nassert y == 1\nassert y == 2\n')
-  t.is(report.passed, 1)
-  t.is(report.total, 3)
+  const report = await run(
+    'def f(x):\n    return [][x]\n',
+    'assert f\ny = f(1)\nassert y == 1\nassert True\nassert y == 2\n',
+  )
+  t.is(report.passed, 0)
+  t.deepEqual(
+    report.outcomes.map(({ number }) => number),
+    [1, 3],
+  )
   t.is(report.reason, 'exception')
   t.true(report.message.startsWith('IndexError'))
 })
 
-test('a test whose values are no plain data runs beside the program and is marked', async (t) => {
-  const program = 'class Pair:\n    def __init__(self, a): self.a = a\ndef f(g, x):\n    return g(x)\n'
-  const mixed = await run(
-    program,
-    'assert f(lambda x: x + 1, 1) == 2\nassert f(lambda x: x, 1) == 2\nassert 1 + 1 == 2\n',
+test('an assert that passes without anything of the program is no test; one that fails always is', async (t) => {
+  const program =
+    'LIMIT = 3\ndef helper(x):\n    return x\ndef f(x, out=None):\n    if out is not None: out.append(x)\n    if x < 0: raise ValueError\n    return x\n'
+  const counted = async (tests: string, prelude = '') => {
+    const { outcomes } = await run(program, tests, prelude)
+    return outcomes.map(({ number, ok }) => (ok ? number : -number - 1))
+  }
+  const setUp = 'one = 1\nx, xs, out = f(2), [f(1)], []\nf(5, out)\ntwo = out[0]\n'
+  t.deepEqual(
+    await counted('assert True, "good"\nassert 1\nassert f(1) == 1\nassert 1 + 1 == 2\nassert not False'),
+    [2],
   )
   t.deepEqual(
-    mixed.outcomes.map(({ ok, forgeable }) => [ok, forgeable]),
-    [
-      [true, true],
-      [false, true],
-      [true, false],
-    ],
+    await counted(`${setUp}assert x == 2\nassert xs == [1]\nassert out\nassert one == 1\nassert two == 5`),
+    [0, 1, 2, 4],
   )
-  t.is(mixed.forgeable, 2)
-  const classes = await run(program, 'assert Pair(3).a == 3\nassert Pair(3).a == 4\n')
-  t.is(classes.passed, 1)
-  t.is(classes.forgeable, 2)
+  t.deepEqual(await counted('assert f\nassert callable(f)\nassert f is f\nassert LIMIT == 3\nassert helper(1)'), [4])
+  t.deepEqual(
+    await counted(
+      'try:\n    f(-1)\n    assert False\nexcept ValueError as e:\n    assert type(e).__name__ == "ValueError"',
+    ),
+    [1],
+  )
+  t.deepEqual(await counted('try:\n    f(1)\n    assert False\nexcept ValueError:\n    assert True'), [-1])
+  t.deepEqual(
+    await counted(
+      'for i in range(3):\n    y = f(i)\n    assert near(y, i)\n    assert near(1, 1)',
+      'def near(a, b):\n    return a == b\n',
+    ),
+    [0],
+  )
+  t.deepEqual(await counted('def check(g):\n    assert ok(3)\n    assert ok\ndef ok(x):\n    return f(x) == x\n'), [0])
+  t.deepEqual(
+    await counted(
+      'import unittest\nclass T(unittest.TestCase):\n    def runTest(self):\n        self.r = f(1)\n        assert self.r == 1\n        assert 2\nT().debug()',
+    ),
+    [0],
+  )
+})
+
+test('a test that the file itself ties to one process fails, or runs beside the program and is marked', async (t) => {
+  const program = 'class Pair:\n    def __init__(self, a): self.a = a\ndef f(g, x):\n    return g(x)\n'
+  const mixed = 'assert f(lambda x: x + 1, 1) == 2\nassert f(lambda x: x, 1) == 2\nassert f(abs, 1) == 1\n'
+  const classes = 'assert Pair(3).a == 3\nassert Pair(3).a == 4\n'
+  const outcomesOf = async (tests: string, forgeable?: 'fail' | 'count') => {
+    const { outcomes } = await sandbox.runTests({ program, entryPoint: 'f', tests, forgeable })
+    return outcomes.map(({ ok, forgeable, reason }) => [ok, forgeable, reason])
+  }
+  const refused = [false, true, 'forgeable']
+  for (const how of [undefined, 'fail'] as const) {
+    t.deepEqual(await outcomesOf(mixed, how), [refused, refused, refused])
+    t.deepEqual(await outcomesOf(classes, how), [refused, refused])
+  }
+  const passed = [true, true, null]
+  const failed = [false, true, 'assert']
+  t.deepEqual(await outcomesOf(mixed, 'count'), [passed, failed, passed])
+  t.deepEqual(await outcomesOf(classes, 'count'), [passed, failed])
+})
+
+test('nothing that a program does moves tests into its own process', async (t) => {
+  const forge = [
+    'import sys',
+    'for module in list(sys.modules.values()):',
+    '    if hasattr(module, "run_module"):',
+    '        def forged(tree, space, candidate, board):',
+    '            for outcome in board.outcomes: outcome.runs = 1',
+    '        module.run_module = forged',
+    '',
+  ].join('\n')
+  const deep = 'def f(x):\n    t = ()\n    for _ in range(50000): t = (t,)\n    return t\n'
+  const choices: [string, string, string][] = [
+    ['a global that is no plain data', 'LIMIT = object()\ndef f(x):\n    return 0\n', 'assert f(1) == LIMIT'],
+    ['a global that is a class', 'class LIMIT: pass\ndef f(x):\n    return 0\n', 'assert f(1) == LIMIT'],
+    [
+      'a global of hostile equality',
+      'class A:\n    def __eq__(self, o): return True\nLIMIT = [A()]\ndef f(x):\n    return 0\n',
+      'assert [f(1)] == LIMIT',
+    ],
+    ['a global nested too deep', `${deep}LIMIT = f(0)\n`, 'assert f(LIMIT) == 3'],
+    [
+      'a module of its own',
+      'import sys\nmath = type(sys)("math")\nmath.sqrt = lambda x: 3\ndef f(x):\n    return 3\n',
+      'assert f(1) == math.sqrt(1)',
+    ],
+    ['a value nested too deep', deep, 'assert f(f(1)) == 1'],
+    [
+      'a list nested too deep',
+      'def f(x):\n    t = []\n    for _ in range(50000): t = [t]\n    return t\n',
+      'assert f(f(1)) == 1',
+    ],
+    [
+      'an argument changed to something deep',
+      'def f(x, xs):\n    t = ()\n    for _ in range(50000): t = (t,)\n    xs.append(t)\n    return 1\n',
+      'xs = []\nf(1, xs)\nassert f(2, xs) == 2',
+    ],
+    [
+      'an argument changed to something foreign',
+      'def f(x, xs):\n    xs.append(object())\n    xs.append(f)\n    xs.append(iter(()))\n    xs.append(type)\n    return 1\n',
+      'xs = []\nf(1, xs)\nassert f(2, xs) == 2',
+    ],
+    ['an exception as a value', 'def f(x):\n    return ValueError(x)\n', 'assert f(f(1)) == 1'],
+    ['a class as a value', 'def f(x):\n    return int\n', 'assert f(f(1)) == 1'],
+    [
+      'a huge fraction',
+      'import fractions\nfractions.Fraction.__str__ = lambda s: "1e5000"\ndef f(x):\n    return fractions.Fraction(1, 2)\n',
+      'assert f(f(1)) == 1',
+    ],
+  ]
+  for (const [name, program, tests] of choices)
+    for (const forgeable of ['fail', 'count'] as const) {
+      const report = await sandbox.runTests({ program: forge + program, entryPoint: 'f', tests, forgeable })
+      t.deepEqual([report.passed, report.total, report.forgeable], [0, 1, 0], `${name}: ${report.message}`)
+      t.not(report.reason, null, name)
+    }
+})
+
+test('what an object says of itself is asked for as in one process, and what it equals decides nothing', async (t) => {
+  const program = [
+    'class Sly:',
+    '    def __eq__(self, other): return True',
+    '    def __ne__(self, other): return True',
+    '    def __lt__(self, other): return True',
+    '    def __hash__(self): return 1',
+    'class Broken:',
+    '    def __bool__(self): raise ValueError("no")',
+    'class Empty:',
+    '    def __len__(self): return 0',
+    'class Named:',
+    '    def __repr__(self): return "Named(1)"',
+    'class Number(int):',
+    '    def __eq__(self, other): return False',
+    '    __hash__ = int.__hash__',
+    'class Next:',
+    '    def __next__(self): return 1',
+    '    def __eq__(self, other): return True',
+    'class Call:',
+    '    def __call__(self): return 1',
+    '    def __ne__(self, other): return True',
+    'one = object()',
+    'def f(kind):',
+    '    import re, collections, enum',
+    '    return dict(sly=Sly(), broken=Broken(), empty=Empty(), named=Named(), number=Number(1), next=Next(), call=Call(), one=one, nan=float("nan"), keys={1: 2}.keys(),',
+    '        match=re.match("a", "a"), point=collections.namedtuple("P", "x y")(1, 2), count=collections.Counter("a"),',
+    '        enum=enum.IntEnum("E", "A").A)[kind]',
+    '',
+  ].join('\n')
+  const fails = [
+    'f("sly") == 1',
+    'f("sly") != 1',
+    'f("sly") < 1',
+    '1 in [f("sly")]',
+    '1 not in [f("sly")]',
+    'len({f("sly"), f("sly")}) == 2',
+    'f("broken")',
+    'not f("broken")',
+    'f("empty")',
+    'f("number") == 1',
+    'f("next") == 1',
+    'f("next") != 1',
+    'f("call") != 1',
+    'f("one") != f("one")',
+    'f("one") is not f("one")',
+    'f("nan") is f("nan")',
+    '[f("nan")] == [f("nan")]',
+    'next(f("keys"))',
+    'f("keys") != 1',
+  ]
+  const passes = [
+    'not f("empty")',
+    'f("match")',
+    'f("one") == f("one") and f("one") is f("one")',
+    'str(f("named")) == "Named(1)" == repr(f("named"))',
+    'f("point") == (1, 2)',
+    'f("count") == {"a": 1}',
+    'f("enum") == 1',
+    'f("one") != 1',
+    'list(f("keys")) == [1] and len(f("keys")) == 1',
+  ]
+  const report = await run(program, [...fails, ...passes].map((text) => `assert ${text}`).join('\n'))
+  t.deepEqual(
+    report.outcomes.filter(({ ok }) => ok).map(({ number }) => [...fails, ...passes][number]),
+    passes,
+  )
+  t.is(report.total, fails.length + passes.length)
+})
+
+test('a time limit is no exception that a test may expect', async (t) => {
+  const program = 'def f(x):\n    while True: pass\n'
+  const tests = 'try:\n    f(1)\nexcept Exception:\n    pass\nok = f(2)\nassert ok\n'
+  const report = await run(program, tests)
+  t.deepEqual([report.passed, report.total, report.reason], [0, 1, 'timeout'])
 })
 
 test('an object that equals everything cannot make a test run beside the program', async (t) => {

@@ -93,6 +93,73 @@ for (const rules of ['strict', 'paper'] as const)
     t.true(Math.abs(total - (1.5 + 1 / 6 + 1.5 + penalty)) < 1e-9, `${total}`)
   })
 
+test('strict: asserts that no program can fail pay nothing; paper has only those that mention the candidate', async (t) => {
+  const test =
+    'def check(candidate):\n    assert True, "prints if it fails"\n    assert candidate([1, 2]) == 5\n    assert 1 == 1\n    assert candidate([]) == 0\n    assert True\n'
+  const wrong = 'def total(xs):\n    x = aux(xs)\n    y = [x]\n    return y[0]\n'
+  const anything = 'def aux(*a):\n    return object()\n'
+  const scores = await Promise.all(
+    (['strict', 'paper'] as const).map((rules) => rewards[rules].score({ ...item, test }, [anything, wrong])),
+  )
+  for (const { total, parts } of scores) t.deepEqual([total, parts.tests_passed, parts.tests_total], [1.5, 0, 2])
+  t.is((await rewards.strict.score({ ...item, test }, [aux, useful])).total, 4)
+  const none = await rewards.strict.score({ ...item, test: 'def check(candidate):\n    assert True\n' }, [aux, useful])
+  t.deepEqual([none.total, none.parts.tests_total, none.reason], [1.5, 0, 'no tests'])
+})
+
+test('tests that only one process can run do not pay by default, and under paper rules do', async (t) => {
+  const test =
+    'def check(candidate):\n    assert candidate(filter(lambda x: x, [1, 2])) == 5\n    assert candidate([]) == 0\n'
+  const score = async (rules: Rules, forgeableTests?: 'fail' | 'count') => {
+    const reward = createCodeReward({ rules, sandbox, forgeableTests })
+    const { total, parts } = await reward.score({ ...item, test }, [aux, useful])
+    return [total, parts.forgeable]
+  }
+  t.deepEqual(await score('strict'), [3.5, 1])
+  t.deepEqual(await score('strict', 'count'), [4, 1])
+  t.deepEqual(await score('paper'), [4, 1])
+  t.deepEqual(await score('paper', 'fail'), [3.5, 1])
+})
+
+test('test code of a data file decides about its own problem alone', async (t) => {
+  await using own = await PythonSandbox.start({ workers: 1, limits: { cpuSeconds: 1, programCpuSeconds: 3 } })
+  const reward = createCodeReward({ rules: 'strict', sandbox: own })
+  const wrong = (n: number) => `def total(xs):\n    y = aux(1)\n    return y + ${n}\n`
+  const tests = 'def check(candidate):\n    assert candidate([]) == 0\n'
+  const hostile: [string, (score: { total: number; reason?: string }) => boolean][] = [
+    [
+      'import sys\n    for m in list(sys.modules.values()):\n        for n in ("summary", "run_tests", "checked", "score"):\n            if hasattr(m, n): setattr(m, n, lambda *a: {"tests": {"passed": 1, "total": 1, "outcomes": []}})',
+      () => true,
+    ],
+    ['import os\n    n = 0\n    while True:\n        os.fork()\n        n += 1', ({ total }) => total === 1.5],
+    ['import os, signal\n    for p in range(1, 100): os.kill(p, signal.SIGKILL)', ({ total }) => total === 1.5],
+    ['import os\n    os.kill(-1, 9)', ({ total }) => total === 1.5],
+    ['import os\n    os._exit(0)', ({ total }) => total === 1.5],
+    ['import os\n    os.closerange(0, 4096)', ({ total }) => total === 1.5],
+    ['a = []\n    while True: a.append("x" * 10**6)', ({ total }) => total === 1.5],
+    ['while True: pass', ({ total, reason }) => total === 1.5 && /timeout/.test(reason!)],
+    ['print("x" * 10**8, flush=True)', ({ total }) => total === 1.5],
+    [
+      'import os, json\n    body = json.dumps(["done", {"tests": {"outcomes": [{"number": {}}]}}]).encode()\n    for d in range(3, 64):\n        try: os.write(d, len(body).to_bytes(4, "big") + body)\n        except OSError: pass',
+      ({ total }) => total === 1.5,
+    ],
+    [
+      'import os\n    for d in range(3, 64):\n        try: os.write(d, b"\\xff" * 100)\n        except OSError: pass',
+      ({ total }) => total === 1.5,
+    ],
+  ]
+  const limit = (score: { total: number }) => score.total <= 4
+  for (const [n, [code, isFair]] of hostile.entries()) {
+    const evil = await reward.score(
+      { ...item, test: `def check(candidate):\n    ${code}\n    assert candidate([]) == 0\n` },
+      [aux, wrong(n)],
+    )
+    t.true(isFair(evil) && limit(evil), `${code}: ${JSON.stringify(evil)}`)
+    t.is((await reward.score({ ...item, test: tests }, [aux, wrong(100 + n)])).total, 1.5, code)
+    t.is((await reward.score({ ...item, test: `${tests}    assert ${n + 1}\n` }, [aux, useful])).total, 4, code)
+  }
+})
+
 test('strict: the value of aux must be used; paper: the pattern wants a blank and one character', async (t) => {
   const lost: [string, number, number][] = [
     ['    aux(1)\n', -0.5, 0],

@@ -44,6 +44,11 @@ export const codeSettings = {
   ...ruleOption,
   ...agentsOption,
   ...feedbackSettings,
+  /**
+   * What becomes of tests that only the program's own process can run, where their outcome could be forged: `fail`, or `count` as the
+   * program claims. Defaults to `fail` with `strict` rules and to `count` with `paper` rules.
+   */
+  forgeableTests: choice(['fail', 'count']).optional(),
   /** The total is multiplied by it and then shifted; the parts stay as they are. Defaults to `1`. */
   rewardScale: number({ above: 0 }).default(1),
   /** Added to the scaled total; `-4` makes full marks 0, as in the published multi-turn experiments. Defaults to `0`. */

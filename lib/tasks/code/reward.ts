@@ -1,6 +1,13 @@
 import { MagrpoError } from '../../base/errors.ts'
 import type { PythonSandbox } from '../../sandbox/python-sandbox.ts'
-import type { CodeDiagnosis, CodeReport, CodeRequest, SandboxLimits, SandboxOptions } from '../../sandbox/types.ts'
+import type {
+  CodeDiagnosis,
+  CodeReport,
+  CodeRequest,
+  ForgeableTests,
+  SandboxLimits,
+  SandboxOptions,
+} from '../../sandbox/types.ts'
 import type { Rules } from '../task/options.ts'
 import { type CodeItem, checkCodeItem } from './item.ts'
 import { LazySandbox, VerdictMemory } from './lazy-sandbox.ts'
@@ -18,6 +25,8 @@ export interface CodeRewardOptions {
    * over and over; verdicts repeat, see {@link PythonSandbox}. Defaults to `4096`; `0` keeps none.
    */
   remember?: number
+  /** Tests that only the program's own process can run, see {@link ForgeableTests}. Default: `fail` for `strict`, `count` for `paper`. */
+  forgeableTests?: ForgeableTests
   /** Limits of each program. Default: the sandbox's own for `strict`; `paperLimits` for `paper`. */
   limits?: Partial<SandboxLimits>
 }
@@ -40,7 +49,7 @@ export interface CodeReward {
    *
    * Parts that add up to the total: `structure_aux` (0.4), `structure_main` (0.6), `syntax` (0.5), `tests` (0 to 1),
    * `bonus_aux` (0.5), `bonus_non_wrapper` (1), `penalty_ignored` (-0.5). Beside them `tests_passed`, `tests_total`,
-   * `timeouts`, and `forgeable`: tests that had to run in the program's own process.
+   * `timeouts`, and `forgeable`: tests that only the program's own process could run.
    *
    * @throws MagrpoError `ERR_DATA` naming the field of the item that is missing or wrong
    * @throws SandboxError `ERR_SANDBOX_UNAVAILABLE` or `ERR_SANDBOX`; never because of what the program does
@@ -84,14 +93,14 @@ const paperLimits: Partial<SandboxLimits> = {
  * ```
  */
 export function createCodeReward(options: CodeRewardOptions): CodeReward {
-  const { rules, remember = 4096 } = options
+  const { rules, remember = 4096, forgeableTests: forgeable } = options
   const limits = rules === 'paper' ? { ...paperLimits, ...options.limits } : options.limits
   const lazy = new LazySandbox(options.sandbox, options.sandboxOptions)
   const reports = new VerdictMemory<CodeReport>(remember)
   const report: CodeReward['report'] = async (item, texts, signal) => {
     const request = requestOf(item, texts)
     return reports.get(JSON.stringify(request), signal, async () =>
-      (await lazy.get()).runCode({ rules, ...request, limits, signal }),
+      (await lazy.get()).runCode({ rules, ...request, forgeable, limits, signal }),
     )
   }
   return {
