@@ -1,11 +1,12 @@
 /** Evaluation on held-out items: sampled, as in training, and greedy. */
 import { ConfigError, MagrpoError } from '../base/errors.ts'
-import { mean, standardError } from '../base/statistics.ts'
+import { standardError } from '../base/statistics.ts'
 import { validate } from '../base/validate.ts'
 import type { Sampling } from '../model/sampling.ts'
 import type { Task } from '../tasks/task/types.ts'
 import { checkAgents, type TrainingBackend } from './backend/training-backend.ts'
 import { type EvaluationOptions, evaluationSection } from './options/run.ts'
+import { itemRewards } from './report/episodes.ts'
 import { completionMetrics, onlyFinite, rewardMetrics, withPrefix } from './report/metrics.ts'
 import { sampleRows } from './report/sample-rows.ts'
 import { resolveSampling } from './resolve-options.ts'
@@ -147,9 +148,8 @@ async function examine(plan: RolloutPlan, nodes: readonly RolloutNode[]): Promis
 }
 
 function describe(nodes: readonly RolloutNode[], agents: readonly string[]): Metrics {
-  const roots = nodes.filter(({ turn }) => turn === 0)
-  const itemMeans = roots.map((root) => mean(root.joints.map(({ reward }) => reward)))
+  const rewards = itemRewards(nodes)
   // Of one item it is not known.
-  const error: Metrics = itemMeans.length > 1 ? { 'reward/stderr': standardError(itemMeans) } : {}
+  const error: Metrics = rewards.length > 1 ? { 'reward/stderr': standardError(rewards) } : {}
   return { ...rewardMetrics(nodes), ...error, ...completionMetrics(nodes, agents) }
 }

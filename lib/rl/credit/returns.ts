@@ -1,29 +1,51 @@
 /** Discounted returns of rollout trees (Liu et al., AAAI 2026, Algorithm 1; the tree as in its published code). */
 import { mean } from '../../base/statistics.ts'
+import type { Algorithm } from '../options/algorithm.ts'
 
 /** The part of a node that returns are computed from. */
 export interface RewardedNode {
+  /** Counted from 0. */
+  turn: number
   joints: readonly { reward: number; child: RewardedNode | null }[]
 }
 
+/** What returns depend on besides rewards, see {@link Algorithm}. */
+export type ReturnSettings = Pick<Algorithm, 'discount' | 'turns' | 'ended'>
+
 /**
- * Returns of the joint actions of every given node: R_j = r_j where nothing follows, else r_j + γ · mean_k R_k over the
- * joint actions k of its child, an estimate of the expectation over what the agents do next.
+ * Returns of the joint actions of every given node: R_j = r_j + γ · mean_k R_k over the joint actions k of its child, an
+ * estimate of the expectation over what the agents do next. Where nothing follows, R_j = r_j + {@link afterEnd}.
  *
  * @param nodes of any number of trees, in any order
  * @returns (J) of each node, in the order of its joint actions
  */
-export function treeReturns<Node extends RewardedNode>(nodes: readonly Node[], discount: number): Map<Node, number[]> {
+export function treeReturns<Node extends RewardedNode>(
+  nodes: readonly Node[],
+  settings: ReturnSettings,
+): Map<Node, number[]> {
   const known = new Map<RewardedNode, number[]>()
   const returnsOf = (node: RewardedNode): number[] => {
     let returns = known.get(node)
     if (returns === undefined) {
       returns = node.joints.map(({ reward, child }) =>
-        child === null ? reward : reward + discount * mean(returnsOf(child)),
+        child === null
+          ? reward + afterEnd(reward, node.turn, settings)
+          : reward + settings.discount * mean(returnsOf(child)),
       )
       known.set(node, returns)
     }
     return returns
   }
   return new Map(nodes.map((node) => [node, returnsOf(node)]))
+}
+
+/**
+ * What a branch that ended at `turn` (from 0) with `reward` has for the turns that are left, T - 1 - turn of them: with `absorb`
+ * (γ + γ² + ..) · reward, with `stop` 0. Without it a branch that ends because it is solved has a smaller return than
+ * one that failed and goes on, as long as rewards are above 0.
+ */
+export function afterEnd(reward: number, turn: number, { discount, turns, ended }: ReturnSettings): number {
+  let total = 0
+  if (ended === 'absorb') for (let left = turns - 1 - turn; left > 0; left--) total = discount * (reward + total)
+  return total
 }

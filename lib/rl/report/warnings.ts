@@ -39,8 +39,8 @@ export class WarningWatch {
   /** What the settings alone tell, before the first step. */
   start(): RunWarning[] {
     const { algorithm, task } = this.options
-    const { minReward } = task
-    const { name, advantage, scaleByStd, critic, turns, terminationThreshold: threshold } = algorithm
+    const { minReward, maxReward } = task
+    const { name, advantage, scaleByStd, critic, turns, terminationThreshold: threshold, ended } = algorithm
     const warnings: RunWarning[] = []
     if (scaleByStd && advantage !== 'mean' && critic === null) {
       const message =
@@ -54,14 +54,23 @@ export class WarningWatch {
         `algorithm.terminationThreshold (${threshold}). Raise it, or set it to null.`
       warnings.push(...this.raise('early_termination', 0, message))
     }
+    // Only a task with a transition has several turns, and a transition may stop.
+    if (turns > 1 && ended === 'stop' && (maxReward === null || maxReward > 0)) {
+      const most = maxReward === null ? 'may be above 0 (the task does not say maxReward)' : `go up to ${maxReward}`
+      const message =
+        `algorithm.ended is 'stop' and rewards ${most}: an episode that ends because it is solved gets a smaller return than ` +
+        "one that goes on and is rewarded again, so being solved is punished. Use ended: 'absorb', or rewards of at most 0 " +
+        '(rewardShift of the code tasks).'
+      warnings.push(...this.raise('punished_end', 0, message))
+    }
     return warnings
   }
 
   /** Looks at one step; returns what is new. */
   step(index: number, signals: readonly NodeSignal[]): RunWarning[] {
     const { maxReward } = this.options.task
-    for (const { node, returns, agents } of signals) {
-      const isBest = maxReward !== null && returns.every((value) => value >= maxReward - 1e-9)
+    for (const { node, agents } of signals) {
+      const isBest = maxReward !== null && node.joints.every(({ reward }) => reward >= maxReward - 1e-9)
       for (const { isEqual } of agents) this.window.groups.push({ isEqual, isBest })
       if (node.turn === 0) this.window.firstTurns.push(mean(node.joints.map(({ reward }) => reward)))
       for (const { finish } of node.samples.flat()) this.window.completions.push({ isTruncated: finish === 'length' })

@@ -9,7 +9,7 @@ import type { SampleEvent } from '../../model/generate.ts'
 import type { TurnFeedback, TurnHistory } from '../../tasks/task/types.ts'
 import type { EngineRequest } from '../backend/engine.ts'
 import type { StepItem } from './item-order.ts'
-import { jointActions } from './joint.ts'
+import { jointActions, jointCount } from './joint.ts'
 import type { RolloutPlan } from './plan.ts'
 import { firstPrompt, isPrompt, taskError, withPlace } from './task-calls.ts'
 import { type JointAction, jointOf, type RolloutNode } from './tree.ts'
@@ -116,6 +116,17 @@ function emptyNode(plan: RolloutPlan, { parent: _, ...branch }: OpenNode): Rollo
   }
 }
 
+/** The number of a turn's first node in the whole tree: how many nodes the turns before it have. */
+function firstNumber(plan: RolloutPlan, turn: number): number {
+  const { jointMode, policies } = plan
+  let [first, width] = [0, 1]
+  for (let earlier = 0; earlier < turn; earlier++) {
+    first += width
+    width *= jointCount({ jointMode, groupSize: groupSizeOf(plan, earlier) }, policies.length)
+  }
+  return first
+}
+
 function groupSizeOf(plan: RolloutPlan, turn: number): number {
   return turn === 0 ? plan.groupSize : plan.laterGroupSize
 }
@@ -147,8 +158,9 @@ async function continueBranch(plan: RolloutPlan, node: RolloutNode, joint: numbe
   if (feedback === 'stop') return null
   checkFeedback(feedback, task.name, node.item, policies.length)
   if (feedback.metrics) action.metrics = { ...action.metrics, ...feedback.metrics }
-  const number = node.number * node.joints.length + joint + 1
   const { item, slot, turn } = node
+  const place = node.number - firstNumber(plan, turn)
+  const number = firstNumber(plan, turn + 1) + place * node.joints.length + joint
   return { parent: action, item, slot, turn: turn + 1, number, history, prompts: feedback.prompts }
 }
 

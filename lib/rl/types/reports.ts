@@ -26,6 +26,8 @@ export interface SampleRow {
   phase: 'train' | 'eval' | 'greedy'
   /** Index into `task.items`, or into `task.heldOut` in evaluations. */
   item: number
+  /** Position of the item in its step or evaluation, from 0: tells the trees of an item apart that a step has twice. */
+  slot: number
   /** Counted from 0. */
   turn: number
   /** Number of the node within its item's tree; 0 is the root. */
@@ -37,7 +39,10 @@ export interface SampleRow {
   /** Why there is no more reward, where the reward says: for programs, why they failed. */
   reason?: string
   metrics: Record<string, number>
-  /** Discounted return from this joint action on; equals `reward` where nothing follows. */
+  /**
+   * Discounted return from this joint action on; if nothing follows, `reward` and what `algorithm.ended` adds to it. In
+   * evaluations `reward`.
+   */
   return: number
   agents: AgentSample[]
 }
@@ -87,6 +92,7 @@ export interface RunWarning {
     | 'non_finite_gradient'
     | 'cancelled_baseline'
     | 'early_termination'
+    | 'punished_end'
     | 'tracker'
     | 'report'
     | 'memory'
