@@ -51,9 +51,29 @@ export async function rollOut(plan: RolloutPlan): Promise<Rollout> {
   return rollout
 }
 
-function rootOf({ task, items, policies }: RolloutPlan, { item, slot }: StepItem): OpenNode {
-  const prompts = policies.map((_, agent) => firstPrompt(task, items, item, agent))
+function rootOf(plan: RolloutPlan, { item, slot }: StepItem): OpenNode {
+  const { task, items, policies } = plan
+  // Items to skip were never chosen.
+  const prompts = policies.map((_, agent) => {
+    const prompt = firstPrompt(task, items, item, agent)
+    return playedPrompt(plan, { item, turn: 0 }, agent, prompt) ?? prompt
+  })
   return { parent: null, item, slot, turn: 0, number: 0, history: [], prompts }
+}
+
+/** A prompt as it is played, null for one to skip; errors name its place. */
+function playedPrompt(
+  { lengths, task }: RolloutPlan,
+  place: { item: number; turn: number },
+  agent: number,
+  prompt: OpenNode['prompts'][number],
+): OpenNode['prompts'][number] | null {
+  try {
+    return lengths === undefined ? prompt : lengths.played(agent, prompt)
+  } catch (error) {
+    if (!(error instanceof MagrpoError)) throw error
+    throw withPlace(error, { task: task.name, agent: task.agents[agent]!, ...place })
+  }
 }
 
 /**
@@ -159,9 +179,11 @@ async function continueBranch(plan: RolloutPlan, node: RolloutNode, joint: numbe
   checkFeedback(feedback, task.name, node.item, policies.length)
   if (feedback.metrics) action.metrics = { ...action.metrics, ...feedback.metrics }
   const { item, slot, turn } = node
+  const prompts = feedback.prompts.map((prompt, agent) => playedPrompt(plan, { item, turn: turn + 1 }, agent, prompt))
+  if (!prompts.every((prompt) => prompt !== null)) return null
   const place = node.number - firstNumber(plan, turn)
   const number = firstNumber(plan, turn + 1) + place * node.joints.length + joint
-  return { parent: action, item, slot, turn: turn + 1, number, history, prompts: feedback.prompts }
+  return { parent: action, item, slot, turn: turn + 1, number, history, prompts }
 }
 
 /** An error of one prompt of a batch, told of by its item and agent. */

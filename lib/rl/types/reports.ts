@@ -93,6 +93,8 @@ export interface RunWarning {
     | 'cancelled_baseline'
     | 'early_termination'
     | 'punished_end'
+    | 'long_prompts'
+    | 'context_limit'
     | 'tracker'
     | 'report'
     | 'memory'
@@ -111,7 +113,8 @@ export interface WatchState {
 /** What is seen of the steps since shares were last judged. */
 export interface Window {
   groups: { isEqual: boolean; isBest: boolean }[]
-  completions: { isTruncated: boolean }[]
+  /** `isByContext`: cut off before `maxNewTokens`; missing in older checkpoints. */
+  completions: { isTruncated: boolean; isByContext?: boolean }[]
   /** Mean rewards of first turns. */
   firstTurns: number[]
 }
