@@ -96,7 +96,7 @@ async function openUpdate(request: CaseRequest) {
   const group = await updateGroup(request, policy!)
   return async () => {
     await accumulateBatch([group], { loss: clippedLoss })
-    await policy!.step({ learningRate: request.learningRate })
+    await policy!.step({ learningRate: request.learningRate, decay: 'all' })
   }
 }
 

@@ -33,7 +33,7 @@ export async function writeGate(request: CaseRequest): Promise<void> {
   for (let update = 0; update < 3; update++) {
     await accumulateBatch([group], { loss: clippedLoss })
     if (update === 0) await writeTensors(policy, 'gradients', join(folder, 'gradients.safetensors'))
-    await policy.step({ learningRate: request.learningRate })
+    await policy.step({ learningRate: request.learningRate, decay: 'all' })
   }
   await writeTensors(policy, 'weights', join(folder, 'weights.safetensors'))
 }

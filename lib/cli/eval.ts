@@ -69,8 +69,8 @@ async function evaluateAndPrint(run: string | undefined, options: EvalOptions, s
     const heldOut = task.heldOut?.length ? task.heldOut : task.items
     const items = heldOut.slice(0, options.items)
     const { samples, greedy, seed = config.seed } = options
-    const { sampling, rewardTimeoutMs, rewardConcurrency } = config
-    const limits = { rewardTimeoutMs, rewardConcurrency, turns: config.algorithm.turns }
+    const { sampling, longPrompts, rewardTimeoutMs, rewardConcurrency } = config
+    const limits = { longPrompts, rewardTimeoutMs, rewardConcurrency, turns: config.algorithm.turns }
     const played = { team: loaded.team, task, items, sampling, samples, greedy, seed }
     const report = await evaluate({ ...played, ...limits, signal, onProgress: progressNotes(say) })
     const about = { task: task.name, items: items.length, held_out: heldOut === task.heldOut, samples }

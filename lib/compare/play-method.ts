@@ -50,7 +50,7 @@ function settingsOf({ method, seed, config, task, items, signal, onProgress }: M
 
 /** The team as in training: evaluated along one path a sample, over all turns. */
 async function playTeam(play: MethodPlay): Promise<Scored[]> {
-  const { method, backend, seed, turns, items } = play
+  const { method, backend, seed, turns, items, config } = play
   const settings = { ...settingsOf(play), greedy: false, turns, logSamples: items.length }
   const { samples } = await evaluateBackend(backend, settings)
   return samples.map((row) => {
@@ -59,16 +59,29 @@ async function playTeam(play: MethodPlay): Promise<Scored[]> {
       return { agent: name, round: 0, prompt, completion, tokens, finish }
     })
     const texts = agents.map(({ completion }) => completion)
-    return { method: method.name, seed, item, sample: sampleOf(row), turn, said, texts, reward, parts, metrics }
+    return {
+      method: method.name,
+      seed,
+      item,
+      sample: sampleOf(row, config.samples),
+      turn,
+      said,
+      texts,
+      reward,
+      parts,
+      metrics,
+    }
   })
 }
 
 /**
- * Which of the item's joint completions a row belongs to. The root has them as its joint actions; joint j leads to node j + 1,
- * and each node after that, which has one joint action, to the node with the next number (see `RolloutNode.number`).
+ * Which of the item's joint completions a row belongs to. The root has them as its joint actions; after it each turn has a node
+ * for each of them, in their order (see `RolloutNode.number`).
+ *
+ * @param samples joint completions per item
  */
-export function sampleOf({ turn, node, joint }: Pick<SampleRow, 'turn' | 'node' | 'joint'>): number {
-  return turn === 0 ? joint : node - turn
+export function sampleOf({ turn, node, joint }: Pick<SampleRow, 'turn' | 'node' | 'joint'>, samples: number): number {
+  return turn === 0 ? joint : (node - 1) % samples
 }
 
 async function playBaselineRows(play: MethodPlay, baseline: BaselineName): Promise<Scored[]> {

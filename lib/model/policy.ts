@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { DisposedError, MagrpoError } from '../base/errors.ts'
 import { defined } from '../base/fields.ts'
+import { inspect } from '../base/inspect.ts'
 import { resolve } from '../base/validate.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
@@ -185,13 +186,16 @@ export class Policy {
    */
   async step(options: StepOptions, { signal }: { signal?: AbortSignal } = {}): Promise<StepResult> {
     const { learningRate } = options
-    const { betas, epsilon, weightDecay, maxGradNorm } = { ...stepDefaults, ...defined(options) }
-    const settings = { learningRate, beta1: betas[0], beta2: betas[1], epsilon, weightDecay, maxGradNorm }
-    for (const [name, value] of Object.entries(settings))
+    const { betas, epsilon, weightDecay, decay, maxGradNorm } = { ...stepDefaults, ...defined(options) }
+    const numbers = { learningRate, beta1: betas[0], beta2: betas[1], epsilon, weightDecay, maxGradNorm }
+    for (const [name, value] of Object.entries(numbers))
       if (!Number.isFinite(value) || value < 0)
         throw new MagrpoError('ERR_ARGUMENT', `Expected ${name} of 0 or more but received ${value}.`)
     for (const [index, beta] of betas.entries())
       if (beta >= 1) throw new MagrpoError('ERR_ARGUMENT', `Expected beta${index + 1} below 1 but received ${beta}.`)
+    if (decay !== 'matrices' && decay !== 'all')
+      throw new MagrpoError('ERR_ARGUMENT', `Expected decay 'matrices' or 'all' but received ${inspect(decay)}.`)
+    const settings = { ...numbers, decayAll: decay === 'all' }
     return callNative((job) => this.#trainable('step').step(settings, job), signal)
   }
 

@@ -1,7 +1,7 @@
 /** Settings of one optimizer step, their defaults and their bounds. */
 import { z } from 'zod'
 import { number } from '../base/fields.ts'
-import { section } from '../base/validate.ts'
+import { choice, section } from '../base/validate.ts'
 
 const decay = number({ from: 0, below: 1 })
 
@@ -15,6 +15,11 @@ export const stepShape = {
   epsilon: number({ above: 0 }).default(1e-8),
   /** Decoupled weight decay. Defaults to `0.01`, as in PyTorch. */
   weightDecay: number({ from: 0 }).default(0.01),
+  /**
+   * What {@link StepOptions.weightDecay} shrinks: `matrices` (projections, embeddings, adapters), or `all` trained weights, norms and
+   * biases included, as `torch.optim.AdamW` over `model.parameters()` does. Defaults to `matrices`.
+   */
+  decay: choice(['matrices', 'all']).default('matrices'),
   /** Largest global L2 norm of the gradient. Defaults to `0`: no clipping. */
   maxGradNorm: number({ from: 0 }).default(0),
 }

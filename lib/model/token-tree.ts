@@ -61,8 +61,8 @@ export class TreeBuilder {
   }
 }
 
-/** @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG` */
-export function checkPrompt(model: Model, ids: Int32Array, number: number): void {
+/** @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_TOKEN_RANGE` */
+export function checkPromptIds(model: Model, ids: Int32Array, number: number): void {
   if (ids.length === 0)
     throw new MagrpoError('ERR_EMPTY_PROMPT', `Expected at least one token in prompt ${number} but it is empty.`, {
       details: { prompt: number },
@@ -75,6 +75,11 @@ export function checkPrompt(model: Model, ids: Int32Array, number: number): void
         `${wrong} of prompt ${number}.`,
       { details: { prompt: number, position: wrong } },
     )
+}
+
+/** @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_TOKEN_RANGE`, `ERR_PROMPT_TOO_LONG` */
+export function checkPrompt(model: Model, ids: Int32Array, number: number): void {
+  checkPromptIds(model, ids, number)
   if (ids.length >= model.contextLength)
     throw new MagrpoError(
       'ERR_PROMPT_TOO_LONG',

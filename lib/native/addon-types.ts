@@ -218,6 +218,8 @@ interface NativeStepOptions {
   beta2: number
   epsilon: number
   weightDecay: number
+  /** Of all weights; false: of matrices alone. */
+  decayAll: boolean
   /** Largest global L2 norm of the gradient; 0 turns clipping off. */
   maxGradNorm: number
 }

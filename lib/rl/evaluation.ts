@@ -1,14 +1,17 @@
 /** Evaluation on held-out items: sampled, as in training, and greedy. */
 import { ConfigError, MagrpoError } from '../base/errors.ts'
-import { mean, present, standardError } from '../base/statistics.ts'
+import { standardError } from '../base/statistics.ts'
 import { validate } from '../base/validate.ts'
 import type { Sampling } from '../model/sampling.ts'
 import type { Task } from '../tasks/task/types.ts'
 import { checkAgents, type TrainingBackend } from './backend/training-backend.ts'
-import { type EvaluationOptions, evaluationSection } from './options/run.ts'
+import { type EvaluationOptions, evaluationSection, type LongPrompts } from './options/run.ts'
+import { itemRewards } from './report/episodes.ts'
 import { completionMetrics, onlyFinite, rewardMetrics, withPrefix } from './report/metrics.ts'
 import { sampleRows } from './report/sample-rows.ts'
 import { resolveSampling } from './resolve-options.ts'
+import { surveyFirstPrompts } from './rollout/first-prompts.ts'
+import { PromptLengths } from './rollout/long-prompts.ts'
 import { itemsAtOnce, type RolloutPlan } from './rollout/plan.ts'
 import { rewardTimeoutOf } from './rollout/reward-queue.ts'
 import { rollOut } from './rollout/rollout.ts'
@@ -40,9 +43,10 @@ export async function evaluateBackend(
   index = 0,
   memory?: RewardCache,
 ): Promise<EvalReport> {
-  const { plan, options } = evaluationPlan(backend, settings)
+  const { plan: whole, options } = evaluationPlan(backend, settings)
+  const plan = await withoutSkipped(whole, options.longPrompts)
   const { samples, greedy: isGreedy, maxRows, logSamples } = options
-  const total = plan.items.length * (Number(samples > 0) + Number(isGreedy))
+  const total = plan.chosen.length * (Number(samples > 0) + Number(isGreedy))
   const start = performance.now()
   const metrics: Metrics = {}
   const rows: SampleRow[] = []
@@ -65,7 +69,7 @@ export async function evaluateBackend(
   return {
     index,
     score: metrics[samples > 0 ? 'eval/reward/mean' : 'eval/greedy/reward/mean']!,
-    metrics: onlyFinite(metrics),
+    metrics: onlyFinite({ ...metrics, ...skippedMetric(plan) }),
     timings: { 'time/eval_s': (performance.now() - start) / 1000 },
     samples: rows,
   }
@@ -101,6 +105,7 @@ function evaluationPlan(backend: TrainingBackend, settings: EvaluateSettings) {
     jointMode: 'align',
     turns: options.turns,
     terminationThreshold: null,
+    lengths: new PromptLengths(backend, options.longPrompts, drawing.value.maxNewTokens),
     seed: options.seed,
     step: 0,
     rewardConcurrency: options.rewardConcurrency,
@@ -108,6 +113,20 @@ function evaluationPlan(backend: TrainingBackend, settings: EvaluateSettings) {
     signal,
   }
   return { plan, options }
+}
+
+/** Looks at all first prompts, and leaves out the items that are too long if they are skipped. */
+async function withoutSkipped(plan: RolloutPlan, longPrompts: LongPrompts): Promise<RolloutPlan> {
+  const { task, items, chosen, lengths, signal } = plan
+  const places = chosen.map(({ item }) => ({ items, item, isHeldOut: false }))
+  const { tooLong } = await surveyFirstPrompts(task, places, lengths!, signal)
+  if (longPrompts !== 'skip') return plan
+  const skipped = new Set(tooLong.map(({ item }) => item))
+  return { ...plan, chosen: chosen.filter(({ item }) => !skipped.has(item)) }
+}
+
+function skippedMetric({ items, chosen }: RolloutPlan): Metrics {
+  return chosen.length === items.length ? {} : { 'eval/skipped_items': items.length - chosen.length }
 }
 
 /** Rolls out all items, so many at a time that a batch has at most `maxRows` completions. */
@@ -147,10 +166,8 @@ async function examine(plan: RolloutPlan, nodes: readonly RolloutNode[]): Promis
 }
 
 function describe(nodes: readonly RolloutNode[], agents: readonly string[]): Metrics {
-  const roots = nodes.filter(({ turn }) => turn === 0)
-  const itemRewards = roots.map((root) => present(root.joints.map(({ reward }) => reward)))
-  const itemMeans = itemRewards.filter((rewards) => rewards.length > 0).map(mean)
+  const rewards = itemRewards(nodes)
   // Of one item it is not known.
-  const error: Metrics = itemMeans.length > 1 ? { 'reward/stderr': standardError(itemMeans) } : {}
+  const error: Metrics = rewards.length > 1 ? { 'reward/stderr': standardError(rewards) } : {}
   return { ...rewardMetrics(nodes), ...error, ...completionMetrics(nodes, agents) }
 }

@@ -6,7 +6,7 @@ import { resolveTrainOptions } from './resolve-options.ts'
 import type { TrainOptions } from './train-options.ts'
 import { Trainer } from './trainer.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
-import type { StepReport } from './types/reports.ts'
+import type { RunWarning, StepReport } from './types/reports.ts'
 import type { RunStore } from './types/run-store.ts'
 import type { RunResult } from './types/sink.ts'
 
@@ -77,9 +77,10 @@ export class Run implements AsyncIterable<StepReport> {
   /**
    * Looks at the first prompts of all items that the run will train on or evaluate, as the run does when it begins.
    *
-   * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TASK`, naming agent and item
+   * @returns what they tell: items that are skipped or cut, completions that the context will end
+   * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_TASK`, naming agent and item; `ERR_PROMPT_TOO_LONG` naming up to ten items
    */
-  checkPrompts(): Promise<void> {
+  checkPrompts(): Promise<RunWarning[]> {
     return this.trainer.checkPrompts()
   }
 

@@ -31,6 +31,7 @@ import {
 } from './report/metrics.ts'
 import { sampleRows } from './report/sample-rows.ts'
 import type { ItemOrder } from './rollout/item-order.ts'
+import { PromptLengths } from './rollout/long-prompts.ts'
 import type { RolloutPipeline } from './rollout/pipeline.ts'
 import { type Rollout, rollOut } from './rollout/rollout.ts'
 import { type RolloutNode, withModelLogProbs } from './rollout/tree.ts'
@@ -82,6 +83,7 @@ export function rollOutStep(
     jointMode: algorithm.jointMode,
     turns: algorithm.turns,
     terminationThreshold: algorithm.terminationThreshold,
+    lengths: new PromptLengths(backend, options.longPrompts, options.sampling.maxNewTokens),
     seed: options.seed,
     step: index,
     rewardConcurrency: options.rewardConcurrency,

@@ -6,8 +6,9 @@ import { evaluateBackend } from './evaluation.ts'
 import { checkMemory } from './memory/fit.ts'
 import type { MemoryPlan } from './memory/plan.ts'
 import { WarningWatch } from './report/warnings.ts'
-import { checkFirstPrompts } from './rollout/first-prompts.ts'
-import { ItemOrder } from './rollout/item-order.ts'
+import { surveyFirstPrompts } from './rollout/first-prompts.ts'
+import { ItemOrder, stepsOfEpochs } from './rollout/item-order.ts'
+import { PromptLengths } from './rollout/long-prompts.ts'
 import { RolloutPipeline } from './rollout/pipeline.ts'
 import { rollOutStep, runStep, type StepContext } from './step.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
@@ -26,9 +27,24 @@ interface TrainerParts {
   store?: RunStore
 }
 
+/** The order in which a run draws items. */
+function orderOf({ promptsPerStep, seed, shuffle, epochs }: ResolvedTrainOptions, items: number | readonly number[]) {
+  return new ItemOrder({ items, promptsPerStep, seed, shuffle, epochs })
+}
+
+/** The items that the steps of a run draw, each once. */
+function drawnItems(options: ResolvedTrainOptions, items: number): number[] {
+  const order = orderOf(options, items)
+  const drawn = new Set<number>()
+  for (let step = 1; step <= options.steps && drawn.size < items; step++)
+    for (const { item } of order.step(step)) drawn.add(item)
+  return [...drawn]
+}
+
 /** Drives one run; use it through `Run`. */
 export class Trainer {
-  readonly options: ResolvedTrainOptions
+  /** `steps` are fewer from {@link checkPrompts} on, if epochs are counted and items skipped. */
+  options: ResolvedTrainOptions
   /** Settles when {@link steps} has ended. */
   readonly result: Promise<RunResult>
   private readonly parts: TrainerParts
@@ -53,7 +69,6 @@ export class Trainer {
 
   constructor(parts: TrainerParts) {
     const { backend, task, options } = parts
-    const { promptsPerStep, seed, shuffle, epochs } = options
     this.parts = parts
     this.options = options
     this.context = {
@@ -61,7 +76,7 @@ export class Trainer {
       task,
       options,
       auxiliary: noAuxiliaryModels(backend.agents.length),
-      order: new ItemOrder({ items: task.items.length, promptsPerStep, seed, shuffle, epochs }),
+      order: orderOf(options, task.items.length),
       signal: AbortSignal.any([this.stopController.signal, ...(parts.signal ? [parts.signal] : [])]),
       beforeOptimizerStep: () => {
         this.isWhole = false
@@ -87,9 +102,29 @@ export class Trainer {
   }
 
   /** See `Run.checkPrompts`. */
-  async checkPrompts(): Promise<void> {
-    const { backend, task, order, signal } = this.context
-    await checkFirstPrompts(backend, task, this.options, order, signal)
+  async checkPrompts(): Promise<RunWarning[]> {
+    const { task, signal } = this.context
+    const { options, backend } = this.parts
+    const { longPrompts, sampling, evalEvery, evalItems, epochs, promptsPerStep } = options
+    const lengths = new PromptLengths(backend, longPrompts, sampling.maxNewTokens)
+    const all = [...task.items.keys()]
+    // Who skips some draws others instead.
+    const drawn = longPrompts === 'skip' ? all : drawnItems(options, task.items.length)
+    const heldOut = evalEvery > 0 ? (task.heldOut ?? []).slice(0, evalItems) : []
+    const places = [
+      ...drawn.map((item) => ({ items: task.items, item, isHeldOut: false })),
+      ...heldOut.map((_, item) => ({ items: heldOut, item, isHeldOut: true })),
+    ]
+    const survey = await surveyFirstPrompts(task, places, lengths, signal)
+    const skipped = new Set(survey.tooLong.filter(({ isHeldOut }) => !isHeldOut).map(({ item }) => item))
+    if (longPrompts === 'skip' && skipped.size > 0) {
+      const kept = all.filter((item) => !skipped.has(item))
+      const steps = epochs === null ? options.steps : stepsOfEpochs(kept.length, epochs, promptsPerStep)
+      this.options = { ...options, steps }
+      this.context.options = this.options
+      this.context.order = orderOf(options, kept)
+    }
+    return this.watch.prompts(survey)
   }
 
   /** The run, step by step. */
@@ -100,7 +135,7 @@ export class Trainer {
     try {
       // Before the sinks, so that a run which does not fit leaves nothing behind.
       const tight = checkMemory(this.plan())
-      await this.checkPrompts()
+      this.early = await this.checkPrompts()
       const opened = await this.parts.store?.open(this.options)
       this.context.rewards = opened?.rewards
       await this.tell((sink) => sink.onStart?.(this.options))
@@ -131,6 +166,7 @@ export class Trainer {
       this.best = state.best
       this.last = state.last
       this.watch.restore(state.warnings)
+      this.early = []
       if (this.options.pipelineDepth > 0) {
         const message =
           'What was generated ahead (pipelineDepth) is not kept in checkpoints: the first steps after this are of newer weights ' +
@@ -139,7 +175,7 @@ export class Trainer {
       }
       return
     }
-    this.early = this.watch.start()
+    this.early.push(...this.watch.start())
     await this.warn(this.early)
   }
 
@@ -215,7 +251,8 @@ export class Trainer {
     const items = task.heldOut?.slice(0, options.evalItems)
     await this.tell((sink) => sink.onEvalStart?.({ index: this.stepsDone, items: items?.length ?? 0 }))
     const limits = { rewardTimeoutMs, rewardConcurrency, signal }
-    const settings = { task, items, sampling, samples, greedy, turns, seed, logSamples, ...limits }
+    const { longPrompts } = options
+    const settings = { task, items, sampling, samples, greedy, turns, seed, longPrompts, logSamples, ...limits }
     const report = await evaluateBackend(backend, settings, this.stepsDone, rewards)
     this.last = report
     const isBest = report.score > (this.best?.score ?? -Infinity)

@@ -32,7 +32,7 @@ export async function planRun(
     const { run } = assemble({ ...trainSettings(config), team: loaded.team, task, algorithm, signal, onWarning })
     for (const { message } of new WarningWatch(run.options).start()) onWarning(`warning: ${message}`)
     const plan = run.plan()!
-    await run.checkPrompts()
+    for (const { message } of await run.checkPrompts()) onWarning(`warning: ${message}`)
     return { options: run.options, plan, judged: compareWithFree(plan, freeOf) }
   } finally {
     await dispose()

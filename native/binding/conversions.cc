@@ -164,7 +164,8 @@ train::LossSettings loss_settings(const Napi::Value& value) {
 
 train::StepOptions step_options(const Napi::Object& object) {
   return {number_field(object, "learningRate"), number_field(object, "beta1"),       number_field(object, "beta2"),
-          number_field(object, "epsilon"),      number_field(object, "weightDecay"), number_field(object, "maxGradNorm")};
+          number_field(object, "epsilon"),      number_field(object, "weightDecay"), boolean_field(object, "decayAll"),
+          number_field(object, "maxGradNorm")};
 }
 
 Napi::Value to_js(Napi::Env env, const rollout::RowResult& result) {

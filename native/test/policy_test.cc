@@ -32,10 +32,14 @@ void set_gradients(Policy& policy, uint64_t seed, double scale) {
 // AdamW that goes uphill, in double, one number at a time (Loshchilov & Hutter 2019, algorithm 2; clipping as in torch).
 struct NaiveAdamW {
   std::vector<std::vector<double>> weights, first, second;
+  std::vector<bool> is_matrix;
   int steps = 0;
 
   explicit NaiveAdamW(const std::vector<model::NamedSlice>& slices) {
-    for (const auto& slice : slices) weights.push_back(numbers(slice));
+    for (const auto& slice : slices) {
+      weights.push_back(numbers(slice));
+      is_matrix.push_back(slice.view().dim() == 2);
+    }
     for (const auto& w : weights) {
       first.emplace_back(w.size(), 0.0);
       second.emplace_back(w.size(), 0.0);
@@ -57,12 +61,13 @@ struct NaiveAdamW {
     ++steps;
     for (size_t t = 0; t < weights.size(); ++t) {
       const auto g = numbers(gradients[t]);
+      const double decay = o.decay_all || is_matrix[t] ? o.weight_decay : 0.0;
       for (size_t i = 0; i < g.size(); ++i) {
         const double down = -factor * g[i];
         first[t][i] = o.beta1 * first[t][i] + (1 - o.beta1) * down;
         second[t][i] = o.beta2 * second[t][i] + (1 - o.beta2) * down * down;
         const double mean = first[t][i] / (1 - std::pow(o.beta1, steps)), square = second[t][i] / (1 - std::pow(o.beta2, steps));
-        weights[t][i] -= o.learning_rate * (o.weight_decay * weights[t][i] + mean / (std::sqrt(square) + o.epsilon));
+        weights[t][i] -= o.learning_rate * (decay * weights[t][i] + mean / (std::sqrt(square) + o.epsilon));
       }
     }
     return norm;
@@ -91,15 +96,19 @@ Policy adapter_policy() {
   return Policy(decoder, test::random_adapter(decoder->config(), 2, 1.0, {"q_proj", "up_proj"}, 50));
 }
 
-TEST("optimizer: five steps are those of AdamW in double, clipped and not, with a step without gradient") {
+TEST("optimizer: five steps are those of AdamW in double, clipped and not, with a step without gradient, decaying matrices or all") {
   std::vector<Policy> policies;
-  policies.emplace_back(test::tiny_decoder(test::tiny_config(), 1));
-  policies.push_back(adapter_policy());
-  for (auto& policy : policies) {
+  for (int i = 0; i < 2; ++i) {
+    policies.emplace_back(test::tiny_decoder(test::tiny_config(), 1));
+    policies.push_back(adapter_policy());
+  }
+  for (size_t i = 0; i < policies.size(); ++i) {
+    Policy& policy = policies[i];
     NaiveAdamW naive(policy.slices(Section::kWeights));
     StepOptions options;
     options.epsilon = 1e-6;
     options.weight_decay = 0.1;
+    options.decay_all = i >= 2;
     for (int step = 0; step < 5; ++step) {
       options.learning_rate = 0.01 / (1 + step);
       options.beta2 = step < 3 ? 0.999 : 0.99;

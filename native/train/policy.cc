@@ -74,14 +74,8 @@ StepResult Policy::step(const StepOptions& options) {
   at::NoGradGuard no_grad;
   prepare_optimizer();
   // A policy whose groups were all skipped steps with a zero gradient, so that moments and counters agree.
-  std::vector<at::Tensor> weights, gradients, exp_avgs, exp_avg_sqs, steps;
-  for (auto& p : parameters_) {
-    weights.push_back(p.master);
-    gradients.push_back(p.gradient.defined() ? p.gradient : at::zeros_like(p.master));
-    exp_avgs.push_back(p.exp_avg);
-    exp_avg_sqs.push_back(p.exp_avg_sq);
-    steps.push_back(step_.clone());
-  }
+  std::vector<at::Tensor> gradients;
+  for (auto& p : parameters_) gradients.push_back(p.gradient.defined() ? p.gradient : at::zeros_like(p.master));
   StepResult result;
   result.grad_norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients))).item<double>();
   if (!std::isfinite(result.grad_norm)) {
@@ -95,9 +89,21 @@ StepResult Policy::step(const StepOptions& options) {
   }
   // The objective is maximised: the step goes uphill.
   step_.add_(1.0);
-  for (auto& step : steps) step.add_(1.0);
-  at::_fused_adamw_(weights, gradients, exp_avgs, exp_avg_sqs, {}, steps, options.learning_rate, options.beta1, options.beta2,
-                    options.weight_decay, options.epsilon, /*amsgrad=*/false, /*maximize=*/true);
+  for (const bool decays : {true, false}) {
+    std::vector<at::Tensor> weights, own_gradients, exp_avgs, exp_avg_sqs, steps;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      const Parameter& p = parameters_[i];
+      if ((options.decay_all || p.master.dim() > 1) != decays) continue;
+      weights.push_back(p.master);
+      own_gradients.push_back(gradients[i]);
+      exp_avgs.push_back(p.exp_avg);
+      exp_avg_sqs.push_back(p.exp_avg_sq);
+      steps.push_back(step_.clone());
+    }
+    if (weights.empty()) continue;
+    at::_fused_adamw_(weights, own_gradients, exp_avgs, exp_avg_sqs, {}, steps, options.learning_rate, options.beta1, options.beta2,
+                      decays ? options.weight_decay : 0.0, options.epsilon, /*amsgrad=*/false, /*maximize=*/true);
+  }
   for (auto& p : parameters_)
     if (!p.master.is_same(p.weight)) p.weight.copy_(p.master);
   zero_gradients();

@@ -23,6 +23,7 @@ struct StepOptions {
   double beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0.01;
+  bool decay_all = false;      // false: of matrices alone, not of vectors (norms and biases)
   double max_grad_norm = 0.0;  // 0: no clipping
 };
 

@@ -89,6 +89,16 @@ test('a dry run finds what a start would find', async (t) => {
   const long = await runCli(args, { cwd: folder })
   t.is(long.code, 1)
   t.regex(long.stderr, /code: ERR_PROMPT_TOO_LONG/)
+  await writeFile(
+    config,
+    (await readFile(config, 'utf8')).replace('"max_position_embeddings":4', '"max_position_embeddings":40'),
+  )
+  const tight = await runCli([...args, '--set', 'sampling.maxNewTokens=30'], { cwd: folder })
+  t.is(tight.code, 0, tight.stderr)
+  t.regex(
+    tight.stderr,
+    /^warning: The prompts of \d+ of \d+ items leave less of the model's context than sampling.maxNewTokens \(30\)/m,
+  )
 })
 
 test('too much memory: refused before the first step, with numbers and the setting; the dry run shows the plan first', async (t) => {

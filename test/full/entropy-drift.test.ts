@@ -1,6 +1,6 @@
 /** Rewards without information leave the sampled distribution's entropy where it is, as far as they do at temperature 1. */
 import test from 'ava'
-import { defineTask, mareinforce, maremax, Model, Team, train } from '../../lib/index.ts'
+import { defineTask, Model, mareinforce, maremax, Team, train } from '../../lib/index.ts'
 import type { Sampling } from '../../lib/model/sampling.ts'
 import { goldenModel } from '../support/golden-models.ts'
 

@@ -58,7 +58,15 @@ for (const name of ['llama', 'llama-bias', 'mistral', 'qwen2', 'qwen3-tied', 'ge
     for (const [i, learningRate] of learningRates.entries()) {
       if (i > 0) await scoresOf(model, golden.groups, policy, true)
       const [beta1, beta2] = betas
-      const result = await policy.step({ learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm })
+      const result = await policy.step({
+        learningRate,
+        beta1,
+        beta2,
+        epsilon,
+        weightDecay,
+        decayAll: true,
+        maxGradNorm,
+      })
       const expected = steps.gradNorms[i] ?? Number.NaN
       t.true(Math.abs(result.gradNorm - expected) <= 1e-4 * expected, `step ${i}: ${result.gradNorm} for ${expected}`)
     }

@@ -108,7 +108,15 @@ for (const name of cases) {
     for (const [i, learningRate] of learningRates.entries()) {
       if (i > 0) await scoresOf(model, golden.groups, policy, true)
       const [beta1, beta2] = betas
-      const result = await policy.step({ learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm })
+      const result = await policy.step({
+        learningRate,
+        beta1,
+        beta2,
+        epsilon,
+        weightDecay,
+        decayAll: true,
+        maxGradNorm,
+      })
       const expected = gradNorms[i] ?? Number.NaN
       t.true(Math.abs(result.gradNorm - expected) <= 1e-4 * expected, `step ${i}: ${result.gradNorm} for ${expected}`)
     }

@@ -60,7 +60,36 @@ test('llama: three AdamW steps with the epsilon that ships', async (t) => {
   t.is(epsilon, 1e-8)
   for (const [i, learningRate] of learningRates.entries()) {
     await scoresOf(native, golden.groups, policy, true)
-    const { gradNorm } = await policy.step({ learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm })
+    const { gradNorm } = await policy.step({
+      learningRate,
+      beta1,
+      beta2,
+      epsilon,
+      weightDecay,
+      decayAll: true,
+      maxGradNorm,
+    })
+    t.true(Math.abs(gradNorm - steps.gradNorms[i]!) <= 1e-4 * steps.gradNorms[i]!, `step ${i}: ${gradNorm}`)
+  }
+  const weights = await policyTensors(policy, 'weights')
+  for (const [name, summary] of Object.entries(steps.weightsAfter))
+    fitsSummary(t, name, weights.get(name)!, summary, 2e-4 + 5 * summary.noise)
+})
+
+test('llama-bias: weight decay of matrices alone is that of parameter groups in torch', async (t) => {
+  const golden = readGolden<Golden>('llama-bias/golden.json')
+  const { weightDecay, steps } = readGolden<{ weightDecay: number } & Pick<GoldenTraining, 'steps'>>(
+    'llama-bias/adamw-groups.json',
+  )
+  const { native } = await openModel(t, goldenModel('llama-bias'), { dtype: 'float32' })
+  const policy = await native.createPolicy({ kind: 'full' })
+  t.teardown(() => policy.dispose())
+  const { learningRates, betas, epsilon, maxGradNorm } = golden.optimizer
+  const [beta1, beta2] = betas
+  for (const [i, learningRate] of learningRates.entries()) {
+    await scoresOf(native, golden.groups, policy, true)
+    const step = { learningRate, beta1, beta2, epsilon, weightDecay, decayAll: false, maxGradNorm }
+    const { gradNorm } = await policy.step(step)
     t.true(Math.abs(gradNorm - steps.gradNorms[i]!) <= 1e-4 * steps.gradNorms[i]!, `step ${i}: ${gradNorm}`)
   }
   const weights = await policyTensors(policy, 'weights')

@@ -111,7 +111,8 @@ def train(model, batch):
         (-objective).backward()
         norms.append(digits(torch.nn.utils.clip_grad_norm_(parameters.values(), MAX_GRAD_NORM)))
         objectives.append(digits(objective))
-        optimizer.param_groups[0]['lr'] = rate
+        for group in optimizer.param_groups:
+            group['lr'] = rate
         optimizer.step()
     with torch.no_grad():
         scored, objective = score(model, batch)

@@ -253,6 +253,7 @@ const steps: [options: StepOptions, says: string][] = [
   [{ learningRate: 1, epsilon: -1 }, 'epsilon'],
   [{ learningRate: 1, weightDecay: Number.NaN }, 'weightDecay'],
   [{ learningRate: 1, maxGradNorm: -1 }, 'maxGradNorm'],
+  [{ learningRate: 1, decay: 'norms' as 'all' }, 'decay'],
   [{} as StepOptions, 'learningRate'],
 ]
 

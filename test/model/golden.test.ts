@@ -83,7 +83,14 @@ for (const name of cases) {
       'log-probs of the pass',
     )
     const { betas, epsilon, weightDecay, maxGradNorm, learningRates } = golden.optimizer
-    const step = { betas, epsilon, weightDecay, maxGradNorm, learningRate: learningRates[0] ?? Number.NaN }
+    const step = {
+      betas,
+      epsilon,
+      weightDecay,
+      decay: 'all' as const,
+      maxGradNorm,
+      learningRate: learningRates[0] ?? Number.NaN,
+    }
     const { gradNorm, skipped } = await policy.step(step)
     const expected = golden.full.steps.gradNorms[0] ?? Number.NaN
     t.false(skipped)

@@ -85,7 +85,7 @@ test('returns: what follows counts in earlier turns, a verdict that is missing d
   const empty = handNode({ turn: 2, rewards: [null, null] })
   const middle = handNode({ turn: 1, rewards: [null, 2], children: [leaf, empty] })
   const root = handNode({ rewards: [1, null], children: [middle, null] })
-  const returns = treeReturns([root, middle, leaf, empty], 0.5)
+  const returns = treeReturns([root, middle, leaf, empty], { discount: 0.5, turns: 3, ended: 'stop' })
   t.deepEqual(returns.get(leaf), [null, 6])
   t.deepEqual(returns.get(empty), [null, null])
   t.deepEqual(returns.get(middle), [null, 2])

@@ -30,7 +30,7 @@ test('targets and advantages: worked numbers over three turns, the last one endi
     [2, 0],
   ]
   const values = new Map(nodes.map((node, i) => [node, own[i]!.map((value) => [value])]))
-  const algorithm = iac({ turns: 3, discount: 0.5, scaleByStd: false })
+  const algorithm = iac({ turns: 3, discount: 0.5, ended: 'stop', scaleByStd: false })
   const first = signalsOf(nodes, algorithm, { values }).map(({ agents }) => agents[0]!)
   // 1 + 0.5·(-1); 5; 2 + 0.5·2; 4.
   t.deepEqual(
@@ -42,11 +42,17 @@ test('targets and advantages: worked numbers over three turns, the last one endi
     [0, 2, 4, 2],
   )
   // Scaled over both nodes of turn 1; the later turns have a batch of one each, which is left as it is.
-  const scaled = signalsOf(nodes, iac({ turns: 3, discount: 0.5 }), { values }).map(({ agents }) => agents[0]!)
+  const scaled = signalsOf(nodes, iac({ turns: 3, discount: 0.5, ended: 'stop' }), { values }).map(
+    ({ agents }) => agents[0]!,
+  )
   t.deepEqual(
     scaled.map(({ advantages }) => advantages[0]),
     [-1, 1, 4, 2],
   )
+  const absorbing = iac({ turns: 3, discount: 0.5, scaleByStd: false })
+  const absorbed = signalsOf(nodes, absorbing, { values }).map(({ agents }) => agents[0]!.critic!.targets[0])
+  // The second ended two turns early: 5 + 5/2 + 5/4.
+  t.deepEqual(absorbed, [0.5, 8.75, 3, 4])
 })
 
 test('an update batch whose advantages are equal has no signal, however small the rounding', (t) => {

@@ -23,6 +23,7 @@ test('the defaults are those of the paper', (t) => {
     turns: 1,
     discount: 1,
     terminationThreshold: 'task',
+    ended: 'absorb',
     lengthNormalization: 'none',
     lengthConstant: null,
     maskTruncated: false,

@@ -108,7 +108,10 @@ test('a prompt that leaves room for one token gets one; one that fills the conte
   const error = await t.throwsAsync(run(team, { prompt: 'x'.repeat(contextLength), algorithm }), {
     code: 'ERR_PROMPT_TOO_LONG',
   })
-  t.regex(error!.message, /context of 32 tokens.* has 32\. Shorten it/)
+  t.regex(
+    error!.message,
+    /context of 32 tokens.* 1 of 1 item does not: item 0 \(32 tokens for agent 'left'\)\. Shorten them/,
+  )
 })
 
 test('completions without a token: no log-probabilities, no gradient', async (t) => {
@@ -171,18 +174,22 @@ test('adapters of different rank and targets in one batch are those of batches o
 })
 
 test('a prompt that cannot be used ends a run before its first step, told of by agent, item and turn', async (t) => {
-  for (const [prompt, code] of [
-    ['', 'ERR_EMPTY_PROMPT'],
-    ['x'.repeat(contextLength), 'ERR_PROMPT_TOO_LONG'],
+  for (const [prompt, code, place] of [
+    ['', 'ERR_EMPTY_PROMPT', (item: string) => new RegExp(`agent 'left' for ${item} of task 'edges', turn 1`)],
+    [
+      'x'.repeat(contextLength),
+      'ERR_PROMPT_TOO_LONG',
+      (item: string) => new RegExp(`: ${item} \\(32 tokens for agent 'left'\\)`),
+    ],
   ] as const) {
     const team = await openTeam(t)
     const seen: Joint[] = []
-    const message = /agent 'left' for item 0 of task 'edges', turn 1/
+    const message = place('item 0')
     await t.throwsAsync(run(team, { prompt, seen }), { code, message })
     const prompts = ['fine', 'fine', prompt]
-    const last = { code, message: /agent 'left' for item 2 of task 'edges', turn 1/ }
+    const last = { code, message: place('item 2') }
     await t.throwsAsync(run(team, { prompts, seen, steps: 3 }), last)
-    const heldOut = { code, message: /agent 'left' for held-out item 1 of/ }
+    const heldOut = { code, message: place('held-out item 1') }
     await t.throwsAsync(run(team, { heldOut: ['fine', prompt], seen, evalEvery: 1, evalItems: 2 }), heldOut)
     t.is(seen.length, 0)
   }

@@ -61,6 +61,28 @@ test('random streams are not those of training', async (t) => {
   t.deepEqual([...new Set(streams.map(({ step }) => step))], [1, 2])
 })
 
+test('several turns: no random stream twice, a standard error of the mean that is told, and a slot in every row', async (t) => {
+  const { backend, engine } = setUp()
+  const samples: string[] = []
+  engine.hooks.onGenerate = (requests) => {
+    for (const { stream, count } of requests)
+      for (let g = 0; g < count; g++) samples.push(`${stream.agent} ${stream.prompt} ${stream.sample + g}`)
+  }
+  let rewards = 0
+  const task = complementTask({ reward: () => (rewards++ % 7) ** 2, transition: () => ({ prompts: ['0', '1'] }) })
+  const settings = { task, samples: 4, turns: 4, greedy: false, logSamples: 2 }
+  const report = await evaluateBackend(backend, settings)
+  t.is(samples.length, 2 * 2 * 4 * 4)
+  t.is(new Set(samples).size, samples.length)
+  const means = [0, 1].map((slot) => {
+    const own = report.samples.filter((row) => row.slot === slot)
+    t.is(own.length, 16)
+    return own.reduce((sum, { reward }) => sum + reward!, 0) / own.length
+  })
+  t.is(report.metrics['eval/reward/mean'], (means[0]! + means[1]!) / 2)
+  t.is(report.metrics['eval/reward/stderr'], Math.abs(means[0]! - means[1]!) / 2)
+})
+
 test('training evaluates before, in between and at the end, and tells the best', async (t) => {
   const { backend } = setUp()
   const scores = [0.2, 0.6, 0.4, 0.6, 0.7]

@@ -34,7 +34,7 @@ test('align, three turns, discount 0.5, one branch ending early', (t) => {
   const b = handNode({ turn: 1, rewards: [2, 2], children: [b0, b1] })
   const root = handNode({ rewards: [1, 2], children: [a, b] })
   const nodes = [root, a, b, a0, b0, b1]
-  const algorithm = magrpo({ groupSize: 2, turns: 3, discount: 0.5 })
+  const algorithm = magrpo({ groupSize: 2, turns: 3, discount: 0.5, ended: 'stop' })
   const signals = signalsOf(nodes, algorithm)
   // a0: mean 2, so a: 0 + 2/2 and 4, mean 2.5. b0, b1: means 4 and 2, so b: 2 + 4/2 and 2 + 2/2, mean 3.5.
   const returns = [
@@ -72,7 +72,7 @@ for (const crossCredit of ['mean', 'sum'] as const) {
     const e = handNode({ turn: 1, mode: 'cross', rewards: [2, 2, 2, 2] })
     const root = handNode({ mode: 'cross', rewards: [0, 1, 2, 3], children: [null, c, null, e] })
     const nodes = [root, c, e, d]
-    const algorithm = magrpo({ groupSize: 2, turns: 3, jointMode: 'cross', crossCredit })
+    const algorithm = magrpo({ groupSize: 2, turns: 3, jointMode: 'cross', crossCredit, ended: 'stop' })
     const signals = signalsOf(nodes, algorithm)
     // d: mean 3, so c: 4, 0, 0 + 3, 0, mean 1.75; e: mean 2; so the root: 0, 1 + 1.75, 2, 3 + 2.
     near(t, signals[0]!.returns as number[], [0, 2.75, 2, 5], 'root')

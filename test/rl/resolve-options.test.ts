@@ -19,6 +19,7 @@ test('every default is filled in, and the result is plain JSON', (t) => {
     betas: [0.9, 0.999],
     epsilon: 1e-8,
     weightDecay: 0.01,
+    decay: 'matrices',
     maxGradNorm: 0,
     schedule: 'constant',
     warmupSteps: 0,

@@ -99,6 +99,32 @@ test('magrpo with std scaling, marloo without: nothing to say', async (t) => {
   }
 })
 
+test('ended is stop with rewards above 0: said before the first step that being solved is punished', async (t) => {
+  const told = async (ended: 'absorb' | 'stop', turns: number, maxReward?: number) => {
+    const task = complementTask({ maxReward, transition: () => 'stop' })
+    const warnings = await warningsOf({ algorithm: magrpo({ turns, ended }), task })
+    return warnings.filter(({ code }) => code === 'punished_end')
+  }
+  for (const maxReward of [1, undefined]) {
+    const [warning, ...others] = await told('stop', 2, maxReward)
+    t.deepEqual(others, [])
+    t.is(warning!.index, 0)
+    t.regex(
+      warning!.message,
+      maxReward === 1 ? /rewards go up to 1:/ : /may be above 0 \(the task does not say maxReward\)/,
+    )
+  }
+  t.deepEqual(await told('stop', 2, 0), [])
+  t.deepEqual(await told('stop', 1, 1), [])
+  t.deepEqual(await told('absorb', 2, 1), [])
+})
+
+test('the best reward is that of a turn, not the return over turns', async (t) => {
+  const task = complementTask({ reward: () => 0.6, transition: () => ({ prompts: ['0', '1'] }) })
+  const warnings = await warningsOf({ algorithm: magrpo({ turns: 2 }), task })
+  t.regex(warnings.find(({ code }) => code === 'equal_rewards')!.message, /Raise the group size/)
+})
+
 test('a threshold below the least reward: said before the first step', async (t) => {
   const algorithm = magrpo({ turns: 2, terminationThreshold: -0.2 })
   const task = complementTask({ minReward: 0, transition: () => ({ prompts: ['0', '1'] }) })

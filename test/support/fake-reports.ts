@@ -16,6 +16,7 @@ export const fakeSample = (step: number, phase: SampleRow['phase'] = 'train'): S
   step,
   phase,
   item: 1,
+  slot: 0,
   turn: 0,
   node: 0,
   joint: 0,

@@ -49,7 +49,7 @@ function row(item: number, pass: number, aux: string, main: string): SampleRow {
     sample: 0,
     advantage: null,
   })
-  const about = { step: 0, phase: 'eval' as const, turn: 0, node: 0, joint: 0, metrics: {} }
+  const about = { step: 0, phase: 'eval' as const, slot: 0, turn: 0, node: 0, joint: 0, metrics: {} }
   return {
     ...about,
     item,

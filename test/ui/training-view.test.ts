@@ -50,6 +50,7 @@ const row: SampleRow = {
   step: 3,
   phase: 'train',
   item: 7,
+  slot: 0,
   turn: 0,
   node: 0,
   joint: 0,

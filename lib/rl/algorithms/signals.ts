@@ -9,7 +9,7 @@ import { algorithmEntry } from './registry.ts'
 
 /** Signals of all nodes of a rollout, in their order: returns, less a KL penalty, credited as the algorithm does. */
 export function signalsOf(nodes: readonly RolloutNode[], algorithm: Algorithm, scores: Scores = {}): NodeSignal[] {
-  const returns = treeReturns(nodes, algorithm.discount)
+  const returns = treeReturns(nodes, algorithm)
   const kls = new Map(nodes.map((node) => [node, klsOf(node, algorithm, scores.references)]))
   const penaltyOf = (node: RolloutNode, agent: number) => {
     const sums = algorithm.kl?.as === 'return' ? kls.get(node)![agent]?.sums : undefined

@@ -17,13 +17,22 @@ export interface TrainingBackend {
   save: SaveTeam
   weights: WeightFiles
   /**
-   * Whether an agent can read a prompt, as far as that can be said quickly.
+   * How long a prompt is for an agent.
    *
-   * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKENIZER_MISSING`
+   * @param room tokens; a prompt that is sure to leave so many is not counted exactly
+   * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_TOKEN_RANGE`, `ERR_TOKENIZER_MISSING`
    */
-  checkPrompt?(agent: number, prompt: Prompt): void
+  measurePrompt?(agent: number, prompt: Prompt, room: number): PromptSize
   /** What a run on it takes; none where there is no real model. */
   planMemory?(task: Task, options: ResolvedTrainOptions): MemoryPlan
+}
+
+/** How long a prompt is. */
+export interface PromptSize {
+  /** Exact, or the most it can be if that leaves the room that was asked for. */
+  tokens: number
+  /** Of the agent's model, in tokens. */
+  contextLength: number
 }
 
 /** Weights and moments as files, for checkpoints. */

@@ -6,14 +6,16 @@
 import { largest, mean, populationStd, present, smallest } from '../../base/statistics.ts'
 import type { RolloutNode } from '../rollout/tree.ts'
 import { stdFloor } from './advantages.ts'
+import { afterEnd } from './returns.ts'
 import type { AgentSignal, Credit } from './types.ts'
 
 /**
- * Signals by node: targets r_t + γ·V(next) (r_t where nothing follows) and advantages target - V(now), with the values
+ * Signals by node: targets r_t + γ·V(next) (r_t + `afterEnd` where nothing follows) and advantages target - V(now), with the values
  * from before the update. Next is the child of the joint action, or its sampled answer for a critic of type `q`.
  *
  * With `scaleByStd`, the advantages of an update batch (one agent, one turn, all nodes) are centred and divided by their
- * population standard deviation, at least 1e-6; a batch of one is left as it is.
+ * population standard deviation, at least 1e-6; a batch of one is left as it is. Where the policy decides when an episode ends, the
+ * batch of a later turn holds the episodes that went on alone, so that its mean is a biased baseline.
  *
  * An agent without a critic has no advantages, and neither has a completion whose reward abstained, nor a target.
  */
@@ -26,11 +28,12 @@ export const actorCritic: Credit = (nodes, settings, { values, penaltyOf }) => {
     const rewards = node.joints.map(({ reward }, g) => (reward === null ? null : reward - penalties[g]!))
     const none = rewards.map((reward) => (reward === null ? null : 0))
     if (!own) return { returns: rewards, advantages: none, isEqual: true, critic: null }
-    const targets = node.joints.map(({ child }, g) => {
+    const targets = node.joints.map(({ reward, child }, g) => {
       // Several turns have groups of one, so that a child's first value is its only one.
-      const next = child === null ? 0 : values!.get(child)![agent]![0]!
-      const reward = rewards[g]!
-      return reward === null ? null : reward + settings.discount * next
+      if (reward === null) return null
+      const later =
+        child === null ? afterEnd(reward, node.turn, settings) : settings.discount * values!.get(child)![agent]![0]!
+      return rewards[g]! + later
     })
     const advantages = targets.map((target, g) => (target === null ? null : target - own[g]!))
     return { returns: targets, advantages, isEqual: false, critic: { values: own, targets } }

@@ -1,14 +1,20 @@
 /** Discounted returns of rollout trees (Liu et al., AAAI 2026, Algorithm 1; the tree as in its published code). */
 import { mean, present } from '../../base/statistics.ts'
+import type { Algorithm } from '../options/algorithm.ts'
 
 /** The part of a node that returns are computed from. */
 export interface RewardedNode {
+  /** Counted from 0. */
+  turn: number
   joints: readonly { reward: number | null; child: RewardedNode | null }[]
 }
 
+/** What returns depend on besides rewards, see {@link Algorithm}. */
+export type ReturnSettings = Pick<Algorithm, 'discount' | 'turns' | 'ended'>
+
 /**
- * Returns of the joint actions of every given node: R_j = r_j where nothing follows, else r_j + γ · mean_k R_k over the
- * joint actions k of its child, an estimate of the expectation over what the agents do next.
+ * Returns of the joint actions of every given node: R_j = r_j + γ · mean_k R_k over the joint actions k of its child, an
+ * estimate of the expectation over what the agents do next. Where nothing follows, R_j = r_j + {@link afterEnd}.
  *
  * A reward that abstained has no return. What follows it still counts in the returns of earlier turns: there it is taken as 0. A joint
  * action with no reward at or below it is in no mean.
@@ -18,7 +24,7 @@ export interface RewardedNode {
  */
 export function treeReturns<Node extends RewardedNode>(
   nodes: readonly Node[],
-  discount: number,
+  settings: ReturnSettings,
 ): Map<Node, (number | null)[]> {
   const known = new Map<RewardedNode, (number | null)[]>()
   /** Of each joint action what is known of it and of what follows; null for nothing. */
@@ -26,8 +32,9 @@ export function treeReturns<Node extends RewardedNode>(
     let values = known.get(node)
     if (values === undefined) {
       values = node.joints.map(({ reward, child }) => {
-        const next = child === null ? [] : present(valuesOf(child))
-        return next.length === 0 ? reward : (reward ?? 0) + discount * mean(next)
+        if (child === null) return reward === null ? null : reward + afterEnd(reward, node.turn, settings)
+        const next = present(valuesOf(child))
+        return next.length === 0 ? reward : (reward ?? 0) + settings.discount * mean(next)
       })
       known.set(node, values)
     }
@@ -39,4 +46,15 @@ export function treeReturns<Node extends RewardedNode>(
       return [node, node.joints.map(({ reward }, joint) => (reward === null ? null : values[joint]!))]
     }),
   )
+}
+
+/**
+ * What a branch that ended at `turn` (from 0) with `reward` has for the turns that are left, T - 1 - turn of them: with `absorb`
+ * (γ + γ² + ..) · reward, with `stop` 0. Without it a branch that ends because it is solved has a smaller return than
+ * one that failed and goes on, as long as rewards are above 0.
+ */
+export function afterEnd(reward: number, turn: number, { discount, turns, ended }: ReturnSettings): number {
+  let total = 0
+  if (ended === 'absorb') for (let left = turns - 1 - turn; left > 0; left--) total = discount * (reward + total)
+  return total
 }

@@ -24,6 +24,9 @@ export const crossCredits = ['mean', 'sum'] as const
 /** How the returns of the joint actions a completion took part in are put together. */
 export type CrossCredit = (typeof crossCredits)[number]
 
+/** Names of what is left of a branch that has ended. */
+const endedModes = ['absorb', 'stop'] as const
+
 /** Names of the ways a completion's length enters its weight. */
 export const lengthNormalizations = ['none', 'mean', 'constant'] as const
 
@@ -91,6 +94,13 @@ export const policyLossShape = {
     .union([number(), z.literal('task')], { error: "expected a number, null or 'task'" })
     .nullable()
     .default('task'),
+  /**
+   * What the return of a branch that ended before the last turn has for the turns that are left: `absorb` its last reward, once a
+   * turn and discounted, so that a solved episode is worth no less than one that goes on; `stop` nothing, as in the published code,
+   * whose rewards are shifted to 0 at most (`rewardShift: -4`). With `stop` and rewards above 0, ending early because of success is
+   * punished. `reward/mean` is of what was played either way. Defaults to `absorb`.
+   */
+  ended: choice(endedModes).default('absorb'),
   /** Defaults to `none`: long completions have larger gradients, as in the paper. */
   lengthNormalization: choice(lengthNormalizations).default('none'),
   /** Divisor of `constant`, in tokens. Defaults to `null`: `sampling.maxNewTokens` (Dr. GRPO, Liu et al. 2025). */
@@ -174,7 +184,8 @@ export const actorCriticShape = {
   groupSize: integer({ from: 1 }).default(1),
   /**
    * Centre and scale the advantages of each update batch (one agent, one turn, all items of a step) by their standard
-   * deviation; a batch of one is left as it is. Defaults to `true`, as in the published code.
+   * deviation; a batch of one is left as it is. If the policy decides when an episode ends, later batches hold only the
+   * episodes that went on, and their mean is a biased baseline: set it to `false` there. Defaults to `true`, as in the published code.
    */
   scaleByStd: flag().default(true),
   ...policyLossShape,

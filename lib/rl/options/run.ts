@@ -1,7 +1,7 @@
 /** Settings of a run and of an evaluation that are plain values: their meaning, defaults and bounds. */
 import type { z } from 'zod'
 import { flag, integer, milliseconds, number, seed } from '../../base/fields.ts'
-import { section } from '../../base/validate.ts'
+import { choice, section } from '../../base/validate.ts'
 
 /** How rewards are called, in training, evaluations and comparisons. */
 export const rewardCallShape = {
@@ -60,6 +60,13 @@ export const runShape = {
   evalGreedy: flag().default(true),
   /** Let the sinks keep the weights that are best by {@link EvalReport.score}. Defaults to `true`. */
   keepBest: flag().default(true),
+  /**
+   * What is done with prompts that leave no room for an answer in the model's context. `refuse`: nothing begins, and all such items are
+   * named. `skip`: these items are left out; a later turn that is too long ends its branch. `cut`: a prompt that leaves less than
+   * `sampling.maxNewTokens` loses the middle of its text, marked by ` … `, until it leaves so much; both ends stay, since what is
+   * asked stands at the beginning or at the end. Of chat messages the user's longest is cut. Defaults to `refuse`.
+   */
+  longPrompts: choice(['refuse', 'skip', 'cut']).default('refuse'),
   ...rewardCallShape,
   /**
    * Steps whose completions may be generated ahead of the update, while rewards are awaited: for rewards that take long. Samples
@@ -78,6 +85,9 @@ export const runSection = section(runShape)
 /** Plain settings of a run. Unset fields take the defaults named here. */
 export interface RunOptions extends z.input<typeof runSection> {}
 
+/** See `RunOptions.longPrompts`. */
+export type LongPrompts = z.output<typeof runSection>['longPrompts']
+
 /** {@link RunOptions} with every default filled in. */
 export interface ResolvedRunOptions extends z.output<typeof runSection> {}
 
@@ -93,6 +103,8 @@ export const evaluationSection = section({
   seed: seed().default(0),
   /** Most completions generated in one batch. Defaults to `256`. */
   maxRows,
+  /** See `RunOptions.longPrompts`; `eval/skipped_items` counts those that are skipped. Defaults to `refuse`. */
+  longPrompts: runShape.longPrompts,
   ...rewardCallShape,
   /** Items whose samples are reported in full. Defaults to `1`. */
   logSamples: runShape.logSamples,

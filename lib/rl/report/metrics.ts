@@ -1,43 +1,49 @@
 /**
- * Metrics of a rollout and of an update, by `area/name`. Means are over joint actions (rewards, task metrics),
+ * Metrics of a rollout and of an update, by `area/name`. Means are over episodes (rewards, task metrics),
  * completions (lengths, finish) or tokens (entropy); `<agent>` variants restrict them to one agent.
  */
 
 import { largest, mean, populationStd, present, smallest, sum } from '../../base/statistics.ts'
 import type { StepResult } from '../../model/types.ts'
 import type { AgentSignal, NodeSignal } from '../credit/types.ts'
-import type { RolloutNode } from '../rollout/tree.ts'
+import type { JointAction, RolloutNode } from '../rollout/tree.ts'
 import type { Metrics } from '../types/reports.ts'
+import { episodeWeights, meanReward, weightedMean } from './episodes.ts'
 
 /**
  * `reward/mean`, `reward/std` (of all joint actions), `reward/group_std` (mean over nodes of the deviation within one),
  * `reward/<part>`, `task/<metric>`, `reward/abstained_share` (of the joint actions: those without a verdict, which are in none of the
- * rewards' means) and, where rewards may be asked for again, `reward/retries` (how often that was); with several turns also `reward/turn_<t>/mean`, turns counted from 1.
+ * rewards' means) and, where rewards may be asked for again, `reward/retries` (how often that was); with several turns also
+ * `reward/turn_<t>/mean`, turns counted from 1.
+ *
+ * Every item counts the same, and within it every episode, however many turns it has: see {@link episodeWeights}. The mean of
+ * a turn is over the episodes that reached it.
+ *
+ * @param nodes whole trees
  */
 export function rewardMetrics(nodes: readonly RolloutNode[]): Metrics {
+  const weights = episodeWeights(nodes)
   const joints = nodes.flatMap((node) => node.joints)
-  const parts = joints.map((action) => action.parts)
-  const ofTask = joints.map((action) => action.metrics)
+  const shareOf = (action: JointAction) => weights.get(action)!.share
+  const average = meanReward(joints, shareOf)
   const retries = joints.flatMap((action) => action.retries ?? [])
-  const groups = nodes.map((node) => rewardsOf([node])).filter((rewards) => rewards.length > 0)
+  const groups = nodes.map((node) => present(node.joints.map(({ reward }) => reward)))
   const metrics: Metrics = {
-    'reward/mean': mean(rewardsOf(nodes)),
-    'reward/std': populationStd(rewardsOf(nodes)),
-    'reward/group_std': mean(groups.map(populationStd)),
+    'reward/mean': average,
+    'reward/std': Math.sqrt(meanReward(joints, shareOf, (reward) => (reward - average) ** 2)),
+    'reward/group_std': mean(groups.filter((rewards) => rewards.length > 0).map(populationStd)),
     'reward/abstained_share': mean(joints.map(({ reward }) => Number(reward === null))),
     ...(retries.length > 0 && { 'reward/retries': sum(retries) }),
-    ...meansByName('reward/', parts),
-    ...meansByName('task/', ofTask),
+    ...meansByName('reward/', joints, joints.map(shareOf), (action) => action.parts),
+    ...meansByName('task/', joints, joints.map(shareOf), (action) => action.metrics),
   }
   const turns = 1 + largest(nodes.map(({ turn }) => turn))
-  for (let turn = 0; turns > 1 && turn < turns; turn++)
-    metrics[`reward/turn_${turn + 1}/mean`] = mean(rewardsOf(nodes.filter((node) => node.turn === turn)))
+  for (let turn = 0; turns > 1 && turn < turns; turn++) {
+    const played = nodes.filter((node) => node.turn === turn).flatMap((node) => node.joints)
+    metrics[`reward/turn_${turn + 1}/mean`] = meanReward(played, (action) => weights.get(action)!.reach)
+  }
   return metrics
 }
-
-/** Of all joint actions whose reward did not abstain. */
-const rewardsOf = (nodes: readonly RolloutNode[]) =>
-  nodes.flatMap(({ joints }) => present(joints.map(({ reward }) => reward)))
 
 /**
  * Of the (node, agent) groups: `reward/skipped_group_share`, those that were skipped because too many rewards abstained, and of the
@@ -57,8 +63,8 @@ export const isSkipped = ({ advantages }: Pick<AgentSignal, 'advantages'>) =>
   advantages.every((advantage) => advantage === null)
 
 /**
- * `policy/entropy`; `completion/length_mean`, `_std`, `_min`, `_max` (tokens), `completion/truncated_share` (ended by the token
- * limit), `completion/stopped_share` (by an end token or stop string); each also as `<name>/<agent>`.
+ * `policy/entropy`; `completion/length_mean`, `_std`, `_min`, `_max` (tokens), `completion/truncated_share` (cut off by
+ * `maxNewTokens` or by the end of the model's context), `completion/stopped_share` (by an end token or stop string); each also as `<name>/<agent>`.
  */
 export function completionMetrics(nodes: readonly RolloutNode[], agents: readonly string[]): Metrics {
   const byAgent = agents.map((_, agent) => nodes.flatMap((node) => node.samples[agent]!))
@@ -159,16 +165,22 @@ export function withPrefix(prefix: string, metrics: Metrics): Metrics {
   return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [prefix + name, value]))
 }
 
-/** Mean of each name over the records that have a finite number for it. */
-function meansByName(prefix: string, records: readonly Record<string, number>[]): Metrics {
-  const values = new Map<string, number[]>()
-  for (const record of records) {
-    for (const [name, value] of Object.entries(record)) {
+/** Weighted mean of each name over the joint actions that have a finite number for it. */
+function meansByName(
+  prefix: string,
+  joints: readonly JointAction[],
+  weights: readonly number[],
+  recordOf: (action: JointAction) => Record<string, number>,
+): Metrics {
+  const known = new Map<string, { values: number[]; weights: number[] }>()
+  for (const [row, action] of joints.entries()) {
+    for (const [name, value] of Object.entries(recordOf(action))) {
       if (!Number.isFinite(value)) continue
-      const list = values.get(name)
-      if (list) list.push(value)
-      else values.set(name, [value])
+      const own = known.get(name) ?? { values: [], weights: [] }
+      own.values.push(value)
+      own.weights.push(weights[row]!)
+      known.set(name, own)
     }
   }
-  return Object.fromEntries([...values].map(([name, list]) => [prefix + name, mean(list)]))
+  return Object.fromEntries([...known].map(([name, own]) => [prefix + name, weightedMean(own.values, own.weights)]))
 }

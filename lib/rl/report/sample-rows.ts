@@ -20,6 +20,7 @@ export function sampleRows(node: RolloutNode, signal: NodeSignal | null, source:
       step: source.step,
       phase: source.phase,
       item: node.item,
+      slot: node.slot,
       turn: node.turn,
       node: node.number,
       joint,

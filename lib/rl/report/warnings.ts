@@ -2,6 +2,7 @@
 
 import { mean, present, smallest } from '../../base/statistics.ts'
 import type { NodeSignal } from '../credit/types.ts'
+import { namesOf, type PromptSurvey } from '../rollout/first-prompts.ts'
 import type { ResolvedTrainOptions } from '../types/options.ts'
 import type { RunWarning, WatchState, Window } from '../types/reports.ts'
 import { isSkipped } from './metrics.ts'
@@ -40,8 +41,8 @@ export class WarningWatch {
   /** What the settings alone tell, before the first step. */
   start(): RunWarning[] {
     const { algorithm, task } = this.options
-    const { minReward } = task
-    const { name, advantage, scaleByStd, critic, turns, terminationThreshold: threshold } = algorithm
+    const { minReward, maxReward } = task
+    const { name, advantage, scaleByStd, critic, turns, terminationThreshold: threshold, ended } = algorithm
     const warnings: RunWarning[] = []
     if (scaleByStd && advantage !== 'mean' && critic === null) {
       const message =
@@ -55,19 +56,55 @@ export class WarningWatch {
         `algorithm.terminationThreshold (${threshold}). Raise it, or set it to null.`
       warnings.push(...this.raise('early_termination', 0, message))
     }
+    // Only a task with a transition has several turns, and a transition may stop.
+    if (turns > 1 && ended === 'stop' && (maxReward === null || maxReward > 0)) {
+      const most = maxReward === null ? 'may be above 0 (the task does not say maxReward)' : `go up to ${maxReward}`
+      const message =
+        `algorithm.ended is 'stop' and rewards ${most}: an episode that ends because it is solved gets a smaller return than ` +
+        "one that goes on and is rewarded again, so being solved is punished. Use ended: 'absorb', or rewards of at most 0 " +
+        '(rewardShift of the code tasks).'
+      warnings.push(...this.raise('punished_end', 0, message))
+    }
+    return warnings
+  }
+
+  /** What the first prompts tell, before the first step. */
+  prompts({ items, tooLong, tight }: PromptSurvey): RunWarning[] {
+    const { longPrompts, sampling } = this.options
+    const { maxNewTokens } = sampling
+    const warnings: RunWarning[] = []
+    const changed = longPrompts === 'cut' ? [...tooLong, ...tight] : tooLong
+    if (changed.length > 0) {
+      const what = longPrompts === 'cut' ? 'cuts the prompts of' : 'leaves out'
+      const message = `longPrompts '${longPrompts}' ${what} ${changed.length} of ${items} items: ${namesOf(changed)}.`
+      warnings.push(...this.raise('long_prompts', 0, message))
+    }
+    if (longPrompts !== 'cut' && tight.length > 0) {
+      const { left, tokens, contextLength, agent } = tight.reduce((a, b) => (b.left < a.left ? b : a))
+      const message =
+        `The prompts of ${tight.length} of ${items} items leave less of the model's context than sampling.maxNewTokens ` +
+        `(${maxNewTokens}): ${left} of ${contextLength} tokens after the longest (${tokens} tokens for agent '${agent}'). Their completions ` +
+        "end at the end of the context. Shorten the prompts (longPrompts: 'cut' does), use a model with a longer context, or " +
+        'lower sampling.maxNewTokens.'
+      warnings.push(...this.raise('context_limit', 0, message))
+    }
     return warnings
   }
 
   /** Looks at one step; returns what is new. */
   step(index: number, signals: readonly NodeSignal[]): RunWarning[] {
     const { maxReward } = this.options.task
-    for (const { node, returns, agents } of signals) {
-      const isBest = maxReward !== null && present(returns).every((value) => value >= maxReward - 1e-9)
+    const { maxNewTokens } = this.options.sampling
+    for (const { node, agents } of signals) {
+      const rewards = present(node.joints.map(({ reward }) => reward))
+      const isBest = maxReward !== null && rewards.every((reward) => reward >= maxReward - 1e-9)
       for (const { isEqual } of agents.filter((group) => !isSkipped(group)))
         this.window.groups.push({ isEqual, isBest })
-      const rewards = present(node.joints.map(({ reward }) => reward))
       if (node.turn === 0 && rewards.length > 0) this.window.firstTurns.push(mean(rewards))
-      for (const { finish } of node.samples.flat()) this.window.completions.push({ isTruncated: finish === 'length' })
+      for (const { finish, ids } of node.samples.flat()) {
+        const isTruncated = finish === 'length'
+        this.window.completions.push({ isTruncated, isByContext: isTruncated && ids.length < maxNewTokens })
+      }
     }
     return this.window.groups.length < smallestWindow ? [] : this.check(index)
   }
@@ -91,9 +128,15 @@ export class WarningWatch {
     const warnings = this.checkThreshold(index, firstTurns)
     const truncated = mean(completions.map(({ isTruncated }) => Number(isTruncated)))
     if (truncated > warningShares.lengthLimit) {
+      const { maxNewTokens } = this.options.sampling
+      const byContext = mean(completions.map(({ isByContext }) => Number(isByContext ?? false)))
       const message =
-        `Step ${index}: ${percent(truncated)} of the completions hit the limit of ${this.options.sampling.maxNewTokens} new tokens. ` +
-        'Raise sampling.maxNewTokens, add a stop string, or ask for shorter answers.'
+        byContext > truncated / 2
+          ? `Step ${index}: ${percent(byContext)} of the completions were cut off by the end of the model's context, before ` +
+            `sampling.maxNewTokens (${maxNewTokens}). Shorten the prompts (longPrompts: 'cut' does), use a model with a longer context, ` +
+            'or ask for shorter answers.'
+          : `Step ${index}: ${percent(truncated)} of the completions hit the limit of ${maxNewTokens} new tokens. ` +
+            'Raise sampling.maxNewTokens, add a stop string, or ask for shorter answers.'
       warnings.push(...this.raise('length_limit', index, message))
     }
     const equal = groups.filter(({ isEqual }) => isEqual)

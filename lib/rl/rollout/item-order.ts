@@ -11,7 +11,8 @@ export interface StepItem {
 
 /** Fixed facts of a run's order of items. */
 export interface ItemOrderSettings {
-  items: number
+  /** How many there are, or the indices of those that are drawn. */
+  items: number | readonly number[]
   promptsPerStep: number
   seed: number
   /** A new order in each epoch; otherwise that of the task. */
@@ -31,21 +32,29 @@ export class ItemOrder {
 
   /** Items of a step, counted from 1. */
   step(index: number): StepItem[] {
-    const { items, promptsPerStep, epochs } = this.settings
+    const { promptsPerStep, epochs } = this.settings
+    const items = this.count
     const begin = (index - 1) * promptsPerStep
     const end = Math.min(begin + promptsPerStep, epochs === null ? Infinity : positionsOf(items, epochs))
     const chosen: StepItem[] = []
     for (let position = begin; position < end; position++) {
-      const item = this.order(Math.floor(position / items))[position % items]!
+      const drawn = this.order(Math.floor(position / items))[position % items]!
+      const item = typeof this.settings.items === 'number' ? drawn : this.settings.items[drawn]!
       chosen.push({ item, slot: position - begin })
     }
     return chosen
   }
 
+  private get count(): number {
+    const { items } = this.settings
+    return typeof items === 'number' ? items : items.length
+  }
+
   private order(epoch: number): Int32Array {
     let order = this.orders.get(epoch)
     if (order === undefined) {
-      const { items, seed, shuffle } = this.settings
+      const { seed, shuffle } = this.settings
+      const items = this.count
       order = shuffle ? permutation(items, seed, epoch) : Int32Array.from({ length: items }, (_, i) => i)
       // A step reaches into two epochs at most when it is smaller than one; older orders are not needed again.
       if (this.orders.size > 4) this.orders.clear()

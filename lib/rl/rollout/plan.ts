@@ -5,6 +5,8 @@ import type { JointMode } from '../options/algorithm.ts'
 import { evaluationSection } from '../options/run.ts'
 import type { RewardCache } from '../types/run-store.ts'
 import type { StepItem } from './item-order.ts'
+import type { PromptLengths } from './long-prompts.ts'
+
 /** What a rollout is made by. */
 export interface RolloutPlan {
   engine: Engine
@@ -21,6 +23,8 @@ export interface RolloutPlan {
   jointMode: JointMode
   turns: number
   terminationThreshold: number | null
+  /** What is done with prompts that are too long; default: the engine refuses them. */
+  lengths?: PromptLengths
   /** With the agent, the slot and the sample they name each completion's random numbers. */
   seed: number
   step: number

@@ -9,7 +9,7 @@ import type { SampleEvent } from '../../model/generate.ts'
 import type { TurnFeedback, TurnHistory } from '../../tasks/task/types.ts'
 import type { EngineRequest } from '../backend/engine.ts'
 import type { StepItem } from './item-order.ts'
-import { jointActions } from './joint.ts'
+import { jointActions, jointCount } from './joint.ts'
 import type { RolloutPlan } from './plan.ts'
 import { firstPrompt, isPrompt, taskError, withPlace } from './task-calls.ts'
 import { type JointAction, jointOf, type RolloutNode } from './tree.ts'
@@ -51,9 +51,29 @@ export async function rollOut(plan: RolloutPlan): Promise<Rollout> {
   return rollout
 }
 
-function rootOf({ task, items, policies }: RolloutPlan, { item, slot }: StepItem): OpenNode {
-  const prompts = policies.map((_, agent) => firstPrompt(task, items, item, agent))
+function rootOf(plan: RolloutPlan, { item, slot }: StepItem): OpenNode {
+  const { task, items, policies } = plan
+  // Items to skip were never chosen.
+  const prompts = policies.map((_, agent) => {
+    const prompt = firstPrompt(task, items, item, agent)
+    return playedPrompt(plan, { item, turn: 0 }, agent, prompt) ?? prompt
+  })
   return { parent: null, item, slot, turn: 0, number: 0, history: [], prompts }
+}
+
+/** A prompt as it is played, null for one to skip; errors name its place. */
+function playedPrompt(
+  { lengths, task }: RolloutPlan,
+  place: { item: number; turn: number },
+  agent: number,
+  prompt: OpenNode['prompts'][number],
+): OpenNode['prompts'][number] | null {
+  try {
+    return lengths === undefined ? prompt : lengths.played(agent, prompt)
+  } catch (error) {
+    if (!(error instanceof MagrpoError)) throw error
+    throw withPlace(error, { task: task.name, agent: task.agents[agent]!, ...place })
+  }
 }
 
 /**
@@ -116,6 +136,17 @@ function emptyNode(plan: RolloutPlan, { parent: _, ...branch }: OpenNode): Rollo
   }
 }
 
+/** The number of a turn's first node in the whole tree: how many nodes the turns before it have. */
+function firstNumber(plan: RolloutPlan, turn: number): number {
+  const { jointMode, policies } = plan
+  let [first, width] = [0, 1]
+  for (let earlier = 0; earlier < turn; earlier++) {
+    first += width
+    width *= jointCount({ jointMode, groupSize: groupSizeOf(plan, earlier) }, policies.length)
+  }
+  return first
+}
+
 function groupSizeOf(plan: RolloutPlan, turn: number): number {
   return turn === 0 ? plan.groupSize : plan.laterGroupSize
 }
@@ -149,9 +180,12 @@ async function continueBranch(plan: RolloutPlan, node: RolloutNode, joint: numbe
   if (feedback === 'stop') return null
   checkFeedback(feedback, task.name, node.item, policies.length)
   if (feedback.metrics) action.metrics = { ...action.metrics, ...feedback.metrics }
-  const number = node.number * node.joints.length + joint + 1
   const { item, slot, turn } = node
-  return { parent: action, item, slot, turn: turn + 1, number, history, prompts: feedback.prompts }
+  const prompts = feedback.prompts.map((prompt, agent) => playedPrompt(plan, { item, turn: turn + 1 }, agent, prompt))
+  if (!prompts.every((prompt) => prompt !== null)) return null
+  const place = node.number - firstNumber(plan, turn)
+  const number = firstNumber(plan, turn + 1) + place * node.joints.length + joint
+  return { parent: action, item, slot, turn: turn + 1, number, history, prompts }
 }
 
 /** An error of one prompt of a batch, told of by its item and agent. */

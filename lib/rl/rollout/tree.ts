@@ -15,7 +15,10 @@ export interface RolloutNode {
   slot: number
   /** Counted from 0. */
   turn: number
-  /** Unique in the tree: 0 is the root, joint j of node m leads to m·J + j + 1, whatever other branches do. */
+  /**
+   * Unique in the tree: its place in the whole tree, turn by turn, whatever branches ended. With J joint actions at every node,
+   * joint j of node m leads to m·J + j + 1.
+   */
   number: number
   /** Earlier turns of this branch, oldest first. */
   history: TurnHistory[]

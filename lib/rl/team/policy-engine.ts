@@ -5,7 +5,7 @@ import { generateBatch } from '../../model/generate.ts'
 import type { Policy } from '../../model/policy.ts'
 import { readPolicyState, writePolicyState } from '../../model/policy-state.ts'
 import { accumulateBatch, scoreBatch } from '../../model/score.ts'
-import { checkPrompt, throwFirst } from '../../model/token-tree.ts'
+import { checkPromptIds, throwFirst } from '../../model/token-tree.ts'
 import type { Prompt } from '../../model/types.ts'
 import type { Engine } from '../backend/engine.ts'
 import type { TrainingBackend } from '../backend/training-backend.ts'
@@ -68,10 +68,14 @@ export function backendOf(team: Team, settings: EngineSettings = {}): TrainingBa
       check: (algorithm) => checkAuxiliaryModels(team, algorithm),
       prepare: (algorithm) => prepareAuxiliaryModels(team, algorithm, policies),
     },
-    checkPrompt: (agent, prompt) => {
+    measurePrompt: (agent, prompt, room) => {
       const { policy } = team.agents[agent]!
-      if (!fitsForSure(prompt, policy.model.contextLength))
-        checkPrompt(policy.model, engine.encode(policies.indexOf(policy), prompt), agent)
+      const { contextLength } = policy.model
+      const most = mostTokens(prompt)
+      if (most !== null && most + room <= contextLength) return { tokens: most, contextLength }
+      const ids = engine.encode(policies.indexOf(policy), prompt)
+      checkPromptIds(policy.model, ids, agent)
+      return { tokens: ids.length, contextLength }
     },
     planMemory: (task, options) => planTeamMemory(team, task, options),
     save: (directory) => team.save(directory),
@@ -90,12 +94,12 @@ export function backendOf(team: Team, settings: EngineSettings = {}): TrainingBa
 /** Tokens that a tokenizer or chat template adds to a message, at most. */
 const addedTokens = 64
 
-/** Whether text need not be encoded to know that it has tokens and leaves room: a token stands for one byte or more. */
-function fitsForSure(prompt: Prompt, contextLength: number): boolean {
-  if (prompt instanceof Int32Array) return false
+/** Tokens of a text at most, without encoding it: a token stands for one byte or more. Null if that says nothing, or it may be empty. */
+function mostTokens(prompt: Prompt): number | null {
+  if (prompt instanceof Int32Array) return null
   const texts = typeof prompt === 'string' ? [prompt] : prompt.map(({ content }) => content)
-  const most = texts.reduce((sum, text) => sum + Buffer.byteLength(text) + addedTokens, addedTokens)
-  return most < contextLength && texts.some((text) => text.trim() !== '')
+  if (texts.every((text) => text.trim() === '')) return null
+  return texts.reduce((sum, text) => sum + Buffer.byteLength(text) + addedTokens, addedTokens)
 }
 
 const prefixOf = (directory: string, policy: number) => join(directory, `policy-${policy}`)

@@ -26,6 +26,8 @@ export interface SampleRow {
   phase: 'train' | 'eval' | 'greedy'
   /** Index into `task.items`, or into `task.heldOut` in evaluations. */
   item: number
+  /** Position of the item in its step or evaluation, from 0: tells the trees of an item apart that a step has twice. */
+  slot: number
   /** Counted from 0. */
   turn: number
   /** Number of the node within its item's tree; 0 is the root. */
@@ -38,7 +40,10 @@ export interface SampleRow {
   /** Why there is no more reward, where the reward says: for programs, why they failed. */
   reason?: string
   metrics: Record<string, number>
-  /** Discounted return from this joint action on; equals `reward` where nothing follows. */
+  /**
+   * Discounted return from this joint action on; if nothing follows, `reward` and what `algorithm.ended` adds to it. In
+   * evaluations `reward`.
+   */
   return: number | null
   agents: AgentSample[]
 }
@@ -88,6 +93,9 @@ export interface RunWarning {
     | 'non_finite_gradient'
     | 'cancelled_baseline'
     | 'early_termination'
+    | 'punished_end'
+    | 'long_prompts'
+    | 'context_limit'
     | 'tracker'
     | 'report'
     | 'memory'
@@ -106,7 +114,8 @@ export interface WatchState {
 /** What is seen of the steps since shares were last judged. */
 export interface Window {
   groups: { isEqual: boolean; isBest: boolean }[]
-  completions: { isTruncated: boolean }[]
+  /** `isByContext`: cut off before `maxNewTokens`; missing in older checkpoints. */
+  completions: { isTruncated: boolean; isByContext?: boolean }[]
   /** Mean rewards of first turns. */
   firstTurns: number[]
 }

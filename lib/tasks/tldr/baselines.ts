@@ -5,7 +5,11 @@ import { paragraphDelimiter, wordTarget } from '../writing/baselines.ts'
 import type { TldrItem } from './options.ts'
 
 /** A post without the `TL;DR:` at its end. */
-export const post = ({ prompt }: TldrItem) => prompt.trimEnd().replace(/TL;DR:?$/, '').trim()
+export const post = ({ prompt }: TldrItem) =>
+  prompt
+    .trimEnd()
+    .replace(/TL;DR:?$/, '')
+    .trim()
 
 const redditPost = (item: TldrItem) => `Here is a post from Reddit.\n\n${post(item)}\n`
 
