@@ -132,7 +132,7 @@ test('later turns: skip ends the branch, cut cuts, refuse fails with the place',
   const skipped = await outcomeOf(t, task, { longPrompts: 'skip', algorithm })
   t.deepEqual([...new Set(skipped.rows.map(({ turn }) => turn))], [0])
   t.true(
-    skipped.rows.every((row) => row.return === 2 * row.reward),
+    skipped.rows.every((row) => row.return === 2 * row.reward!),
     'its last reward is absorbed',
   )
   const cut = await outcomeOf(t, task, { longPrompts: 'cut', algorithm })
