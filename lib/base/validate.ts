@@ -1,7 +1,7 @@
 import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
+import { shortly } from './arguments.ts'
 import { ConfigError, type ConfigIssue, MagrpoError } from './errors.ts'
-import { inspect } from './inspect.ts'
 import { suggestion } from './nearest.ts'
 
 /** Separates the messages of one zod issue that stands for several unknown keys. */
@@ -21,6 +21,9 @@ export function section<Shape extends z.ZodRawShape>(shape: Shape) {
         : undefined,
   })
 }
+
+/** A field for each option of an interface: neither can have what the other lacks. */
+export type FieldsOf<Options> = Record<keyof Options, z.ZodType>
 
 /** One of a few words; another one is an error that names the nearest. */
 export function choice<const Words extends readonly [string, ...string[]]>(words: Words) {
@@ -124,13 +127,17 @@ const hasKeys = (issue: z.core.$ZodIssue) => issue.code === 'unrecognized_keys'
 const firstMessage = (errors: z.core.$ZodIssue[]) => tidy(errors[0]?.message ?? 'another form')
 
 /** A message of zod in this project's form: what was expected, without the type that came instead. */
-const tidy = (text: string) => text.replace(/^(?:Invalid \w+|Too (?:small|big)): /, '').replace(/, received \w+$/, '')
+const tidy = (text: string) =>
+  text
+    .replace(/^(?:Invalid \w+|Too (?:small|big)): /, '')
+    .replace(/, received \w+$/, '')
+    .replace(/^expected object$/, 'expected an object')
+    .replace(/^expected array$/, 'expected a list')
 
 function withReceived(message: string, value: unknown): string {
   if (value === undefined) return `missing; ${message}`
   if (message.startsWith('unknown ')) return message
-  const text = inspect(value)
-  return `${message}; received ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`
+  return `${message}; received ${shortly(value)}`
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {

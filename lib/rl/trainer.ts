@@ -119,7 +119,7 @@ export class Trainer {
   /** Makes references and critics, and either goes on where the run stood or says what can be said before the first step. */
   private async prepare(origin: RunOrigin | null): Promise<void> {
     const { backend } = this.context
-    this.context.auxiliary = await backend.auxiliary.prepare(this.options.algorithm)
+    this.context.auxiliary = await backend.auxiliary.prepare(this.options.algorithm, this.options.seed)
     if (origin !== null) {
       this.isWhole = false
       await backend.weights.read(origin.directory, this.trained)

@@ -25,7 +25,8 @@ interface EngineSettings {
  * It adds nothing to `lib/model` but the numbers: batching over policies and models is done there.
  */
 export function policyEngine(policies: readonly Policy[], settings: EngineSettings = {}): Engine {
-  const { deterministic } = settings
+  const { deterministic, activationCheckpointing } = settings
+  const how = { deterministic, activationCheckpointing }
   const withPolicy = <T extends { policy: number }>(entry: T) => ({ ...entry, policy: policies[entry.policy]! })
   return {
     generate: (requests, sampling, options) =>
@@ -41,8 +42,8 @@ export function policyEngine(policies: readonly Policy[], settings: EngineSettin
       }
       return typeof prompt === 'string' ? tokenizer.encode(prompt) : tokenizer.encodeChat(prompt)
     },
-    score: (groups, options) => scoreBatch(groups.map(withPolicy), { ...options, ...settings }),
-    accumulate: (groups, options) => accumulateBatch(groups.map(withPolicy), { ...options, ...settings }),
+    score: (groups, options) => scoreBatch(groups.map(withPolicy), { ...options, ...how }),
+    accumulate: (groups, options) => accumulateBatch(groups.map(withPolicy), { ...options, ...how }),
     step: (policy, options) => policies[policy]!.step(options),
     zeroGrad: (policy) => policies[policy]!.zeroGrad(),
   }
@@ -63,7 +64,7 @@ export function backendOf(team: Team, settings: EngineSettings = {}): TrainingBa
     })),
     auxiliary: {
       check: (algorithm) => checkAuxiliaryModels(team, algorithm),
-      prepare: (algorithm) => prepareAuxiliaryModels(team, algorithm, policies),
+      prepare: (algorithm, seed) => prepareAuxiliaryModels(team, algorithm, seed, policies),
     },
     checkPrompt: (agent, prompt) => {
       const { policy } = team.agents[agent]!

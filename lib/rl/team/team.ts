@@ -1,6 +1,7 @@
 /** A team: named agents, each with a policy. */
 import { join } from 'node:path'
 import { type ErrorDetails, MagrpoError } from '../../base/errors.ts'
+import { seedOf } from '../../base/random.ts'
 import type { LoraOptions } from '../../model/lora-options.ts'
 import type { Model } from '../../model/model.ts'
 import { Policy } from '../../model/policy.ts'
@@ -13,7 +14,7 @@ export interface Agent {
   readonly reference: Policy | null
 }
 
-/** Settings of the adapters of {@link Team.adapters}; agent i's is drawn from `seed + i`. */
+/** Settings of the adapters of {@link Team.adapters}; what starts at random is a function of `seed` and the agent's number. */
 export type AdapterOptions = LoraOptions
 
 /**
@@ -63,7 +64,7 @@ export class Team {
   static async adapters(base: Model, names: readonly string[], options: AdapterOptions = {}): Promise<Team> {
     checkNames(names)
     const { seed = 0, ...settings } = options
-    const make = (agent: number) => () => Policy.lora(base, { ...settings, seed: (seed + agent) >>> 0 })
+    const make = (agent: number) => () => Policy.lora(base, { ...settings, seed: seedOf(seed, 'agent', agent) })
     return Team.build(names.map((name, agent) => ({ name, make: make(agent) })))
   }
 
@@ -74,7 +75,8 @@ export class Team {
    */
   static async shared(base: Model, names: readonly string[], options: AdapterOptions = {}): Promise<Team> {
     checkNames(names)
-    const policy = await Policy.lora(base, options)
+    const { seed = 0, ...settings } = options
+    const policy = await Policy.lora(base, { ...settings, seed: seedOf(seed, 'agent', 0) })
     const agents = names.map((name) => ({ name, policy, reference: null }))
     return new Team(agents, [policy], [])
   }
