@@ -2,7 +2,7 @@ import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from
 import { z } from 'zod'
 import { shortly } from './arguments.ts'
 import { ConfigError, type ConfigIssue, MagrpoError } from './errors.ts'
-import { suggestion } from './nearest.ts'
+import { nearest, suggestion } from './nearest.ts'
 
 /** Separates the messages of one zod issue that stands for several unknown keys. */
 const separator = '\u0000'
@@ -11,19 +11,32 @@ const separator = '\u0000'
  * A strict object of the configuration: a key it does not know is an error that names the nearest one it does.
  *
  * @param shape zod schemas by key
+ * @param more `known`: further keys that are taken off before; `elsewhere`: paths of keys that are looked for here, such as
+ *   `optimizer.learningRate`
  */
-export function section<Shape extends z.ZodRawShape>(shape: Shape) {
-  const known = Object.keys(shape)
+export function section<Shape extends z.ZodRawShape>(
+  shape: Shape,
+  more: { known?: readonly string[]; elsewhere?: Readonly<Record<string, string>> } = {},
+) {
+  const known = [...Object.keys(shape), ...(more.known ?? [])]
+  const hint = (key: string) => {
+    const path = more.elsewhere?.[key] ?? (nearest(key, known) ? undefined : elsewhereOf(key, more.elsewhere))
+    return path === undefined ? suggestion(key, known) : `did you mean ${JSON.stringify(path)}?`
+  }
   return z.strictObject(shape, {
     error: (issue) =>
       issue.code === 'unrecognized_keys'
-        ? (issue.keys as string[]).map((key) => `unknown key; ${suggestion(key, known)}`).join(separator)
+        ? (issue.keys as string[]).map((key) => `unknown key; ${hint(key)}`).join(separator)
         : undefined,
   })
 }
 
 /** A field for each option of an interface: neither can have what the other lacks. */
 export type FieldsOf<Options> = Record<keyof Options, z.ZodType>
+
+function elsewhereOf(key: string, elsewhere: Readonly<Record<string, string>> = {}): string | undefined {
+  return elsewhere[nearest(key, Object.keys(elsewhere)) ?? '']
+}
 
 /** One of a few words; another one is an error that names the nearest. */
 export function choice<const Words extends readonly [string, ...string[]]>(words: Words) {

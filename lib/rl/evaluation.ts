@@ -1,8 +1,10 @@
 /** Evaluation on held-out items: sampled, as in training, and greedy. */
+import { expectList } from '../base/arguments.ts'
 import { ConfigError, MagrpoError } from '../base/errors.ts'
 import { mean, standardError } from '../base/statistics.ts'
 import { validate } from '../base/validate.ts'
 import type { Sampling } from '../model/sampling.ts'
+import { expectTask } from '../tasks/task/check-task.ts'
 import type { Task } from '../tasks/task/types.ts'
 import { checkAgents, type TrainingBackend } from './backend/training-backend.ts'
 import { type EvaluationOptions, evaluationSection } from './options/run.ts'
@@ -73,7 +75,9 @@ export async function evaluateBackend(
 
 function evaluationPlan(backend: TrainingBackend, settings: EvaluateSettings) {
   const { task, items: given, sampling, onProgress: _, signal, ...rest } = settings
+  expectTask(task, 'evaluate')
   checkAgents(backend.agents, task)
+  if (given !== undefined) expectList(given, 'items of evaluate')
   const items = given ?? (task.heldOut?.length ? task.heldOut : task.items)
   if (items.length === 0) {
     throw new MagrpoError(

@@ -97,7 +97,11 @@ export class Trainer {
     this.startedAt = performance.now()
     // Leaving the loop ends a generator at its `yield`, past all catches: the run then counts as stopped.
     let ending: Pick<RunEnd, 'reason' | 'error'> = { reason: 'stopped' }
+    let isAlone = false
+    let release: (() => void) | undefined
     try {
+      release = this.context.backend.claim?.()
+      isAlone = true
       // Before the sinks, so that a run which does not fit leaves nothing behind.
       const tight = checkMemory(this.plan())
       await this.checkPrompts()
@@ -110,9 +114,9 @@ export class Trainer {
       ending = { reason: 'finished' }
     } catch (error) {
       ending = this.endingOf(error)
-      await this.dropGradients()
+      if (isAlone) await this.dropGradients()
     } finally {
-      await this.end(ending)
+      await this.end(ending).finally(release)
     }
   }
 

@@ -1,6 +1,7 @@
+import { expectInstance, expectObject } from '../base/arguments.ts'
 import { type EvaluateSettings, evaluateBackend } from '../rl/evaluation.ts'
 import { backendOf } from '../rl/team/policy-engine.ts'
-import type { Team } from '../rl/team/team.ts'
+import { Team } from '../rl/team/team.ts'
 import type { EvalReport } from '../rl/types/reports.ts'
 
 /** What {@link evaluate} takes. */
@@ -14,6 +15,9 @@ export type EvaluateOptions<Item = unknown> = EvaluateSettings<Item> & { team: T
  *
  * @throws ConfigError for settings out of range; MagrpoError `ERR_TASK` where task and team do not fit; see `rollOut`
  */
-export async function evaluate<Item>({ team, ...settings }: EvaluateOptions<Item>): Promise<EvalReport> {
+export async function evaluate<Item>(options: EvaluateOptions<Item>): Promise<EvalReport> {
+  expectObject(options, 'options of evaluate')
+  const { team, ...settings } = options
+  expectInstance(team, Team, 'team of evaluate')
   return evaluateBackend(backendOf(team), settings)
 }

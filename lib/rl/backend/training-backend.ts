@@ -22,6 +22,12 @@ export interface TrainingBackend {
    * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKENIZER_MISSING`
    */
   checkPrompt?(agent: number, prompt: Prompt): void
+  /**
+   * Takes what a run trains for this run alone, until the function that it gives is called.
+   *
+   * @throws MagrpoError `ERR_ARGUMENT` where another run has it
+   */
+  claim?(): () => void
   /** What a run on it takes; none where there is no real model. */
   planMemory?(task: Task, options: ResolvedTrainOptions): MemoryPlan
 }
