@@ -22,7 +22,7 @@ export function expectTexts(value: unknown, what: string): asserts value is read
 }
 
 /** @throws MagrpoError `ERR_ARGUMENT` unless it is an object that is no list */
-export function expectObject(value: unknown, what: string): asserts value is Record<string, unknown> {
+export function expectObject(value: unknown, what: string): asserts value is object {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw argumentError('an object', what, value)
 }
 

@@ -65,9 +65,12 @@ export const handle = <T>(what: string) =>
     error: `expected ${what}`,
   })
 
-/** A list that is handed on as it is; whoever takes it looks at the entries. */
+/** A list that is handed on as it is; whoever takes it looks into the entries. */
 export const handles = <T>(what: string) =>
-  z.custom<readonly T[]>((value) => Array.isArray(value), { error: `expected a list of ${what}` })
+  z.custom<readonly T[]>(
+    (value) => Array.isArray(value) && value.every((entry) => typeof entry === 'object' && entry !== null),
+    { error: `expected a list of ${what}` },
+  )
 
 /** A list whose entries are not changed. */
 export function list<Entry extends z.ZodType>(

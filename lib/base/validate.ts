@@ -71,6 +71,9 @@ export function validate<T>(
   lines: Lines = noLines,
   prefix: readonly PropertyKey[] = [],
 ): Validated<T> {
+  // A promise has no keys, and so would pass for an object in which nothing is said.
+  if (input instanceof Promise)
+    return { value: null, issues: [located(prefix, 'expected a value; received a promise: await it first', lines)] }
   const result = schema.safeParse(input)
   if (result.success) return { value: result.data, issues: null }
   const issues = result.error.issues.flatMap((issue) => flatten(issue, input))
@@ -98,16 +101,21 @@ export function resolve<T>(schema: z.ZodType<T>, input: unknown, where: string):
 export type OptionsOf<Shape extends z.ZodRawShape> = z.input<z.ZodObject<Shape>>
 
 /**
- * Options of a shape, checked and with their defaults. Keys that the shape does not have are left out.
+ * Options of a shape, checked and with their defaults.
  *
+ * @param known further keys that there may be, which are left out
  * @throws ConfigError as {@link resolve}
  */
 export function readOptions<Shape extends z.ZodRawShape>(
   where: string,
   shape: Shape,
   options: object,
+  known: readonly string[] = [],
 ): z.output<z.ZodObject<Shape>> {
-  return resolve(z.object(shape), options, where) as z.output<z.ZodObject<Shape>>
+  const isPlain =
+    typeof options === 'object' && options !== null && !Array.isArray(options) && !(options instanceof Promise)
+  const own = isPlain ? Object.fromEntries(Object.entries(options).filter(([key]) => !known.includes(key))) : options
+  return resolve(section(shape, { known }), own, where) as z.output<z.ZodObject<Shape>>
 }
 
 /** An issue with its path as text and the line it stands on. */

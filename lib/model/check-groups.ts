@@ -16,14 +16,16 @@ export const lossSection = section(lossShape)
 /** @throws MagrpoError `ERR_ARGUMENT` naming what has not the form of a `ScoredGroup`, its policy apart */
 export function checkGroups(groups: unknown): void {
   expectList(groups, 'groups')
-  for (const [number, group] of groups.entries()) {
+  for (const [number, given] of groups.entries()) {
     const where = `group ${number}`
-    expectObject(group, where)
+    expectObject(given, where)
+    const group = given as { promptIds?: unknown; completions?: unknown }
     expectIds(group.promptIds, `promptIds of ${where}`)
     expectList(group.completions, `completions of ${where}`)
-    for (const [index, completion] of group.completions.entries()) {
+    for (const [index, entry] of group.completions.entries()) {
       const which = `completion ${index} of ${where}`
-      expectObject(completion, which)
+      expectObject(entry, which)
+      const completion = entry as Record<string, unknown>
       expectIds(completion.ids, `ids of ${which}`)
       for (const name of rows) {
         const row = completion[name]

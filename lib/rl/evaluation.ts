@@ -2,6 +2,7 @@
 import { expectList } from '../base/arguments.ts'
 import { ConfigError, MagrpoError } from '../base/errors.ts'
 import { mean, standardError } from '../base/statistics.ts'
+import { describeThrown } from '../base/thrown.ts'
 import { validate } from '../base/validate.ts'
 import type { Sampling } from '../model/sampling.ts'
 import { expectTask } from '../tasks/task/check-task.ts'
@@ -142,8 +143,7 @@ async function examine(plan: RolloutPlan, nodes: readonly RolloutNode[]): Promis
   )
   return task.examine(evaluated, { signal }).catch((cause: unknown) => {
     signal.throwIfAborted()
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new MagrpoError('ERR_TASK', `examine of task '${task.name}' threw: ${why}`, {
+    throw new MagrpoError('ERR_TASK', `examine of task '${task.name}' threw: ${describeThrown(cause)}`, {
       details: { task: task.name },
       cause,
     })

@@ -102,7 +102,7 @@ export function resolveSampling(
   { greedy = false }: { greedy?: boolean } = {},
 ): { value: ResolvedSampling | null; issues: ConfigIssue[] } {
   const { temperature, topP, maxNewTokens, stop } = task
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+  if (typeof given !== 'object' || given === null || Array.isArray(given) || (given as unknown) instanceof Promise) {
     const message = `expected an object; received ${shortly(given)}`
     return { value: null, issues: [{ path: 'sampling', message }] }
   }

@@ -1,4 +1,6 @@
 import { expectInstance, expectObject } from '../base/arguments.ts'
+import { abortSignal, callback } from '../base/fields.ts'
+import { resolve, section } from '../base/validate.ts'
 import { type EvaluateSettings, evaluateBackend } from '../rl/evaluation.ts'
 import { backendOf } from '../rl/team/policy-engine.ts'
 import { Team } from '../rl/team/team.ts'
@@ -6,6 +8,8 @@ import type { EvalReport } from '../rl/types/reports.ts'
 
 /** What {@link evaluate} takes. */
 export type EvaluateOptions<Item = unknown> = EvaluateSettings<Item> & { team: Team }
+
+const watchSection = section({ signal: abortSignal(), onProgress: callback() })
 
 /**
  * Mean reward, parts and metrics of a team, of any kinds of policies, on items it is not trained on.
@@ -19,5 +23,7 @@ export async function evaluate<Item>(options: EvaluateOptions<Item>): Promise<Ev
   expectObject(options, 'options of evaluate')
   const { team, ...settings } = options
   expectInstance(team, Team, 'team of evaluate')
+  const { signal, onProgress } = settings
+  resolve(watchSection, { signal, onProgress }, 'The evaluation')
   return evaluateBackend(backendOf(team), settings)
 }

@@ -61,7 +61,8 @@ export function checkTaskParts(value: unknown): void {
     if (task[part] !== undefined && typeof task[part] !== 'function') fail(`expected a function \`${part}\``)
   refuseUnknown(task, Object.keys(names), (key) => `unknown part \`${key}\``)
   if (defaults === undefined) return
-  if (typeof defaults !== 'object' || defaults === null) fail('expected an object in `defaults`')
+  if (typeof defaults !== 'object' || defaults === null || Array.isArray(defaults))
+    fail('expected an object in `defaults`')
   refuseUnknown(defaults as object, Object.keys(defaultNames), (key) => `unknown key \`defaults.${key}\``)
 
   function refuseUnknown(value: object, known: readonly string[], what: (key: string) => string): void {

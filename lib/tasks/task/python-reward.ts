@@ -1,6 +1,8 @@
 /** Rewards that a user has written in Python, and what a task makes of them. */
+
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { expectObject } from '../../base/arguments.ts'
 import { DisposedError, MagrpoError } from '../../base/errors.ts'
 import { section, validate } from '../../base/validate.ts'
 import { WorkerPool } from '../../base/worker-pool.ts'
@@ -39,6 +41,7 @@ export function isPythonReward(reward: unknown): reward is PythonRewardSettings 
  * ```
  */
 export function pythonReward<Item = unknown>(settings: PythonRewardSettings): PythonReward<Item> {
+  expectObject(settings, 'settings of pythonReward')
   const [worker, size] = checkedSettings(settings)
   const pool = new WorkerPool({
     size,
