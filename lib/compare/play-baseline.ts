@@ -3,7 +3,7 @@
  * the baseline counts as the joint completion.
  */
 import type { z } from 'zod'
-import { expectInstance, expectList, expectObject } from '../base/arguments.ts'
+import { argumentError, expectInstance, expectList, expectObject } from '../base/arguments.ts'
 import { ConfigError } from '../base/errors.ts'
 import { integer, seed } from '../base/fields.ts'
 import { uniform } from '../base/random.ts'
@@ -19,7 +19,7 @@ import { completionOf } from '../rl/rollout/tree.ts'
 import { backendOf } from '../rl/team/policy-engine.ts'
 import { Team } from '../rl/team/team.ts'
 import { baselinePlan, undivided } from '../tasks/baselines/rounds.ts'
-import type { BaselineName, BaselinePrompt } from '../tasks/task/baselines.ts'
+import { type BaselineName, type BaselinePrompt, baselineNames } from '../tasks/task/baselines.ts'
 import { expectTask } from '../tasks/task/check-task.ts'
 import type { Completion, Joint } from '../tasks/task/completion.ts'
 import type { Task } from '../tasks/task/types.ts'
@@ -141,6 +141,7 @@ function resolveSettings<Item>({ agents }: BaselinePlayers, settings: BaselineSe
   const { task, baseline, items: given, sampling: asked, onProgress, signal, ...rest } = settings
   expectTask(task, 'playBaseline')
   if (given !== undefined) expectList(given, 'items of playBaseline')
+  if (typeof baseline !== 'string') throw argumentError(baselineNames.join(', '), 'baseline', baseline)
   const plan = baselinePlan(task, baseline)
   const items = given ?? (task.heldOut?.length ? task.heldOut : task.items)
   const { value, issues: wrong } = validate(baselineSection, rest)
