@@ -50,11 +50,36 @@ export const text = () =>
 /** `true` or `false`. */
 export const flag = () => z.boolean({ error: 'expected true or false' })
 
+/** A function, handed on as it is. */
+// biome-ignore lint/suspicious/noExplicitAny: functions of all kinds
+export const callback = <F extends (...parameters: any[]) => unknown>() =>
+  z.custom<F>((value) => typeof value === 'function', { error: 'expected a function' }).optional()
+
+/** What ends a call early. */
+export const abortSignal = () =>
+  z.custom<AbortSignal>((value) => value instanceof AbortSignal, { error: 'expected an AbortSignal' }).optional()
+
+/** An object that is handed on as it is, such as a model or a sandbox. */
+export const handle = <T>(what: string) =>
+  z.custom<T>((value) => typeof value === 'object' && value !== null && !Array.isArray(value), {
+    error: `expected ${what}`,
+  })
+
+/** A list that is handed on as it is; whoever takes it looks into the entries. */
+export const handles = <T>(what: string) =>
+  z.custom<readonly T[]>(
+    (value) => Array.isArray(value) && value.every((entry) => typeof entry === 'object' && entry !== null),
+    { error: `expected a list of ${what}` },
+  )
+
 /** A list whose entries are not changed. */
 export function list<Entry extends z.ZodType>(
   entry: Entry,
 ): z.ZodType<readonly z.output<Entry>[], readonly z.input<Entry>[]> {
-  return z.array(entry) as unknown as z.ZodType<readonly z.output<Entry>[], readonly z.input<Entry>[]>
+  return z.array(entry, { error: 'expected a list' }) as unknown as z.ZodType<
+    readonly z.output<Entry>[],
+    readonly z.input<Entry>[]
+  >
 }
 
 /** Milliseconds to wait at most. Longer waits overflow setTimeout, which would then fire at once. */

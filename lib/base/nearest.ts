@@ -4,6 +4,8 @@
  */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const bare = (text: string) => text.toLowerCase().replace(/[-_. ]/g, '')
+  const elsewhere = (namesElsewhere[bare(word)] ?? []).find((name) => known.includes(name))
+  if (elsewhere !== undefined) return elsewhere
   const abbreviated = known.find((candidate) => initials(candidate) === bare(word))
   if (abbreviated !== undefined) return abbreviated
   let best: string | undefined
@@ -17,6 +19,29 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   }
   const longest = Math.max(bare(word).length, best === undefined ? 0 : bare(best).length)
   return bestDistance <= Math.max(1, Math.ceil(longest / 2.5)) ? best : undefined
+}
+
+/** What other libraries for the same purpose call a setting, in bare letters, and what it is called here. */
+const namesElsewhere: Readonly<Record<string, readonly string[]>> = {
+  numgenerations: ['groupSize', 'count', 'samples'],
+  numsamples: ['count', 'samples', 'groupSize'],
+  numreturnsequences: ['count', 'samples', 'groupSize'],
+  n: ['count', 'samples', 'groupSize'],
+  g: ['groupSize'],
+  beta: ['kl', 'coefficient'],
+  klcoef: ['kl', 'coefficient'],
+  epsilon: ['clip'],
+  cliprange: ['clip'],
+  gamma: ['discount'],
+  maxtokens: ['maxNewTokens'],
+  maxcompletionlength: ['maxNewTokens'],
+  maxsteps: ['steps'],
+  numtrainepochs: ['epochs'],
+  batchsize: ['promptsPerStep'],
+  outputdir: ['runDir'],
+  r: ['rank'],
+  targetmodules: ['targets'],
+  loraalpha: ['alpha'],
 }
 
 /** `learningRate` is also known as `lr`; one letter alone means nothing. */

@@ -1,4 +1,4 @@
-/** Orders of items as a pure function of (seed, epoch). Samples have their own streams, in the core. */
+/** Orders of items and seeds of starts as pure functions of counters. Samples have their own streams, in the core. */
 
 /**
  * A permutation of 0..count-1 (Fisher and Yates), the same for equal arguments on any machine.
@@ -21,6 +21,20 @@ export function permutation(count: number, seed: number, epoch: number): Int32Ar
 export function uniform(a: number, b: number, c: number): number {
   const mixed = mix(mix(mix(0x2545f491 ^ a) ^ b) ^ c)
   return mixed / 2 ** 32
+}
+
+/** What is started from a seed. */
+const roles = { agent: 1, critic: 2, valueHead: 3, sampling: 4 } as const
+
+/**
+ * The seed of one start: a function of the run's seed, what is started, and its number, so that neighbouring seeds, agents and roles
+ * have nothing in common. Of equal seeds and roles, different numbers always give different seeds.
+ *
+ * @param seed integer from 0 to 2³²-1, as the result is
+ * @param index number of the agent, critic or policy, from 0
+ */
+export function seedOf(seed: number, role: keyof typeof roles, index: number): number {
+  return mix(mix(mix(0x6a09e667 ^ roles[role]) ^ seed) ^ index)
 }
 
 /** A bijection of 32-bit integers in which every input bit moves about half of the output bits. */

@@ -1,8 +1,8 @@
 import { type Document, isMap, isNode, isPair, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
+import { shortly } from './arguments.ts'
 import { ConfigError, type ConfigIssue, MagrpoError } from './errors.ts'
-import { inspect } from './inspect.ts'
-import { suggestion } from './nearest.ts'
+import { nearest, suggestion } from './nearest.ts'
 
 /** Separates the messages of one zod issue that stands for several unknown keys. */
 const separator = '\u0000'
@@ -11,15 +11,31 @@ const separator = '\u0000'
  * A strict object of the configuration: a key it does not know is an error that names the nearest one it does.
  *
  * @param shape zod schemas by key
+ * @param more `known`: further keys that are taken off before; `elsewhere`: paths of keys that are looked for here, such as
+ *   `optimizer.learningRate`
  */
-export function section<Shape extends z.ZodRawShape>(shape: Shape) {
-  const known = Object.keys(shape)
+export function section<Shape extends z.ZodRawShape>(
+  shape: Shape,
+  more: { known?: readonly string[]; elsewhere?: Readonly<Record<string, string>> } = {},
+) {
+  const known = [...Object.keys(shape), ...(more.known ?? [])]
+  const hint = (key: string) => {
+    const path = more.elsewhere?.[key] ?? (nearest(key, known) ? undefined : elsewhereOf(key, more.elsewhere))
+    return path === undefined ? suggestion(key, known) : `did you mean ${JSON.stringify(path)}?`
+  }
   return z.strictObject(shape, {
     error: (issue) =>
       issue.code === 'unrecognized_keys'
-        ? (issue.keys as string[]).map((key) => `unknown key; ${suggestion(key, known)}`).join(separator)
+        ? (issue.keys as string[]).map((key) => `unknown key; ${hint(key)}`).join(separator)
         : undefined,
   })
+}
+
+/** A field for each option of an interface: neither can have what the other lacks. */
+export type FieldsOf<Options> = Record<keyof Options, z.ZodType>
+
+function elsewhereOf(key: string, elsewhere: Readonly<Record<string, string>> = {}): string | undefined {
+  return elsewhere[nearest(key, Object.keys(elsewhere)) ?? '']
 }
 
 /** One of a few words; another one is an error that names the nearest. */
@@ -55,6 +71,9 @@ export function validate<T>(
   lines: Lines = noLines,
   prefix: readonly PropertyKey[] = [],
 ): Validated<T> {
+  // A promise has no keys, and so would pass for an object in which nothing is said.
+  if (input instanceof Promise)
+    return { value: null, issues: [located(prefix, 'expected a value; received a promise: await it first', lines)] }
   const result = schema.safeParse(input)
   if (result.success) return { value: result.data, issues: null }
   const issues = result.error.issues.flatMap((issue) => flatten(issue, input))
@@ -82,16 +101,21 @@ export function resolve<T>(schema: z.ZodType<T>, input: unknown, where: string):
 export type OptionsOf<Shape extends z.ZodRawShape> = z.input<z.ZodObject<Shape>>
 
 /**
- * Options of a shape, checked and with their defaults. Keys that the shape does not have are left out.
+ * Options of a shape, checked and with their defaults.
  *
+ * @param known further keys that there may be, which are left out
  * @throws ConfigError as {@link resolve}
  */
 export function readOptions<Shape extends z.ZodRawShape>(
   where: string,
   shape: Shape,
   options: object,
+  known: readonly string[] = [],
 ): z.output<z.ZodObject<Shape>> {
-  return resolve(z.object(shape), options, where) as z.output<z.ZodObject<Shape>>
+  const isPlain =
+    typeof options === 'object' && options !== null && !Array.isArray(options) && !(options instanceof Promise)
+  const own = isPlain ? Object.fromEntries(Object.entries(options).filter(([key]) => !known.includes(key))) : options
+  return resolve(section(shape, { known }), own, where) as z.output<z.ZodObject<Shape>>
 }
 
 /** An issue with its path as text and the line it stands on. */
@@ -124,13 +148,17 @@ const hasKeys = (issue: z.core.$ZodIssue) => issue.code === 'unrecognized_keys'
 const firstMessage = (errors: z.core.$ZodIssue[]) => tidy(errors[0]?.message ?? 'another form')
 
 /** A message of zod in this project's form: what was expected, without the type that came instead. */
-const tidy = (text: string) => text.replace(/^(?:Invalid \w+|Too (?:small|big)): /, '').replace(/, received \w+$/, '')
+const tidy = (text: string) =>
+  text
+    .replace(/^(?:Invalid \w+|Too (?:small|big)): /, '')
+    .replace(/, received \w+$/, '')
+    .replace(/^expected object$/, 'expected an object')
+    .replace(/^expected array$/, 'expected a list')
 
 function withReceived(message: string, value: unknown): string {
   if (value === undefined) return `missing; ${message}`
   if (message.startsWith('unknown ')) return message
-  const text = inspect(value)
-  return `${message}; received ${text.length > 60 ? `${text.slice(0, 60)}…` : text}`
+  return `${message}; received ${shortly(value)}`
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {

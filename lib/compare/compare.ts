@@ -1,8 +1,12 @@
 /** Runs methods side by side on a task. */
+
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { expectList, expectObject } from '../base/arguments.ts'
 import { Disposer } from '../base/disposer.ts'
+import { abortSignal, callback, text } from '../base/fields.ts'
+import { type FieldsOf, resolve, section } from '../base/validate.ts'
 import { ComparisonFolder, comparisonFiles } from '../report/comparison/folder.ts'
 import { summarize } from '../report/comparison/summarize.ts'
 import {
@@ -34,6 +38,13 @@ export interface CompareOptions {
   log?(message: string): void
 }
 
+const compareSection = section({
+  out: text().optional(),
+  signal: abortSignal(),
+  onProgress: callback<(line: string) => void>(),
+  log: callback<(message: string) => void>(),
+} satisfies FieldsOf<CompareOptions>)
+
 /**
  * Plays every method with every seed on the same held-out items and sums up.
  *
@@ -41,7 +52,12 @@ export interface CompareOptions {
  *   training, generation and the reward throw
  */
 export async function compare(config: CompareConfig, options: CompareOptions = {}): Promise<Comparison> {
-  const { out, signal, onProgress = () => {}, log = () => {} } = options
+  expectObject(config, 'configuration of compare')
+  expectObject(config.task, 'task of the configuration of compare')
+  expectList(config.methods, 'methods of the configuration of compare')
+  expectList(config.seeds, 'seeds of the configuration of compare')
+  const given = resolve(compareSection, options, 'The options of compare')
+  const { out, signal, onProgress = () => {}, log = () => {} } = given
   const task = await loadTask(config.task, { log })
   const disposer = new Disposer()
   disposer.defer(() => task.dispose?.())

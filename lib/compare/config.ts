@@ -1,5 +1,7 @@
 /** The configuration of `magrpo compare`: which methods, on which task, how often. */
+
 import { z } from 'zod'
+import { expectList, expectObject, expectText } from '../base/arguments.ts'
 import { ConfigError, type ConfigIssue } from '../base/errors.ts'
 import { flag, integer, seed, text, unfilled } from '../base/fields.ts'
 import { choice, type Lines, located, noLines, section, validate } from '../base/validate.ts'
@@ -106,6 +108,7 @@ const titles: Record<MethodConfig['play'], string> = {
  * @throws ConfigError listing everything that is wrong, each with its line; `ERR_CONFIG` if a file is no YAML or cannot be read
  */
 export async function loadCompareConfig(file: string, settings: readonly Setting[] = []): Promise<CompareConfig> {
+  expectText(file, 'file of loadCompareConfig')
   const { value, ...names } = await readConfigFile(file)
   return resolveCompareConfig(value, { settings, ...names })
 }
@@ -116,8 +119,11 @@ export interface ResolveCompareOptions extends ResolveOptions {}
 /** Checks a comparison given as a plain object; see {@link loadCompareConfig}. */
 export async function resolveCompareConfig(
   input: unknown,
-  { settings = [], lines = noLines, where = 'The comparison', name: fallback = 'compare' }: ResolveCompareOptions = {},
+  options: ResolveCompareOptions = {},
 ): Promise<CompareConfig> {
+  expectObject(options, 'options of resolveCompareConfig')
+  const { settings = [], lines = noLines, where = 'The comparison', name: fallback = 'compare' } = options
+  expectList(settings, 'settings of resolveCompareConfig')
   const merged = settings.reduce((config: unknown, setting) => applySetting(config, setting), input)
   // A line of the file says nothing about a value that was put over it; without settings all lines are right.
   const known = settings.length === 0 ? lines : noLines

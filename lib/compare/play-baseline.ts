@@ -3,25 +3,28 @@
  * the baseline counts as the joint completion.
  */
 import type { z } from 'zod'
+import { argumentError, expectInstance, expectList, expectObject } from '../base/arguments.ts'
 import { ConfigError } from '../base/errors.ts'
 import { integer, seed } from '../base/fields.ts'
 import { uniform } from '../base/random.ts'
 import { section, validate } from '../base/validate.ts'
 import type { Sampling } from '../model/sampling.ts'
 import type { Engine, EngineRequest } from '../rl/backend/engine.ts'
+import { settingsOfSampling } from '../rl/options/elsewhere.ts'
 import { maxRows, rewardCallShape } from '../rl/options/run.ts'
 import { resolveSampling } from '../rl/resolve-options.ts'
 import { itemsAtOnce } from '../rl/rollout/plan.ts'
 import { rewardTimeoutOf, runRewards } from '../rl/rollout/reward-queue.ts'
 import { completionOf } from '../rl/rollout/tree.ts'
 import { backendOf } from '../rl/team/policy-engine.ts'
-import type { Team } from '../rl/team/team.ts'
+import { Team } from '../rl/team/team.ts'
 import { baselinePlan, undivided } from '../tasks/baselines/rounds.ts'
-import type { BaselineName, BaselinePrompt } from '../tasks/task/baselines.ts'
+import { type BaselineName, type BaselinePrompt, baselineNames } from '../tasks/task/baselines.ts'
+import { expectTask } from '../tasks/task/check-task.ts'
 import type { Completion, Joint } from '../tasks/task/completion.ts'
 import type { Task } from '../tasks/task/types.ts'
 
-const baselineSection = section({
+const baselineShape = {
   /** Joint completions per item. Defaults to `1`. */
   samples: integer({ from: 1 }).default(1),
   /** Token limit of a single model's one call, instead of the task's multiple of `sampling.maxNewTokens`. */
@@ -30,6 +33,11 @@ const baselineSection = section({
   seed: seed().default(0),
   maxRows,
   ...rewardCallShape,
+}
+
+const baselineSection = section(baselineShape, {
+  known: ['team', 'task', 'baseline', 'items', 'sampling', 'onProgress', 'signal'],
+  elsewhere: settingsOfSampling,
 })
 
 /** What {@link playBaseline} takes besides the players. */
@@ -93,8 +101,11 @@ export interface BaselineSample extends ScoredJoint {
  * @throws MagrpoError `ERR_TASK` if the task has no prompts for the baseline or the team is not the right size; ConfigError for
  *   settings out of range; what the reward and generation throw
  */
-export function playBaseline<Item>(settings: BaselineSettings<Item> & { team: Team }): Promise<BaselineSample[]> {
-  return playWith(backendOf(settings.team), settings)
+export async function playBaseline<Item>(settings: BaselineSettings<Item> & { team: Team }): Promise<BaselineSample[]> {
+  expectObject(settings, 'settings of playBaseline')
+  const { team, ...others } = settings
+  expectInstance(team, Team, 'team of playBaseline')
+  return playWith(backendOf(team), others)
 }
 
 /** {@link playBaseline} with players of any engine. */
@@ -129,6 +140,9 @@ type ResolvedSettings<Item> = ReturnType<typeof resolveSettings<Item>>
 
 function resolveSettings<Item>({ agents }: BaselinePlayers, settings: BaselineSettings<Item>) {
   const { task, baseline, items: given, sampling: asked, onProgress, signal, ...rest } = settings
+  expectTask(task, 'playBaseline')
+  if (given !== undefined) expectList(given, 'items of playBaseline')
+  if (typeof baseline !== 'string') throw argumentError(baselineNames.join(', '), 'baseline', baseline)
   const plan = baselinePlan(task, baseline)
   const items = given ?? (task.heldOut?.length ? task.heldOut : task.items)
   const { value, issues: wrong } = validate(baselineSection, rest)

@@ -8,6 +8,7 @@ import { choice, section } from '../base/validate.ts'
 import { adapterShape } from '../model/lora-options.ts'
 import { samplingSection } from '../model/sampling.ts'
 import { algorithmNames } from '../rl/algorithms/registry.ts'
+import { settingsOfSections } from '../rl/options/elsewhere.ts'
 import { optimizerSection } from '../rl/options/optimizer.ts'
 import { runShape } from '../rl/options/run.ts'
 import { checkpointShape } from '../run/checkpoint-options.ts'
@@ -44,8 +45,7 @@ export const samplingSchema = section(unfilled(samplingSection.shape))
 /** A name that can be that of a folder. */
 export const nameSchema = z.string().regex(/^\w[\w.-]*$/, 'expected letters, digits, dots, dashes and underscores')
 
-/** The whole configuration; what `task`, `algorithm` and `trackers` choose is checked by its own schema afterwards. */
-export const configSchema = section({
+const configShape = {
   /** Name of the run. Defaults to the name of the file. */
   name: nameSchema.optional(),
   /** Folder the run is recorded in. Defaults to `runs/` and the name, with a number behind it if there is one already. */
@@ -65,7 +65,10 @@ export const configSchema = section({
   ...unfilled(checkpointShape),
   /** Where metrics go besides the run folder: names or settings of built-in trackers, or modules of your own. */
   trackers: z.array(choiceSchema).default([]),
-})
+}
+
+/** The whole configuration; what `task`, `algorithm` and `trackers` choose is checked by its own schema afterwards. */
+export const configSchema = section(configShape, { elsewhere: settingsOfSections })
 
 /** A configuration as the schema leaves it: defaults that need the task or the team are still open. */
 export type RawConfig = z.infer<typeof configSchema>

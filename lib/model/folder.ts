@@ -3,8 +3,8 @@ import { join, resolve } from 'node:path'
 import { MagrpoError } from '../base/errors.ts'
 import { stat } from '../base/read-files.ts'
 import { parseHubName } from '../hub/names.ts'
+import type { DownloadOptions } from './download-options.ts'
 import { modelFolder } from './names.ts'
-import type { DownloadOptions } from './pull.ts'
 
 /** Where something was found. */
 interface FoundFolder {

@@ -3,15 +3,18 @@
  * tree, where a prompt that several samples share is one segment.
  */
 
+import { expectList, expectObject } from '../base/arguments.ts'
 import { MagrpoError } from '../base/errors.ts'
-import { defined } from '../base/fields.ts'
+import { abortSignal, callback, defined, flag } from '../base/fields.ts'
+import { type FieldsOf, resolve, section } from '../base/validate.ts'
 import type { NativeRow, NativeSampling } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { cutAtStop } from '../text/stop-strings.ts'
 import { type Batch, checkGeneration } from './check-memory.ts'
+import { expectPolicy } from './check-policy.ts'
 import { checkDeterministic } from './deterministic.ts'
 import type { Model } from './model.ts'
-import { type Sampling, samplingDefaults } from './sampling.ts'
+import { type Sampling, samplingDefaults, samplingSection } from './sampling.ts'
 import { divide, runCalls } from './side-by-side.ts'
 import { checkPrompt, TreeBuilder } from './token-tree.ts'
 import type { GenerateRequest, GenerateStats, Generation, PolicyRef, Prompt, RandomStream, Sample } from './types.ts'
@@ -34,6 +37,21 @@ export interface SampleEvent {
   value: Sample
 }
 
+/** What {@link generateBatch} may be told. */
+interface GenerateBatchOptions {
+  signal?: AbortSignal
+  deterministic?: boolean
+  onTokens?(events: TokenEvent[]): void
+  onSample?(event: SampleEvent): void
+}
+
+const batchSection = section({
+  signal: abortSignal(),
+  deterministic: flag().default(false),
+  onTokens: callback<(events: TokenEvent[]) => void>(),
+  onSample: callback<(event: SampleEvent) => void>(),
+} satisfies FieldsOf<GenerateBatchOptions>)
+
 /**
  * Samples for all requests, policies of one model in one native batch; models side by side, a thread each, where
  * that is as quick or tokens are asked for as they come, else one after the other.
@@ -46,20 +64,18 @@ export interface SampleEvent {
  * @param options.onTokens gets each token as it comes; what it (or `onSample`) throws is an uncaught exception of the process
  * @param options.onSample gets each sample as it ends, while others go on; the same objects are in the result
  * @returns one generation a request, in order
+ * @throws ConfigError for sampling or options that are unknown or out of range
  * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKEN_RANGE`, `ERR_TOKENIZER_MISSING`, `ERR_ARGUMENT`;
  *   OutOfMemoryError where the batch does not fit the memory that is free
  */
 export async function generateBatch(
   requests: readonly GenerateRequest[],
   sampling: Sampling,
-  options: {
-    signal?: AbortSignal
-    deterministic?: boolean
-    onTokens?(events: TokenEvent[]): void
-    onSample?(event: SampleEvent): void
-  } = {},
+  options: GenerateBatchOptions = {},
 ): Promise<{ generations: Generation[]; stats: GenerateStats }> {
-  const { signal, deterministic = false, onTokens, onSample } = options
+  const { signal, deterministic, onTokens, onSample } = resolve(batchSection, options, 'The options of generateBatch')
+  resolve(samplingSection, sampling, 'The sampling')
+  checkRequests(requests)
   const generations = new Array<Generation>(requests.length)
   const stats: GenerateStats = { prefillTokens: 0, newTokens: 0, seconds: 0 }
   const start = performance.now()
@@ -147,6 +163,16 @@ export async function generateBatch(
   return { generations, stats }
 }
 
+/** @throws MagrpoError `ERR_ARGUMENT` for what is no list of requests; prompts and counts are looked at later */
+function checkRequests(requests: readonly GenerateRequest[]): void {
+  expectList(requests, 'requests of generateBatch')
+  for (const [number, request] of requests.entries()) {
+    expectObject(request, `request ${number}`)
+    expectPolicy(request.policy, `policy of request ${number}`)
+    expectObject(request.stream, `stream of request ${number}`)
+  }
+}
+
 function countOf({ count }: GenerateRequest): number {
   if (Number.isInteger(count) && count > 0) return count
   throw new MagrpoError('ERR_ARGUMENT', `Expected a positive count of samples but received ${count}.`)
@@ -184,7 +210,10 @@ function encodePrompt(model: Model, prompt: Prompt, number: number): Int32Array 
 
 function promptIds(model: Model, prompt: Prompt): Int32Array {
   if (prompt instanceof Int32Array) return prompt
-  if (typeof prompt !== 'string' && !(Array.isArray(prompt) && prompt.every((message) => typeof message === 'object')))
+  if (
+    typeof prompt !== 'string' &&
+    !(Array.isArray(prompt) && prompt.every((message) => typeof message === 'object' && message !== null))
+  )
     throw new MagrpoError(
       'ERR_ARGUMENT',
       'Expected text, a list of chat messages or an Int32Array of token ids as a prompt but received ' +
@@ -211,23 +240,11 @@ function randomNumbers({ seed, step, agent, prompt, sample }: RandomStream, inde
 }
 
 function maxNewTokens({ maxNewTokens = samplingDefaults.maxNewTokens }: Sampling): number {
-  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1)
-    throw new MagrpoError(
-      'ERR_ARGUMENT',
-      `Expected maxNewTokens to be an integer of 1 or more but received ${maxNewTokens}.`,
-    )
   return maxNewTokens
 }
 
 function nativeSampling(model: Model, sampling: Sampling): NativeSampling {
   const { stop = [], stopIds: given } = sampling
-  if (!Array.isArray(stop) || stop.some((text) => typeof text !== 'string'))
-    throw new MagrpoError('ERR_ARGUMENT', `Expected a list of strings for stop but received ${JSON.stringify(stop)}.`)
-  if (given !== undefined && !Array.isArray(given))
-    throw new MagrpoError(
-      'ERR_ARGUMENT',
-      `Expected a list of token ids for stopIds but received ${JSON.stringify(given)}.`,
-    )
   if (stop.length > 0 && model.tokenizer === null)
     throw new MagrpoError('ERR_TOKENIZER_MISSING', `Stop strings need a tokenizer, but "${model.source}" has none.`)
   const stopIds: readonly number[] = given ?? model.endIds

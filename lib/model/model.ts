@@ -1,7 +1,11 @@
 /** A language model on a device: its weights, its shape and its tokenizer. */
 import { join } from 'node:path'
+import { z } from 'zod'
+import { expectText } from '../base/arguments.ts'
 import { DisposedError, MagrpoError, ModelFormatError } from '../base/errors.ts'
+import { callback } from '../base/fields.ts'
 import { readJsonFile } from '../base/read-json.ts'
+import { choice, type FieldsOf, resolve, section } from '../base/validate.ts'
 import type { NativeModel } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { freeMemoryOf } from '../native/free-memory.ts'
@@ -10,8 +14,8 @@ import { tokenBytes } from '../text/token-bytes.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
 import { checkWeights } from './check-memory.ts'
 import { endIdsOf, type ModelConfig, parseModelConfig, tensorNames } from './config.ts'
+import { type DownloadOptions, downloadShape } from './download-options.ts'
 import { findFolder } from './folder.ts'
-import type { DownloadOptions } from './pull.ts'
 import { readModelTensors, toNativeSource } from './safetensors.ts'
 import { settleTie } from './tied-head.ts'
 
@@ -24,6 +28,16 @@ export interface LoadOptions extends DownloadOptions {
   /** Called with the number of tensors read and their total. */
   onProgress?(done: number, total: number): void
 }
+
+const loadSection = section({
+  ...downloadShape,
+  device: z
+    .string({ error: 'expected auto, cpu or cuda:N' })
+    .regex(/^(auto|cpu|cuda:\d+)$/, 'expected auto, cpu or cuda:N')
+    .optional(),
+  dtype: choice(['auto', 'float32', 'bfloat16']).optional(),
+  onProgress: callback<(done: number, total: number) => void>(),
+} satisfies FieldsOf<LoadOptions>)
 
 /** Something that lives as long as a model at most. */
 interface Child {
@@ -81,7 +95,8 @@ export class Model {
    * ```
    */
   static async load(source: string, options: LoadOptions = {}): Promise<Model> {
-    const { signal, onProgress, revision, onDownload } = options
+    expectText(source, 'source of Model.load')
+    const { signal, onProgress, revision, onDownload } = resolve(loadSection, options, 'The options of Model.load')
     signal?.throwIfAborted()
     const { folder, hub } = await findFolder(source, 'model', { revision, onDownload, signal })
     const asked = parseModelConfig(await readJsonFile(folder, 'config.json'), join(folder, 'config.json'))
@@ -183,12 +198,8 @@ interface ModelFields {
 }
 
 function chosenDtype(dtype: LoadOptions['dtype'], config: ModelConfig): 'float32' | 'bfloat16' {
-  if (dtype === undefined || dtype === 'auto') return config.dtype === 'bfloat16' ? 'bfloat16' : 'float32'
-  if (dtype === 'float32' || dtype === 'bfloat16') return dtype
-  throw new MagrpoError(
-    'ERR_ARGUMENT',
-    `Expected dtype auto, float32 or bfloat16 but received ${JSON.stringify(dtype)}.`,
-  )
+  if (dtype !== undefined && dtype !== 'auto') return dtype
+  return config.dtype === 'bfloat16' ? 'bfloat16' : 'float32'
 }
 
 function defaultDevice(): string {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
+import { expectText } from '../base/arguments.ts'
 import { MagrpoError } from '../base/errors.ts'
 import { suggestion } from '../base/nearest.ts'
 import { packageDir } from '../base/package-dir.ts'
@@ -38,6 +39,7 @@ const builtinModels = ['mini-code']
  * @throws MagrpoError `ERR_MODEL_NOT_FOUND` naming the places looked at and the script that makes the model
  */
 export function modelFolder(source: string, env: NodeJS.ProcessEnv = process.env): string {
+  expectText(source, 'source of modelFolder')
   const [, kind, name] = /^(builtin|fixture):(.*)$/.exec(source) ?? []
   if (kind === 'builtin') {
     if (builtinModels.includes(name!)) return join(packageDir, 'models', name!)

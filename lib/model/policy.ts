@@ -1,37 +1,59 @@
 /** What is sampled and trained: a model's weights, an adapter over them, or the bare base. */
 import { join } from 'node:path'
+import { expectInstance, expectList, expectText } from '../base/arguments.ts'
 import { DisposedError, MagrpoError } from '../base/errors.ts'
-import { defined } from '../base/fields.ts'
-import { inspect } from '../base/inspect.ts'
-import { resolve } from '../base/validate.ts'
+import { abortSignal, callback, flag, integer, seed as seedField } from '../base/fields.ts'
+import { type FieldsOf, resolve, section } from '../base/validate.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { type AdapterSettings, readAdapter, writeAdapter } from './adapter.ts'
 import { projectionNames } from './architecture.ts'
+import { checkGroups } from './check-groups.ts'
 import { checkPolicy } from './check-memory.ts'
+import { type DownloadOptions, downloadSection } from './download-options.ts'
 import { findFolder } from './folder.ts'
 import { generateBatch, type TokenEvent } from './generate.ts'
 import { type LoraOptions, loraSection } from './lora-options.ts'
 import { adapterParameters, valueHeadParameters } from './memory-terms.ts'
-import type { Model } from './model.ts'
-import type { DownloadOptions } from './pull.ts'
+import { Model } from './model.ts'
 import { readSafetensorsHeader, safetensorsHeader, toNativeSource } from './safetensors.ts'
-import type { Sampling } from './sampling.ts'
+import { type Sampling, samplingSection } from './sampling.ts'
 import { writeMergedFolder, writeModelFolder } from './save.ts'
 import { accumulateBatch, type BatchOptions, scoreBatch } from './score.ts'
-import { type StepOptions, stepDefaults } from './step-options.ts'
+import { type StepOptions, stepSection } from './step-options.ts'
+import { StreamCounter, streamSection } from './stream.ts'
 import type { Generation, GroupScores, LossOptions, Prompt, RandomStream, ScoredGroup, StepResult } from './types.ts'
 
 /** Options of {@link Policy.generate} besides the sampling. */
 export interface GenerateOptions extends Sampling {
   /** Completions per prompt. Defaults to `1`. */
   count?: number
-  /** Of the random numbers; prompts are numbered on from `prompt`. Defaults to all zeros. */
+  /**
+   * Makes the samples a function of the arguments and the weights alone: equal calls give equal samples. Default: the policy's next
+   * stream, see {@link Policy.stream}.
+   */
+  seed?: number
+  /** The same with more than a seed; what it leaves out is 0, and prompts are numbered on from `prompt`. */
   stream?: Partial<RandomStream>
   signal?: AbortSignal
   /** Called with new tokens as they come, many rows at a time. */
   onTokens?(events: TokenEvent[]): void
 }
+
+const generateSection = section({
+  ...samplingSection.shape,
+  ...({
+    count: integer({ from: 1 }).default(1),
+    seed: seedField().optional(),
+    stream: streamSection.optional(),
+    signal: abortSignal(),
+    onTokens: callback<(events: TokenEvent[]) => void>(),
+  } satisfies FieldsOf<Omit<GenerateOptions, keyof Sampling>>),
+})
+
+const valueHeadSection = section({ hiddenSize: integer({ from: 1 }).optional(), seed: seedField().default(0) })
+const stepCallSection = section({ signal: abortSignal() })
+const saveSection = section({ merged: flag().default(false) })
 
 /** A prompt and completions to score or train, see {@link ScoredGroup}. */
 export type PolicyGroup = Omit<ScoredGroup, 'policy'>
@@ -48,18 +70,21 @@ export class Policy {
   readonly kind: 'base' | 'full' | 'lora'
   readonly #native: NativePolicy | null
   readonly #adapter: AdapterSettings | null
+  readonly #streams: StreamCounter
   #disposal: Promise<void> | undefined
 
-  private constructor(model: Model, native: NativePolicy | null, adapter: AdapterSettings | null) {
+  private constructor(model: Model, native: NativePolicy | null, adapter: AdapterSettings | null, seed = 0) {
     this.model = model
     this.kind = native?.kind ?? 'base'
     this.#native = native
     this.#adapter = adapter
+    this.#streams = new StreamCounter(seed)
     model.adopt(this)
   }
 
   /** The bare base. It holds nothing of its own and cannot be trained. */
   static base(model: Model): Policy {
+    expectInstance(model, Model, 'model of Policy.base')
     return new Policy(model, null, null)
   }
 
@@ -69,6 +94,7 @@ export class Policy {
    * @throws MagrpoError `ERR_ARGUMENT` if the model has a full policy already; DisposedError
    */
   static async full(model: Model): Promise<Policy> {
+    expectInstance(model, Model, 'model of Policy.full')
     // In float32 the model's own weights are trained.
     if (model.dtype === 'bfloat16') checkPolicy(model, 'the float32 masters', 2 * model.weightBytes)
     return Policy.#over(model, await callNative(async () => model.native.createPolicy({ kind: 'full' })), null)
@@ -80,10 +106,11 @@ export class Policy {
    * @throws ConfigError for settings out of range; MagrpoError `ERR_ADAPTER` for some that do not fit the model
    */
   static async lora(model: Model, options: LoraOptions = {}): Promise<Policy> {
+    expectInstance(model, Model, 'model of Policy.lora')
     const { rank, targets, seed, alpha = 2 * rank } = resolve(loraSection, options, 'Policy.lora')
     const projections = targets === 'all-linear' ? projectionNames(model.config.architecture) : [...targets]
     const settings: AdapterSettings = { rank, alpha, targets: projections, rankStabilised: false }
-    return Policy.#over(model, await createAdapter(model, settings, seed), settings)
+    return Policy.#over(model, await createAdapter(model, settings, seed), settings, seed)
   }
 
   /**
@@ -93,7 +120,9 @@ export class Policy {
    * @throws MagrpoError `ERR_MODEL_NOT_FOUND`, `ERR_DOWNLOAD`, `ERR_ADAPTER` for settings that are not supported, by name; ModelFormatError for broken files
    */
   static async fromAdapter(model: Model, source: string, options: DownloadOptions = {}): Promise<Policy> {
-    const { folder } = await findFolder(source, 'adapter', options)
+    expectInstance(model, Model, 'model of Policy.fromAdapter')
+    expectText(source, 'source of Policy.fromAdapter')
+    const { folder } = await findFolder(source, 'adapter', resolve(downloadSection, options, 'Policy.fromAdapter'))
     const { settings, weightsFile } = await readAdapter(folder, projectionNames(model.config.architecture))
     const sources = (await readSafetensorsHeader(weightsFile)).map(toNativeSource)
     const native = await createAdapter(model, settings, 0)
@@ -116,9 +145,14 @@ export class Policy {
   }
 
   /** The model may have been disposed while the native policy was made: then it goes as well. */
-  static async #over(model: Model, native: NativePolicy, adapter: AdapterSettings | null): Promise<Policy> {
+  static async #over(
+    model: Model,
+    native: NativePolicy,
+    adapter: AdapterSettings | null,
+    seed?: number,
+  ): Promise<Policy> {
     try {
-      return new Policy(model, native, adapter)
+      return new Policy(model, native, adapter, seed)
     } catch (error) {
       await native.dispose()
       throw error
@@ -142,15 +176,29 @@ export class Policy {
   }
 
   /**
+   * The random numbers of the next {@link generate} that names none. Every such call takes the next one (`step` counts the calls), and
+   * two policies of a process never have the same. A script that resumes sets what it read and kept.
+   */
+  get stream(): RandomStream {
+    return this.#streams.next
+  }
+
+  set stream(stream: RandomStream) {
+    this.#streams.next = stream
+  }
+
+  /**
    * Completions of each prompt, all in one batch; each prompt is computed once for all its samples.
    *
    * @returns one entry a prompt, in order
-   * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKEN_RANGE`, `ERR_TOKENIZER_MISSING`,
+   * @throws ConfigError for options that are unknown or out of range; MagrpoError `ERR_EMPTY_PROMPT`, `ERR_PROMPT_TOO_LONG`, `ERR_TOKEN_RANGE`, `ERR_TOKENIZER_MISSING`,
    *   `ERR_ARGUMENT`; the signal's reason
    */
   async generate(prompts: readonly Prompt[], options: GenerateOptions = {}): Promise<Generation[]> {
-    const { count = 1, stream, signal, onTokens, ...sampling } = options
-    const base = { seed: 0, step: 0, agent: 0, prompt: 0, sample: 0, ...stream }
+    const given = resolve(generateSection, options, 'The options of generate')
+    const { count, seed, stream, signal, onTokens, ...sampling } = given
+    expectList(prompts, 'prompts of generate')
+    const base = this.#streams.take(seed, stream, options.stream?.seed !== undefined)
     const requests = prompts.map((prompt, index) => ({
       policy: this as Policy,
       prompt,
@@ -171,6 +219,8 @@ export class Policy {
   /**
    * Adds the gradient of Σ wᵢ·log π(tokenᵢ) over all completions' tokens; {@link step} moves the policy up it. With
    * wᵢ = A / divisor this is Eq. 2 of MAGRPO (Liu et al., AAAI 2026). The scores of the pass come for free.
+   *
+   * @throws MagrpoError `ERR_ARGUMENT` for a completion that has nothing to train with, neither weights nor another term's
    */
   async accumulate(
     groups: readonly PolicyGroup[],
@@ -182,20 +232,12 @@ export class Policy {
   /**
    * One AdamW step up the accumulated gradient, which is then dropped.
    *
-   * @throws MagrpoError `ERR_ARGUMENT` for the bare base
+   * @throws ConfigError for settings that are unknown or out of range; MagrpoError `ERR_ARGUMENT` for the bare base
    */
-  async step(options: StepOptions, { signal }: { signal?: AbortSignal } = {}): Promise<StepResult> {
-    const { learningRate } = options
-    const { betas, epsilon, weightDecay, decay, maxGradNorm } = { ...stepDefaults, ...defined(options) }
-    const numbers = { learningRate, beta1: betas[0], beta2: betas[1], epsilon, weightDecay, maxGradNorm }
-    for (const [name, value] of Object.entries(numbers))
-      if (!Number.isFinite(value) || value < 0)
-        throw new MagrpoError('ERR_ARGUMENT', `Expected ${name} of 0 or more but received ${value}.`)
-    for (const [index, beta] of betas.entries())
-      if (beta >= 1) throw new MagrpoError('ERR_ARGUMENT', `Expected beta${index + 1} below 1 but received ${beta}.`)
-    if (decay !== 'matrices' && decay !== 'all')
-      throw new MagrpoError('ERR_ARGUMENT', `Expected decay 'matrices' or 'all' but received ${inspect(decay)}.`)
-    const settings = { ...numbers, decayAll: decay === 'all' }
+  async step(options: StepOptions, call: { signal?: AbortSignal } = {}): Promise<StepResult> {
+    const { betas, decay, ...others } = resolve(stepSection, options, 'The options of step')
+    const { signal } = resolve(stepCallSection, call, 'The second argument of step')
+    const settings = { ...others, beta1: betas[0], beta2: betas[1], decayAll: decay === 'all' }
     return callNative((job) => this.#trainable('step').step(settings, job), signal)
   }
 
@@ -206,8 +248,9 @@ export class Policy {
    *
    * @throws MagrpoError `ERR_ARGUMENT` for the bare base; OutOfMemoryError where it does not fit
    */
-  async attachValueHead({ hiddenSize, seed = 0 }: { hiddenSize?: number; seed?: number } = {}): Promise<void> {
-    const settings = { hiddenSize: hiddenSize ?? this.model.config.hiddenSize, seed }
+  async attachValueHead(options: { hiddenSize?: number; seed?: number } = {}): Promise<void> {
+    const { hiddenSize = this.model.config.hiddenSize, seed } = resolve(valueHeadSection, options, 'attachValueHead')
+    const settings = { hiddenSize, seed }
     checkPolicy(this.model, 'a value head', 4 * valueHeadParameters(this.model.config, settings.hiddenSize))
     await callNative(async () => this.#trainable('attachValueHead').attachValueHead(settings))
   }
@@ -218,6 +261,7 @@ export class Policy {
    * @throws ModelFormatError `ERR_MODEL_FORMAT` if the file is broken or of another shape; Node's error if there is none
    */
   async loadValueHead(folder: string): Promise<void> {
+    expectText(folder, 'folder of loadValueHead')
     const file = join(folder, 'value_head.safetensors')
     const sources = (await readSafetensorsHeader(file)).map(toNativeSource)
     const hiddenSize = sources.find(({ name }) => name === 'value_head.hidden.bias')?.shape[0]
@@ -239,7 +283,9 @@ export class Policy {
    *   changes nothing. In a bfloat16 model the sum is rounded to bfloat16. Defaults to `false`.
    * @throws MagrpoError `ERR_RUN` where the folder cannot be written
    */
-  async save(folder: string, { merged = false }: { merged?: boolean } = {}): Promise<void> {
+  async save(folder: string, options: { merged?: boolean } = {}): Promise<void> {
+    expectText(folder, 'folder of save')
+    const { merged } = resolve(saveSection, options, 'The options of save')
     const { native } = this
     if (this.#adapter !== null && native !== null) {
       if (merged) await writeMergedFolder(folder, this.model, native, scaleOf(this.#adapter))
@@ -267,6 +313,7 @@ export class Policy {
   }
 
   #owned(groups: readonly PolicyGroup[]): ScoredGroup[] {
+    checkGroups(groups)
     return groups.map((group) => ({ ...group, policy: this }))
   }
 

@@ -1,27 +1,21 @@
 /** Models and adapters of the hub: from the standard cache, else downloaded into it. */
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { expectText } from '../base/arguments.ts'
 import { MagrpoError } from '../base/errors.ts'
 import { readJsonFile } from '../base/read-json.ts'
+import { resolve } from '../base/validate.ts'
 import { hubAccess, hubError, isOffline, type Repository } from '../hub/access.ts'
 import { cachedCommit, isCommit, isKnownAbsent, markAbsent, snapshotFolder, writeRef } from '../hub/cache.ts'
-import { type DownloadEvent, fetchFiles, type HubListing, listFiles } from '../hub/download.ts'
+import { fetchFiles, type HubListing, listFiles } from '../hub/download.ts'
 import { withRepositoryLock } from '../hub/lock.ts'
 import { parseHubName } from '../hub/names.ts'
 import { readAdapter } from './adapter.ts'
 import { projectionNames } from './architecture.ts'
 import { parseModelConfig } from './config.ts'
+import { type DownloadOptions, downloadSection } from './download-options.ts'
 import { companionFiles } from './names.ts'
 import { shardsOf } from './safetensors.ts'
-
-/** Options of whatever may download. */
-export interface DownloadOptions {
-  /** Branch, tag or commit. Defaults to that of the name (`org/name@revision`), else to `main`. */
-  revision?: string
-  signal?: AbortSignal
-  /** Told before anything is asked or fetched, and of how far it is. */
-  onDownload?(event: DownloadEvent): void
-}
 
 /** A model or adapter in the cache. */
 export interface PulledModel {
@@ -114,9 +108,10 @@ async function hasWeights(folder: string, kind: 'model' | 'adapter'): Promise<bo
  *   `ERR_ARGUMENT` for what is no name; the signal's reason
  */
 export async function pullModel(name: string, options: DownloadOptions = {}): Promise<PulledModel> {
-  const { onDownload, signal } = options
+  expectText(name, 'name of pullModel')
+  const { onDownload, signal, revision: asked } = resolve(downloadSection, options, 'The options of pullModel')
   const given = parseHubName(name)
-  const { revision = given?.revision ?? 'main' } = options
+  const revision = asked ?? given?.revision ?? 'main'
   if (given === null || parseHubName(`${given.name}@${revision}`) === null)
     throw new MagrpoError(
       'ERR_ARGUMENT',

@@ -1,12 +1,15 @@
 /** Log-probabilities, values and gradients over policies and models: one pass over a token tree for each model. */
 import { MagrpoError } from '../base/errors.ts'
-import { defined } from '../base/fields.ts'
+import { abortSignal, defined, flag, integer } from '../base/fields.ts'
+import { type FieldsOf, resolve, section } from '../base/validate.ts'
 import type { NativeAccumulateRequest, NativeScoreResult } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
+import { checkGroups, lossSection } from './check-groups.ts'
+import { expectPolicy } from './check-policy.ts'
 import { checkDeterministic } from './deterministic.ts'
 import { tokensOfPass } from './memory-terms.ts'
 import type { Model } from './model.ts'
-import { type Sampling, samplingDefaults } from './sampling.ts'
+import { type Sampling, samplingDefaults, samplingSection } from './sampling.ts'
 import { divide, runCalls } from './side-by-side.ts'
 import { checkLength, checkPrompt, TreeBuilder } from './token-tree.ts'
 import type { GroupScores, LossOptions, ScoredCompletion, ScoredGroup } from './types.ts'
@@ -36,12 +39,23 @@ export interface BatchOptions {
   deterministic?: boolean
 }
 
+const batchShape = {
+  signal: abortSignal(),
+  maxTokensPerMicroBatch: integer({ from: 1 }).optional(),
+  activationCheckpointing: flag().optional(),
+  sampling: samplingSection.optional(),
+  deterministic: flag().optional(),
+} satisfies FieldsOf<BatchOptions>
+
+const batchSection = section(batchShape)
+const accumulateSection = section({ ...batchShape, loss: lossSection.optional() })
+
 /** Log-probabilities, entropies and (where asked for) values of all groups, in order; nothing is accumulated. */
 export function scoreBatch(
   groups: readonly ScoredGroup[],
   options: BatchOptions = {},
 ): Promise<{ scores: GroupScores[]; seconds: number }> {
-  return pass(groups, options)
+  return pass(groups, batchSection, options)
 }
 
 /**
@@ -49,27 +63,30 @@ export function scoreBatch(
  * Weights are used as given: divide them by the divisor of the whole step, so that minibatches, micro-batches and ranks do
  * not change a token's weight.
  *
- * @throws MagrpoError `ERR_ARGUMENT` if a frozen policy has weights other than 0, or arrays do not fit
+ * @throws MagrpoError `ERR_ARGUMENT` if a completion has nothing to train with, neither weights nor another term's, a frozen policy has weights other than 0, or arrays do not fit
  */
 export function accumulateBatch(
   groups: readonly ScoredGroup[],
   options: BatchOptions & { loss?: LossOptions } = {},
 ): Promise<{ scores: GroupScores[]; seconds: number }> {
-  return pass(groups, options, options.loss ?? {})
+  return pass(groups, accumulateSection, options, options?.loss ?? {})
 }
 
 async function pass(
   groups: readonly ScoredGroup[],
-  options: BatchOptions,
+  schema: typeof batchSection | typeof accumulateSection,
+  given: BatchOptions,
   loss?: LossOptions,
 ): Promise<{ scores: GroupScores[]; seconds: number }> {
+  const options: BatchOptions = resolve(
+    schema,
+    given,
+    `The options of ${loss === undefined ? 'scoring' : 'accumulate'}`,
+  )
   const { signal, maxTokensPerMicroBatch, activationCheckpointing, deterministic = false } = options
   const drawn = drawnFrom(options.sampling)
-  if (maxTokensPerMicroBatch !== undefined && !(Number.isInteger(maxTokensPerMicroBatch) && maxTokensPerMicroBatch > 0))
-    throw new MagrpoError(
-      'ERR_ARGUMENT',
-      `Expected maxTokensPerMicroBatch to be an integer of 1 or more but received ${maxTokensPerMicroBatch}.`,
-    )
+  checkGroups(groups)
+  for (const [number, { policy }] of groups.entries()) expectPolicy(policy, `policy of group ${number}`)
   const scores = groups.map<GroupScores>(({ valueAt }) => ({
     logProbs: [],
     entropies: [],
@@ -138,6 +155,9 @@ interface Place {
 const rowNames = ['weights', 'oldLogProbs', 'referenceLogProbs', 'penaltyWeights'] as const
 
 const noBytes = new Uint8Array(0)
+/** Whether anything of a completion enters the loss. */
+const isTrained = ({ weights, penaltyWeights, valueWeight }: ScoredCompletion) =>
+  weights !== undefined || penaltyWeights !== undefined || valueWeight !== undefined
 
 /** What decides the value term of a completion. */
 const valueNumbers = ({ of, completion: { valueTarget = 0, valueWeight = 0 } }: Place) =>
@@ -183,6 +203,12 @@ class Plan {
           'ERR_ARGUMENT',
           `Expected kept in completion ${index} of group ${group}: with topK, topP or minP a completion is scored over the tokens ` +
             'that its sampler kept, which a completion made elsewhere does not say. Hand over the sample’s kept, or score without filters.',
+        )
+      if (this.#isTraining && policy.kind !== 'base' && completion.ids.length > 0 && !isTrained(completion))
+        throw new MagrpoError(
+          'ERR_ARGUMENT',
+          `Expected weights for completion ${index} of group ${group}: without them accumulate adds nothing. Use logProbs for scores ` +
+            'alone, or weights of 0.',
         )
       if (this.#isTraining && policy.kind === 'base' && completion.weights?.some((weight) => weight !== 0))
         throw new MagrpoError('ERR_ARGUMENT', 'Expected weights of 0 for the bare base: it cannot be trained.')

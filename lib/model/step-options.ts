@@ -24,10 +24,8 @@ export const stepShape = {
   maxGradNorm: number({ from: 0 }).default(0),
 }
 
-const stepSection = section(stepShape)
+/** See {@link StepOptions}. */
+export const stepSection = section(stepShape)
 
 /** Settings of one optimizer step (AdamW, Loshchilov & Hutter 2019). */
 export interface StepOptions extends z.input<typeof stepSection> {}
-
-/** What holds where nothing is said. */
-export const stepDefaults = stepSection.omit({ learningRate: true }).parse({})

@@ -1,8 +1,11 @@
 import { existsSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { expectText } from '../base/arguments.ts'
 import { cannotWrite } from '../base/cannot-write.ts'
 import { MagrpoError } from '../base/errors.ts'
+import { text } from '../base/fields.ts'
+import { type FieldsOf, resolve, section } from '../base/validate.ts'
 import { replaceFile } from '../base/write-file.ts'
 import { refuseNewerRun } from '../run/run-info.ts'
 import { RunReader } from '../watch/run-reader.ts'
@@ -18,6 +21,11 @@ export interface ReportOptions {
   comparison?: string
 }
 
+const reportSection = section({
+  out: text().optional(),
+  comparison: text().optional(),
+} satisfies FieldsOf<ReportOptions>)
+
 /** Samples of each kind. */
 const maxSamples = 4
 
@@ -29,6 +37,8 @@ const maxSamples = 4
  * @throws MagrpoError `ERR_RUN` if there is no run, or the file cannot be written
  */
 export async function writeReport(runDir: string, options: ReportOptions = {}): Promise<string> {
+  expectText(runDir, 'runDir of writeReport')
+  resolve(reportSection, options, 'The options of writeReport')
   const out = options.out ?? join(runDir, reportFile)
   const html = await renderReport(runDir, options)
   const write = async (file: string) => {

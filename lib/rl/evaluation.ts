@@ -1,8 +1,11 @@
 /** Evaluation on held-out items: sampled, as in training, and greedy. */
+import { expectList } from '../base/arguments.ts'
 import { ConfigError, MagrpoError } from '../base/errors.ts'
 import { standardError } from '../base/statistics.ts'
+import { describeThrown } from '../base/thrown.ts'
 import { validate } from '../base/validate.ts'
 import type { Sampling } from '../model/sampling.ts'
+import { expectTask } from '../tasks/task/check-task.ts'
 import type { Task } from '../tasks/task/types.ts'
 import { checkAgents, type TrainingBackend } from './backend/training-backend.ts'
 import { type EvaluationOptions, evaluationSection, type LongPrompts } from './options/run.ts'
@@ -77,7 +80,9 @@ export async function evaluateBackend(
 
 function evaluationPlan(backend: TrainingBackend, settings: EvaluateSettings) {
   const { task, items: given, sampling, onProgress: _, signal, ...rest } = settings
+  expectTask(task, 'evaluate')
   checkAgents(backend.agents, task)
+  if (given !== undefined) expectList(given, 'items of evaluate')
   const items = given ?? (task.heldOut?.length ? task.heldOut : task.items)
   if (items.length === 0) {
     throw new MagrpoError(
@@ -157,8 +162,7 @@ async function examine(plan: RolloutPlan, nodes: readonly RolloutNode[]): Promis
   )
   return task.examine(evaluated, { signal }).catch((cause: unknown) => {
     signal.throwIfAborted()
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new MagrpoError('ERR_TASK', `examine of task '${task.name}' threw: ${why}`, {
+    throw new MagrpoError('ERR_TASK', `examine of task '${task.name}' threw: ${describeThrown(cause)}`, {
       details: { task: task.name },
       cause,
     })

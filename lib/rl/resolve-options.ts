@@ -1,12 +1,15 @@
 /** Checks the options of a run and fills in their defaults, before anything is done. */
+import { shortly } from '../base/arguments.ts'
 import { ConfigError, type ConfigIssue, MagrpoError } from '../base/errors.ts'
 import { defined } from '../base/fields.ts'
 import { noLines, validate } from '../base/validate.ts'
 import { type ResolvedSampling, type Sampling, samplingSection } from '../model/sampling.ts'
+import { expectTask } from '../tasks/task/check-task.ts'
 import type { Task } from '../tasks/task/types.ts'
 import { magrpo } from './algorithms/magrpo.ts'
-import { algorithmEntry } from './algorithms/registry.ts'
+import { algorithmEntry, algorithms } from './algorithms/registry.ts'
 import { checkAgents, trainedPolicies } from './backend/training-backend.ts'
+import type { Algorithm } from './options/algorithm.ts'
 import { optimizerSection } from './options/optimizer.ts'
 import { runSection } from './options/run.ts'
 import { stepsOfEpochs } from './rollout/item-order.ts'
@@ -23,6 +26,7 @@ import type { AgentSummary, ResolvedTrainOptions } from './types/options.ts'
  */
 export function resolveTrainOptions(options: Omit<TrainOptions, 'team'>, agents: AgentSummary[]): ResolvedTrainOptions {
   const { task } = options
+  expectTask(task, 'train')
   checkAgents(agents, task)
   if (task.items.length === 0) {
     throw new MagrpoError('ERR_TASK', `Expected at least one item in task '${task.name}' but received none.`)
@@ -38,6 +42,7 @@ export function resolveTrainOptions(options: Omit<TrainOptions, 'team'>, agents:
     signal: _signal,
     ...given
   } = options as Partial<TrainOptions>
+  checkAlgorithm(algorithm)
   const settings = validate(runSection, given)
   const speed = validate(optimizerSection, optimizer, noLines, ['optimizer'])
   const drawing = resolveSampling(sampling, task.defaults)
@@ -77,6 +82,15 @@ export function resolveTrainOptions(options: Omit<TrainOptions, 'team'>, agents:
 
 const where = 'The configuration of the run'
 
+/** @throws ConfigError for what no algorithm's function has made */
+function checkAlgorithm(algorithm: Algorithm): void {
+  const { name, groupSize } = (algorithm ?? {}) as Partial<Algorithm>
+  if (typeof name === 'string' && typeof groupSize === 'number') return
+  const example = typeof name === 'string' && Object.hasOwn(algorithms, name) ? name : 'magrpo'
+  const message = `expected what ${example}({ … }) gives; received ${shortly(algorithm)}`
+  throw new ConfigError([{ path: 'algorithm', message }], where)
+}
+
 /**
  * Sampling with every default filled in: what is given, else what the task asks for, else the library's.
  *
@@ -88,6 +102,10 @@ export function resolveSampling(
   { greedy = false }: { greedy?: boolean } = {},
 ): { value: ResolvedSampling | null; issues: ConfigIssue[] } {
   const { temperature, topP, maxNewTokens, stop } = task
+  if (typeof given !== 'object' || given === null || Array.isArray(given) || (given as unknown) instanceof Promise) {
+    const message = `expected an object; received ${shortly(given)}`
+    return { value: null, issues: [{ path: 'sampling', message }] }
+  }
   const asked = { temperature, topP, maxNewTokens, stop, ...defined(given) }
   const { value, issues } = validate<ResolvedSampling>(samplingSection, defined(asked), noLines, ['sampling'])
   if (greedy || value?.temperature !== 0) return { value, issues: issues ?? [] }

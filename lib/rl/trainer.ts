@@ -132,7 +132,11 @@ export class Trainer {
     this.startedAt = performance.now()
     // Leaving the loop ends a generator at its `yield`, past all catches: the run then counts as stopped.
     let ending: Pick<RunEnd, 'reason' | 'error'> = { reason: 'stopped' }
+    let isAlone = false
+    let release: (() => void) | undefined
     try {
+      release = this.context.backend.claim?.()
+      isAlone = true
       // Before the sinks, so that a run which does not fit leaves nothing behind.
       const tight = checkMemory(this.plan())
       this.early = await this.checkPrompts()
@@ -145,16 +149,16 @@ export class Trainer {
       ending = { reason: 'finished' }
     } catch (error) {
       ending = this.endingOf(error)
-      await this.dropGradients()
+      if (isAlone) await this.dropGradients()
     } finally {
-      await this.end(ending)
+      await this.end(ending).finally(release)
     }
   }
 
   /** Makes references and critics, and either goes on where the run stood or says what can be said before the first step. */
   private async prepare(origin: RunOrigin | null): Promise<void> {
     const { backend } = this.context
-    this.context.auxiliary = await backend.auxiliary.prepare(this.options.algorithm)
+    this.context.auxiliary = await backend.auxiliary.prepare(this.options.algorithm, this.options.seed)
     if (origin !== null) {
       this.isWhole = false
       await backend.weights.read(origin.directory, this.trained)

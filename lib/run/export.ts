@@ -1,9 +1,13 @@
 /** Trained weights, taken elsewhere: of a run, of an adapter, or of a model folder, in the layout of Hugging Face or PEFT. */
+
 import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { expectText } from '../base/arguments.ts'
 import { MagrpoError } from '../base/errors.ts'
+import { abortSignal, callback, text } from '../base/fields.ts'
 import { readJsonFile } from '../base/read-json.ts'
+import { choice, type FieldsOf, resolve, section } from '../base/validate.ts'
 import { replaceFile, writing } from '../base/write-file.ts'
 import type { DownloadEvent } from '../hub/download.ts'
 import { parseHubName } from '../hub/names.ts'
@@ -44,6 +48,17 @@ export interface ExportedWeights {
   base: string | null
 }
 
+const exportSection = section({
+  out: text(),
+  as: choice(['adapter', 'merged']).optional(),
+  agent: text().optional(),
+  weights: choice(['final', 'best']).optional(),
+  base: text().optional(),
+  dtype: choice(['auto', 'float32', 'bfloat16']).optional(),
+  signal: abortSignal(),
+  onDownload: callback(),
+} satisfies FieldsOf<ExportOptions>)
+
 /**
  * Writes trained weights so that `transformers` (all weights, merged) or `peft` (adapters) open them; the run stays as it is.
  *
@@ -56,7 +71,8 @@ export interface ExportedWeights {
  *   does not have, `ERR_RUN_EXISTS` if `out` holds something; what loading the base throws
  */
 export async function exportWeights(source: string, options: ExportOptions): Promise<ExportedWeights[]> {
-  const { out, agent, signal } = options
+  expectText(source, 'source of exportWeights')
+  const { out, agent, signal } = resolve(exportSection, options, 'The options of exportWeights')
   const found = await sourcesOf(source, options)
   if ((await readdir(out).catch(() => [])).length > 0) {
     const message = `Expected a new or empty folder to export to but ${out} holds something already.`

@@ -1,4 +1,7 @@
+import { argumentError, expectList, expectObject } from '../base/arguments.ts'
 import { DisposedError, MagrpoError } from '../base/errors.ts'
+import { abortSignal, callback, defined, integer, number, text } from '../base/fields.ts'
+import { choice, type FieldsOf, resolve, section } from '../base/validate.ts'
 import { WorkerPool } from '../base/worker-pool.ts'
 import { bubblewrapCommand, findBubblewrap, findPython, processCommand } from './command.ts'
 import type { CooperationProgram, ExperimentReport, ExperimentRequest } from './cooperation.ts'
@@ -27,6 +30,35 @@ const defaultResources: SandboxResources = {
   processes: 1,
   fileBytes: 4 * 2 ** 20,
 }
+
+const positive = () => number({ above: 0 }).optional()
+
+/** Limits that a request may set. */
+const limitsShape = {
+  cpuSeconds: positive(),
+  programCpuSeconds: positive(),
+  wallSeconds: positive(),
+  maxTimeouts: positive(),
+} satisfies FieldsOf<SandboxLimits>
+
+const limitsSection = section(limitsShape)
+
+const startSection = section({
+  workers: integer({ from: 1 }).default(2),
+  limits: section({
+    ...limitsShape,
+    ...({
+      memoryBytes: positive(),
+      outputBytes: positive(),
+      processes: positive(),
+      fileBytes: positive(),
+    } satisfies FieldsOf<SandboxResources>),
+  }).optional(),
+  mode: choice(['bubblewrap', 'process']).default('bubblewrap'),
+  python: text().optional(),
+  log: callback<(message: string) => void>(),
+  signal: abortSignal(),
+} satisfies FieldsOf<SandboxOptions>)
 
 /**
  * A pool of sandboxed Python interpreters that run model-written programs.
@@ -68,21 +100,16 @@ export class PythonSandbox {
    *
    * @throws SandboxError `ERR_SANDBOX_UNAVAILABLE` if bubblewrap or Python is missing or namespaces are forbidden; the message
    *   says what to install or to allow
-   * @throws MagrpoError `ERR_ARGUMENT` if a limit is not a positive number
+   * @throws ConfigError for options that are unknown or out of range
    */
   static async start(options: SandboxOptions = {}): Promise<PythonSandbox> {
-    const { workers = 2, mode = 'bubblewrap', log } = options
-    const all = { ...defaultLimits, ...defaultResources, ...options.limits }
-    for (const [name, value] of Object.entries({ workers, ...all }))
-      if (!(typeof value === 'number' && value > 0))
-        throw new MagrpoError(
-          'ERR_ARGUMENT',
-          `Expected a positive number for the sandbox's ${name} but received ${value}.`,
-        )
-    options.signal?.throwIfAborted()
+    const given = resolve(startSection, options, 'The options of PythonSandbox.start')
+    const { workers, mode, log, signal: ended } = given
+    const all = { ...defaultLimits, ...defaultResources, ...defined(given.limits ?? {}) }
+    ended?.throwIfAborted()
     const { cpuSeconds, programCpuSeconds, wallSeconds, maxTimeouts, ...resources } = all
     const sources = await readSources()
-    const python = await findPython(options.python)
+    const python = await findPython(given.python)
     if (mode === 'process')
       log?.(
         'The Python sandbox runs with resource limits only (mode "process"): programs can read and write what this user can, ' +
@@ -97,7 +124,7 @@ export class PythonSandbox {
     const sandbox = new PythonSandbox(limits, workers, (signal) => Worker.start(command, sources, config, signal))
     try {
       await sandbox.#pool.warmUp()
-      options.signal?.throwIfAborted()
+      ended?.throwIfAborted()
     } catch (error) {
       await sandbox.dispose()
       throw error
@@ -113,6 +140,7 @@ export class PythonSandbox {
    * @throws the signal's reason when aborted
    */
   async runTests(request: TestRequest): Promise<TestReport> {
+    checkRequest(request, 'runTests', ['program', 'entryPoint', 'tests'])
     const { signal, limits, prelude = '', ...rest } = request
     const reply = await this.#run({ action: 'tests', prelude, ...rest }, limits, signal)
     if (reply.died) return deadReport(reply.died)
@@ -121,11 +149,13 @@ export class PythonSandbox {
 
   /** Looks at a joint completion without running any of it. Rejects as {@link runTests} does. */
   async analyze(request: CodeRequest): Promise<ProgramFacts> {
+    checkRequest(request, 'analyze', ['main', 'prompt', 'entryPoint'])
     return (await this.#code({ ...request, test: null })).facts
   }
 
   /** Looks at a joint completion and runs its tests, in one request. Rejects as {@link runTests} does. */
   async runCode(request: CodeRequest & { test: string }): Promise<CodeReport> {
+    checkRequest(request, 'runCode', ['main', 'prompt', 'entryPoint'])
     const report = await this.#code(request)
     if (report.tests) report.tests = checkedReport(report.tests, request.test)
     return report
@@ -133,6 +163,7 @@ export class PythonSandbox {
 
   /** Describes a joint completion and its tests for feedback, without running any of it. Rejects as {@link runTests} does. */
   async diagnose(request: CodeRequest & { test: string | null }): Promise<CodeDiagnosis> {
+    checkRequest(request, 'diagnose', ['main', 'prompt', 'entryPoint'])
     const { signal, limits, ...rest } = request
     const reply = await this.#run({ action: 'diagnose', ...rest }, limits, signal)
     if (!reply.died) return reply.reply as CodeDiagnosis
@@ -147,6 +178,9 @@ export class PythonSandbox {
     programs: readonly CooperationProgram[],
     options: { limits?: Partial<SandboxLimits>; signal?: AbortSignal } = {},
   ): Promise<CooperationReading[]> {
+    expectList(programs, 'programs of readCooperation')
+    for (const program of programs) checkRequest(program, 'readCooperation', ['main', 'entryPoint'])
+    expectObject(options, 'options of readCooperation')
     if (programs.length === 0) return []
     const reply = await this.#run({ action: 'cooperation', programs }, options.limits, options.signal)
     if (!reply.died) return reply.reply as CooperationReading[]
@@ -157,6 +191,7 @@ export class PythonSandbox {
 
   /** Runs the tests of a joint completion with another aux in place of agent 1's. Rejects as {@link runTests} does. */
   async experiment(request: ExperimentRequest): Promise<ExperimentReport> {
+    checkRequest(request, 'experiment', ['main', 'prompt', 'entryPoint'])
     const { signal, limits, ...rest } = request
     const reply = await this.#run({ action: 'experiment', ...rest }, limits, signal)
     if (reply.died) return { tests: deadReport(reply.died), counts: null }
@@ -188,6 +223,7 @@ export class PythonSandbox {
     limits: Partial<SandboxLimits> | undefined,
     signal: AbortSignal | undefined,
   ): Promise<WorkerReply> {
+    resolve(limitsSection, limits ?? {}, 'The limits of a request')
     try {
       return await this.#pool.call({ ...message, limits: { ...this.limits, ...limits } }, signal)
     } catch (error) {
@@ -210,6 +246,15 @@ const noFacts: ProgramFacts = {
   program: '',
   prelude: '',
   cooperation: null,
+}
+
+/** @throws MagrpoError `ERR_ARGUMENT` for what is no request, or has no text where one is needed (it may be empty) */
+function checkRequest(request: object, call: string, texts: readonly string[]): void {
+  expectObject(request, `request of ${call}`)
+  for (const name of texts) {
+    const value = (request as Record<string, unknown>)[name]
+    if (typeof value !== 'string') throw argumentError('text', `${name} of ${call}`, value)
+  }
 }
 
 function deadReport(reason: NonNullable<WorkerReply['died']>): TestReport {

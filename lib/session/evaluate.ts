@@ -1,10 +1,15 @@
+import { expectInstance, expectObject } from '../base/arguments.ts'
+import { abortSignal, callback } from '../base/fields.ts'
+import { resolve, section } from '../base/validate.ts'
 import { type EvaluateSettings, evaluateBackend } from '../rl/evaluation.ts'
 import { backendOf } from '../rl/team/policy-engine.ts'
-import type { Team } from '../rl/team/team.ts'
+import { Team } from '../rl/team/team.ts'
 import type { EvalReport } from '../rl/types/reports.ts'
 
 /** What {@link evaluate} takes. */
 export type EvaluateOptions<Item = unknown> = EvaluateSettings<Item> & { team: Team }
+
+const watchSection = section({ signal: abortSignal(), onProgress: callback() })
 
 /**
  * Mean reward, parts and metrics of a team, of any kinds of policies, on items it is not trained on.
@@ -14,6 +19,11 @@ export type EvaluateOptions<Item = unknown> = EvaluateSettings<Item> & { team: T
  *
  * @throws ConfigError for settings out of range; MagrpoError `ERR_TASK` where task and team do not fit; see `rollOut`
  */
-export async function evaluate<Item>({ team, ...settings }: EvaluateOptions<Item>): Promise<EvalReport> {
+export async function evaluate<Item>(options: EvaluateOptions<Item>): Promise<EvalReport> {
+  expectObject(options, 'options of evaluate')
+  const { team, ...settings } = options
+  expectInstance(team, Team, 'team of evaluate')
+  const { signal, onProgress } = settings
+  resolve(watchSection, { signal, onProgress }, 'The evaluation')
   return evaluateBackend(backendOf(team), settings)
 }

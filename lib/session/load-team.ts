@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Disposer } from '../base/disposer.ts'
 import { ConfigError } from '../base/errors.ts'
+import { seedOf } from '../base/random.ts'
 import type { RawConfig, TeamConfig } from '../config/schema.ts'
 import { Model } from '../model/model.ts'
 import { modelFolder } from '../model/names.ts'
@@ -92,7 +93,7 @@ async function makePolicy(loading: Loading, agent: number): Promise<Policy> {
   const { config, names, sources, options, disposer } = loading
   const { weights } = options
   const source = sources[agent]!
-  if (weights === undefined) return newPolicy(loading, source, agent)
+  if (weights === undefined) return newPolicy(loading, source, 'agent', agent)
   return disposer.use(
     config.adapter === 'full'
       ? Policy.base(await openModel(loading, source))
@@ -100,13 +101,13 @@ async function makePolicy(loading: Loading, agent: number): Promise<Policy> {
   )
 }
 
-/** A policy that nothing has trained yet; `stream` tells its random numbers from those of others. */
-async function newPolicy(loading: Loading, source: string, stream: number): Promise<Policy> {
+/** A policy that nothing has trained yet, for agent or critic number `index`. */
+async function newPolicy(loading: Loading, source: string, role: 'agent' | 'critic', index: number): Promise<Policy> {
   const { config, seed, disposer } = loading
   return disposer.use(
     config.adapter === 'full'
       ? await Policy.full(await openModel(loading, source))
-      : await Policy.lora(await openBase(loading, source), { ...config.adapter, seed: (seed + stream) >>> 0 }),
+      : await Policy.lora(await openBase(loading, source), { ...config.adapter, seed: seedOf(seed, role, index) }),
   )
 }
 
@@ -128,7 +129,7 @@ async function makeCritics(loading: Loading): Promise<Policy[]> {
   const critics: Policy[] = []
   const { algorithmEntry } = await import('../rl/algorithms/registry.ts')
   const count = algorithmEntry(algorithm).critic?.scope === 'team' ? 1 : names.length
-  for (let index = 0; index < count; index++) critics.push(await newPolicy(loading, critic, names.length + index))
+  for (let index = 0; index < count; index++) critics.push(await newPolicy(loading, critic, 'critic', index))
   return critics
 }
 

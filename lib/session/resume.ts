@@ -1,8 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { expectText } from '../base/arguments.ts'
+import { abortSignal, callback, handles, unfilled } from '../base/fields.ts'
+import { type FieldsOf, resolve, section } from '../base/validate.ts'
 import type { Run } from '../rl/run.ts'
 import type { Team } from '../rl/team/team.ts'
-import type { RunEnd } from '../rl/types/sink.ts'
+import type { RunEnd, RunSink } from '../rl/types/sink.ts'
+import { checkpointShape } from '../run/checkpoint-options.ts'
 import { runFiles } from '../run/run-folder.ts'
 import { readRunInfo } from '../run/run-info.ts'
 import type { Task } from '../tasks/task/types.ts'
@@ -10,6 +14,17 @@ import { type PrepareResumeOptions, prepareResume } from './prepare-run.ts'
 
 /** Settings of {@link resume}. */
 export type ResumeOptions = PrepareResumeOptions
+
+const resumeSection = section({
+  // Without their defaults, which are those of the run.
+  ...unfilled(checkpointShape),
+  ...({
+    sinks: handles<RunSink>('sinks').optional(),
+    signal: abortSignal(),
+    onWarning: callback<(message: string) => void>(),
+    onProgress: callback<(what: string) => void>(),
+  } satisfies FieldsOf<Omit<ResumeOptions, keyof typeof checkpointShape>>),
+})
 
 /** A run that goes on. */
 export interface ResumedRun {
@@ -38,7 +53,11 @@ export interface ResumedRun {
  *   models throws. The iteration rejects with `ERR_CHECKPOINT` or `ERR_DATA` if what the folder holds cannot be gone on from.
  */
 export async function resume(runDir: string, options: ResumeOptions = {}): Promise<ResumedRun> {
-  const { run, task, loaded, dispose } = await prepareResume(runDir, options)
+  expectText(runDir, 'runDir of resume')
+  const { run, task, loaded, dispose } = await prepareResume(
+    runDir,
+    resolve(resumeSection, options, 'The options of resume'),
+  )
   return { run, task, team: loaded.team, dispose, [Symbol.asyncDispose]: dispose }
 }
 

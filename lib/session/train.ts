@@ -1,10 +1,14 @@
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { resolve } from '../base/validate.ts'
+import { expectInstance, expectObject } from '../base/arguments.ts'
+import { abortSignal, callback, flag, handles, text } from '../base/fields.ts'
+import { resolve, section } from '../base/validate.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import type { Run } from '../rl/run.ts'
+import { Team } from '../rl/team/team.ts'
 import type { TrainOptions } from '../rl/train-options.ts'
-import { type CheckpointOptions, checkpointSection } from '../run/checkpoint-options.ts'
+import type { RunSink } from '../rl/types/sink.ts'
+import { type CheckpointOptions, checkpointShape } from '../run/checkpoint-options.ts'
 import { recordEnvironment, restoreThreads } from '../run/environment.ts'
 import { RunFolder } from '../run/run-folder.ts'
 import { runInfoFile } from '../run/run-info.ts'
@@ -30,6 +34,17 @@ export interface RecordedTrainOptions<Item = unknown> extends TrainOptions<Item>
   onWarning?(message: string): void
 }
 
+/** What `train` takes for itself; the rest is looked at where the run is resolved. */
+const recordSection = section({
+  ...checkpointShape,
+  runDir: text().optional(),
+  resume: flag(),
+  onWarning: callback(),
+  sinks: handles<RunSink>('sinks').optional(),
+  signal: abortSignal(),
+  trackers: handles<Tracker>('trackers').optional(),
+})
+
 /**
  * Trains a team on a task, and records the run in `runDir` where one is given.
  *
@@ -45,8 +60,12 @@ export interface RecordedTrainOptions<Item = unknown> extends TrainOptions<Item>
  * @throws ConfigError or MagrpoError `ERR_TASK` at once, for options that are out of range or do not fit each other
  */
 export function train<Item>(options: RecordedTrainOptions<Item>): Run {
+  expectObject(options, 'options of train')
+  expectInstance(options.team, Team, 'team of train')
   const { runDir, resume = false, checkpointEvery, keepCheckpoints, onWarning, ...others } = options
-  resolve(checkpointSection, { checkpointEvery, keepCheckpoints }, 'The configuration of the run')
+  const { sinks, signal, trackers } = others
+  const own = { runDir, resume, checkpointEvery, keepCheckpoints, onWarning, sinks, signal, trackers }
+  resolve(recordSection, own, 'The configuration of the run')
   if (runDir === undefined) return assemble({ ...others, name: 'run', onWarning }).run
   const record: RecordOptions = {
     path: runDir,

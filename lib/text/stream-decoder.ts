@@ -1,7 +1,8 @@
 /** Text from tokens as they come, in whole characters only. */
 
+import { expectInstance } from '../base/arguments.ts'
 import { isByteToken } from './reference-behaviour.ts'
-import type { DecodeOptions, Tokenizer } from './tokenizer.ts'
+import { type DecodeOptions, Tokenizer } from './tokenizer.ts'
 
 /**
  * Turns batches of token ids into pieces of text. Pieces never hold a part of a character: what may still become one is
@@ -31,6 +32,7 @@ export class StreamDecoder {
 
   /** @param options the same as for `tokenizer.decode` */
   constructor(tokenizer: Tokenizer, options: DecodeOptions = {}) {
+    expectInstance(tokenizer, Tokenizer, 'tokenizer of a StreamDecoder')
     this.#tokenizer = tokenizer
     this.#options = options
   }

@@ -1,7 +1,11 @@
 /** A model's tokenizer: text to token ids and back, and chat messages to token ids. */
 
 import { Tokenizer as Library } from '@huggingface/tokenizers'
+import { z } from 'zod'
+import { argumentError, expectList, expectObject, expectText } from '../base/arguments.ts'
 import { MagrpoError } from '../base/errors.ts'
+import { flag, handle } from '../base/fields.ts'
+import { type FieldsOf, resolve, section } from '../base/validate.ts'
 import type { ChatOptions } from './chat-template.ts'
 import { ChatTemplate } from './chat-template.ts'
 import { checkTokenizer, isBounded, isTokenId } from './check-tokenizer.ts'
@@ -32,6 +36,14 @@ export interface SpecialIds {
   unk?: number
 }
 
+const encodeSection = section({ addSpecialTokens: flag().default(true) } satisfies FieldsOf<EncodeOptions>)
+const decodeSection = section({ skipSpecialTokens: flag().default(true) } satisfies FieldsOf<DecodeOptions>)
+const chatSection = section({
+  addGenerationPrompt: flag().optional(),
+  variables: handle('variables by name').optional(),
+  now: z.date({ error: 'expected a Date' }).optional(),
+} satisfies FieldsOf<ChatOptions>)
+
 const specialNames = ['bos', 'eos', 'pad', 'unk'] as const
 
 /**
@@ -55,6 +67,9 @@ export class Tokenizer {
 
   /** @throws MagrpoError `ERR_MODEL_FORMAT` if the tokenizer is of a kind that cannot be used */
   constructor(files: TokenizerFiles) {
+    expectObject(files, 'files of a Tokenizer')
+    expectObject(files.tokenizer, 'tokenizer.json of a Tokenizer')
+    expectObject(files.config, 'tokenizer_config.json of a Tokenizer')
     this.#files = files
     const { config, where } = files
     checkTokenizer(files.tokenizer, where)
@@ -87,6 +102,7 @@ export class Tokenizer {
    * ```
    */
   static async load(folder: string): Promise<Tokenizer> {
+    expectText(folder, 'folder of Tokenizer.load')
     return new Tokenizer(await readTokenizerFiles(folder))
   }
 
@@ -95,7 +111,9 @@ export class Tokenizer {
    *
    * @throws MagrpoError `ERR_MODEL_FORMAT` if the tokenizer fails on it; one with patterns of its own may take 2 s
    */
-  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): Int32Array {
+  encode(text: string, options: EncodeOptions = {}): Int32Array {
+    if (typeof text !== 'string') throw argumentError('text', 'what encode is given', text)
+    const { addSpecialTokens } = resolve(encodeSection, options, 'The options of encode')
     const { ids } = this.#inLibrary(() => this.#library.encode(text, { add_special_tokens: addSpecialTokens }))
     if (ids.every((id) => isTokenId(id))) return Int32Array.from(ids)
     throw formatError(this.#files.where, 'tokenizer.json cannot be used: it gives a token that has no id')
@@ -108,13 +126,15 @@ export class Tokenizer {
    * @throws MagrpoError as {@link encode}
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const shown = this.shownIds(ids, options)
+    const shown = this.shownIds(ids, resolve(decodeSection, options, 'The options of decode'))
     if (shown.length === 0) return ''
     return this.#inLibrary(() => this.#library.decode(shown, { clean_up_tokenization_spaces: this.#cleansUp }))
   }
 
   /** The ids that contribute to the text of `decode`: those with a token, special ones only if asked for. */
   shownIds(ids: ArrayLike<number>, { skipSpecialTokens = true }: DecodeOptions = {}): number[] {
+    if (!Array.isArray(ids) && !ArrayBuffer.isView(ids))
+      throw argumentError('a list of token ids', 'ids of decode', ids)
     return Array.from(ids).filter(
       (id) => this.idToToken(id) !== undefined && !(skipSpecialTokens && this.specialIds.has(id)),
     )
@@ -131,6 +151,9 @@ export class Tokenizer {
    * @throws MagrpoError `ERR_CHAT_TEMPLATE` if there is no template, or if it fails
    */
   renderChat(messages: readonly ChatMessage[], options: ChatOptions = {}): string {
+    expectList(messages, 'messages of a chat')
+    for (const [index, message] of messages.entries()) expectObject(message, `message ${index} of a chat`)
+    resolve(chatSection, options, 'The options of a chat')
     const { chatTemplate, where } = this.#files
     if (chatTemplate === undefined)
       throw new MagrpoError(

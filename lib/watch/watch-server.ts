@@ -3,6 +3,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { extname } from 'node:path'
 import { MagrpoError } from '../base/errors.ts'
+import { integer, list, milliseconds, text } from '../base/fields.ts'
+import { type FieldsOf, resolve, section } from '../base/validate.ts'
 import { EventStream } from './event-stream.ts'
 import { RunList } from './run-list.ts'
 import { isForLoopback, securityHeaders } from './security.ts'
@@ -31,6 +33,12 @@ export interface WatchServer {
 /** Port of the page unless another is asked for. */
 const defaultPort = 6288
 
+const watchSection = section({
+  runs: list(text()).default(['runs']),
+  port: integer({ from: 0, to: 65_535 }).default(defaultPort),
+  intervalMs: milliseconds().default(1000),
+} satisfies FieldsOf<WatchOptions>)
+
 const scripts = ['watch', 'chart', 'details', 'dom', 'hover', 'panels', 'samples', 'theme'].map((name) => `${name}.js`)
 
 /** Files of the page by their address. */
@@ -57,7 +65,7 @@ const maxNames = 400
  * @throws MagrpoError `ERR_PORT` if the port is taken or not allowed
  */
 export async function startWatch(options: WatchOptions = {}): Promise<WatchServer> {
-  const { runs = ['runs'], port = defaultPort, intervalMs = 1000 } = options
+  const { runs, port, intervalMs } = resolve(watchSection, options, 'The options of startWatch')
   const list = new RunList(runs)
   await list.refresh()
   const watch = new Watch(list, intervalMs)

@@ -35,7 +35,7 @@ export interface JsonSchema {
 
 /** Sections whose docstrings describe the keys at a path, by the names of their constants. */
 const sections: Record<string, string[]> = {
-  '': ['configSchema', 'runShape', 'rewardCallShape', 'checkpointShape'],
+  '': ['configShape', 'runShape', 'rewardCallShape', 'checkpointShape'],
   team: ['teamSchema'],
   'team.adapter': ['adapterShape'],
   algorithm: ['algorithmSection', 'anyBaseline', 'groupShape', 'policyLossShape', 'actorCriticShape'],

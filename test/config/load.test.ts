@@ -84,7 +84,7 @@ test('everything that is wrong is listed, each with its line', async (t) => {
     '  optimizer.learningRate: missing; expected a number from 0 up (line 5)',
     '  optimizer.learningRat: unknown key; did you mean "learningRate"? (line 6)',
     '  steps: expected an integer from 1 up; received 1.5 (line 8)',
-    '  task.train: missing; expected text, or expected object (line 4)',
+    '  task.train: missing; expected text, or expected an object (line 4)',
     '  epochs: give steps or epochs, not both (line 7)',
     '  team.model: missing; give model for all agents, or models, one an agent (line 1)',
   ])

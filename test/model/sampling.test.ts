@@ -10,7 +10,7 @@ import { openModel } from '../support/open-model.ts'
 import { tinyModel } from '../support/tiny-model.ts'
 
 const prompt = Int32Array.from([5, 17, 80, 33])
-const many = { count: 64, maxNewTokens: 24 }
+const many = { seed: 0, count: 64, maxNewTokens: 24 }
 
 test('an end id ends its completion, stays in the ids and has a log-prob', async (t) => {
   const policy = Policy.base(await openModel(t, goldenModel('qwen3-tied')))
@@ -48,7 +48,7 @@ test('a completion stops where the context is full', async (t) => {
 
 test('a stop string that spans tokens ends its completion and is cut from the text', async (t) => {
   const policy = Policy.base(await openModel(t, tinyModel({ tokenizer: true })))
-  const [free] = await policy.generate(['abc'], { maxNewTokens: 30, count: 4, stopIds: [] })
+  const [free] = await policy.generate(['abc'], { seed: 0, maxNewTokens: 30, count: 4, stopIds: [] })
   t.deepEqual([...free!.promptIds], [97, 98, 99])
   for (const [sample, { ids, text }] of free!.samples.entries()) {
     t.is(text, String.fromCharCode(...ids))
@@ -70,8 +70,9 @@ test('a stop string that spans tokens ends its completion and is cut from the te
 
 test('a stop string may begin in the prompt no earlier than with the first new token', async (t) => {
   const policy = Policy.base(await openModel(t, tinyModel({ tokenizer: true })))
-  const [free] = await policy.generate(['abc'], { maxNewTokens: 6, stopIds: [] })
+  const [free] = await policy.generate(['abc'], { seed: 0, maxNewTokens: 6, stopIds: [] })
   const [ended] = await policy.generate(['abc'], {
+    seed: 0,
     maxNewTokens: 6,
     stopIds: [],
     stop: [`c${free!.samples[0]!.text![0]}`],
@@ -98,7 +99,12 @@ test('top-k, top-p and min-p draw only what they keep', async (t) => {
   const sum = logits!.reduce((total, logit) => total + Math.exp(logit - highest), 0)
   const ranked = [...logits!].map((logit, id) => ({ id, p: Math.exp(logit - highest) / sum })).sort((a, b) => b.p - a.p)
   const drawn = async (sampling: object) => {
-    const [generation] = await Policy.base(model).generate([prompt], { ...sampling, count: 3000, maxNewTokens: 1 })
+    const [generation] = await Policy.base(model).generate([prompt], {
+      ...sampling,
+      seed: 0,
+      count: 3000,
+      maxNewTokens: 1,
+    })
     return new Set(generation!.samples.map(({ ids }) => ids[0]!))
   }
   const best = (count: number) => new Set(ranked.slice(0, count).map(({ id }) => id))
@@ -128,7 +134,7 @@ test('a strong repetition penalty keeps a greedy text from repeating itself, pro
 test('a low temperature is nearly greedy, a high one is not', async (t) => {
   const policy = Policy.base(await openModel(t, goldenModel('llama')))
   const distinct = async (temperature: number) => {
-    const [generation] = await policy.generate([prompt], { temperature, count: 200, maxNewTokens: 1 })
+    const [generation] = await policy.generate([prompt], { temperature, seed: 0, count: 200, maxNewTokens: 1 })
     return new Set(generation!.samples.map(({ ids }) => ids[0]!)).size
   }
   t.is(await distinct(0.001), 1)

@@ -135,7 +135,7 @@ for (const [what, algorithm] of [
       await using team = await Team.adapters(base, names, { rank: 4, seed: 1 })
       const [report] = await reportsOf(team, algorithm, { steps: 8 })
       t.is(report!.metrics['critic/grad_norm'] === undefined, algorithm.critic!.placement === 'shared')
-      t.true(Math.abs(report!.metrics['critic/value_mean']!) < 0.03) // a new head
+      t.true(Math.abs(report!.metrics['critic/value_mean']!) < 0.06) // a new head
       const directory = mkdtempSync(join(tmpdir(), 'magrpo-critics-'))
       try {
         await team.save(directory)

@@ -49,7 +49,7 @@ test.serial('full weights with a KL penalty: a frozen copy for each agent', asyn
 test.serial('adapters with a KL penalty: no second copy', async (t) => {
   await withTeam({}, magrpo({ kl: {} }), async ({ team, models }) => {
     t.is(models.length, 1)
-    const { references } = await backendOf(team).auxiliary.prepare(magrpo({ kl: {} }))
+    const { references } = await backendOf(team).auxiliary.prepare(magrpo({ kl: {} }), 0)
     t.deepEqual(references, [2, 2])
   })
 })

@@ -229,6 +229,6 @@ test.serial('it works for an ordinary user as well', (t) => {
 
 test.serial('limits that are no positive numbers are refused by name', async (t) => {
   const error = await t.throwsAsync(PythonSandbox.start({ limits: { cpuSeconds: 0 } }))
-  t.is((error as { code?: string }).code, 'ERR_ARGUMENT')
+  t.is((error as { code?: string }).code, 'ERR_CONFIG')
   t.regex(error?.message ?? '', /cpuSeconds/)
 })

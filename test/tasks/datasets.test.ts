@@ -76,7 +76,7 @@ test('a part of a local file by split, offset and limit', async (t) => {
     'did you mean "paper-multi-turn"',
   )
   await rejectsWith(t, () => load({ file, split: 'paper-baselines' }), 'ERR_ARGUMENT', 'held-out items only')
-  await rejectsWith(t, () => load({ file, hub: 'a/b' }), 'ERR_ARGUMENT', 'either file or hub')
+  await rejectsWith(t, () => load({ file, hub: 'a/b' }), 'ERR_CONFIG', 'either file or hub')
 })
 
 const problem = {

@@ -55,7 +55,7 @@ test('the help of reward lists the tasks', async (t) => {
 })
 
 test('options have their defaults, and what is wrong with them is listed', async (t) => {
-  t.deepEqual(readOptions('Task "story"', storyOptions, { other: 1 }), { heldOut: 200, rules: 'strict' })
+  t.deepEqual(readOptions('Task "story"', storyOptions, { other: 1 }, ['other']), { heldOut: 200, rules: 'strict' })
   const error = t.throws(() => readOptions('Task "story"', storyOptions, { heldOut: -1, rules: 'stricd' }), {
     instanceOf: ConfigError,
   })

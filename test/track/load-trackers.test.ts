@@ -77,8 +77,8 @@ for (const [what, trackers, message] of [
     /trackers\.0\.sampleEvery: .*from 0 up; received -1/,
   ],
   ['a module with another key', [{ module: 'own.ts', option: 1 }], /trackers\.0\.option: .* "options"\?/],
-  ['a number', [3], /trackers\.0: expected text, or expected object; received 3/],
-  ['no list', 'tensorboard', /trackers: expected array/],
+  ['a number', [3], /trackers\.0: expected text, or expected an object; received 3/],
+  ['no list', 'tensorboard', /trackers: expected a list/],
 ] as const)
   test(`refused: ${what}`, (t) => {
     t.throws(() => resolveConfig(config(trackers)), { instanceOf: ConfigError, message })

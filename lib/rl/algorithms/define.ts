@@ -2,9 +2,9 @@
  * What an algorithm is: settings, a way from returns to advantages, and a critic or none. Each stands in a file of its own and in
  * one line of the registry; nothing else asks for its name.
  */
-import type { z } from 'zod'
+import { z } from 'zod'
 import { ConfigError, type ConfigIssue } from '../../base/errors.ts'
-import { type Lines, located as locate, noLines, section, validate } from '../../base/validate.ts'
+import { type Lines, located as locate, noLines, resolve, section, validate } from '../../base/validate.ts'
 import type { Credit } from '../credit/types.ts'
 import type { Algorithm } from '../options/algorithm.ts'
 
@@ -45,8 +45,12 @@ export function defineAlgorithm<Options extends object, Shape extends z.ZodRawSh
 ): AlgorithmMaker<Options> {
   const entry = typed as unknown as AlgorithmEntry
   const make = (options?: Options): Algorithm => {
-    const { value, issues } = resolveAlgorithm(entry, { ...options })
-    if (value === null) throw new ConfigError(issues, `The algorithm ${entry.name}`)
+    const what = `The algorithm ${entry.name}`
+    const { value, issues } = resolveAlgorithm(
+      entry,
+      resolve(z.looseObject({}), options === undefined ? {} : options, what),
+    )
+    if (value === null) throw new ConfigError(issues, what)
     return value
   }
   return Object.assign(make, { entry })

@@ -22,8 +22,12 @@ export interface AuxiliaryModels {
 export interface AuxiliaryModelProvider {
   /** What is missing and cannot be made. */
   check(algorithm: Algorithm): ConfigIssue[]
-  /** Called once, when a run begins. */
-  prepare(algorithm: Algorithm): Promise<AuxiliaryModels>
+  /**
+   * Called once, when a run begins.
+   *
+   * @param seed the run's, which critics start from
+   */
+  prepare(algorithm: Algorithm, seed: number): Promise<AuxiliaryModels>
 }
 
 /** The auxiliary models of `agents` agents that need none. */

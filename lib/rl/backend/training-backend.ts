@@ -23,6 +23,12 @@ export interface TrainingBackend {
    * @throws MagrpoError `ERR_EMPTY_PROMPT`, `ERR_TOKEN_RANGE`, `ERR_TOKENIZER_MISSING`
    */
   measurePrompt?(agent: number, prompt: Prompt, room: number): PromptSize
+  /**
+   * Takes what a run trains for this run alone, until the function that it gives is called.
+   *
+   * @throws MagrpoError `ERR_ARGUMENT` where another run has it
+   */
+  claim?(): () => void
   /** What a run on it takes; none where there is no real model. */
   planMemory?(task: Task, options: ResolvedTrainOptions): MemoryPlan
 }

@@ -3,8 +3,11 @@
  * A group is the G returns of one agent at one node; baselines never reach across nodes or items.
  */
 
+import { argumentError, expectList } from '../../base/arguments.ts'
+import { flag, number } from '../../base/fields.ts'
 import { largest, mean, populationStd, present, smallest, sum } from '../../base/statistics.ts'
-import type { AdvantageMode } from '../options/algorithm.ts'
+import { choice, type FieldsOf, resolve, section } from '../../base/validate.ts'
+import { type AdvantageMode, advantageModes } from '../options/algorithm.ts'
 
 /** How advantages are made from returns. */
 export interface AdvantageSettings {
@@ -14,6 +17,12 @@ export interface AdvantageSettings {
   /** Groups whose returns differ by less have no signal. */
   equalRewardEps: number
 }
+
+const advantageSection = section({
+  advantage: choice(advantageModes),
+  scaleByStd: flag(),
+  equalRewardEps: number({ from: 0 }),
+} satisfies FieldsOf<AdvantageSettings>)
 
 /** A group's advantages. */
 export interface GroupAdvantages {
@@ -37,6 +46,9 @@ export const stdFloor = 1e-6
  * // [-2, -1, 0, 3]
  */
 export function groupAdvantages(returns: readonly number[], settings: AdvantageSettings): GroupAdvantages {
+  expectList(returns, 'returns of groupAdvantages')
+  for (const value of returns) if (typeof value !== 'number') throw argumentError('a number', 'a return', value)
+  resolve(advantageSection, settings, 'The settings of groupAdvantages')
   const isEqual = largest(returns) - smallest(returns) < settings.equalRewardEps
   if (isEqual && (settings.advantage !== 'raw' || settings.scaleByStd)) {
     return { advantages: returns.map(() => 0), isEqual }

@@ -6,7 +6,8 @@ import type { Credit } from './types.ts'
 
 /** Each completion's return, less a KL penalty, against the returns of its agent's group at the node. */
 export const groupRelative: Credit = (_nodes, algorithm, { returns, penaltyOf }) => {
-  const settings = { ...algorithm, advantage: algorithm.advantage as AdvantageMode }
+  const { scaleByStd, equalRewardEps } = algorithm
+  const settings = { advantage: algorithm.advantage as AdvantageMode, scaleByStd, equalRewardEps }
   return (node) => {
     const picks = node.joints.map((action) => action.picks)
     return node.samples.map((samples, agent) => {

@@ -65,6 +65,20 @@ const klSection = section({
   as: choice(['loss', 'return']).default('return'),
 })
 
+/** A penalty in full, or as its coefficient alone: then 0 is none, where in full it is still measured. */
+const klCoefficient = number({ from: 0 })
+const klOption = z
+  .union([
+    klCoefficient.transform((coefficient) => (coefficient === 0 ? null : klSection.parse({ coefficient }))),
+    klSection,
+  ])
+  .nullable()
+
+/** A clipped range by its two sides, or as one number for both. */
+const clipOption = z
+  .union([number({ from: 0, below: 1 }).transform((side) => ({ low: side, high: side })), clipSection])
+  .nullable()
+
 /** A penalty on leaving the frozen reference. */
 export interface KlOptions extends z.input<typeof klSection> {}
 
@@ -114,11 +128,11 @@ export const policyLossShape = {
   updatesPerRollout: integer({ from: 1 }).default(1),
   /**
    * Weigh tokens by their probability ratio, clipped (PPO, Schulman et al. 2017, equation 7). Defaults to `null`, no ratio,
-   * for one update per rollout, as in the paper; to 0.2 on both sides for several.
+   * for one update per rollout, as in the paper; to 0.2 on both sides for several. A number is the range of both sides.
    */
-  clip: clipSection.nullable().optional(),
-  /** Penalty on leaving the frozen reference. Defaults to `null`: none, as in the paper. */
-  kl: klSection.nullable().default(null),
+  clip: clipOption.optional(),
+  /** Penalty on leaving the frozen reference; a number is its coefficient. Defaults to `null`: none, as in the paper. */
+  kl: klOption.default(null),
   /** Reward for the entropy of each trained token's distribution, in the loss. Defaults to `0`. */
   entropyCoefficient: number({ from: 0 }).default(0),
 }

@@ -2,6 +2,7 @@
 import type { z } from 'zod'
 import { flag, integer, milliseconds, number, seed } from '../../base/fields.ts'
 import { choice, section } from '../../base/validate.ts'
+import { settingsOfSampling, settingsOfSections } from './elsewhere.ts'
 
 /** How rewards are called, in training, evaluations and comparisons. */
 export const rewardCallShape = {
@@ -79,8 +80,23 @@ export const runShape = {
   logSamples: integer({ from: 0 }).default(1),
 }
 
+/** Keys of `train` besides {@link runShape}. */
+const trainKeys = [
+  'team',
+  'task',
+  'algorithm',
+  'sampling',
+  'optimizer',
+  'sinks',
+  'signal',
+  'runDir',
+  'resume',
+  'trackers',
+]
+const recordKeys = ['checkpointEvery', 'keepCheckpoints', 'onWarning']
+
 /** See {@link RunOptions}. */
-export const runSection = section(runShape)
+export const runSection = section(runShape, { known: [...trainKeys, ...recordKeys], elsewhere: settingsOfSections })
 
 /** Plain settings of a run. Unset fields take the defaults named here. */
 export interface RunOptions extends z.input<typeof runSection> {}
@@ -91,8 +107,7 @@ export type LongPrompts = z.output<typeof runSection>['longPrompts']
 /** {@link RunOptions} with every default filled in. */
 export interface ResolvedRunOptions extends z.output<typeof runSection> {}
 
-/** See {@link EvaluationOptions}. */
-export const evaluationSection = section({
+const evaluationShape = {
   /** Sampled joint completions per item; j-th meets j-th. Defaults to `1`; `0` leaves sampling out. */
   samples: integer({ from: 0 }).default(1),
   /** Also one joint completion per item at temperature 0. Defaults to `true`. */
@@ -108,6 +123,12 @@ export const evaluationSection = section({
   ...rewardCallShape,
   /** Items whose samples are reported in full. Defaults to `1`. */
   logSamples: runShape.logSamples,
+}
+
+/** See {@link EvaluationOptions}. */
+export const evaluationSection = section(evaluationShape, {
+  known: ['team', 'task', 'items', 'sampling', 'onProgress', 'signal'],
+  elsewhere: settingsOfSampling,
 })
 
 /** Plain settings of an evaluation. Unset fields take the defaults named here. */

@@ -1,7 +1,9 @@
 /** Calls a task's reward for many joint completions, concurrently, and turns whatever goes wrong into a coded error. */
+
 import { setImmediate } from 'node:timers/promises'
 import { type ErrorDetails, MagrpoError } from '../../base/errors.ts'
 import { onAbort } from '../../base/on-abort.ts'
+import { describeThrown } from '../../base/thrown.ts'
 import type { Joint } from '../../tasks/task/completion.ts'
 import type { RewardContext, RewardDetails, RewardResult, Task } from '../../tasks/task/types.ts'
 import type { RewardCache, RewardOutcome } from '../types/run-store.ts'
@@ -220,8 +222,11 @@ function timeoutError(task: string, item: number, timeoutMs: number): MagrpoErro
 }
 
 function thrownError(task: string, item: number, cause: unknown): MagrpoError {
-  const why = cause instanceof Error ? cause.message : String(cause)
-  return rewardError(`The reward of task '${task}' threw for item ${item}: ${why}`, { task, item }, cause)
+  return rewardError(
+    `The reward of task '${task}' threw for item ${item}: ${describeThrown(cause)}`,
+    { task, item },
+    cause,
+  )
 }
 
 function checkOutcome(result: RewardResult, task: string, item: number): RewardOutcome {

@@ -1,6 +1,7 @@
 /** Calls of a task's functions, with errors that name the task and the item. */
 import { MagrpoError } from '../../base/errors.ts'
 import { inspect } from '../../base/inspect.ts'
+import { describeThrown } from '../../base/thrown.ts'
 import type { Task } from '../../tasks/task/types.ts'
 
 type ObservedPrompt = ReturnType<Task['observe']>
@@ -51,8 +52,7 @@ export function callTask<T>(task: string, what: string, item: number, call: () =
 
 /** What a function of a task threw. */
 export function taskError(task: string, what: string, item: number, cause: unknown): MagrpoError {
-  const why = cause instanceof Error ? cause.message : String(cause)
-  return new MagrpoError('ERR_TASK', `${what} of task '${task}' threw for item ${item}: ${why}`, {
+  return new MagrpoError('ERR_TASK', `${what} of task '${task}' threw for item ${item}: ${describeThrown(cause)}`, {
     details: { task, item },
     cause,
   })

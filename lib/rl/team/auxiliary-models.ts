@@ -1,5 +1,6 @@
 /** References and critics of a real team: what it was given, and what can be made over its models. */
 import type { ConfigIssue } from '../../base/errors.ts'
+import { seedOf } from '../../base/random.ts'
 import { Policy } from '../../model/policy.ts'
 import { algorithmEntry } from '../algorithms/registry.ts'
 import { type AuxiliaryModels, type CriticBinding, noAuxiliaryModels } from '../backend/auxiliary-models.ts'
@@ -91,11 +92,12 @@ function checkCritics(team: Team, algorithm: Algorithm): ConfigIssue[] {
  * - Shared critics: a value head on each agent's policy.
  * - Separate critics: those given, else new adapters over the agents' models (one of the whole team: over the first trained agent's).
  *
- * What is made belongs to the team.
+ * What is made belongs to the team, and starts from `seed` alone.
  */
 export async function prepareAuxiliaryModels(
   team: Team,
   algorithm: Algorithm,
+  seed: number,
   policies: Policy[],
 ): Promise<AuxiliaryModels> {
   const auxiliary = noAuxiliaryModels(team.agents.length)
@@ -105,7 +107,7 @@ export async function prepareAuxiliaryModels(
       auxiliary.references[agent] = numberOf(policies, reference ?? baseOf(team, policy))
     }
   }
-  if (algorithm.critic !== null) auxiliary.critics = await prepareCritics(team, algorithm, policies)
+  if (algorithm.critic !== null) auxiliary.critics = await prepareCritics(team, algorithm, seed, policies)
   return auxiliary
 }
 
@@ -114,10 +116,15 @@ function baseOf(team: Team, policy: Policy): Policy {
   return known ?? team.adopt(Policy.base(policy.model))
 }
 
-async function prepareCritics(team: Team, algorithm: Algorithm, policies: Policy[]): Promise<(CriticBinding | null)[]> {
+async function prepareCritics(
+  team: Team,
+  algorithm: Algorithm,
+  seed: number,
+  policies: Policy[],
+): Promise<(CriticBinding | null)[]> {
   const { placement, hiddenSize } = algorithm.critic!
   const isCentral = isCentralIn(algorithm)
-  if (placement === 'separate' && team.critics.length === 0) await makeCritics(team, isCentral)
+  if (placement === 'separate' && team.critics.length === 0) await makeCritics(team, isCentral, seed)
   const bindings: (CriticBinding | null)[] = []
   for (const [agent, { policy }] of team.agents.entries()) {
     if (policy.kind === 'base') {
@@ -125,7 +132,8 @@ async function prepareCritics(team: Team, algorithm: Algorithm, policies: Policy
       continue
     }
     const critic = placement === 'shared' ? policy : team.critics[isCentral ? 0 : agent]!
-    if (!withHead.has(critic)) await critic.attachValueHead({ hiddenSize: hiddenSize ?? undefined, seed: agent })
+    const head = { hiddenSize: hiddenSize ?? undefined, seed: seedOf(seed, 'valueHead', agent) }
+    if (!withHead.has(critic)) await critic.attachValueHead(head)
     withHead.add(critic)
     const sharesTokenizer = critic.model === policy.model || critic.model.source === policy.model.source
     bindings.push({ policy: numberOf(policies, critic), sharesTokenizer: sharesTokenizer && !isCentral })
@@ -134,18 +142,15 @@ async function prepareCritics(team: Team, algorithm: Algorithm, policies: Policy
 }
 
 /** Adapters over the agents' models. A frozen agent gets one as well, so that critics are numbered like agents. */
-async function makeCritics(team: Team, isCentral: boolean): Promise<void> {
+async function makeCritics(team: Team, isCentral: boolean, seed: number): Promise<void> {
   const trained = team.agents.filter(({ policy }) => policy.kind !== 'base')
   const chosen = isCentral ? trained.slice(0, 1) : team.agents
   const made: Policy[] = []
   for (const [index, { policy }] of chosen.entries()) {
-    made.push(team.adopt(await Policy.lora(policy.model, { seed: criticSeed + index })))
+    made.push(team.adopt(await Policy.lora(policy.model, { seed: seedOf(seed, 'critic', index) })))
   }
   team.setCritics(made)
 }
-
-/** Away from the seeds of the agents' adapters, which are small numbers. */
-const criticSeed = 1_000_000
 
 function numberOf(policies: Policy[], policy: Policy): number {
   const known = policies.indexOf(policy)

@@ -66,7 +66,7 @@ export function backendOf(team: Team, settings: EngineSettings = {}): TrainingBa
     })),
     auxiliary: {
       check: (algorithm) => checkAuxiliaryModels(team, algorithm),
-      prepare: (algorithm) => prepareAuxiliaryModels(team, algorithm, policies),
+      prepare: (algorithm, seed) => prepareAuxiliaryModels(team, algorithm, seed, policies),
     },
     measurePrompt: (agent, prompt, room) => {
       const { policy } = team.agents[agent]!
@@ -77,6 +77,7 @@ export function backendOf(team: Team, settings: EngineSettings = {}): TrainingBa
       checkPromptIds(policy.model, ids, agent)
       return { tokens: ids.length, contextLength }
     },
+    claim: () => claim(team),
     planMemory: (task, options) => planTeamMemory(team, task, options),
     save: (directory) => team.save(directory),
     weights: {
@@ -88,6 +89,26 @@ export function backendOf(team: Team, settings: EngineSettings = {}): TrainingBa
         for (const number of numbers) await readPolicyState(policies[number]!, prefixOf(directory, number))
       },
     },
+  }
+}
+
+/** What runs train at the moment. */
+const inTraining = new WeakSet<Policy>()
+
+/** Takes the policies that a run trains, critics included. @throws MagrpoError `ERR_ARGUMENT` where another run has one */
+function claim(team: Team): () => void {
+  const trained = [...new Set([...team.policies, ...team.critics])].filter(({ kind }) => kind !== 'base')
+  if (trained.some((policy) => inTraining.has(policy))) {
+    const whose = team.agents.find(({ policy }) => inTraining.has(policy))?.name
+    throw new MagrpoError(
+      'ERR_ARGUMENT',
+      `Expected a team that no run is training but ${whose === undefined ? 'its critic' : `'${whose}'`} is being trained by another. ` +
+        'End that run first: await its result, leave its loop or call stop(), or give each run a team of its own.',
+    )
+  }
+  for (const policy of trained) inTraining.add(policy)
+  return () => {
+    for (const policy of trained) inTraining.delete(policy)
   }
 }
 

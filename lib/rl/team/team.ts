@@ -1,8 +1,12 @@
 /** A team: named agents, each with a policy. */
 import { join } from 'node:path'
+import { expectInstance, expectList, expectTexts } from '../../base/arguments.ts'
 import { type ErrorDetails, MagrpoError } from '../../base/errors.ts'
-import type { LoraOptions } from '../../model/lora-options.ts'
-import type { Model } from '../../model/model.ts'
+import { handle, handles, text } from '../../base/fields.ts'
+import { seedOf } from '../../base/random.ts'
+import { type FieldsOf, resolve, section } from '../../base/validate.ts'
+import { type LoraOptions, loraSection } from '../../model/lora-options.ts'
+import { Model } from '../../model/model.ts'
 import { Policy } from '../../model/policy.ts'
 
 /** One member of a team. */
@@ -13,7 +17,7 @@ export interface Agent {
   readonly reference: Policy | null
 }
 
-/** Settings of the adapters of {@link Team.adapters}; agent i's is drawn from `seed + i`. */
+/** Settings of the adapters of {@link Team.adapters}; what starts at random is a function of `seed` and the agent's number. */
 export type AdapterOptions = LoraOptions
 
 /**
@@ -61,9 +65,10 @@ export class Team {
    * @throws MagrpoError `ERR_ARGUMENT` for a name that cannot be a folder's or comes twice; what `Policy.lora` throws
    */
   static async adapters(base: Model, names: readonly string[], options: AdapterOptions = {}): Promise<Team> {
+    expectInstance(base, Model, 'base of Team.adapters')
     checkNames(names)
-    const { seed = 0, ...settings } = options
-    const make = (agent: number) => () => Policy.lora(base, { ...settings, seed: (seed + agent) >>> 0 })
+    const { seed, ...settings } = resolve(loraSection, options, 'The options of Team.adapters')
+    const make = (agent: number) => () => Policy.lora(base, { ...settings, seed: seedOf(seed, 'agent', agent) })
     return Team.build(names.map((name, agent) => ({ name, make: make(agent) })))
   }
 
@@ -73,8 +78,10 @@ export class Team {
    * @throws as {@link Team.adapters}
    */
   static async shared(base: Model, names: readonly string[], options: AdapterOptions = {}): Promise<Team> {
+    expectInstance(base, Model, 'base of Team.shared')
     checkNames(names)
-    const policy = await Policy.lora(base, options)
+    const { seed, ...settings } = resolve(loraSection, options, 'The options of Team.shared')
+    const policy = await Policy.lora(base, { ...settings, seed: seedOf(seed, 'agent', 0) })
     const agents = names.map((name) => ({ name, policy, reference: null }))
     return new Team(agents, [policy], [])
   }
@@ -86,7 +93,10 @@ export class Team {
    * @throws MagrpoError `ERR_ARGUMENT` for bad names or a model that comes twice
    */
   static async of(members: readonly Member[], options: TeamOptions = {}): Promise<Team> {
+    checkMembers(members)
     checkNames(members.map(({ name }) => name))
+    const { critics } = resolve(teamSection, options, 'The options of Team.of')
+    for (const critic of critics ?? []) expectInstance(critic, Policy, 'a critic of Team.of')
     const whole = members.filter((member) => 'model' in member)
     for (const { name, model } of whole) {
       const other = whole.find((member) => member.model === model)!.name
@@ -101,7 +111,7 @@ export class Team {
     const parts = members.map((member) =>
       'policy' in member ? member : { ...member, make: () => Policy.full(member.model) },
     )
-    return Team.build(parts, options.critics)
+    return Team.build(parts, critics)
   }
 
   /** Makes the policies that are not given, one after the other; when one fails, those made before it are freed. */
@@ -188,7 +198,33 @@ export class Team {
   }
 }
 
+const teamSection = section({
+  critics: handles<Policy>('policies').optional(),
+} satisfies FieldsOf<TeamOptions>)
+
+const memberSection = section({
+  name: text(),
+  model: handle<Model>('a Model').optional(),
+  policy: handle<Policy>('a Policy').optional(),
+  reference: handle<Policy>('a Policy').optional(),
+})
+
+/** @throws ConfigError or MagrpoError `ERR_ARGUMENT` for members of another form */
+function checkMembers(members: readonly Member[]): void {
+  expectList(members, 'members of Team.of')
+  for (const [index, member] of members.entries()) {
+    const which = `member ${index} of Team.of`
+    const { model, policy, reference } = resolve(memberSection, member, which)
+    if ((model === undefined) === (policy === undefined))
+      throw argumentError(`Expected either model or policy in ${which}.`, { member: index })
+    if (model !== undefined) expectInstance(model, Model, `model of ${which}`)
+    else expectInstance(policy, Policy, `policy of ${which}`)
+    if (reference !== undefined) expectInstance(reference, Policy, `reference of ${which}`)
+  }
+}
+
 function checkNames(names: readonly string[]): void {
+  expectTexts(names, 'names of the agents')
   if (names.length === 0) throw argumentError('Expected at least one agent but received none.', {})
   for (const [index, name] of names.entries()) {
     if (!/^[\p{L}\p{N}_][\p{L}\p{N}_. -]*$/u.test(name)) {

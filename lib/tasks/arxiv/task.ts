@@ -1,7 +1,7 @@
 /** Expanding an abstract into the introduction of a paper: one agent each for its two halves. */
 
 import { readOptions } from '../../base/validate.ts'
-import { loadSplits } from '../datasets/load.ts'
+import { dataKeys, loadSplits } from '../datasets/load.ts'
 import { defineTask } from '../task/define-task.ts'
 import type { Task } from '../task/types.ts'
 import { writingSettings } from '../writing/options.ts'
@@ -22,7 +22,12 @@ import { type ArxivItem, type ArxivOptions, arxivData, arxivSettings } from './o
  * ```
  */
 export async function arxiv(options: ArxivOptions): Promise<Task<ArxivItem>> {
-  const { chat, rules, thresholds } = readOptions('Task "arxiv"', { ...writingSettings, ...arxivSettings }, options)
+  const { chat, rules, thresholds } = readOptions(
+    'Task "arxiv"',
+    { ...writingSettings, ...arxivSettings },
+    options,
+    dataKeys,
+  )
   const splits = await loadSplits(options, { published: arxivData, fields: ['abstract_text'], log: options.log })
   return defineTask<ArxivItem>({
     name: 'arxiv',

@@ -1,7 +1,9 @@
 /** A team's task as the task of one model that writes everything, so that it can be trained (GRPO) like any other. */
+
 import { ConfigError } from '../../base/errors.ts'
 import { readOptions } from '../../base/validate.ts'
 import { samplingDefaults } from '../../model/sampling.ts'
+import { expectTask } from '../task/check-task.ts'
 import type { Joint } from '../task/completion.ts'
 import { defineTask } from '../task/define-task.ts'
 import type { Task } from '../task/types.ts'
@@ -14,6 +16,7 @@ import { baselinePlan, undivided } from './rounds.ts'
  * @throws MagrpoError `ERR_TASK` if the task has no prompt for it; ConfigError for `cut` where the task cannot cut
  */
 export function singleTask<Item>(task: Task<Item>, options: SingleTaskOptions = {}): Task<Item> {
+  expectTask(task, 'singleTask')
   const { missingDelimiter } = readOptions('The single model', singleTaskOptions, options)
   const plan = baselinePlan(task, 'single')
   const { cut } = plan

@@ -1,4 +1,7 @@
 /** Cooperation schemes in runs: shares of labels for metrics, and the section of an evaluation. */
+import { expectObject } from '../../base/arguments.ts'
+import { integer } from '../../base/fields.ts'
+import { resolve, section } from '../../base/validate.ts'
 import { type CooperationLabel, type CooperationReading, cooperationLabels } from '../../sandbox/types.ts'
 import {
   type Cooperation,
@@ -53,6 +56,8 @@ export class CooperationMemory {
   }
 }
 
+const experimentsSection = section({ experiments: integer({ from: 0 }) })
+
 /** Rates whose means a {@link CooperationReport} has. */
 const rates = ['p0', 'pNone', 'pRaise', 'pId', 'pTrue', 'pFalse', 'usefulness'] as const
 
@@ -87,7 +92,9 @@ export async function cooperationReport(
   samples: readonly CooperationSample[],
   options: CooperationReportOptions,
 ): Promise<CooperationReport> {
+  expectObject(options, 'options of cooperationReport')
   const { experiments = 16, ...rest } = options
+  resolve(experimentsSection, { experiments }, 'The options of cooperationReport')
   const readings = await detectCooperations(samples, rest)
   const examined = await detectCooperations(evenly(samples, experiments), { ...rest, dynamic: true })
   const share = (holds: (reading: CooperationReading) => boolean) =>

@@ -3,7 +3,10 @@
  * coding collaboration) the entry point uses the helper in, read off syntax trees, and confirmed by running the problem's
  * tests with another helper. `docs/cooperation.md` has the rules and how often they are right.
  */
+import { expectList, expectObject } from '../../base/arguments.ts'
 import { MagrpoError } from '../../base/errors.ts'
+import { abortSignal, flag, handle } from '../../base/fields.ts'
+import { type FieldsOf, resolve, section } from '../../base/validate.ts'
 import type { AuxConstant, AuxVariant, CooperationProgram } from '../../sandbox/cooperation.ts'
 import type { PythonSandbox } from '../../sandbox/python-sandbox.ts'
 import type { CooperationLabel, CooperationReading, SandboxLimits, TestReport } from '../../sandbox/types.ts'
@@ -63,6 +66,13 @@ export interface CooperationOptions {
   signal?: AbortSignal
 }
 
+const cooperationSection = section({
+  sandbox: handle<CooperationOptions['sandbox']>('a PythonSandbox'),
+  dynamic: flag().optional(),
+  limits: handle<Partial<SandboxLimits>>('limits').optional(),
+  signal: abortSignal(),
+} satisfies FieldsOf<CooperationOptions>)
+
 /** Limits of a run with another helper where nothing else is said. */
 const experimentLimits: Partial<SandboxLimits> = { cpuSeconds: 1, programCpuSeconds: 4, maxTimeouts: 1 }
 
@@ -105,7 +115,12 @@ export async function detectCooperations(
   samples: readonly CooperationSample[],
   options: CooperationOptions,
 ): Promise<Cooperation[]> {
-  const { sandbox, limits, signal } = options
+  expectList(samples, 'samples of detectCooperations')
+  for (const [index, sample] of samples.entries()) {
+    expectObject(sample, `sample ${index}`)
+    expectList(sample.texts, `texts of sample ${index}`)
+  }
+  const { sandbox, limits, signal } = resolve(cooperationSection, options, 'The options of detectCooperation')
   const places = new Map<string, number>()
   const distinct: (CooperationProgram & { item: CodeItem })[] = []
   const place = samples.map(({ item, texts }) => {

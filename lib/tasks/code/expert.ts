@@ -48,7 +48,7 @@ export class Expert {
 
   /** @throws MagrpoError `ERR_ARGUMENT` for an address that is none, or where the key's variable is not set */
   constructor(options: ExpertOptions) {
-    this.#options = { ...readOptions('The expert', expertOptions, options), log: options.log }
+    this.#options = { ...readOptions('The expert', expertOptions, options, ['log']), log: options.log }
     if (!/^https?:\/\//.test(options.url) || !URL.canParse(options.url))
       throw new MagrpoError(
         'ERR_ARGUMENT',

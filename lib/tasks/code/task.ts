@@ -1,3 +1,4 @@
+import { expectList, expectObject } from '../../base/arguments.ts'
 import { type OptionsOf, readOptions } from '../../base/validate.ts'
 import type { Joint } from '../task/completion.ts'
 import { defineTask } from '../task/define-task.ts'
@@ -33,6 +34,15 @@ export interface CodeTaskOptions extends Omit<CodeRewardOptions, 'rules'>, Optio
   experiments?: number
 }
 
+/** What a code task takes besides its settings. */
+const otherKeys = ['items', 'heldOut', 'name', 'needsParameters', 'sandbox', 'sandboxOptions', 'remember', 'limits']
+
+/** The settings of a code task. @throws ConfigError for those that are unknown or out of range */
+export function codeSettingsOf(name: string, options: object) {
+  const known = [...otherKeys, 'expert', 'experiments']
+  return readOptions(`Task "${name}"`, codeSettings, options, known)
+}
+
 /** A turn whose mean total, before scale and shift, is above it ends its episode: all but full marks (published: 3.8 and 2.0). */
 export const finishedAbove = { team: 3.8, single: 2 }
 
@@ -46,8 +56,11 @@ export const finishedAbove = { team: 3.8, single: 2 }
  *   an option out of range
  */
 export function codeTask(options: CodeTaskOptions): Task<CodeItem> {
+  expectObject(options, 'options of tasks.code')
   const { items, heldOut, name = 'code' } = options
-  const settings = readOptions(`Task "${name}"`, codeSettings, options)
+  const settings = codeSettingsOf(name, options)
+  expectList(items, 'items of tasks.code')
+  if (heldOut !== undefined) expectList(heldOut, 'heldOut of tasks.code')
   const { rules, agents, rewardScale, rewardShift, chat } = settings
   for (const [list, problems] of Object.entries({ items, heldOut: heldOut ?? [] }))
     for (const [index, item] of problems.entries()) checkCodeItem(item, `${list}[${index}]`)

@@ -3,11 +3,15 @@
 import { createReadStream } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import { createGunzip } from 'node:zlib'
+import { z } from 'zod'
+import { expectText } from '../../base/arguments.ts'
 import { MagrpoError } from '../../base/errors.ts'
+import { abortSignal, integer, list, text } from '../../base/fields.ts'
 import { formatBytes } from '../../base/format.ts'
 import { inspect } from '../../base/inspect.ts'
 import { parseJson } from '../../base/parse-json.ts'
 import { checkRegularFile } from '../../base/read-files.ts'
+import { type FieldsOf, resolve, section } from '../../base/validate.ts'
 import { JsonSplitter } from './json-splitter.ts'
 import { parquetRows } from './parquet.ts'
 
@@ -23,6 +27,13 @@ export interface LoadItemsOptions {
   signal?: AbortSignal
 }
 
+const loadSection = section({
+  fields: list(text()).default([]),
+  offset: integer({ from: 0 }).default(0),
+  limit: z.union([integer({ from: 1 }), z.literal(Infinity)]).default(Infinity),
+  signal: abortSignal(),
+} satisfies FieldsOf<LoadItemsOptions>)
+
 /**
  * Reads the items of a task from a file: JSON Lines or one JSON array of objects, told apart by the first character;
  * `.gz` of either and `.parquet`, by the file name. Empty lines and a byte order mark are skipped. The file is read in pieces,
@@ -32,7 +43,7 @@ export interface LoadItemsOptions {
  * @returns at least one item
  * @throws MagrpoError `ERR_DATA` with `details.file`, and `details.line` (from 1; of Parquet `details.row`) and `details.field` where
  *   there is one: no such file, broken gzip, UTF-8, JSON or Parquet, more than fits in memory, an item that is not an object, a missing field, no items at all
- * @throws RangeError if `offset` or `limit` is not a whole number that makes sense
+ * @throws ConfigError for options that are unknown or out of range
  * @example
  * ```ts
  * const posts = await loadItems<{ prompt: string }>('posts.jsonl.gz', { fields: ['prompt'], limit: 1000 })
@@ -42,10 +53,8 @@ export async function loadItems<Item = Record<string, unknown>>(
   path: string,
   options: LoadItemsOptions = {},
 ): Promise<Item[]> {
-  const { fields = [], offset = 0, limit = Infinity, signal } = options
-  if (!(Number.isInteger(offset) && offset >= 0)) throw new RangeError(`Expected offset >= 0 but received ${offset}.`)
-  if (!(limit === Infinity || (Number.isInteger(limit) && limit > 0)))
-    throw new RangeError(`Expected limit >= 1 but received ${limit}.`)
+  expectText(path, 'path of loadItems')
+  const { fields, offset, limit, signal } = resolve(loadSection, options, 'The options of loadItems')
 
   const items: Item[] = []
   let seen = 0

@@ -2,9 +2,10 @@
 
 import { MagrpoError } from '../../base/errors.ts'
 import { nearest } from '../../base/nearest.ts'
+import { resolve } from '../../base/validate.ts'
 import { loadItems } from './items.ts'
 import { parseSplit, type SplitSlice } from './slice.ts'
-import type { AnySource, DataSource, ItemSource, PublishedData } from './source.ts'
+import { type AnySource, type DataSource, type ItemSource, type PublishedData, sourceOptions } from './source.ts'
 
 /** What {@link loadSource} has to know besides. */
 interface LoadSourceOptions {
@@ -57,6 +58,9 @@ export async function loadSource<Item>(source: DataSource, options: LoadSourceOp
   )
 }
 
+/** Options of a task that {@link loadSplits} looks at. */
+export const dataKeys: readonly string[] = ['train', 'heldOut', 'log']
+
 /** What {@link loadSplits} has to know besides. */
 interface LoadSplitsOptions<Item> extends Omit<LoadSourceOptions, 'part'> {
   /** Changes each item that was loaded or given. */
@@ -105,13 +109,9 @@ async function loadRows<Item>(
   return rows.slice(start)
 }
 
-function asObject(source: DataSource, { published }: LoadSourceOptions): AnySource {
-  if (typeof source !== 'string') {
-    const both: AnySource = source
-    if ((both.file === undefined) === (both.hub === undefined))
-      throw new MagrpoError('ERR_ARGUMENT', `Expected either file or hub but received ${JSON.stringify(source)}.`)
-    return both
-  }
+function asObject(given: DataSource, { published, part }: LoadSourceOptions): AnySource {
+  const source = resolve(sourceOptions.train, given, `The option ${part}`)
+  if (typeof source !== 'string') return source
   if (source.startsWith('hub:')) {
     const [hub, revision] = source.slice(4).split('@') as [string, string?]
     return { hub, revision }

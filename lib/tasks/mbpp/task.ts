@@ -1,3 +1,4 @@
+import { expectObject } from '../../base/arguments.ts'
 import { readOptions } from '../../base/validate.ts'
 import type { CodeItem } from '../code/item.ts'
 import { loadCodeTask } from '../code/load-task.ts'
@@ -17,7 +18,9 @@ export const mbppData: PublishedData = {
  *
  * @throws MagrpoError `ERR_DATA` if data cannot be had or lack a field
  */
-export function mbpp({ signatures: given, ...options }: MbppOptions): Promise<Task<CodeItem>> {
+export async function mbpp(all: MbppOptions): Promise<Task<CodeItem>> {
+  expectObject(all, 'options of tasks.mbpp')
+  const { signatures: given, ...options } = all
   const { signatures = options.rules === 'paper' ? 'published' : 'repaired' } = readOptions(
     'Task "mbpp"',
     mbppSettings,

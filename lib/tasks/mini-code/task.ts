@@ -1,5 +1,6 @@
 import { ConfigError } from '../../base/errors.ts'
-import { readOptions } from '../../base/validate.ts'
+import { handle, integer } from '../../base/fields.ts'
+import { type FieldsOf, readOptions } from '../../base/validate.ts'
 import type { SandboxOptions } from '../../sandbox/types.ts'
 import { codeMeter } from '../code/columns.ts'
 import { cooperationReport, cooperationReportMetrics } from '../code/cooperation-report.ts'
@@ -26,6 +27,13 @@ export interface MiniCodeOptions extends MiniCodeSettings {
   experiments?: number
 }
 
+const miniCodeShape = {
+  ...miniCodeSettings,
+  sandbox: handle<ProgramRunner>('a sandbox').optional(),
+  sandboxOptions: handle<SandboxOptions>('options of a sandbox').optional(),
+  experiments: integer({ from: 0 }).optional(),
+} satisfies FieldsOf<MiniCodeOptions>
+
 /** A turn whose programs nearly all pass ends its episode. */
 const finishedAbove = 0.9
 
@@ -50,7 +58,7 @@ const finishedAbove = 0.9
  */
 export function miniCode(options: MiniCodeOptions = {}): Task<MiniCodeItem> {
   const problems = miniCodeProblems()
-  const { train, heldOut, evaluateOn, feedback } = readOptions('Task "mini-code"', miniCodeSettings, options)
+  const { train, heldOut, evaluateOn, feedback } = readOptions('Task "mini-code"', miniCodeShape, options)
   const part = evaluateOn === 'held-out' ? problems.heldOut : problems.validation
   const judge = createJudge(options)
   return defineTask<MiniCodeItem>({

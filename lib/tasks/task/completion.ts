@@ -12,5 +12,20 @@ export interface Completion {
   logProbSum: number
 }
 
-/** What all agents wrote: `joint[i]` is agent i's completion. */
-export type Joint = Completion[]
+/**
+ * What all agents wrote: `joint[i]` is agent i's completion, and in a task of `defineTask` `joint.NAME` that of the agent of this name.
+ * A name that lists have a member of (`length`, `map`, `join`) or that is a number is no such key: there is the index.
+ *
+ * @typeParam Name names of the agents, where they are known
+ */
+export type Joint<Name extends string = string> = Completion[] &
+  (string extends Name ? unknown : { readonly [Key in Exclude<Name, keyof Completion[]>]: Completion })
+
+/** Gives a joint completion its agents' names, unless it has them; they are no part of what is listed or copied. */
+export function nameJoint<Name extends string>(joint: Completion[], agents: readonly Name[]): Joint<Name> {
+  for (const [agent, name] of agents.entries()) {
+    if (name in joint || agent >= joint.length || /^\d+$/.test(name)) continue
+    Object.defineProperty(joint, name, { value: joint[agent], configurable: true })
+  }
+  return joint as Joint<Name>
+}

@@ -1,7 +1,9 @@
 /** Rewards that a user has written in Python, and what a task makes of them. */
+
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { expectObject } from '../../base/arguments.ts'
 import { DisposedError, MagrpoError } from '../../base/errors.ts'
 import { section, validate } from '../../base/validate.ts'
 import { WorkerPool } from '../../base/worker-pool.ts'
@@ -47,6 +49,7 @@ export function isPythonReward(reward: unknown): reward is PythonRewardSettings 
  * ```
  */
 export function pythonReward<Item = unknown>(settings: PythonRewardSettings): PythonReward<Item> {
+  expectObject(settings, 'settings of pythonReward')
   const { worker, workers: size, per, retries, retryDelayMs } = checkedSettings(settings)
   const pool = new WorkerPool({
     size,

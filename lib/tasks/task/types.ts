@@ -55,20 +55,20 @@ export interface BatchRewardContext extends TaskContext {
  * A reward that sees many joint completions at once: `group`, those that the agents gave to one prompt each (one node of a rollout),
  * or `step`, those of one turn of a whole step or evaluation batch. Joint completions scored elsewhere come one at a time.
  */
-export interface BatchReward<Item = unknown> {
+export interface BatchReward<Item = unknown, Name extends string = string> {
   per: 'group' | 'step'
   /** The rewards of all joint completions, in their order; `items[k]` is the item of `joints[k]`. */
   rewards(
     items: readonly Item[],
-    joints: readonly Joint[],
+    joints: readonly Joint<Name>[],
     context: BatchRewardContext,
   ): RewardResult[] | Promise<RewardResult[]>
 }
 
 /** A joint completion of an evaluation: with several turns, the last of its branch. */
-export interface EvaluatedJoint<Item> {
+export interface EvaluatedJoint<Item, Name extends string = string> {
   item: Item
-  joint: Joint
+  joint: Joint<Name>
   /** Null: the reward abstained. */
   reward: number | null
 }
@@ -80,12 +80,16 @@ export interface TurnFeedback {
   metrics?: Record<string, number>
 }
 
-/** Everything of a task but its reward; see {@link Task}. */
-export interface TaskParts<Item = unknown> {
+/**
+ * Everything of a task but its reward; see {@link Task}.
+ *
+ * @typeParam Name names of the agents, where they are known
+ */
+export interface TaskParts<Item = unknown, Name extends string = string> {
   /** Name used in run folders and metrics. */
   name: string
-  /** One name per agent, in order; `joint[i]` belongs to `agents[i]`. */
-  agents: string[]
+  /** One name per agent, in order; `joint[i]` belongs to `agents[i]`, and in `defineTask` so does `joint.NAME`, see {@link Joint}. */
+  agents: readonly Name[]
   /** The problems trained on. */
   items: readonly Item[]
   /** Held-out problems for evaluation; never trained on. */
@@ -95,17 +99,17 @@ export interface TaskParts<Item = unknown> {
   /** Multi-turn tasks: the next turn's prompts, or `stop`. `history` ends with the turn that `joint` is of. */
   transition?(
     item: Item,
-    joint: Joint,
+    joint: Joint<Name>,
     history: TurnHistory[],
     context: TaskContext,
   ): 'stop' | TurnFeedback | Promise<'stop' | TurnFeedback>
   /** Further numbers to log for a joint completion. */
-  metrics?(item: Item, joint: Joint): Record<string, number>
+  metrics?(item: Item, joint: Joint<Name>): Record<string, number>
   /**
    * Looks at all that an evaluation has sampled, for what costs too much to be asked of every sample in training. Its
    * numbers are reported as those of `metrics` are.
    */
-  examine?(evaluated: readonly EvaluatedJoint<Item>[], context: TaskContext): Promise<Record<string, number>>
+  examine?(evaluated: readonly EvaluatedJoint<Item, Name>[], context: TaskContext): Promise<Record<string, number>>
   /** Upper bound of `reward`, where there is one (for reports). */
   maxReward?: number
   /** Lower bound of `reward`, where there is one (to see settings that cannot work). */

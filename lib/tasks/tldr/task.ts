@@ -1,7 +1,7 @@
 /** Summarising a Reddit post twice: one agent briefly, the other at about twice the length. */
 
 import { readOptions } from '../../base/validate.ts'
-import { loadSplits } from '../datasets/load.ts'
+import { dataKeys, loadSplits } from '../datasets/load.ts'
 import { defineTask } from '../task/define-task.ts'
 import type { Task } from '../task/types.ts'
 import { type WritingOptions, writingSettings } from '../writing/options.ts'
@@ -22,7 +22,7 @@ import { type TldrItem, tldrData } from './options.ts'
  * ```
  */
 export async function tldr(options: WritingOptions<TldrItem>): Promise<Task<TldrItem>> {
-  const { chat, rules } = readOptions('Task "tldr"', writingSettings, options)
+  const { chat, rules } = readOptions('Task "tldr"', writingSettings, options, dataKeys)
   const splits = await loadSplits(options, { published: tldrData, fields: ['prompt'], log: options.log })
   return defineTask<TldrItem>({
     name: 'tldr',
