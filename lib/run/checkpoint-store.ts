@@ -11,6 +11,7 @@ import { readFile } from '../base/read-files.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
 import type { RunState } from '../rl/types/sink.ts'
 import { type FileSums, findDamage, sumFiles, syncPath } from './checksums.ts'
+import { withFormerDefaults } from './former-defaults.ts'
 import { runFormat } from './run-info.ts'
 
 /** Bytes of whole lines that belong to the steps of a checkpoint, by file. */
@@ -156,7 +157,10 @@ async function check(directory: string, step: number): Promise<CheckpointState |
   if (manifest.step !== step) return `its manifest is that of step ${manifest.step}`
   if (manifest.files[files.state] === undefined) return `${files.manifest} does not list ${files.state}`
   const damage = await findDamage(directory, manifest.files)
-  return damage ?? (await readJson<CheckpointState>(join(directory, files.state)))
+  if (damage !== undefined) return damage
+  const state = await readJson<CheckpointState>(join(directory, files.state))
+  if (typeof state === 'string' || manifest.format > 1) return state
+  return { ...state, options: withFormerDefaults({ ...state.options }) as unknown as CheckpointState['options'] }
 }
 
 async function readJson<T extends object>(file: string): Promise<T | string> {

@@ -3,8 +3,11 @@ import { join } from 'node:path'
 import { MagrpoError } from '../base/errors.ts'
 import { readFile } from '../base/read-files.ts'
 
-/** Version of the layout of run folders and checkpoints. A change that older code cannot read raises it. */
-export const runFormat = 1
+/**
+ * Version of the layout of run folders and checkpoints, and of what a configuration means where it says nothing. A change that older
+ * code cannot read, or would read otherwise, raises it.
+ */
+export const runFormat = 2
 
 /** What `run.json` says. */
 export interface RunInfo {

@@ -13,7 +13,7 @@ import type { Task } from '../tasks/task/types.ts'
 import type { RecordOptions } from './assemble.ts'
 import { createNumbered, createRunFolder, type IfThere } from './create-run-folder.ts'
 import type { LoadedTeam } from './load-team.ts'
-import { configFile, writeResolved } from './recorded-config.ts'
+import { configFile, recordedConfig, writeResolved } from './recorded-config.ts'
 
 /** What preparing a run may be told. */
 export interface PrepareRunOptions {
@@ -89,7 +89,7 @@ export async function prepareResume(runDir: string, options: PrepareResumeOption
     )
   const { resolveConfig } = await import('../config/load.ts')
   const { checkpointEvery, keepCheckpoints, ...others } = options
-  const given = resolveConfig(info.config, { where: `${runDir}/${runFiles.info}` })
+  const given = resolveConfig(recordedConfig(info), { where: `${runDir}/${runFiles.info}` })
   const config: RunConfig = { ...given, ...defined({ checkpointEvery, keepCheckpoints }), runDir }
   const folder = await RunFolder.resume(runDir)
   return prepareIn(folder, config, others, info)
@@ -126,7 +126,7 @@ async function prepareIn(
       checkpointEvery: config.checkpointEvery,
       keepCheckpoints: config.keepCheckpoints,
       open: async () => folder,
-      onResolved: (resolved) => writeResolved(folder, config, resolved, onWarning),
+      onResolved: (resolved) => writeResolved(folder, config, resolved, { format: begun?.format, onWarning }),
     }
     const loadedParts = { team: loaded.team, task, algorithm, trackers }
     const assembled = assemble({ ...trainSettings(config), ...loadedParts, sinks, signal, onWarning, record })

@@ -5,17 +5,19 @@ import { parse } from 'yaml'
 import { writtenChoice } from '../config/choice.ts'
 import { type RunConfig, resolveConfig } from '../config/load.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
+import { withFormerDefaults } from '../run/former-defaults.ts'
 import { type RunFolder, runFiles } from '../run/run-folder.ts'
+import { type RunInfo, runFormat } from '../run/run-info.ts'
 
 /** Writes `config.yaml` as training resolved it; one that a person edited since is left alone, and has no effect. */
 export async function writeResolved(
   folder: RunFolder,
   config: RunConfig,
   options: ResolvedTrainOptions,
-  onWarning: (message: string) => void = () => {},
+  { format = runFormat, onWarning = () => {} }: { format?: number; onWarning?: (message: string) => void } = {},
 ): Promise<void> {
   const resolved = resolvedConfig(config, options)
-  const existing = folder.isResumed ? await readConfig(folder) : undefined
+  const existing = folder.isResumed ? await readConfig(folder, format) : undefined
   const isOurs = [configFile(config), resolved].some((ours) =>
     isDeepStrictEqual(comparable(existing), comparable(JSON.parse(JSON.stringify(ours)))),
   )
@@ -25,9 +27,10 @@ export async function writeResolved(
   )
 }
 
-async function readConfig(folder: RunFolder): Promise<unknown> {
+async function readConfig(folder: RunFolder, format: number): Promise<unknown> {
   try {
-    return parse(await readFile(folder.file(runFiles.config), 'utf8')) as unknown
+    const config = parse(await readFile(folder.file(runFiles.config), 'utf8')) as unknown
+    return recordedConfig({ format, config })
   } catch {
     return undefined
   }
@@ -46,6 +49,11 @@ function comparable(config: unknown): unknown {
   } catch {
     return rest // edited so that it is no configuration any more
   }
+}
+
+/** The configuration that a run was begun with, with the defaults of its time. */
+export function recordedConfig({ format, config }: Pick<RunInfo, 'format' | 'config'>): unknown {
+  return format > 1 ? config : withFormerDefaults(config as Record<string, unknown>)
 }
 
 /** The configuration in the form of a configuration file. */

@@ -40,7 +40,7 @@ test('every row of the two suites has a model and a bar', (t) => {
       id,
     )
   t.is(chooseRows('peers', [], []).length, 20)
-  t.is(chooseRows('limits', [], []).length, 6)
+  t.is(chooseRows('limits', [], []).length, 7)
 })
 
 test('tables line up and escape what Markdown would read', (t) => {
