@@ -5,7 +5,7 @@
  * 2. rollout    `rollout/rollout.ts` plays the turns: prompts from the task (`task-calls.ts`), completions from the engine
  * 3. rewards    `rollout/turn-rewards.ts` queues each joint completion that is whole, `reward-queue.ts` calls the task's reward
  * 4. scores     `credit/kl.ts` asks the references and `credit/critic.ts` the critics, if the algorithm has any
- * 5. credit     `credit/signals.ts`: returns, credit of each completion, baseline and so the advantages
+ * 5. credit     `algorithms/signals.ts`: returns, credit of each completion, baseline and so the advantages
  * 6. weights    `update/train-groups.ts` makes a weight per token of the advantages
  * 7. update     `update/update.ts` accumulates gradients and steps each policy; from its first step on there is no way back
  * 8. report     `report/metrics.ts` and `report/sample-rows.ts`

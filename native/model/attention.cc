@@ -65,7 +65,7 @@ class TreeAttention : public torch::autograd::Function<TreeAttention> {
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
     const auto saved = ctx->get_saved_variables();
     const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3], &lse = saved[4];
-    // The batch outlives the graph: train/accumulate.cc keeps it until backward is done.
+    // The batch outlives the graph: train/pass.cc keeps it until backward is done.
     const auto& batch = *reinterpret_cast<const PackedBatch*>(ctx->saved_data["batch"].toInt());
     const int64_t heads = ctx->saved_data["heads"].toInt();
     const int64_t dim = q.size(1) / heads;

@@ -7,7 +7,7 @@
 
 namespace magrpo::train {
 
-// Estimators of KL(π || reference) from sampled tokens (Schulman 2020), with d = log reference - log π, as in lib/rl/kl.ts:
+// Estimators of KL(π || reference) from sampled tokens (Schulman 2020), with d = log reference - log π, as in lib/rl/credit/kl.ts:
 // k1 = -d, k2 = d²/2, k3 = exp(d) - 1 - d.
 enum class KlEstimator { kNone, kK1, kK2, kK3 };
 

@@ -17,7 +17,7 @@ import type { Team } from './team.ts'
 /** Node’s own heap, libtorch’s caches and freed blocks of tensors (64 MiB) grow by about this much once a run is under way. */
 const growthBytes = 96 * 2 ** 20
 
-/** Items whose prompts are promptScan at, and those of them that are counted in tokens: the longest in characters. */
+/** Items whose prompts are looked at, and those of them that are counted in tokens: the longest in characters. */
 const promptScan = { items: 4096, counted: 8 }
 
 /** Rank of the adapters that are made for critics. */

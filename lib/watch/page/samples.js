@@ -4,7 +4,7 @@ import { element, formatValue } from './chart.js'
 /**
  * A joint completion.
  *
- * @param {import('../../rl/types/types.ts').SampleRow} row
+ * @param {import('../../rl/types/reports.ts').SampleRow} row
  */
 export function sampleTree(row) {
   const agents = row.agents ?? []
