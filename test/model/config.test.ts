@@ -115,9 +115,9 @@ test.serial('a folder that is not there, or has no or a broken config.json', asy
 
 test('devices and dtypes that cannot be had are errors, never others silently', async (t) => {
   const folder = tinyModel()
-  await rejectsWith(t, () => Model.load(folder, { device: 'tpu' as 'cpu' }), 'ERR_DEVICE', 'tpu')
-  await rejectsWith(t, () => Model.load(folder, { dtype: 'float16' as 'float32' }), 'ERR_ARGUMENT', 'float16')
-  await rejectsWith(t, () => Model.load(folder, { dtype: 'double' as 'float32' }), 'ERR_ARGUMENT', 'double')
+  await rejectsWith(t, () => Model.load(folder, { device: 'tpu' as 'cpu' }), 'ERR_CONFIG', 'tpu')
+  await rejectsWith(t, () => Model.load(folder, { dtype: 'float16' as 'float32' }), 'ERR_CONFIG', 'float16')
+  await rejectsWith(t, () => Model.load(folder, { dtype: 'double' as 'float32' }), 'ERR_CONFIG', 'double')
 })
 
 test('windows are resolved as in transformers', (t) => {
