@@ -208,7 +208,7 @@ test('task functions that throw or return too little are named', async (t) => {
   }
   await t.throwsAsync(bad({ observe: fail }), {
     code: 'ERR_TASK',
-    message: "observe of task 'complement' threw for item 1: oops",
+    message: /^observe of task 'complement' threw for item 1: oops \(at .*rollout\.test\.ts:\d+:\d+\)$/,
   })
   await t.throwsAsync(bad({ observe: () => 5 as never }), {
     code: 'ERR_TASK',

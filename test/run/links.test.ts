@@ -61,7 +61,7 @@ test('lines are not written to a pipe, and nobody waits for its reader', async (
 })
 
 for (const [how, vanish] of [
-  ['removed', (path: string) => rm(path, { recursive: true })],
+  ['removed', (path: string) => rm(path, { recursive: true, maxRetries: 9 })],
   ['moved', (path: string) => rename(path, `${path}-moved`)],
 ] as const)
   test(`a run whose folder is ${how} while it trains fails and makes nothing anew`, async (t) => {
@@ -85,7 +85,7 @@ test('a run whose folder is removed after its last step fails too', async (t) =>
   const path = join(await memoryFolder(t), 'run')
   const { run } = await tableRun(path, { train: { steps: 4, evalEvery: 0 } })
   const work = async () => {
-    for await (const { index } of run) if (index === 4) await rm(path, { recursive: true })
+    for await (const { index } of run) if (index === 4) await rm(path, { recursive: true, maxRetries: 9 })
   }
   await t.throwsAsync(work(), isRunError)
   t.false(existsSync(path))
@@ -95,7 +95,7 @@ test('a folder that was resumed is checked like a new one', async (t) => {
   const path = join(await memoryFolder(t), 'run')
   await exhaust((await tableRun(path, { train: { steps: 4 } })).run)
   const folder = await RunFolder.resume(path)
-  await rm(path, { recursive: true })
+  await rm(path, { recursive: true, maxRetries: 9 })
   await t.throwsAsync(folder.writeJson('result.json', {}), isRunError)
   await folder.release()
 })
