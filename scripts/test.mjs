@@ -90,10 +90,11 @@ function testFiles({ tier, chosen }) {
 async function runAva(files) {
   if (files.length === 0) return print('\nNo tests to run')
   print('\nTests')
-  const { counts, feed } = tapReader(print)
+  const { counts, feed, isWhole } = tapReader(print)
   const problem = await run(process.execPath, ['node_modules/ava/entrypoints/cli.mjs', '--tap', ...files], feed)
   add(counts)
-  if (problem !== null && counts.failed === 0) fail(`ava ended with ${problem}`)
+  if (!isWhole()) fail(`ava ended before all tests did (${problem ?? 'without an error'}): tests are missing above`)
+  else if (problem !== null && counts.failed === 0) fail(`ava ended with ${problem}`)
 }
 
 async function main() {

@@ -23,8 +23,8 @@ export function parseSummary(line) {
 
 /**
  * @param {(line: string) => void} print gets a line a test, and the whole diagnosis of a failed one
- * @returns {{ counts: Counts, feed: (line: string) => void }} `counts` is
- *   up to date when the plan, which follows the last test, has been fed
+ * @returns {{ counts: Counts, feed: (line: string) => void, isWhole: () => boolean }} `counts` is
+ *   up to date, and `isWhole` true, when the plan, which follows the last test, has been fed
  */
 export function tapReader(print) {
   const counts = { passed: 0, failed: 0, skipped: 0 }
@@ -59,5 +59,6 @@ export function tapReader(print) {
     if (kind === 'passed') last = { title, logs: [] }
     else print(`${{ failed: 'FAILED', skipped: ' skip ' }[kind]} ${title}`)
   }
-  return { counts, feed }
+  // Without the plan the reporter ended before the tests did.
+  return { counts, feed, isWhole: () => inSummary }
 }

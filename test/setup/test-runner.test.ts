@@ -12,13 +12,13 @@ interface Counts {
 interface TapScript {
   summaryLines(counts: Counts): string[]
   parseSummary(line: string): Omit<Counts, 'skipped'> | null
-  tapReader(print: (line: string) => void): { counts: Counts; feed(line: string): void }
+  tapReader(print: (line: string) => void): { counts: Counts; feed(line: string): void; isWhole(): boolean }
 }
 const { summaryLines, parseSummary, tapReader } = await importScript<TapScript>('test/tap.mjs')
 
 test('results are counted from TAP; a failure is shown in full, the plan is not', (t) => {
   const printed: string[] = []
-  const { counts, feed } = tapReader((line) => printed.push(line))
+  const { counts, feed, isWhole } = tapReader((line) => printed.push(line))
   const tap = [
     'TAP version 13',
     'ok 1 - a › left out # SKIP',
@@ -38,7 +38,10 @@ test('results are counted from TAP; a failure is shown in full, the plan is not'
     '# tests 5',
     '# fail 2',
   ]
-  for (const line of tap) feed(line)
+  for (const line of tap.slice(0, 12)) feed(line)
+  t.false(isWhole(), 'the reporter may have ended early')
+  for (const line of tap.slice(12)) feed(line)
+  t.true(isWhole())
   t.deepEqual(counts, { passed: 1, failed: 2, skipped: 3 })
   t.true(printed.includes(' skip  a › cannot run here'))
   t.true(printed.includes('    #   skipped: chromium is missing'))
