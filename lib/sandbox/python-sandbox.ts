@@ -258,7 +258,7 @@ function checkRequest(request: object, call: string, texts: readonly string[]): 
 }
 
 function deadReport(reason: NonNullable<WorkerReply['died']>): TestReport {
-  const message = reason === 'timeout' ? 'wall time limit of the whole request' : 'the judge of the tests went down'
+  const message = reason === 'timeout' ? 'time limit of the whole request' : 'the judge of the tests went down'
   const outcome = { number: 0, ok: false, reason, message, forgeable: false }
   return {
     passed: 0,

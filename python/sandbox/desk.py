@@ -67,9 +67,10 @@ class Desk:
         wire.write_frame(1, {"ready": sys.version.split()[0]})
         while (body := self.read_request()) is not None:
             limits = json.loads(body)["limits"]
+            deadline = time.monotonic() + limits["wallSeconds"]
             for _ in range(ATTEMPTS):
                 self.prepare(20)
-                reply = self.answer(body, limits)
+                reply = self.answer(body, limits, deadline)
                 if reply is not None:
                     break
             wire.write_frame(1, reply or {"died": "memory"})
@@ -103,12 +104,12 @@ class Desk:
             self.runner.close()
             self.runner = None
 
-    def answer(self, body, limits):
+    def answer(self, body, limits, deadline):
         """The reply to a request; None if it has to be answered anew."""
         judge, self.judge = self.judge, None
         conversation = Conversation(self.runner, judge, limits)
         try:
-            reply = conversation.run(body)
+            reply = conversation.run(body, deadline)
         except Misbehaved:
             reply = conversation.died("crash")
         finally:
@@ -127,9 +128,8 @@ class Conversation:
         self.limits = limits
         self.reply = None  # that part of it that no test code can have changed
 
-    def run(self, body):
+    def run(self, body, deadline):
         """The reply; None if judge or runner were killed from outside."""
-        deadline = time.monotonic() + self.limits["wallSeconds"]
         try:
             self.judge.send(len(body).to_bytes(4, "big") + body, deadline)
             while True:
@@ -187,7 +187,7 @@ class Conversation:
         if not os.WIFSIGNALED(status):
             return self.died("crash")
         number = os.WTERMSIG(status)
-        if number in (signal.SIGXCPU, signal.SIGKILL) and used > self.limits["programCpuSeconds"] - 0.5:
+        if isolation.ended_by_cpu(status, used, self.limits["programCpuSeconds"]):
             return self.died("timeout")
         return None if number == signal.SIGKILL else self.died("crash")
 

@@ -5,7 +5,7 @@ import select
 import signal
 import time
 
-from sandbox import failures, runner as runner_module, wire
+from sandbox import failures, isolation, runner as runner_module, wire
 from sandbox.asserts import NeedsOneProcess, Stop
 from sandbox.proxies import Foreign, Function, Iterator, View, handed_back
 
@@ -63,7 +63,7 @@ class Runner:
         status, used, has_ended = self.desk.hear()
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
-            if number in (signal.SIGXCPU, signal.SIGKILL) and used > self.limits["programCpuSeconds"] - 0.5:
+            if isolation.ended_by_cpu(status, used, self.limits["programCpuSeconds"]):
                 self.die("timeout", "CPU time limit of the whole program")
             if number == signal.SIGKILL and has_ended:
                 self.desk.finish("outside", None)  # no program can send itself this signal

@@ -2,6 +2,7 @@
 import ctypes
 import os
 import resource
+import signal
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _python = ctypes.PyDLL(None)
@@ -161,3 +162,12 @@ def limit_desk(memory_bytes):
 def limit_cpu(seconds):
     """CPU time of this process, whole seconds; the kernel kills it a second later at the latest."""
     _limit(resource.RLIMIT_CPU, max(1, int(seconds + 0.999)))
+
+
+def ended_by_cpu(status, used, seconds):
+    """Whether a process that was ended by a signal had reached `limit_cpu(seconds)`.
+
+    The kernel counts in ticks, and has been seen to end a process whose `used` seconds were a sixth below the limit.
+    """
+    number = os.WTERMSIG(status)
+    return number == signal.SIGXCPU or (number == signal.SIGKILL and used > 0.7 * seconds)

@@ -153,3 +153,25 @@ test.serial('no program leaves anything in a process that lasts: huge names of e
   for (const name of ['desk', 'server', 'judge'])
     for (const pid of processesNamed(name)) t.true(megabytesOf(pid) < 150, `${name}: ${megabytesOf(pid)} MiB`)
 })
+
+test.serial(
+  'a result that makes the judge compute ends with the CPU time of the program, and is answered once',
+  async (t) => {
+    const sandbox = await PythonSandbox.start({ workers: 1, limits: { programCpuSeconds: 2, wallSeconds: 300 } })
+    try {
+      const shared = 'a = [1]\nfor i in range(60): a = [a, a]\ndef f(x):\n    return a\n'
+      const made = {
+        'sum of a range': { program: 'def f(x):\n    return range(10**12)\n', tests: 'assert sum(f(0)) == 1\n' },
+        'text of a shared list': { program: shared, tests: 'assert str(f(0)) == "1"\n' },
+      }
+      for (const [what, given] of Object.entries(made)) {
+        const report = await sandbox.runTests({ entryPoint: 'f', ...given })
+        t.is(report.reason, 'timeout', what)
+        t.is(report.passed, 0, what)
+      }
+      t.like(await sandbox.runTests(honest), { passed: 2, total: 2 })
+    } finally {
+      await sandbox.dispose()
+    }
+  },
+)
