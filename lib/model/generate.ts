@@ -38,10 +38,17 @@ export interface SampleEvent {
 }
 
 /** What {@link generateBatch} may be told. */
-interface GenerateBatchOptions {
+export interface GenerateBatchOptions {
+  /** Aborting it rejects with its reason; what was begun is dropped. */
   signal?: AbortSignal
+  /**
+   * Make the log-probabilities of a sample the same bit for bit whatever else is in the batch; prompts are then read one by one. On the
+   * CPU only. Defaults to `false`.
+   */
   deterministic?: boolean
+  /** Gets each token as it comes. */
   onTokens?(events: TokenEvent[]): void
+  /** Gets each sample as it ends, while others go on. */
   onSample?(event: SampleEvent): void
 }
 

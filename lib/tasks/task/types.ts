@@ -36,19 +36,16 @@ export interface TaskContext {
   signal: AbortSignal
 }
 
-/** What one agent was asked. */
-type Prompt = string | ChatMessage[]
-
 /** What a reward gets besides its arguments. */
 export interface RewardContext extends TaskContext {
   /** The prompt that each agent answered; unset for completions that come from elsewhere. */
-  prompts?: Prompt[]
+  prompts?: (string | ChatMessage[])[]
 }
 
 /** What a reward of many joint completions gets besides its arguments. */
 export interface BatchRewardContext extends TaskContext {
   /** For each joint completion the prompt that each agent answered; unset for completions that come from elsewhere. */
-  prompts?: Prompt[][]
+  prompts?: (string | ChatMessage[])[][]
 }
 
 /**
