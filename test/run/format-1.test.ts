@@ -1,6 +1,6 @@
 /**
  * `test/fixtures/run-format-1` is a run of four steps that an earlier version began, killed with its second step on the disk; `expected`
- * holds the weights that the same version came to. Folders of the machine are written as @folder and @cwd.
+ * holds the weights that the same version came to. Folders of the machine are written as __folder__ and __cwd__.
  */
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ test('a run of format 1 goes on as it began, with the defaults of its time', asy
   cpSync(fixture, folder, { recursive: true })
   for (const name of ['run.json', 'config.yaml']) {
     const file = join(folder, name)
-    const text = readFileSync(file, 'utf8').replaceAll('@folder', folder).replaceAll('@cwd', process.cwd())
+    const text = readFileSync(file, 'utf8').replaceAll('__folder__', folder).replaceAll('__cwd__', process.cwd())
     writeFileSync(file, text)
   }
   const steps: number[] = []
