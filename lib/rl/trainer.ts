@@ -151,7 +151,7 @@ export class Trainer {
       ending = this.endingOf(error)
       if (isAlone) await this.dropGradients()
     } finally {
-      await this.end(ending).finally(release)
+      await this.end(ending, release)
     }
   }
 
@@ -286,7 +286,7 @@ export class Trainer {
   }
 
   /** Tells every sink, also after one of them failed, and settles the result. */
-  private async end(ending: Pick<RunEnd, 'reason' | 'error'>): Promise<void> {
+  private async end(ending: Pick<RunEnd, 'reason' | 'error'>, release: () => void = () => {}): Promise<void> {
     const end: RunEnd = { ...ending, steps: this.stepsDone, seconds: this.seconds, best: this.best, last: this.last }
     // Before the watch judges what is left of its window: a run that goes on from here must not know of an end.
     const snapshot = this.isWhole ? this.snapshot() : null
@@ -299,6 +299,8 @@ export class Trainer {
         failures.push(error)
       }
     }
+    // Who waits for the result may begin another run on the team at once.
+    release()
     if (failures.length === 0) this.settle.resolve(end as RunResult)
     else {
       this.settle.reject(failures[0])
