@@ -2,10 +2,11 @@
  * Adapters on disk, in PEFT's layout. What a configuration asks for beyond plain LoRA on the seven projections is honoured
  * (rank stabilisation) or refused by name.
  */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MagrpoError } from '../base/errors.ts'
 import { inspect } from '../base/inspect.ts'
+import { makeFolder } from '../base/make-folder.ts'
 import { readJsonFile } from '../base/read-json.ts'
 import { replaceFile, writing } from '../base/write-file.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
@@ -140,7 +141,7 @@ export async function writeAdapter(
   settings: AdapterSettings,
   model: { source: string; hub: { name: string; commit: string } | null },
 ): Promise<void> {
-  await writing(folder, () => mkdir(folder, { recursive: true }))
+  await writing(folder, () => makeFolder(folder))
   const config = {
     peft_type: 'LORA',
     task_type: 'CAUSAL_LM',

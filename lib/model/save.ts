@@ -1,6 +1,7 @@
 /** Writes a model folder in Hugging Face layout. */
-import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { makeFolder } from '../base/make-folder.ts'
 import { replaceFile, writing } from '../base/write-file.ts'
 import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
@@ -50,7 +51,7 @@ export async function writeModelFolder(
   const header = safetensorsHeader(policy?.tensors('weights') ?? native.tensors(), { format: 'pt' })
   const file = join(folder, 'model.safetensors')
   await writing(folder, async () => {
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     const config = JSON.parse(await readFile(join(model.folder, 'config.json'), 'utf8'))
     const { torch_dtype: _, ...rest } = config
     // What the weights are, where they are not what the file asks for.

@@ -1,11 +1,12 @@
 /** Trained weights, taken elsewhere: of a run, of an adapter, or of a model folder, in the layout of Hugging Face or PEFT. */
 
 import { existsSync } from 'node:fs'
-import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { copyFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expectText } from '../base/arguments.ts'
 import { MagrpoError } from '../base/errors.ts'
 import { abortSignal, callback, text } from '../base/fields.ts'
+import { makeFolder } from '../base/make-folder.ts'
 import { readJsonFile } from '../base/read-json.ts'
 import { choice, type FieldsOf, resolve, section } from '../base/validate.ts'
 import { replaceFile, writing } from '../base/write-file.ts'
@@ -189,7 +190,7 @@ function baseOf(
 
 async function copyAdapter(folder: string, target: string, config: Record<string, unknown>): Promise<void> {
   await writing(target, async () => {
-    await mkdir(target, { recursive: true })
+    await makeFolder(target)
     await replaceFile(join(target, 'adapter_model.safetensors'), (part) =>
       copyFile(join(folder, 'adapter_model.safetensors'), part),
     )

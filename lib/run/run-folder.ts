@@ -6,6 +6,7 @@ import { cannotWrite } from '../base/cannot-write.ts'
 import { MagrpoError } from '../base/errors.ts'
 import { lockedError, lockOwner, RunLock } from '../base/file-lock.ts'
 import { ifMissing } from '../base/if-missing.ts'
+import { makeFolder } from '../base/make-folder.ts'
 import { readFile } from '../base/read-files.ts'
 import { syncPath } from './checksums.ts'
 import { type RunInfo, readRunInfo, runInfoFile } from './run-info.ts'
@@ -60,7 +61,7 @@ export class RunFolder {
    *   `ERR_RUN` if it cannot be made
    */
   static async create(path: string): Promise<RunFolder> {
-    await mkdir(dirname(path), { recursive: true }).catch((cause: unknown) => {
+    await makeFolder(dirname(path)).catch((cause: unknown) => {
       throw cannotWrite(dirname(path), cause)
     })
     try {

@@ -135,9 +135,9 @@ export class Tokenizer {
   shownIds(ids: ArrayLike<number>, { skipSpecialTokens = true }: DecodeOptions = {}): number[] {
     if (!Array.isArray(ids) && !ArrayBuffer.isView(ids))
       throw argumentError('a list of token ids', 'ids of decode', ids)
-    return Array.from(ids).filter(
-      (id) => this.idToToken(id) !== undefined && !(skipSpecialTokens && this.specialIds.has(id)),
-    )
+    const all = Array.from(ids)
+    if (all.some((id) => typeof id !== 'number')) throw argumentError('a list of token ids', 'ids of decode', ids)
+    return all.filter((id) => this.idToToken(id) !== undefined && !(skipSpecialTokens && this.specialIds.has(id)))
   }
 
   /** Whether the model has a chat template. */

@@ -1,10 +1,11 @@
 /** The folder a comparison is recorded in, from which its tables can be made again. */
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { cannotWrite } from '../../base/cannot-write.ts'
 import { MagrpoError } from '../../base/errors.ts'
 import { JsonLinesWriter } from '../../base/json-lines.ts'
+import { makeFolder } from '../../base/make-folder.ts'
 import { readFile } from '../../base/read-files.ts'
 import { describeEnvironment } from '../../run/environment.ts'
 import { loadItems } from '../../tasks/datasets/items.ts'
@@ -47,7 +48,7 @@ export class ComparisonFolder {
    * @throws MagrpoError `ERR_RUN_EXISTS` if there is something in it, `ERR_RUN` if it cannot be made
    */
   static async create(path: string, config: unknown): Promise<ComparisonFolder> {
-    await mkdir(path, { recursive: true }).catch((cause: unknown) => {
+    await makeFolder(path).catch((cause: unknown) => {
       throw cannotWrite(path, cause)
     })
     if ((await readdir(path)).length > 0)
