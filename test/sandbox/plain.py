@@ -25,7 +25,7 @@ class Numbering(ast.NodeTransformer):
         number = self.count
         self.count += 1
         said = ast.parse(f"__say__({number}, True)\n__say__({number}, False)").body
-        handler = ast.ExceptHandler(ast.Name("Exception", ast.Load()), None, [said[1]])
+        handler = ast.ExceptHandler(ast.Name("BaseException", ast.Load()), None, [said[1]])
         return ast.fix_missing_locations(ast.copy_location(ast.Try([node, said[0]], [handler], [], []), node))
 
 
