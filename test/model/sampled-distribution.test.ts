@@ -66,7 +66,13 @@ for (const sampling of settings)
 for (const sampling of settings)
   test(`scores of samples are what the sampler said under ${JSON.stringify(sampling)}`, async (t) => {
     const policy = Policy.base(await openModel(t, goldenModel('llama')))
-    const [generation] = await policy.generate([prompt], { ...sampling, count: 6, maxNewTokens: 12, stopIds: [], seed: 5 })
+    const [generation] = await policy.generate([prompt], {
+      ...sampling,
+      count: 6,
+      maxNewTokens: 12,
+      stopIds: [],
+      seed: 5,
+    })
     const groups = [{ promptIds: prompt, completions: generation!.samples }]
     const [drawn] = await policy.logProbs(groups, { sampling })
     const [model] = await policy.logProbs(groups)
@@ -84,7 +90,13 @@ for (const sampling of settings)
 for (const sampling of settings)
   test(`weights that moved since leave ratios finite and KL not negative under ${JSON.stringify(sampling)}`, async (t) => {
     const policy = await Policy.lora(await openModel(t, goldenModel('qwen2')), { rank: 4 })
-    const [generation] = await policy.generate([prompt], { ...sampling, count: 16, maxNewTokens: 12, stopIds: [], seed: 5 })
+    const [generation] = await policy.generate([prompt], {
+      ...sampling,
+      count: 16,
+      maxNewTokens: 12,
+      stopIds: [],
+      seed: 5,
+    })
     const completions = generation!.samples.map(({ ids, kept }, i) => ({
       ...{ ids, kept },
       weights: new Float32Array(ids.length).fill(i % 2 ? 1 : -1),
