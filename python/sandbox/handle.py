@@ -58,7 +58,7 @@ class Runner:
 
     def gone(self):
         """The runner closed its end: finds out why."""
-        time.sleep(0.002)  # its end of the socket closes a moment before the process has ended
+        time.sleep(0.02)  # its end of the socket closes a moment before the process has ended
         self.desk.tell("end", None)
         status, used, has_ended = self.desk.hear()
         if os.WIFSIGNALED(status):
