@@ -8,7 +8,6 @@ import type { NativePolicy } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { type AdapterSettings, readAdapter, writeAdapter } from './adapter.ts'
 import { projectionNames } from './architecture.ts'
-import { checkGroups } from './check-groups.ts'
 import { checkPolicy } from './check-memory.ts'
 import { type DownloadOptions, downloadSection } from './download-options.ts'
 import { findFolder } from './folder.ts'
@@ -313,7 +312,7 @@ export class Policy {
   }
 
   #owned(groups: readonly PolicyGroup[]): ScoredGroup[] {
-    checkGroups(groups)
+    expectList(groups, 'groups')
     return groups.map((group) => ({ ...group, policy: this }))
   }
 
