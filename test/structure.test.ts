@@ -11,6 +11,7 @@ import { repositoryDir } from './support/fixtures.ts'
 const architecture = `
   base:
   native: base
+  ranks: base native
   hub: base
   sandbox: base
   text: base
@@ -37,7 +38,7 @@ const architecture = `
   rl/algorithms: base rl/options rl/rollout rl/credit
   rl/update: base model rl/options rl/backend rl/credit
   rl/report: base model rl/types rl/rollout rl/credit
-  rl/team: base model tasks/task rl/options rl/types rl/memory rl/backend rl/rollout rl/algorithms
+  rl/team: base native model tasks/task rl/options rl/types rl/memory rl/backend rl/rollout rl/algorithms
   rl: base model tasks/task rl/options rl/types rl/memory rl/backend rl/rollout rl/credit rl/algorithms rl/update rl/report rl/team
   run: base hub model tasks/task rl/types
   track: base rl/types
@@ -47,10 +48,10 @@ const architecture = `
   report/comparison: base sandbox text tasks/task tasks/datasets tasks/writing tasks/code run ui
   report: base rl/types run watch watch/page report/comparison
   config: base model tasks rl/options rl/algorithms run track
-  session: base native model tasks/task tasks rl/options rl/types rl/memory rl/algorithms rl/report rl/team rl run track ui report config
+  session: base native ranks model tasks/task tasks rl/options rl/types rl/memory rl/algorithms rl/report rl/team rl run track ui report config
   compare: base model tasks/task tasks/baselines rl/options rl/types rl/backend rl/rollout rl/team rl run report/comparison config session
   doctor: base native
-  cli: base native model tasks/task tasks rl/types rl/memory rl/algorithms run watch ui report/comparison report config session compare doctor
+  cli: base native ranks model tasks/task tasks rl/types rl/memory rl/algorithms run watch ui report/comparison report config session compare doctor
   .: base native hub sandbox text model tasks/task tasks/datasets tasks/baselines tasks/writing tasks/code tasks/tldr tasks/arxiv tasks/story tasks/mbpp tasks/mini-code tasks rl/options rl/types rl/memory rl/credit rl/algorithms rl/team rl run track watch report/comparison report config session compare doctor
 `
 

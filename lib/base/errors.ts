@@ -35,6 +35,7 @@ export const errorCodes = [
   'ERR_RUN', // a run folder cannot be read or written
   'ERR_RUN_LOCKED', // another process works on the run folder; `details` has its `pid`, `host` and `since`
   'ERR_RUN_VERSION', // the run folder is of a newer version of magrpo
+  'ERR_RANK', // another process of a run is gone, never came, or does something else; `details.rank`
   'ERR_CHECKPOINT', // no checkpoint of a run can be used, or it does not fit what it is to be resumed with
   'ERR_NON_FINITE', // logits became NaN or infinite: the weights diverged
   'ERR_NATIVE', // anything else libtorch reports; `details.trace` has its backtrace

@@ -2,7 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { nearest } from '../base/nearest.ts'
 import { checkWorkingFolder } from '../base/working-folder.ts'
-import { packageVersion } from '../run/environment.ts'
+import { packageVersion } from '../base/package-version.ts'
 import { addCompareCommand } from './compare.ts'
 import { addDemoCommand } from './demo.ts'
 import { addDoctorCommand } from './doctor.ts'

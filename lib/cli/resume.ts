@@ -4,12 +4,14 @@ import type { Command } from 'commander'
 import { readRunInfo } from '../run/run-info.ts'
 import { prepareResume } from '../session/prepare-run.ts'
 import { finishedResult } from '../session/resume.ts'
+import { runsInProcesses } from './in-processes.ts'
 import { integerFrom } from './option-values.ts'
 import { note, printJson, printLine } from './output.ts'
 import { runAndReport } from './run-training.ts'
 
 interface ResumeCommandOptions {
   checkpointEvery?: number
+  processes?: number
   quiet?: boolean
   json?: boolean
 }
@@ -21,6 +23,7 @@ export function addResumeCommand(program: Command): void {
     .description('go on with a run that was interrupted, exactly where its last checkpoint stands')
     .argument('<run>', 'run folder')
     .option('--checkpoint-every <steps>', 'another distance of checkpoints from here on', integerFrom(0))
+    .option('--processes <count>', 'processes from here on; by default as many as the configuration says', integerFrom(1))
     .option('--quiet', 'show warnings and errors only')
     .option('--json', 'print a JSON line for each step, each evaluation and the end')
     .addHelpText(
@@ -40,6 +43,8 @@ Example:
         if (options.json) return printJson({ event: 'end', reason, steps, seconds, run_dir: run })
         return printLine(`${run} is finished: ${steps} steps, none left; weights in ${run}/final`)
       }
+      const { processes } = (info.config ?? {}) as { processes?: number }
+      if (await runsInProcesses(options.processes ?? processes)) return
       const folder = resolve(run)
       if (info.cwd !== process.cwd() && existsSync(info.cwd)) {
         // Paths in the configuration are relative to the folder the run was begun in.

@@ -1,5 +1,6 @@
 /** What `magrpo train` and `magrpo resume` share: a run is shown, interrupted in an orderly way, and reported. */
 
+import { ranksOfProcess } from '../ranks/process-ranks.ts'
 import type { EvalReport } from '../rl/types/reports.ts'
 import type { RunResult, RunSink } from '../rl/types/sink.ts'
 import type { PreparedRun, PrepareRunOptions } from '../session/prepare-run.ts'
@@ -16,9 +17,11 @@ import { note, printJson, printLine } from './output.ts'
  */
 export async function runAndReport(
   name: string,
-  { quiet = false, json = false }: { quiet?: boolean; json?: boolean },
+  { quiet: isQuiet = false, json = false }: { quiet?: boolean; json?: boolean },
   prepare: (settings: PrepareRunOptions) => Promise<PreparedRun>,
 ): Promise<void> {
+  const ranks = ranksOfProcess()
+  const quiet = isQuiet || (ranks?.place.rank ?? 0) > 0
   const controller = new AbortController()
   let stopGently: (() => void) | undefined
   let preparation = 'reading what the run needs'
@@ -50,7 +53,7 @@ export async function runAndReport(
     try {
       stopGently = () => prepared.run.stop()
       if (interrupts.received) stopGently()
-      if (!quiet) note(`run folder: ${prepared.folder.display}`)
+      if (!quiet && prepared.folder !== null) note(`run folder: ${prepared.folder.display}`)
       await report(await prepared.run.result, prepared, json)
     } finally {
       view.close()
@@ -59,6 +62,7 @@ export async function runAndReport(
     if (interrupts.received) throw interrupts.received
   } finally {
     interrupts.dispose()
+    await ranks?.leave()
   }
 }
 
@@ -70,6 +74,7 @@ const jsonSink: RunSink = {
 }
 
 async function report(result: RunResult, { folder }: PreparedRun, json: boolean): Promise<void> {
+  if (folder === null) return
   const { reason, steps, seconds, best, last } = result
   const final = folder.file('final')
   const evaluation = (report: EvalReport | null) => report && { step: report.index, score: report.score }

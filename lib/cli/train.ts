@@ -5,6 +5,7 @@ import type { Setting } from '../config/set-paths.ts'
 import { prepareRun } from '../session/prepare-run.ts'
 import { collect, integerFrom, maxSeed, settingsFrom } from './option-values.ts'
 import { note, printJson, printLine } from './output.ts'
+import { runsInProcesses } from './in-processes.ts'
 import { runAndReport } from './run-training.ts'
 
 interface TrainCommandOptions {
@@ -14,6 +15,7 @@ interface TrainCommandOptions {
   checkpointEvery?: number
   seed?: number
   set?: string[]
+  processes?: number
   dryRun?: boolean
   quiet?: boolean
   json?: boolean
@@ -39,6 +41,7 @@ export function addTrainCommand(program: Command): void {
       'any other setting, such as optimizer.learningRate=1e-5; may come several times',
       collect,
     )
+    .option('--processes <count>', 'train on so many processes of this machine; torchrun, srun and mpirun work too', integerFrom(1))
     .option('--dry-run', 'check configuration, data, task and models, show the memory the run takes, and end')
     .option('--quiet', 'show warnings and errors only')
     .option('--json', 'print a JSON line for each step, each evaluation and the end')
@@ -60,6 +63,7 @@ Examples:
       const { loadConfig } = await import('../config/load.ts')
       const config = await loadConfig(file, settingsOf(options))
       if (options.dryRun) return dryRun(config, options)
+      if (await runsInProcesses(options.processes ?? config.processes)) return
       // A folder that was asked for is meant exactly.
       const isDefault = options.runDir === undefined && config.runDir === join('runs', config.name)
       const ifThere = options.overwrite ? 'replace' : isDefault ? 'number' : 'refuse'

@@ -3,7 +3,7 @@
  * meaning and one default everywhere.
  */
 import { z } from 'zod'
-import { flag, text, unfilled } from '../base/fields.ts'
+import { flag, integer, text, unfilled } from '../base/fields.ts'
 import { choice, section } from '../base/validate.ts'
 import { adapterShape } from '../model/lora-options.ts'
 import { samplingSection } from '../model/sampling.ts'
@@ -63,6 +63,11 @@ const configShape = {
   ...unfilled(runShape),
   seed: runShape.seed,
   ...unfilled(checkpointShape),
+  /**
+   * Processes of this machine that train together, each a share of a step's prompts: the same run for any number of them. A launcher
+   * (torchrun, srun, mpirun) goes before it. Defaults to `1`.
+   */
+  processes: integer({ from: 1 }).optional(),
   /** Where metrics go besides the run folder: names or settings of built-in trackers, or modules of your own. */
   trackers: z.array(choiceSchema).default([]),
 }

@@ -175,6 +175,15 @@ export class Policy {
   }
 
   /**
+   * Calls something native of a trainable policy; for `lib/rl`.
+   *
+   * @internal
+   */
+  withNative<T>(call: (native: NativePolicy) => Promise<T>): Promise<T> {
+    return callNative(async () => call(this.#trainable('train')))
+  }
+
+  /**
    * The random numbers of the next {@link generate} that names none. Every such call takes the next one (`step` counts the calls), and
    * two policies of a process never have the same. A script that resumes sets what it read and kept.
    */

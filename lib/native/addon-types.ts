@@ -256,6 +256,59 @@ export interface NativePolicy {
   writeTensors(what: NativeSection, file: string, header: Uint8Array): Promise<void>
   /** Overwrites tensors by name; every name and shape must fit. */
   readTensors(what: Exclude<NativeSection, 'gradients'>, sources: NativeTensorSource[]): Promise<void>
+  /** Ends the gradient of one slot of a step; see `native/train/slot_sums.h`. */
+  endSlot(place: NativeSlotShares & { slot: number; rank: number }): Promise<void>
+  /** Makes the gradient that of all slots and ranks; without `ranks` there is one rank. */
+  sumSlots(shares: NativeSlotShares, ranks?: NativeRanks): Promise<void>
+  /** Makes the gradient the sum of all ranks'. */
+  sumGradients(ranks: NativeRanks): Promise<void>
+  /** Overwrites weights, value head and optimizer with those of rank 0. */
+  copyFromFirst(ranks: NativeRanks): Promise<void>
+  dispose(): Promise<void>
+}
+
+/** The slots of a step that have a gradient, ascending, and where each rank's share of all slots begins. */
+interface NativeSlotShares {
+  slots: Int32Array
+  bounds: Int32Array
+}
+
+/** Where this process stands among those of a run. */
+export interface NativePlace {
+  rank: number
+  size: number
+  /** Of rank 0. */
+  address: string
+  port: number
+  /** Whether rank 0 opens the store; false where the launcher has one. */
+  hostsStore: boolean
+  /** Of all keys in the store. */
+  prefix: string
+  /** For all to come. */
+  timeoutMs: number
+  /** A rank that gives no sign of life for so long is lost. */
+  silenceMs: number
+}
+
+/** What is called when others have something to say. */
+export interface NativeRankCallbacks {
+  onMessage(from: number, message: Uint8Array): void
+  /** Once; nothing works any more then. */
+  onLost(rank: number, why: string): void
+}
+
+/** The ranks of a run. Calls reject with `ERR_RANK` if others do not answer. */
+export interface NativeRanks {
+  /** The first gathering, within the timeout. */
+  join(value: Uint8Array): Promise<Uint8Array[]>
+  /** Connects for tensors; all ranks do so at about the same time, after {@link join}. */
+  connect(): Promise<void>
+  /** The values of all ranks, by rank; each name is used once. */
+  gather(name: string, value: Uint8Array): Promise<Uint8Array[]>
+  tell(rank: number, message: Uint8Array): void
+  /** Bytes of tensors that were handed over so far. */
+  traffic(): number
+  /** Says good-bye. Rank 0 waits up to two seconds for the others. */
   dispose(): Promise<void>
 }
 
@@ -327,6 +380,8 @@ export interface NativeAddon {
     spec: NativeModelSpec,
     job?: NativeJobOptions & { onProgress?: (done: number, total: number) => void },
   ): Promise<NativeModel>
+  /** Begins to look for the other ranks; it returns at once. */
+  openRanks(place: NativePlace, callbacks: NativeRankCallbacks): NativeRanks
   /** Handles and jobs alive in this process, for leak tests. */
   liveObjects(): { models: number; policies: number; jobs: number }
 }

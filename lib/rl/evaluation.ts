@@ -7,6 +7,7 @@ import { validate } from '../base/validate.ts'
 import type { Sampling } from '../model/sampling.ts'
 import { expectTask } from '../tasks/task/check-task.ts'
 import type { Task } from '../tasks/task/types.ts'
+import { fromFirst, type Ranks, shareOf, soleRank } from './backend/ranks.ts'
 import { checkAgents, type TrainingBackend } from './backend/training-backend.ts'
 import { type EvaluationOptions, evaluationSection, type LongPrompts } from './options/run.ts'
 import { itemRewards } from './report/episodes.ts'
@@ -17,7 +18,8 @@ import { surveyFirstPrompts } from './rollout/first-prompts.ts'
 import { PromptLengths } from './rollout/long-prompts.ts'
 import { itemsAtOnce, type RolloutPlan } from './rollout/plan.ts'
 import { rewardTimeoutOf } from './rollout/reward-queue.ts'
-import { rollOut } from './rollout/rollout.ts'
+import { type Rollout, rollOut } from './rollout/rollout.ts'
+import { inOrder, shareRollout } from './rollout/share-rollout.ts'
 import { jointOf, type RolloutNode } from './rollout/tree.ts'
 import type { EvalReport, Metrics, SampleRow } from './types/reports.ts'
 import type { RewardCache } from './types/run-store.ts'
@@ -49,6 +51,7 @@ export async function evaluateBackend(
   const { plan: whole, options } = evaluationPlan(backend, settings)
   const plan = await withoutSkipped(whole, options.longPrompts)
   const { samples, greedy: isGreedy, maxRows, logSamples } = options
+  const ranks: Ranks = backend.ranks ?? soleRank
   const total = plan.chosen.length * (Number(samples > 0) + Number(isGreedy))
   const start = performance.now()
   const metrics: Metrics = {}
@@ -57,13 +60,15 @@ export async function evaluateBackend(
   let done = 0
   const pass = async (phase: 'eval' | 'greedy', passPlan: RolloutPlan) => {
     const rewards = memory && { memory, part: `${phase}/${index}` }
-    const nodes = await rollOutAll({ ...passPlan, rewards }, maxRows, (items) => {
+    const own = await rollOutAll({ ...passPlan, rewards, chosen: shareOf(plan.chosen, ranks) }, maxRows, (items) => {
       done += items
       settings.onProgress?.(done, total)
     })
+    const { nodes } = await shareRollout(ranks, `${phase}/${index}`, own, plan.signal)
     const prefix = phase === 'eval' ? 'eval/' : 'eval/greedy/'
     Object.assign(metrics, withPrefix(prefix, describe(nodes, names)))
-    Object.assign(metrics, withPrefix(`${prefix}task/`, await examine(plan, nodes)))
+    const examined = await fromFirst(ranks, `examined/${phase}/${index}`, () => examine(plan, nodes))
+    Object.assign(metrics, withPrefix(`${prefix}task/`, examined))
     const shown = nodes.filter(({ slot }) => slot < logSamples)
     rows.push(...shown.flatMap((node) => sampleRows(node, null, { step: index, phase, agents: names })))
   }
@@ -135,20 +140,18 @@ function skippedMetric({ items, chosen }: RolloutPlan): Metrics {
 }
 
 /** Rolls out all items, so many at a time that a batch has at most `maxRows` completions. */
-async function rollOutAll(
-  plan: RolloutPlan,
-  maxRows: number,
-  onItems: (items: number) => void,
-): Promise<RolloutNode[]> {
+async function rollOutAll(plan: RolloutPlan, maxRows: number, onItems: (items: number) => void): Promise<Rollout> {
   const size = itemsAtOnce(plan.groupSize, plan.policies.length, maxRows)
-  const nodes: RolloutNode[] = []
+  const whole: Rollout = { nodes: [], generateSeconds: 0, rewardSeconds: 0, newTokens: 0 }
   for (let begin = 0; begin < plan.chosen.length; begin += size) {
     plan.signal?.throwIfAborted()
     const chosen = plan.chosen.slice(begin, begin + size)
-    nodes.push(...(await rollOut({ ...plan, chosen })).nodes)
+    whole.nodes.push(...(await rollOut({ ...plan, chosen })).nodes)
     onItems(chosen.length)
   }
-  return nodes
+  // Batches differ with the number of ranks, sums over nodes shall not.
+  inOrder(whole.nodes)
+  return whole
 }
 
 /** What the task says of all that was sampled, the last turn of each branch. */

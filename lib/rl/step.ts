@@ -14,7 +14,8 @@ import type { Task } from '../tasks/task/types.ts'
 import { algorithmEntry } from './algorithms/registry.ts'
 import { signalsOf } from './algorithms/signals.ts'
 import type { AuxiliaryModels } from './backend/auxiliary-models.ts'
-import type { EngineScoreOptions } from './backend/engine.ts'
+import type { Engine, EngineScoreOptions } from './backend/engine.ts'
+import { type Ranks, shareOf } from './backend/ranks.ts'
 import { type TrainingBackend, trainedPolicies } from './backend/training-backend.ts'
 import { criticInputs, scoreValues } from './credit/critic.ts'
 import { scoreReferences } from './credit/kl.ts'
@@ -34,10 +35,12 @@ import type { ItemOrder } from './rollout/item-order.ts'
 import { PromptLengths } from './rollout/long-prompts.ts'
 import type { RolloutPipeline } from './rollout/pipeline.ts'
 import { type Rollout, rollOut } from './rollout/rollout.ts'
+import { shareRollout } from './rollout/share-rollout.ts'
 import { type RolloutNode, withModelLogProbs } from './rollout/tree.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
 import type { StepReport } from './types/reports.ts'
 import type { RewardCache } from './types/run-store.ts'
+import { rankedEngine } from './update/ranked-engine.ts'
 import { criticGroups, trainGroups } from './update/train-groups.ts'
 import { update } from './update/update.ts'
 
@@ -50,8 +53,11 @@ export interface StepContext {
   /** References and critics, as the algorithm needs them. */
   auxiliary: AuxiliaryModels
   signal: AbortSignal
+  ranks: Ranks
   /** Where verdicts are remembered. */
   rewards?: RewardCache
+  /** Asks all ranks, before the first optimizer step, whether they go on with a step; it throws if one does not. */
+  commit?(step: number): Promise<void>
   /** Called before each step of a policy's optimizer; until the training step has ended, weights are between two steps. */
   beforeOptimizerStep?(): void
 }
@@ -64,19 +70,19 @@ interface StepOutcome {
   skipped: string[]
 }
 
-/** Lets the team answer the prompts of a step and rewards what it wrote. See `rollOut`. */
-export function rollOutStep(
-  { backend, task, options, order, rewards }: StepContext,
+/** Lets the team answer the prompts of a step and rewards what it wrote, with all ranks. See `rollOut`. */
+export async function rollOutStep(
+  { backend, task, options, order, rewards, ranks }: StepContext,
   index: number,
   how: { signal: AbortSignal; onGenerated(): void },
 ): Promise<Rollout> {
   const { algorithm } = options
-  return rollOut({
+  const own = await rollOut({
     engine: backend.engine,
     policies: backend.agents.map(({ policy }) => policy),
     task,
     items: task.items,
-    chosen: order.step(index),
+    chosen: shareOf(order.step(index), ranks),
     sampling: options.sampling,
     groupSize: algorithm.groupSize,
     laterGroupSize: algorithm.groupSize,
@@ -91,6 +97,7 @@ export function rollOutStep(
     ...how,
     rewards: rewards && { memory: rewards, part: `train/${index}` },
   })
+  return shareRollout(ranks, `rollout/${index}`, own, how.signal)
 }
 
 /**
@@ -111,19 +118,23 @@ export async function runStep(context: StepContext, index: number, rollouts: Rol
   const names = backend.agents.map(({ name }) => name)
   const policies = trainedPolicies(backend.agents)
   const limits = { maxTokensPerMicroBatch: options.maxTokensPerMicroBatch ?? undefined, signal }
-  const { signals, inputs } = await scoreReferencesAndCritics(context, rollout.nodes, limits, sampling)
+  const spread = { ranks: context.ranks, step: index, slots: context.order.step(index).length }
+  const engine = rankedEngine(backend.engine, { ...spread, deterministic: options.deterministic })
+  const { signals, inputs } = await scoreReferencesAndCritics(context, engine, rollout.nodes, limits, sampling)
   const { schedule, warmupSteps, learningRate: peak, ...settings } = options.optimizer
   const rateOf = (full: number) =>
     learningRateAt({ name: schedule, peak: full, warmupSteps, totalSteps: options.steps }, index)
   const learningRate = rateOf(peak)
   const groups = trainGroups(signals, { policies, algorithm, maxNewTokens: options.sampling.maxNewTokens })
-  const updated = await update(backend.engine, {
+  const updated = await update(engine, {
     ...limits,
     sampling,
     groups,
     criticGroups: algorithm.critic?.placement === 'separate' ? criticGroups(signals, inputs, algorithm) : [],
     algorithm,
-    minibatches: options.minibatches,
+    // Slots are the pieces of a deterministic step.
+    minibatches: options.deterministic ? 1 : options.minibatches,
+    commit: () => context.commit?.(index) ?? Promise.resolve(),
     beforeStep: () => context.beforeOptimizerStep?.(),
     optionsOf: (policy) => {
       const isAgent = policies.includes(policy)
@@ -166,18 +177,19 @@ export async function runStep(context: StepContext, index: number, rollouts: Rol
 /** What references and critics say of a rollout, and the signals made of it. */
 async function scoreReferencesAndCritics(
   { backend, options, auxiliary }: StepContext,
+  engine: Engine,
   nodes: readonly RolloutNode[],
   limits: EngineScoreOptions,
   sampling: EngineScoreOptions['sampling'],
 ) {
   const { algorithm } = options
   const references = algorithm.kl
-    ? await scoreReferences(backend.engine, nodes, auxiliary.references, { ...limits, sampling })
+    ? await scoreReferences(engine, nodes, auxiliary.references, { ...limits, sampling })
     : undefined
   if (algorithm.critic === null) return { signals: signalsOf(nodes, algorithm, { references }), inputs: [] }
   const layout = { type: algorithm.critic.type, isCentral: algorithmEntry(algorithm).critic?.scope === 'team' }
-  const inputs = criticInputs(backend.engine, nodes, auxiliary.critics, layout)
-  const values = await scoreValues(backend.engine, inputs, backend.agents.length, limits)
+  const inputs = criticInputs(engine, nodes, auxiliary.critics, layout)
+  const values = await scoreValues(engine, inputs, backend.agents.length, limits)
   return { signals: signalsOf(nodes, algorithm, { references, values }), inputs }
 }
 

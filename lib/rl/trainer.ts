@@ -1,10 +1,13 @@
 /** The loop of a run: steps, evaluations, warnings, sinks, and every way to end. */
+import { describeThrown } from '../base/thrown.ts'
 import type { Task } from '../tasks/task/types.ts'
 import { noAuxiliaryModels } from './backend/auxiliary-models.ts'
+import { fromFirst, type RankMessage, soleRank } from './backend/ranks.ts'
 import { type TrainingBackend, trainedPolicies } from './backend/training-backend.ts'
 import { evaluateBackend } from './evaluation.ts'
 import { checkMemory } from './memory/fit.ts'
 import type { MemoryPlan } from './memory/plan.ts'
+import { RankLink } from './rank-link.ts'
 import { WarningWatch } from './report/warnings.ts'
 import { surveyFirstPrompts } from './rollout/first-prompts.ts'
 import { ItemOrder, stepsOfEpochs } from './rollout/item-order.ts'
@@ -54,6 +57,9 @@ export class Trainer {
   private readonly watch: WarningWatch
   private readonly stopController = new AbortController()
   private readonly stopReason = new Error('The run was stopped.')
+  private readonly link: RankLink
+  /** What another rank ended the run with. */
+  private rankError: unknown
   private settle!: { resolve: (result: RunResult) => void; reject: (error: unknown) => void }
   /** Warnings raised before the first step, for its report. */
   private early: RunWarning[] = []
@@ -71,6 +77,13 @@ export class Trainer {
     const { backend, task, options } = parts
     this.parts = parts
     this.options = options
+    this.link = new RankLink(backend.ranks ?? soleRank, {
+      stop: () => this.stop(),
+      fail: (error) => {
+        this.rankError ??= error
+        this.stopController.abort(error)
+      },
+    })
     this.context = {
       backend,
       task,
@@ -78,6 +91,12 @@ export class Trainer {
       auxiliary: noAuxiliaryModels(backend.agents.length),
       order: orderOf(options, task.items.length),
       signal: AbortSignal.any([this.stopController.signal, ...(parts.signal ? [parts.signal] : [])]),
+      ranks: this.link.ranks,
+      commit: async (step) => {
+        if (await this.link.agree(step)) return
+        this.stop()
+        this.context.signal.throwIfAborted()
+      },
       beforeOptimizerStep: () => {
         this.isWhole = false
       },
@@ -140,8 +159,9 @@ export class Trainer {
       // Before the sinks, so that a run which does not fit leaves nothing behind.
       const tight = checkMemory(this.plan())
       this.early = await this.checkPrompts()
+      await this.link.begin(this.options)
       const opened = await this.parts.store?.open(this.options)
-      this.context.rewards = opened?.rewards
+      this.context.rewards = await this.link.shareRewards(opened?.rewards)
       await this.tell((sink) => sink.onStart?.(this.options))
       if (tight !== null) await this.warn([{ code: 'memory', index: 0, message: tight }])
       await this.prepare(opened?.origin ?? null)
@@ -151,6 +171,8 @@ export class Trainer {
       ending = this.endingOf(error)
       if (isAlone) await this.dropGradients()
     } finally {
+      if (ending.reason !== 'finished') this.link.leave(this.stepsDone + 1, messageOf(ending, this.link.ranks.rank))
+      this.link.end()
       await this.end(ending, release)
     }
   }
@@ -159,11 +181,14 @@ export class Trainer {
   private async prepare(origin: RunOrigin | null): Promise<void> {
     const { backend } = this.context
     this.context.auxiliary = await backend.auxiliary.prepare(this.options.algorithm, this.options.seed)
-    if (origin !== null) {
+    const { ranks } = this.link
+    await ranks.alike()
+    const state = await fromFirst(ranks, 'origin', () => origin?.state ?? null)
+    if (state !== null) {
       this.isWhole = false
-      await backend.weights.read(origin.directory, this.trained)
+      if (origin !== null) await backend.weights.read(origin.directory, this.trained)
+      if (ranks.size > 1) for (const policy of this.trained) await backend.engine.sums!.copyFromFirst(policy)
       this.isWhole = true
-      const { state } = origin
       this.stepsDone = state.step
       this.skippedSteps = state.skippedSteps
       this.earlierSeconds = state.seconds
@@ -275,6 +300,7 @@ export class Trainer {
 
   private endingOf(error: unknown): Pick<RunEnd, 'reason' | 'error'> {
     if (this.parts.signal?.aborted) return { reason: 'aborted', error: this.parts.signal.reason }
+    if (this.rankError !== undefined) return { reason: 'failed', error: this.rankError }
     if (error === this.stopReason) return { reason: 'stopped' }
     return { reason: 'failed', error }
   }
@@ -307,4 +333,10 @@ export class Trainer {
       throw failures[0]
     }
   }
+}
+
+/** What the other ranks are told of an end. */
+function messageOf({ reason, error }: Pick<RunEnd, 'reason' | 'error'>, rank: number): RankMessage {
+  if (reason === 'stopped') return { kind: 'stop' }
+  return { kind: 'failed', message: `Rank ${rank} ended the run: ${describeThrown(error)}` }
 }

@@ -1,8 +1,6 @@
 /** `environment.json` of a run: written when it begins, obeyed and continued when it goes on. */
-import { readFile } from 'node:fs/promises'
 import { arch, availableParallelism, cpus, hostname, release, totalmem } from 'node:os'
-import { join } from 'node:path'
-import { packageDir } from '../base/package-dir.ts'
+import { packageVersion } from '../base/package-version.ts'
 import { type RunFolder, runFiles } from './run-folder.ts'
 
 /** What `environment.json` says before the native part is loaded. */
@@ -25,12 +23,6 @@ export interface Environment {
   native: Record<string, unknown> | null
   /** The processes that went on with the run, in order. */
   resumed?: Omit<Environment, 'resumed'>[]
-}
-
-/** Version of this package. */
-export async function packageVersion(): Promise<string> {
-  const text = await readFile(join(packageDir, 'package.json'), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }
 
 /** Describes this process and machine, without loading the native part. */

@@ -2,11 +2,10 @@
  * `rewards.jsonl`: every verdict of a run, as it comes. A run that is resumed repeats the steps since its last checkpoint, and finds
  * their rewards here instead of asking for them again.
  */
-import { createHash } from 'node:crypto'
 import { cannotWrite } from '../base/cannot-write.ts'
 import { JsonLinesWriter } from '../base/json-lines.ts'
 import { wholeLines } from '../base/read-lines.ts'
-import type { RewardCache, RewardOutcome } from '../rl/types/run-store.ts'
+import { checksumOf, type KnownVerdict, type RewardCache, type RewardOutcome } from '../rl/types/run-store.ts'
 import type { Joint } from '../tasks/task/completion.ts'
 
 /** One line of the log. */
@@ -42,23 +41,29 @@ export class RewardLog implements RewardCache {
     const line = this.#known.get(place)
     // A process comes to a place once.
     this.#known.delete(place)
-    if (line === undefined || line.of !== checksum(joint)) return undefined
-    const { reward, parts, reason, retries, metrics } = line
-    return {
-      reward,
-      parts,
-      ...(typeof reason === 'string' && { reason }),
-      ...(typeof retries === 'number' && { retries }),
-      ...(metrics && { metrics: numbersOf(metrics) }),
-    }
+    return line === undefined || line.of !== checksumOf(joint) ? undefined : outcomeOf(line)
+  }
+
+  known(): KnownVerdict[] {
+    return [...this.#known.values()].map((line) => ({ place: line.place, of: line.of, outcome: outcomeOf(line) }))
   }
 
   async keep(place: string, joint: Joint, outcome: RewardOutcome): Promise<void> {
-    await this.#writer.append({ place, of: checksum(joint), ...outcome } satisfies Line)
+    await this.#writer.append({ place, of: checksumOf(joint), ...outcome } satisfies Line)
   }
 
   async close(): Promise<void> {
     await this.#writer.close()
+  }
+}
+
+function outcomeOf({ reward, parts, reason, retries, metrics }: Line): RewardOutcome {
+  return {
+    reward,
+    parts,
+    ...(typeof reason === 'string' && { reason }),
+    ...(typeof retries === 'number' && { retries }),
+    ...(metrics && { metrics: numbersOf(metrics) }),
   }
 }
 
@@ -96,13 +101,4 @@ function parseLine(text: string): Line | undefined {
 function isAhead(place: string, steps: number): boolean {
   const [phase, index] = place.split('/')
   return phase === 'train' ? Number(index) > steps : Number(index) >= steps
-}
-
-function checksum(joint: Joint): string {
-  const hash = createHash('sha256')
-  for (const { text, ids, finish } of joint) {
-    hash.update(JSON.stringify([text, finish]))
-    hash.update(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength))
-  }
-  return hash.digest('hex').slice(0, 16)
 }

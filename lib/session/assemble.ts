@@ -1,4 +1,5 @@
 /** The one place where a run is put together: a team on a task, where the run is kept, and who hears of it. */
+import { ranksOfProcess } from '../ranks/process-ranks.ts'
 import { ReportSink } from '../report/report-sink.ts'
 import { type Run, startRun } from '../rl/run.ts'
 import { backendOf } from '../rl/team/policy-engine.ts'
@@ -48,7 +49,10 @@ interface AssembledRun {
  * @throws ConfigError or MagrpoError `ERR_TASK` for options that are out of range or do not fit each other
  */
 export function assemble<Item>(parts: RunParts<Item>): AssembledRun {
-  const { team, name, record, trackers = [], sinks: given = [], onWarning, ...options } = parts
+  const { team, name, onWarning, record: _, trackers: __, sinks: ___, ...options } = parts
+  const ranks = ranksOfProcess()?.run()
+  // Rank 0 alone shows and keeps the run.
+  const { record, trackers = [], sinks: given = [] }: Partial<RunParts<Item>> = (ranks?.rank ?? 0) === 0 ? parts : {}
   const warn = warningsOf(given, onWarning)
   const sinks = [...given]
   if (trackers.length > 0)
@@ -57,7 +61,7 @@ export function assemble<Item>(parts: RunParts<Item>): AssembledRun {
   const { task } = options
   const { open, ...recorded } = record ?? {}
   const store = open && new RunRecorder(open, { ...recorded, task, onWarning })
-  const run = startRun(backendOf(team, options), { ...options, sinks }, store)
+  const run = startRun(backendOf(team, { ...options, ranks }), { ...options, sinks }, store)
   return { run, hasBegun: () => store?.started ?? false }
 }
 

@@ -1,5 +1,5 @@
 import { MagrpoError } from '../base/errors.ts'
-import { packageVersion } from '../run/environment.ts'
+import { packageVersion } from '../base/package-version.ts'
 import { RunFolder } from '../run/run-folder.ts'
 import { type RunInfo, runFormat } from '../run/run-info.ts'
 

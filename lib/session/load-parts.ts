@@ -59,6 +59,6 @@ export async function loadParts(
 
 /** The name and the settings of training in a configuration: what is neither loaded nor about the run folder. */
 export function trainSettings(config: RunConfig) {
-  const { runDir, team, task, algorithm, trackers, checkpointEvery, keepCheckpoints, ...settings } = config
+  const { runDir, team, task, algorithm, trackers, checkpointEvery, keepCheckpoints, processes, ...settings } = config
   return settings
 }

@@ -2,6 +2,7 @@ import { Disposer } from '../base/disposer.ts'
 import { MagrpoError } from '../base/errors.ts'
 import { defined } from '../base/fields.ts'
 import type { RunConfig } from '../config/load.ts'
+import { ranksOfProcess } from '../ranks/process-ranks.ts'
 import type { Run } from '../rl/run.ts'
 import type { RunSink } from '../rl/types/sink.ts'
 import type { CheckpointOptions } from '../run/checkpoint-options.ts'
@@ -35,7 +36,8 @@ export interface PrepareNewRunOptions extends PrepareRunOptions {
 /** A run that is ready to be iterated. */
 export interface PreparedRun {
   run: Run
-  folder: RunFolder
+  /** Null on a rank above 0, which keeps nothing. */
+  folder: RunFolder | null
   task: Task
   loaded: LoadedTeam
   /** Frees task, team, models and the run folder; takes a new folder back if training never began. */
@@ -51,6 +53,7 @@ export interface PreparedRun {
 export async function prepareRun(config: RunConfig, options: PrepareNewRunOptions = {}): Promise<PreparedRun> {
   const { ifThere = 'refuse', onWarning } = options
   const { runDir } = config
+  if (await isFollower()) return prepareParts(config, options)
   const replaced = ifThere === 'replace' ? await ReplacedRun.putAside(runDir) : undefined
   try {
     const create = ifThere === 'number' ? createNumbered : undefined
@@ -79,7 +82,11 @@ export interface PrepareResumeOptions extends PrepareRunOptions, CheckpointOptio
  *   making the task and loading the models throws. What a checkpoint has to do with, the run throws when it begins.
  */
 export async function prepareResume(runDir: string, options: PrepareResumeOptions = {}): Promise<PreparedRun> {
-  const info = await readRunInfo(runDir)
+  const isFollowing = await isFollower()
+  const ranks = ranksOfProcess()
+  // The folder may be out of reach of all ranks but the first.
+  const own = isFollowing ? undefined : await readRunInfo(runDir)
+  const info = ranks === null ? own! : (await ranks.gather(`resume/${runDir}`, own))[0]!
   if (info.origin !== 'config' || info.config === undefined)
     throw new MagrpoError(
       'ERR_RUN',
@@ -91,8 +98,26 @@ export async function prepareResume(runDir: string, options: PrepareResumeOption
   const { checkpointEvery, keepCheckpoints, ...others } = options
   const given = resolveConfig(recordedConfig(info), { where: `${runDir}/${runFiles.info}` })
   const config: RunConfig = { ...given, ...defined({ checkpointEvery, keepCheckpoints }), runDir }
+  if (isFollowing) return prepareParts(config, options)
   const folder = await RunFolder.resume(runDir)
   return prepareIn(folder, config, others, info)
+}
+
+/** Whether this process is a rank above 0. It meets the other ranks first, so that they hear of whatever goes wrong. */
+async function isFollower(): Promise<boolean> {
+  const ranks = ranksOfProcess()
+  await ranks?.join()
+  return ranks !== null && ranks.place.rank > 0
+}
+
+/** Prepares a run that another rank keeps. */
+async function prepareParts(config: RunConfig, { signal, onWarning }: PrepareRunOptions): Promise<PreparedRun> {
+  const { loadParts, trainSettings } = await import('./load-parts.ts')
+  const { assemble } = await import('./assemble.ts')
+  const parts = await loadParts(config, { signal, onWarning })
+  const { task, loaded, algorithm } = parts
+  const { run } = assemble({ ...trainSettings(config), team: loaded.team, task, algorithm, signal, onWarning })
+  return { run, folder: null, task, loaded, dispose: () => parts.dispose() }
 }
 
 /** @param begun what `run.json` of a run that is resumed says */

@@ -85,8 +85,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   };
   define(environment->model_constructor, ModelHandle::define(env));
   define(environment->policy_constructor, PolicyHandle::define(env));
+  define(environment->ranks_constructor, RanksHandle::define(env));
   exports.Set("CancelFlag", CancelFlagHandle::define(env));
   export_function<load_model>(exports, "loadModel");
+  export_function<open_ranks>(exports, "openRanks");
   export_function<info_of>(exports, "info");
   export_function<architectures_of>(exports, "architectures");
   export_function<set_threads>(exports, "setThreads");

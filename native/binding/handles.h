@@ -1,4 +1,4 @@
-// The classes that JavaScript holds: a model, a policy, a cancel flag. They own shared pointers only. Memory is freed on the executor by
+// The classes that JavaScript holds: a model, a policy, the ranks of a run, a cancel flag. They own shared pointers only. Memory is freed on the executor by
 // dispose(), or by the garbage collector once no job runs.
 #pragma once
 
@@ -14,6 +14,8 @@
 #include "core/block_allocator.h"
 #include "core/cancel.h"
 #include "core/errors.h"
+#include "distributed/collectives.h"
+#include "distributed/switchboard.h"
 #include "model/decoder.h"
 #include "rollout/generate.h"
 #include "train/policy.h"
@@ -54,7 +56,13 @@ struct PolicyState {
   bool holds_place;
 };
 
-// What the classes of a model and a policy share. A method's core::Error reaches JavaScript as an error with its code.
+// State that a ranks handle shares with its jobs.
+struct RanksState {
+  std::unique_ptr<distributed::Switchboard> switchboard;
+  std::unique_ptr<distributed::Collectives> collectives;  // once connected
+};
+
+// What the classes share. A method's core::Error reaches JavaScript as an error with its code.
 template <typename Self, typename State>
 class Handle : public Napi::ObjectWrap<Self> {
  public:
@@ -143,8 +151,32 @@ class PolicyHandle : public Handle<PolicyHandle, PolicyState> {
   Napi::Value tensors(const Napi::CallbackInfo& info);
   Napi::Value write_tensors(const Napi::CallbackInfo& info);
   Napi::Value read_tensors(const Napi::CallbackInfo& info);
+  Napi::Value end_slot(const Napi::CallbackInfo& info);
+  Napi::Value sum_slots(const Napi::CallbackInfo& info);
+  Napi::Value sum_gradients(const Napi::CallbackInfo& info);
+  Napi::Value copy_from_first(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
 };
+
+class RanksHandle : public Handle<RanksHandle, RanksState> {
+ public:
+  static constexpr const char* kName = "ranks";
+  static constexpr napi_type_tag kTag{0x6d61677270000003, 0x1b9d02c6f57e48a3};
+  static Napi::Function define(Napi::Env env);
+  explicit RanksHandle(const Napi::CallbackInfo& info) : Handle(info) { Value().TypeTag(&kTag); }
+  void describe(Napi::Object) const {}
+
+ private:
+  Napi::Value join(const Napi::CallbackInfo& info);
+  Napi::Value connect(const Napi::CallbackInfo& info);
+  Napi::Value gather(const Napi::CallbackInfo& info);
+  Napi::Value tell(const Napi::CallbackInfo& info);
+  Napi::Value traffic(const Napi::CallbackInfo& info);
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+};
+
+// The addon's openRanks(place, listener).
+Napi::Value open_ranks(const Napi::CallbackInfo& info);
 
 // The addon's loadModel(spec, job).
 Napi::Value load_model(const Napi::CallbackInfo& info);

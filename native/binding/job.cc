@@ -125,6 +125,11 @@ void Environment::post(std::function<void(Napi::Env)> event) {
   napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
 }
 
+void Environment::WayBack::post(std::function<void(Napi::Env)> event) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (environment_ != nullptr) environment_->post(std::move(event));
+}
+
 void Environment::finish(std::shared_ptr<Job> job) {
   post([this, job = std::move(job)](Napi::Env env) { settle(env, job); });
   // After the last use of `this`, which a teardown waits for.
@@ -161,6 +166,10 @@ void Environment::on_wake(napi_env raw_env, napi_value, void* context, void*) {
 
 void Environment::on_teardown(void* environment) {
   auto* self = static_cast<Environment*>(environment);
+  {
+    const std::lock_guard<std::mutex> lock(self->way_back_->mutex_);
+    self->way_back_->environment_ = nullptr;
+  }
   std::set<std::shared_ptr<Job>> jobs;
   std::deque<std::function<void(Napi::Env)>> events;
   {

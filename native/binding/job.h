@@ -46,12 +46,26 @@ class Environment {
   // Queues the job and returns its promise.
   Napi::Promise start(Napi::Env env, JobSpec spec);
 
+  // The way back for threads that may outlive the environment: post(), or nothing once it is gone.
+  class WayBack {
+   public:
+    explicit WayBack(Environment* environment) : environment_(environment) {}
+    void post(std::function<void(Napi::Env)> event);
+
+   private:
+    friend class Environment;
+    std::mutex mutex_;
+    Environment* environment_;
+  };
+  std::shared_ptr<WayBack> way_back() const { return way_back_; }
+
   // Call on the executor thread: schedules `event` on JavaScript's thread, unless the environment is being torn down.
   void post(std::function<void(Napi::Env)> event);
 
   // Constructors of the handle classes.
   Napi::FunctionReference model_constructor;
   Napi::FunctionReference policy_constructor;
+  Napi::FunctionReference ranks_constructor;
 
  private:
   class Job;
@@ -63,6 +77,7 @@ class Environment {
   void finish(std::shared_ptr<Job> job);
   void settle(Napi::Env env, const std::shared_ptr<Job>& job);
 
+  std::shared_ptr<WayBack> way_back_ = std::make_shared<WayBack>(this);
   napi_threadsafe_function wake_ = nullptr;
   std::mutex mutex_;
   std::condition_variable drained_;

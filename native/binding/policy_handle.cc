@@ -28,6 +28,21 @@ JobSpec writing_job(const std::shared_ptr<PolicyState>& state, const Napi::Objec
   return spec;
 }
 
+// { slots, bounds }: Int32Arrays.
+train::SlotShares slot_shares(const Napi::Object& object) {
+  const auto slots = array_field<int32_t>(object, "slots"), bounds = array_field<int32_t>(object, "bounds");
+  core::check_argument(bounds.size() > 1, "Expected the bounds of at least one rank.");
+  return {{slots.begin(), slots.end()}, {bounds.begin(), bounds.end()}};
+}
+
+// The tensors' connection of the ranks handle at `index`; null where there is none.
+std::shared_ptr<RanksState> ranks_argument(const Napi::CallbackInfo& info, size_t index) {
+  if (info[index].IsUndefined() || info[index].IsNull()) return nullptr;
+  const auto ranks = unwrap<RanksHandle>(info[index], "the ranks of a run")->state();
+  core::check_argument(ranks->collectives != nullptr, "Expected ranks that are connected.");
+  return ranks;
+}
+
 }  // namespace
 
 Napi::Value ModelHandle::create_policy(const Napi::CallbackInfo& info) {
@@ -57,6 +72,8 @@ Napi::Function PolicyHandle::define(Napi::Env env) {
                      {exported<&PolicyHandle::step>("step"), exported<&PolicyHandle::zero_grad>("zeroGrad"),
                       exported<&PolicyHandle::attach_value_head>("attachValueHead"), exported<&PolicyHandle::tensors>("tensors"),
                       exported<&PolicyHandle::write_tensors>("writeTensors"), exported<&PolicyHandle::read_tensors>("readTensors"),
+                      exported<&PolicyHandle::end_slot>("endSlot"), exported<&PolicyHandle::sum_slots>("sumSlots"),
+                      exported<&PolicyHandle::sum_gradients>("sumGradients"), exported<&PolicyHandle::copy_from_first>("copyFromFirst"),
                       exported<&PolicyHandle::dispose>("dispose")});
 }
 
@@ -115,6 +132,39 @@ Napi::Value PolicyHandle::read_tensors(const Napi::CallbackInfo& info) {
     model::read_tensors(current->policy->slices(section), sources, cancel, nullptr);
     if (section == train::Section::kWeights) current->policy->weights_changed();
   });
+}
+
+Napi::Value PolicyHandle::end_slot(const Napi::CallbackInfo& info) {
+  const Napi::Object options = object_argument(info, 0, "the slot");
+  const int64_t slot = integer_field(options, "slot"), rank = integer_field(options, "rank");
+  const train::SlotShares shares = slot_shares(options);
+  core::check_argument(rank >= 0 && rank + 1 < static_cast<int64_t>(shares.bounds.size()), "Expected a rank of the bounds.");
+  const auto current = state();
+  return start(info.Env(), writing_job(current, Value()),
+               [current, slot, shares, rank] { current->policy->end_slot(slot, shares, static_cast<size_t>(rank)); });
+}
+
+Napi::Value PolicyHandle::sum_slots(const Napi::CallbackInfo& info) {
+  const train::SlotShares shares = slot_shares(object_argument(info, 0, "the slots"));
+  const auto ranks = ranks_argument(info, 1);
+  const auto current = state();
+  return start(info.Env(), writing_job(current, Value()), [current, shares, ranks] {
+    current->policy->sum_slots(shares, ranks == nullptr ? nullptr : ranks->collectives.get());
+  });
+}
+
+Napi::Value PolicyHandle::sum_gradients(const Napi::CallbackInfo& info) {
+  const auto ranks = ranks_argument(info, 0);
+  core::check_argument(ranks != nullptr, "Expected the ranks of a run.");
+  const auto current = state();
+  return start(info.Env(), writing_job(current, Value()), [current, ranks] { current->policy->sum_gradients(*ranks->collectives); });
+}
+
+Napi::Value PolicyHandle::copy_from_first(const Napi::CallbackInfo& info) {
+  const auto ranks = ranks_argument(info, 0);
+  core::check_argument(ranks != nullptr, "Expected the ranks of a run.");
+  const auto current = state();
+  return start(info.Env(), writing_job(current, Value()), [current, ranks] { current->policy->copy_from_first(*ranks->collectives); });
 }
 
 Napi::Value PolicyHandle::dispose(const Napi::CallbackInfo& info) {

@@ -59,6 +59,7 @@ void Policy::discard_fresh_gradients() {
 }
 
 void Policy::zero_gradients() {
+  slot_sums_.reset();
   for (auto& p : parameters_) p.gradient.reset();
 }
 
@@ -134,9 +135,7 @@ std::vector<model::NamedSlice> Policy::slices(Section section) {
     prepare_optimizer();
     result.push_back({"step", step_.view({1}), 0, 1});
   }
-  if (section == Section::kGradients)
-    for (auto& p : parameters_)
-      if (!p.gradient.defined()) p.gradient = at::zeros_like(p.master);
+  if (section == Section::kGradients) define_gradients();
   for (const auto& [prefix, member] : members(section))
     for (const auto& slice : weight_slices(section))
       for (const auto& p : parameters_)

@@ -12,7 +12,12 @@
 #include "core/live_objects.h"
 #include "model/decoder.h"
 #include "model/lora.h"
+#include "train/slot_sums.h"
 #include "train/value_head.h"
+
+namespace magrpo::distributed {
+class Collectives;
+}
 
 namespace magrpo::train {
 
@@ -30,6 +35,13 @@ struct StepOptions {
 struct StepResult {
   double grad_norm = 0.0;  // global L2 norm before clipping
   bool skipped = false;    // the gradient was not finite: nothing was changed
+};
+
+// The slots of a step and the ranks that hold them: rank r those from bounds[r] up to bounds[r + 1].
+struct SlotShares {
+  std::vector<int64_t> slots;  // with a gradient, ascending
+  std::vector<int64_t> bounds;
+  SlotSums of(size_t rank) const;
 };
 
 // The parts of a policy that can be saved. Optimizer: `step`, `exp_avg.NAME`, `exp_avg_sq.NAME` and, for bfloat16, `master.NAME`, of the
@@ -61,6 +73,15 @@ class Policy : core::Counted<Policy> {
   void zero_gradients();
   StepResult step(const StepOptions& options);
 
+  // Ends the gradient of one slot of a step, in ascending order; what is accumulated next belongs to another.
+  void end_slot(int64_t slot, const SlotShares& shares, size_t rank);
+  // Makes the gradient that of all slots and ranks, the same bits however slots are spread. Null: this is the only rank.
+  void sum_slots(const SlotShares& shares, distributed::Collectives* ranks);
+  // Makes the gradient the sum of all ranks'.
+  void sum_gradients(distributed::Collectives& ranks);
+  // Overwrites weights, value head and optimizer with those of rank 0.
+  void copy_from_first(distributed::Collectives& ranks);
+
   // The tensors of a section, in checkpoint names and a fixed order. Executor thread only.
   std::vector<model::NamedSlice> slices(Section section);
   // Their names, dtypes and shapes alone; any thread, as none of these ever change.
@@ -79,6 +100,7 @@ class Policy : core::Counted<Policy> {
 
   void add_parameters(const std::vector<model::NamedSlice>& slices);
   void prepare_optimizer();
+  void define_gradients();
   // The weights of a section: those of the decoder or adapter, the value head's, or both.
   std::vector<model::NamedSlice> weight_slices(Section section) const;
   // What a section holds of each parameter, with what precedes the weight's name.
@@ -88,6 +110,7 @@ class Policy : core::Counted<Policy> {
   std::optional<model::Adapter> adapter_;
   std::unique_ptr<ValueHead> value_head_;
   std::vector<Parameter> parameters_;
+  std::optional<SlotSums> slot_sums_;  // of a step whose slots are summed one by one
   at::Tensor step_;  // () float32, as the fused kernel expects it
 };
 

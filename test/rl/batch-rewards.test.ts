@@ -120,6 +120,7 @@ test('verdicts that are remembered are not asked for again, unless one of the ca
   const memory: RewardCache = {
     recall: (place) => (known.has(place) ? { reward: 7, parts: {} } : undefined),
     keep: async () => {},
+    known: () => [],
   }
   let calls = 0
   const rewards = (items: readonly unknown[]) => items.map(() => ++calls)

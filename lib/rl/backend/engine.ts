@@ -20,7 +20,29 @@ import type {
 export type EngineRequest = Omit<GenerateRequest, 'policy'> & { policy: number }
 
 /** A {@link ScoredGroup} that names its policy by number. */
-export type EngineGroup = Omit<ScoredGroup, 'policy'> & { policy: number }
+export type EngineGroup = Omit<ScoredGroup, 'policy'> & {
+  policy: number
+  /** Position of its prompt in the step, which decides whose share it is. Default: 0. */
+  slot?: number
+}
+
+/** The slots of a step with a gradient of a policy, ascending, and where each rank's share begins; see `boundsOf`. */
+export interface SlotShares {
+  slots: Int32Array
+  bounds: Int32Array
+}
+
+/** Gradients of policies, summed over slots and ranks. Every rank makes the same calls in the same order, but for {@link endSlot}. */
+export interface GradientSums {
+  /** Ends the gradient of a slot; what is accumulated next is another's. Slots ascend. */
+  endSlot(policy: number, place: SlotShares & { slot: number; rank: number }): Promise<void>
+  /** Makes a policy's gradient that of all slots of all ranks, the same bits however they are spread. */
+  sumSlots(policy: number, shares: SlotShares): Promise<void>
+  /** Makes a policy's gradient the sum of all ranks'. */
+  sum(policy: number): Promise<void>
+  /** Overwrites a policy and its optimizer with those of rank 0. */
+  copyFromFirst(policy: number): Promise<void>
+}
 
 /** How a pass over groups is cut and stopped. */
 export interface EngineScoreOptions {
@@ -58,4 +80,6 @@ export interface Engine {
   step(policy: number, options: StepOptions): Promise<StepResult>
   /** Drops accumulated gradients. */
   zeroGrad(policy: number): Promise<void>
+  /** Default: there is one rank, and gradients are summed as they come. */
+  sums?: GradientSums
 }

@@ -7,6 +7,7 @@ import type { AgentSummary, ResolvedTrainOptions } from '../types/options.ts'
 import type { SaveTeam } from '../types/sink.ts'
 import type { AuxiliaryModelProvider } from './auxiliary-models.ts'
 import type { Engine } from './engine.ts'
+import type { Ranks } from './ranks.ts'
 
 /** What the trainer needs of a team: an engine, its agents, and files of their weights. */
 export interface TrainingBackend {
@@ -14,6 +15,8 @@ export interface TrainingBackend {
   /** (n) */
   agents: AgentSummary[]
   auxiliary: AuxiliaryModelProvider
+  /** The processes that train it together. Default: this one. */
+  ranks?: Ranks
   save: SaveTeam
   weights: WeightFiles
   /**

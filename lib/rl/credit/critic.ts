@@ -42,14 +42,16 @@ export function criticInputs(
       if (first === undefined) return []
       const texts = type === 'v' ? [centralText(node, null)] : node.joints.map((_, joint) => centralText(node, joint))
       const { policy } = first.binding
-      return [{ node, agents: seated.map(({ agent }) => agent), groups: readTexts(engine, policy, texts) }]
+      return [{ node, agents: seated.map(({ agent }) => agent), groups: inSlot(node, readTexts(engine, policy, texts)) }]
     }
     return seated.map(({ binding, agent }) => {
-      const groups = ownGroups(engine, node, agent, binding, type)
+      const groups = inSlot(node, ownGroups(engine, node, agent, binding, type))
       return { node, agents: [agent], groups }
     })
   })
 }
+
+const inSlot = ({ slot }: RolloutNode, groups: EngineGroup[]) => groups.map((group) => ({ ...group, slot }))
 
 function ownGroups(
   engine: Encoder,

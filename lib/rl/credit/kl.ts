@@ -39,7 +39,7 @@ export async function scoreReferences(
   )
   const groups = wanted.map(({ node, agent, policy }) => {
     const completions = node.samples[agent]!.map(({ ids, kept }) => ({ ids, kept }))
-    return { policy, promptIds: node.promptIds[agent]!, completions }
+    return { policy, slot: node.slot, promptIds: node.promptIds[agent]!, completions }
   })
   const { scores } = await engine.score(groups, options)
   for (const [index, { node, agent }] of wanted.entries()) result.get(node)![agent] = scores[index]!.logProbs

@@ -7,7 +7,9 @@ import { readPolicyState, writePolicyState } from '../../model/policy-state.ts'
 import { accumulateBatch, scoreBatch } from '../../model/score.ts'
 import { checkPromptIds, throwFirst } from '../../model/token-tree.ts'
 import type { Prompt } from '../../model/types.ts'
+import type { NativeRanks } from '../../native/addon-types.ts'
 import type { Engine } from '../backend/engine.ts'
+import type { Ranks } from '../backend/ranks.ts'
 import type { TrainingBackend } from '../backend/training-backend.ts'
 import { checkAuxiliaryModels, prepareAuxiliaryModels } from './auxiliary-models.ts'
 import type { Team } from './team.ts'
@@ -17,6 +19,14 @@ import { planTeamMemory } from './workload.ts'
 interface EngineSettings {
   deterministic?: boolean
   activationCheckpointing?: boolean
+  /** The processes that train the policies together. Default: this one. */
+  ranks?: Ranks & TensorRanks
+}
+
+/** Ranks that exchange tensors. */
+export interface TensorRanks {
+  /** For the native part; undefined for one rank. */
+  readonly native?: NativeRanks
 }
 
 /**
@@ -26,10 +36,13 @@ interface EngineSettings {
  */
 export function policyEngine(
   policies: readonly Policy[],
-  { deterministic, activationCheckpointing }: EngineSettings = {},
+  { deterministic, activationCheckpointing, ranks }: EngineSettings = {},
 ): Engine {
   const settings = { deterministic, activationCheckpointing }
-  const withPolicy = <T extends { policy: number }>(entry: T) => ({ ...entry, policy: policies[entry.policy]! })
+  const withPolicy = <T extends { policy: number; slot?: number }>({ slot: _, ...entry }: T) => ({
+    ...entry,
+    policy: policies[entry.policy]!,
+  })
   return {
     generate: (requests, sampling, options) =>
       generateBatch(requests.map(withPolicy), sampling, { ...options, deterministic }),
@@ -48,6 +61,12 @@ export function policyEngine(
     accumulate: (groups, options) => accumulateBatch(groups.map(withPolicy), { ...options, ...settings }),
     step: (policy, options) => policies[policy]!.step(options),
     zeroGrad: (policy) => policies[policy]!.zeroGrad(),
+    sums: {
+      endSlot: (policy, place) => policies[policy]!.withNative((native) => native.endSlot(place)),
+      sumSlots: (policy, shares) => policies[policy]!.withNative((native) => native.sumSlots(shares, ranks?.native)),
+      sum: (policy) => policies[policy]!.withNative((native) => native.sumGradients(ranks!.native!)),
+      copyFromFirst: (policy) => policies[policy]!.withNative((native) => native.copyFromFirst(ranks!.native!)),
+    },
   }
 }
 
@@ -57,6 +76,7 @@ export function backendOf(team: Team, settings: EngineSettings = {}): TrainingBa
   const engine = policyEngine(policies, settings)
   return {
     engine,
+    ranks: settings.ranks,
     agents: team.agents.map(({ name, policy }) => ({
       name,
       policy: policies.indexOf(policy),

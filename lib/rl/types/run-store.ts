@@ -1,4 +1,5 @@
 /** Where a run is kept beyond the life of its process, as the trainer sees it. Files are the matter of `lib/run`. */
+import { createHash } from 'node:crypto'
 import type { Joint } from '../../tasks/task/completion.ts'
 import type { ResolvedTrainOptions } from './options.ts'
 import type { RunSink, RunState } from './sink.ts'
@@ -13,6 +14,25 @@ export interface RewardCache {
   recall(place: string, joint: Joint): RewardOutcome | undefined
   /** Takes down a verdict; it is kept when the promise settles. */
   keep(place: string, joint: Joint, outcome: RewardOutcome): Promise<void>
+  /** All that {@link recall} knows, for other processes of the run. */
+  known(): KnownVerdict[]
+}
+
+/** A verdict that was given, and the {@link checksumOf} what it was given for. */
+export interface KnownVerdict {
+  place: string
+  of: string
+  outcome: RewardOutcome
+}
+
+/** What a verdict is remembered by, besides its place: another text in the same place gets one of its own. */
+export function checksumOf(joint: Joint): string {
+  const hash = createHash('sha256')
+  for (const { text, ids, finish } of joint) {
+    hash.update(JSON.stringify([text, finish]))
+    hash.update(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength))
+  }
+  return hash.digest('hex').slice(0, 16)
 }
 
 /** Where an earlier process left a run. */

@@ -61,6 +61,7 @@ export function trainGroups(signals: readonly NodeSignal[], settings: TrainGroup
       if (chosen.length === 0) return []
       const group: EngineGroup = {
         policy,
+        slot: node.slot,
         promptIds: node.promptIds[agent]!,
         completions: chosen.map(({ completion }) => completion),
         ...(isShared && { valueAt: algorithm.critic!.type === 'v' ? 'prompt' : 'completion' }),

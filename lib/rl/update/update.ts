@@ -111,6 +111,8 @@ interface UpdatePlan extends EngineScoreOptions {
   algorithm: Algorithm
   minibatches: number
   optionsOf: (policy: number) => StepOptions
+  /** Asked before the first step of a policy: whether all ranks go on. It throws if not. */
+  commit?: () => Promise<void>
   /** Called before each step of a policy; from the first call on weights change. */
   beforeStep?: () => void
 }
@@ -153,6 +155,7 @@ export async function update(engine: Engine, plan: UpdatePlan): Promise<Updated>
     const policies = await accumulate(engine, groups, { ...options, loss, sampling: plan.sampling })
     const critics = await accumulate(engine, criticGroups, options)
     options.signal?.throwIfAborted()
+    if (index === 0) await plan.commit?.()
     if (index === 0) logProbDifferenceMax = policies.logProbDifferenceMax
     tokens += policies.tokens + critics.tokens
     weighted += policies.weighted

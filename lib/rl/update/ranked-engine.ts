@@ -1,0 +1,77 @@
+/** An engine whose work is spread over ranks, and whose gradients are summed over slots in an order that ranks do not change. */
+import type { Engine, EngineGroup } from '../backend/engine.ts'
+import { boundsOf, type Ranks } from '../backend/ranks.ts'
+
+/** How a step is spread. */
+interface Spread {
+  ranks: Ranks
+  step: number
+  /** Prompts of the step. */
+  slots: number
+  /** Whether the gradient is the same bit for bit for any number of ranks. */
+  deterministic: boolean
+}
+
+/**
+ * The engine of one step. Scores and gradients are computed by the rank whose share a group's slot is in; every rank gets all scores,
+ * and a policy moves by the sum of all sums.
+ *
+ * With `deterministic` each slot's gradient is computed by itself, and they are added up along a binary tree over slot numbers, as
+ * `native/train/slot_sums.h` says.
+ */
+export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic }: Spread): Engine {
+  const { sums } = engine
+  if (sums === undefined || (ranks.size === 1 && !deterministic)) return engine
+  const bounds = boundsOf(slots, ranks.size)
+  const isOwn = ({ slot = 0 }: EngineGroup) => slot >= bounds[ranks.rank]! && slot < bounds[ranks.rank + 1]!
+  /** Slots with a gradient, by policy, since its last step. */
+  const summed = new Map<number, Set<number>>()
+  const sharesOf = (policy: number) => {
+    const own = [...(summed.get(policy) ?? [])].sort((a, b) => a - b)
+    return { slots: Int32Array.from(own), bounds: Int32Array.from(bounds) }
+  }
+  let gatherings = 0
+
+  async function spread<T>(
+    groups: readonly EngineGroup[],
+    signal: AbortSignal | undefined,
+    work: (own: EngineGroup[]) => Promise<T[]>,
+  ): Promise<{ scores: T[] }> {
+    const own = groups.filter(isOwn)
+    const scores = own.length === 0 ? [] : await work(own)
+    const all = (await ranks.gather(`scores/${step}/${gatherings++}`, scores, signal)).flat()
+    // By rank, and so by slot; put back where they belong.
+    const places = [...groups.keys()].sort((a, b) => rankOf(groups[a]!) - rankOf(groups[b]!) || a - b)
+    const result = new Array<T>(groups.length)
+    for (const [index, place] of places.entries()) result[place] = all[index]!
+    return { scores: result }
+  }
+  const rankOf = ({ slot = 0 }: EngineGroup) => bounds.filter((begin) => begin <= slot).length
+
+  return {
+    ...engine,
+    score: (groups, options) =>
+      spread(groups, options.signal, async (own) => (await engine.score(own, options)).scores),
+    accumulate: (groups, options) => {
+      for (const { policy, slot = 0 } of groups) summed.set(policy, (summed.get(policy) ?? new Set()).add(slot))
+      return spread(groups, options.signal, async (own) => {
+        if (!deterministic) return (await engine.accumulate(own, options)).scores
+        const scores = new Map<EngineGroup, Awaited<ReturnType<Engine['accumulate']>>['scores'][number]>()
+        for (const slot of [...new Set(own.map(({ slot = 0 }) => slot))].sort((a, b) => a - b)) {
+          const groupsOfSlot = own.filter((group) => (group.slot ?? 0) === slot)
+          const done = await engine.accumulate(groupsOfSlot, options)
+          for (const [index, group] of groupsOfSlot.entries()) scores.set(group, done.scores[index]!)
+          for (const policy of new Set(groupsOfSlot.map(({ policy }) => policy)))
+            await sums.endSlot(policy, { slot, rank: ranks.rank, ...sharesOf(policy) })
+        }
+        return own.map((group) => scores.get(group)!)
+      })
+    },
+    step: async (policy, options) => {
+      if (deterministic) await sums.sumSlots(policy, sharesOf(policy))
+      else await sums.sum(policy)
+      summed.delete(policy)
+      return engine.step(policy, options)
+    },
+  }
+}

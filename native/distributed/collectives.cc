@@ -1,0 +1,103 @@
+#include "distributed/collectives.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+
+#include <chrono>
+#include <cstdlib>
+#include <string>
+
+#include "core/errors.h"
+#include "distributed/switchboard.h"
+
+namespace magrpo::distributed {
+namespace {
+
+// Large enough that gloo's latency does not count, small enough that the copies of small tensors are no burden.
+constexpr int64_t kBucketBytes = 32 << 20;
+// All ranks have met before they begin: a collective takes as long as its bytes.
+constexpr std::chrono::minutes kTimeout{30};
+
+std::shared_ptr<gloo::transport::Device> device_for(const std::string& address) {
+  const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
+  if (interface != nullptr && *interface != '\0') return c10d::ProcessGroupGloo::createDeviceForInterface(interface);
+  const bool is_local = address == "localhost" || address == "::1" || address.rfind("127.", 0) == 0;
+  return is_local ? c10d::ProcessGroupGloo::createDeviceForHostname(address) : c10d::ProcessGroupGloo::createDefaultDevice();
+}
+
+}  // namespace
+
+class Collectives::Group {
+ public:
+  explicit Group(const Switchboard& switchboard) {
+    const Place& place = switchboard.place();
+    const auto options = c10d::ProcessGroupGloo::Options::create(kTimeout);
+    options->devices.push_back(device_for(place.address));
+    group_ = c10::make_intrusive<c10d::ProcessGroupGloo>(switchboard.connect(), place.rank, place.size, options);
+  }
+
+  template <typename Begin>
+  void wait_for(const Begin& begin) {
+    try {
+      begin(*group_)->wait();
+    } catch (const std::exception& error) {
+      const std::string text = error.what();
+      throw core::Error("ERR_RANK", "Expected all ranks to exchange their tensors, but one is gone: ", text.substr(0, text.find('\n')));
+    }
+  }
+
+ private:
+  c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
+};
+
+Collectives::Collectives(const Switchboard& switchboard)
+    : group_(std::make_unique<Group>(switchboard)), rank_(switchboard.place().rank), size_(switchboard.place().size) {}
+
+Collectives::~Collectives() = default;
+
+template <typename Send>
+void Collectives::in_buckets(std::vector<at::Tensor>& tensors, const Send& send) {
+  const at::NoGradGuard no_grad;
+  for (size_t begin = 0, end = 0; begin < tensors.size(); begin = end) {
+    int64_t bytes = 0;
+    const auto fits = [&](const at::Tensor& next) {
+      const bool is_alike = next.scalar_type() == tensors[begin].scalar_type() && next.device() == tensors[begin].device();
+      return is_alike && bytes + static_cast<int64_t>(next.nbytes()) <= kBucketBytes;
+    };
+    do bytes += static_cast<int64_t>(tensors[end++].nbytes());
+    while (end < tensors.size() && fits(tensors[end]));
+    bytes_ += bytes;
+    if (end - begin == 1 && tensors[begin].is_contiguous() && tensors[begin].is_cpu()) {
+      send(tensors[begin]);
+      continue;
+    }
+    std::vector<at::Tensor> flat;
+    for (size_t i = begin; i < end; ++i) flat.push_back(tensors[i].reshape({-1}));
+    at::Tensor bucket = at::cat(flat).to(at::kCPU);
+    send(bucket);
+    int64_t offset = 0;
+    for (size_t i = begin; i < end; ++i) {
+      tensors[i].copy_(bucket.narrow(0, offset, tensors[i].numel()).view_as(tensors[i]));
+      offset += tensors[i].numel();
+    }
+  }
+}
+
+void Collectives::sum(std::vector<at::Tensor>& tensors) {
+  in_buckets(tensors, [this](at::Tensor& bucket) {
+    std::vector<at::Tensor> list{bucket};
+    group_->wait_for([&](c10d::ProcessGroupGloo& group) { return group.allreduce(list); });
+  });
+}
+
+void Collectives::copy(std::vector<at::Tensor>& tensors, int from) {
+  c10d::BroadcastOptions options;
+  options.rootRank = from;
+  in_buckets(tensors, [&](at::Tensor& bucket) {
+    std::vector<at::Tensor> list{bucket};
+    group_->wait_for([&](c10d::ProcessGroupGloo& group) { return group.broadcast(list, options); });
+  });
+}
+
+}  // namespace magrpo::distributed

@@ -1,0 +1,46 @@
+// Sums and copies of tensors over the ranks of a run: libtorch's own process group (gloo).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace magrpo::distributed {
+
+class Switchboard;
+
+// Every rank makes the same calls in the same order, on tensors of the same shapes. A call blocks until this rank's part is done, and
+// throws ERR_RANK if another rank is gone.
+class Collectives {
+ public:
+  // Connects the ranks of a switchboard; all do so at about the same time. Where rank 0's address is this machine's own, ranks talk over
+  // the loopback device; GLOO_SOCKET_IFNAME names another interface.
+  explicit Collectives(const Switchboard& switchboard);
+  ~Collectives();
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+
+  // Adds the tensors of all ranks up, in place; the same bits on each rank. Small ones are sent together.
+  void sum(std::vector<at::Tensor>& tensors);
+  // Overwrites the tensors with those of rank `from`.
+  void copy(std::vector<at::Tensor>& tensors, int from);
+
+  // Bytes of the tensors that were handed over so far, for measurements.
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  class Group;
+  // Calls `send` with contiguous buffers that hold the tensors, at most kBucketBytes each unless one tensor is larger.
+  template <typename Send>
+  void in_buckets(std::vector<at::Tensor>& tensors, const Send& send);
+
+  std::unique_ptr<Group> group_;
+  int rank_;
+  int size_;
+  int64_t bytes_ = 0;
+};
+
+}  // namespace magrpo::distributed

@@ -1,0 +1,2 @@
+// See gloo/rendezvous/store.h.
+#pragma once
