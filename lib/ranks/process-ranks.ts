@@ -114,8 +114,6 @@ export class ProcessRanks {
   }
 
   async #meet(): Promise<void> {
-    // The store tells of every attempt to connect.
-    process.env.TORCH_CPP_LOG_LEVEL ??= 'ERROR'
     const addon = loadAddon()
     this.#hearLauncher()
     const { launcher: _, localRank: __, ...place } = this.place

@@ -21,7 +21,7 @@ export async function runProcesses(count: number, args: readonly string[]): Prom
   const ranks = Array.from({ length: count }, (_, rank) => {
     const place = { RANK: rank, LOCAL_RANK: rank, WORLD_SIZE: count, MASTER_ADDR: '127.0.0.1', MASTER_PORT: port }
     const texts = Object.fromEntries(Object.entries(place).map(([name, value]) => [name, String(value)]))
-    const env = { ...process.env, ...texts, OMP_NUM_THREADS: threads, TORCH_CPP_LOG_LEVEL: process.env.TORCH_CPP_LOG_LEVEL ?? 'ERROR' }
+    const env = { ...process.env, ...texts, OMP_NUM_THREADS: threads }
     const stdio = rank === 0 ? (['inherit', 'inherit', 'inherit', 'ipc'] as const) : (['ignore', 'ignore', 'pipe', 'ipc'] as const)
     const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], { env, stdio: [...stdio] })
     // A rank that has gone takes no messages.

@@ -1,10 +1,12 @@
 #include "distributed/switchboard.h"
 
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdlib>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -74,6 +76,13 @@ c10d::TCPStoreOptions store_options(const Place& place, bool is_server) {
   options.waitWorkers = false;
   options.timeout = place.timeout;
   return options;
+}
+
+// The store tells of every attempt to connect and, with a backtrace, of every connection that ends. Who wants to read that sets
+// TORCH_CPP_LOG_LEVEL.
+void quieten_libtorch() {
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);
+  c10::initLogging();
 }
 
 std::string first_line(const char* text) {
@@ -300,6 +309,7 @@ class Switchboard::Thread {
 
 Switchboard::Switchboard(Place place, Listener listener)
     : thread_(std::make_shared<Thread>(std::move(place), std::move(listener))) {
+  quieten_libtorch();
   // Detached: connecting cannot be interrupted, and nobody shall wait for it.
   std::thread([thread = thread_] { thread->run(); }).detach();
 }
