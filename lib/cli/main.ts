@@ -1,8 +1,8 @@
 /** The command line: registers the commands, one per file, and turns errors into messages and exit codes. */
 import { Command, CommanderError } from 'commander'
 import { nearest } from '../base/nearest.ts'
-import { checkWorkingFolder } from '../base/working-folder.ts'
 import { packageVersion } from '../base/package-version.ts'
+import { checkWorkingFolder } from '../base/working-folder.ts'
 import { addCompareCommand } from './compare.ts'
 import { addDemoCommand } from './demo.ts'
 import { addDoctorCommand } from './doctor.ts'

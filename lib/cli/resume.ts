@@ -23,7 +23,11 @@ export function addResumeCommand(program: Command): void {
     .description('go on with a run that was interrupted, exactly where its last checkpoint stands')
     .argument('<run>', 'run folder')
     .option('--checkpoint-every <steps>', 'another distance of checkpoints from here on', integerFrom(0))
-    .option('--processes <count>', 'processes from here on; by default as many as the configuration says', integerFrom(1))
+    .option(
+      '--processes <count>',
+      'processes from here on; by default as many as the configuration says',
+      integerFrom(1),
+    )
     .option('--quiet', 'show warnings and errors only')
     .option('--json', 'print a JSON line for each step, each evaluation and the end')
     .addHelpText(

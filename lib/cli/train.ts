@@ -3,9 +3,9 @@ import type { Command } from 'commander'
 import type { RunConfig } from '../config/load.ts'
 import type { Setting } from '../config/set-paths.ts'
 import { prepareRun } from '../session/prepare-run.ts'
+import { runsInProcesses } from './in-processes.ts'
 import { collect, integerFrom, maxSeed, settingsFrom } from './option-values.ts'
 import { note, printJson, printLine } from './output.ts'
-import { runsInProcesses } from './in-processes.ts'
 import { runAndReport } from './run-training.ts'
 
 interface TrainCommandOptions {
@@ -41,7 +41,11 @@ export function addTrainCommand(program: Command): void {
       'any other setting, such as optimizer.learningRate=1e-5; may come several times',
       collect,
     )
-    .option('--processes <count>', 'train on so many processes of this machine; torchrun, srun and mpirun work too', integerFrom(1))
+    .option(
+      '--processes <count>',
+      'train on so many processes of this machine; torchrun, srun and mpirun work too',
+      integerFrom(1),
+    )
     .option('--dry-run', 'check configuration, data, task and models, show the memory the run takes, and end')
     .option('--quiet', 'show warnings and errors only')
     .option('--json', 'print a JSON line for each step, each evaluation and the end')

@@ -20,7 +20,12 @@ interface Names {
 
 const launchers: readonly Names[] = [
   { launcher: 'torchrun', rank: 'RANK', size: 'WORLD_SIZE', localRank: 'LOCAL_RANK' },
-  { launcher: 'mpirun', rank: 'OMPI_COMM_WORLD_RANK', size: 'OMPI_COMM_WORLD_SIZE', localRank: 'OMPI_COMM_WORLD_LOCAL_RANK' },
+  {
+    launcher: 'mpirun',
+    rank: 'OMPI_COMM_WORLD_RANK',
+    size: 'OMPI_COMM_WORLD_SIZE',
+    localRank: 'OMPI_COMM_WORLD_LOCAL_RANK',
+  },
   { launcher: 'srun', rank: 'SLURM_PROCID', size: 'SLURM_STEP_NUM_TASKS', localRank: 'SLURM_LOCALID' },
 ]
 
@@ -49,7 +54,9 @@ export function placeOfProcess(env: NodeJS.ProcessEnv = process.env): RankPlace 
   // torchrun's agent keeps a store at this port, unless it says otherwise.
   const hostsStore = rank === 0 && env.TORCHELASTIC_USE_AGENT_STORE !== 'True'
   const attempt = env.TORCHELASTIC_RESTART_COUNT ?? '0'
-  const seconds = isSet(env, 'MAGRPO_RANK_TIMEOUT_S') ? wholeNumber(env, 'MAGRPO_RANK_TIMEOUT_S', 1, 86_400) : timeoutMs / 1000
+  const seconds = isSet(env, 'MAGRPO_RANK_TIMEOUT_S')
+    ? wholeNumber(env, 'MAGRPO_RANK_TIMEOUT_S', 1, 86_400)
+    : timeoutMs / 1000
   const { launcher } = names
   const times = { timeoutMs: seconds * 1000, silenceMs }
   return { rank, size, localRank, address, port, hostsStore, prefix: `magrpo/${attempt}`, launcher, ...times }
@@ -62,7 +69,9 @@ const isSet = (env: NodeJS.ProcessEnv, name: string) => (env[name] ?? '') !== ''
 
 /** A launcher of whose variables one is there and not the other; Slurm sets the rank in every job, also outside of srun. */
 function halfSet(env: NodeJS.ProcessEnv): undefined {
-  const [names] = launchers.filter(({ rank, size, launcher }) => launcher !== 'srun' && isSet(env, rank) !== isSet(env, size))
+  const [names] = launchers.filter(
+    ({ rank, size, launcher }) => launcher !== 'srun' && isSet(env, rank) !== isSet(env, size),
+  )
   if (names === undefined) return undefined
   const [there, not] = isSet(env, names.rank) ? [names.rank, names.size] : [names.size, names.rank]
   throw new MagrpoError(

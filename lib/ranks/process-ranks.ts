@@ -42,6 +42,7 @@ export class ProcessRanks {
   #listener: Listener | undefined
   /** What arrived before the run that it is for began. */
   #early: unknown[] = []
+  #hasMet = false
   #lost: MagrpoError | undefined
   #failLost!: (error: MagrpoError) => void
   readonly #whenLost: Promise<never>
@@ -110,6 +111,8 @@ export class ProcessRanks {
     process.off('disconnect', this.#onDisconnect)
     const native = this.#native
     this.#native = undefined
+    // What still waits for others would keep the process alive.
+    this.#failLost(new MagrpoError('ERR_RANK', 'This rank has ended its run.'))
     await native?.dispose()
   }
 
@@ -138,6 +141,7 @@ export class ProcessRanks {
           `Expected the same ${name} on every rank, but it is ${all[rank]![name]} on rank ${rank} and ${all[0]![name]} on rank 0.`,
         )
     }
+    this.#hasMet = true
     await Promise.race([this.#native.connect(), this.#whenLost]).catch((error: unknown) => {
       throw toMagrpoError(error)
     })
@@ -158,7 +162,9 @@ export class ProcessRanks {
 
   #lose(rank: number, why: string): void {
     if (this.#lost !== undefined) return
-    const message = `Expected all ${this.place.size} ranks to go on, but rank ${rank} is gone: ${why}. Start it again with: magrpo resume RUN`
+    const message = this.#hasMet
+      ? `Expected all ${this.place.size} ranks to go on, but rank ${rank} is gone: ${why}. What the last checkpoint holds goes on with: magrpo resume RUN`
+      : `Expected to meet rank ${rank}, but ${why}.`
     this.#lost = new MagrpoError('ERR_RANK', message, { details: { rank } })
     this.#failLost(this.#lost)
     this.#listener?.onLost(this.#lost)

@@ -22,7 +22,8 @@ export async function runProcesses(count: number, args: readonly string[]): Prom
     const place = { RANK: rank, LOCAL_RANK: rank, WORLD_SIZE: count, MASTER_ADDR: '127.0.0.1', MASTER_PORT: port }
     const texts = Object.fromEntries(Object.entries(place).map(([name, value]) => [name, String(value)]))
     const env = { ...process.env, ...texts, OMP_NUM_THREADS: threads }
-    const stdio = rank === 0 ? (['inherit', 'inherit', 'inherit', 'ipc'] as const) : (['ignore', 'ignore', 'pipe', 'ipc'] as const)
+    const stdio =
+      rank === 0 ? (['inherit', 'inherit', 'inherit', 'ipc'] as const) : (['ignore', 'ignore', 'pipe', 'ipc'] as const)
     const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], { env, stdio: [...stdio] })
     // A rank that has gone takes no messages.
     child.on('error', () => {})

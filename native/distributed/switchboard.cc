@@ -81,7 +81,7 @@ c10d::TCPStoreOptions store_options(const Place& place, bool is_server) {
 // The store tells of every attempt to connect and, with a backtrace, of every connection that ends. Who wants to read that sets
 // TORCH_CPP_LOG_LEVEL.
 void quieten_libtorch() {
-  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) setenv("TORCH_CPP_LOG_LEVEL", "FATAL", 0);
   c10::initLogging();
 }
 
@@ -104,7 +104,7 @@ class Switchboard::Thread {
       names_ = c10::make_intrusive<c10d::PrefixStore>(place_.prefix, store_);
     } catch (const std::exception& error) {
       fail(0, place_.hosts_store ? core::concat("port ", place_.port, " cannot be opened: ", first_line(error.what()))
-                                 : core::concat("nobody answers at ", place_.address, ":", place_.port, ": ", first_line(error.what())));
+                                 : core::concat("nobody answered at ", place_.address, ":", place_.port, " within ", place_.timeout.count() / 1000, " s"));
       return;
     }
     try {

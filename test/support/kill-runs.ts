@@ -11,12 +11,13 @@ import { tinyModel } from './tiny-model.ts'
 /**
  * Writes a configuration of a short run. Its reward writes down each call in `calls.txt`, so that one that is asked for twice shows.
  *
- * @param team settings of the team besides its model
+ * @param settings of the team besides its model, of the algorithm, and `more` lines; the task has so many agents, and two turns if they
+ *   are asked for
  * @returns arguments of `magrpo train`
  */
 export async function writeConfig(
   folder: string,
-  { team = 'adapter: { rank: 4 }', algorithm = 'groupSize: 3' } = {},
+  { team = 'adapter: { rank: 4 }', algorithm = 'groupSize: 3', agents = ['left', 'right'], more = '' } = {},
 ): Promise<string[]> {
   await writeFile(
     join(folder, 'task.mjs'),
@@ -24,7 +25,7 @@ export async function writeConfig(
 const letters = (text) => new Set(text).size
 export default {
   name: 'letters',
-  agents: ['left', 'right'],
+  agents: ${JSON.stringify(agents)},
   items: Array.from({ length: 7 }, (_, i) => ({ prompt: 'item ' + i + ':' })),
   heldOut: [{ prompt: 'held:' }, { prompt: 'out:' }],
   observe: (item, agent) => item.prompt + agent,
@@ -32,6 +33,8 @@ export default {
     appendFileSync(${JSON.stringify(join(folder, 'calls.txt'))}, 'call\\n')
     return letters(joint.map(({ text }) => text).join('')) / 24
   },
+  transition: (item, joint) =>
+    joint[0].text < 'P' ? 'stop' : { prompts: joint.map(({ text }, agent) => item.prompt + text.slice(0, 3) + agent) },
   defaults: { maxNewTokens: 12 },
 }
 `,
@@ -47,7 +50,7 @@ promptsPerStep: 2
 evalEvery: 7
 checkpointEvery: 4
 seed: 3
-`,
+${more}`,
   )
   return ['tiny.yaml']
 }

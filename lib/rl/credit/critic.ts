@@ -42,7 +42,9 @@ export function criticInputs(
       if (first === undefined) return []
       const texts = type === 'v' ? [centralText(node, null)] : node.joints.map((_, joint) => centralText(node, joint))
       const { policy } = first.binding
-      return [{ node, agents: seated.map(({ agent }) => agent), groups: inSlot(node, readTexts(engine, policy, texts)) }]
+      return [
+        { node, agents: seated.map(({ agent }) => agent), groups: inSlot(node, readTexts(engine, policy, texts)) },
+      ]
     }
     return seated.map(({ binding, agent }) => {
       const groups = inSlot(node, ownGroups(engine, node, agent, binding, type))
