@@ -49,7 +49,7 @@ const architecture = `
   report: base rl/types run watch watch/page report/comparison
   config: base model tasks rl/options rl/algorithms run track
   session: base native ranks model tasks/task tasks rl/options rl/types rl/memory rl/algorithms rl/report rl/team rl run track ui report config
-  compare: base model tasks/task tasks/baselines rl/options rl/types rl/backend rl/rollout rl/team rl run report/comparison config session
+  compare: base ranks model tasks/task tasks/baselines rl/options rl/types rl/backend rl/rollout rl/team rl run report/comparison config session
   doctor: base native
   cli: base native ranks model tasks/task tasks rl/types rl/memory rl/algorithms run watch ui report/comparison report config session compare doctor
   .: base native hub sandbox text model tasks/task tasks/datasets tasks/baselines tasks/writing tasks/code tasks/tldr tasks/arxiv tasks/story tasks/mbpp tasks/mini-code tasks rl/options rl/types rl/memory rl/credit rl/algorithms rl/team rl run track watch report/comparison report config session compare doctor

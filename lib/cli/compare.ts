@@ -1,6 +1,8 @@
 import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import type { Setting } from '../config/set-paths.ts'
+import { placeOfProcess } from '../ranks/launcher.ts'
+import { runsInProcesses } from './in-processes.ts'
 import { interruptible } from './interrupts.ts'
 import { collect, integerFrom, settingsFrom } from './option-values.ts'
 import { note, printJson, printLine, UsageError } from './output.ts'
@@ -15,6 +17,7 @@ interface CompareCommandOptions {
   markdown?: boolean
   json?: boolean
   picture?: string
+  processes?: number
   quiet?: boolean
 }
 
@@ -40,6 +43,7 @@ export function addCompareCommand(program: Command): void {
     .option('--markdown', 'print Markdown')
     .option('--json', 'print everything as one JSON line')
     .option('--picture <file>', 'also write the tables as an SVG picture')
+    .option('--processes <count>', 'train on so many processes of this machine', integerFrom(1))
     .option('--quiet', 'show no progress')
     .addHelpText(
       'after',
@@ -49,9 +53,10 @@ Examples:
   magrpo compare examples/story-compare.yaml --out comparisons/story --seeds 5
   magrpo compare --from comparisons/story --markdown`,
     )
-    .action((config: string | undefined, options: CompareCommandOptions) =>
-      interruptible((signal) => compareAndPrint(config, options, signal)),
-    )
+    .action(async (config: string | undefined, options: CompareCommandOptions) => {
+      if (await runsInProcesses(options.processes)) return
+      await interruptible((signal) => compareAndPrint(config, options, signal))
+    })
 }
 
 async function compareAndPrint(
@@ -69,6 +74,7 @@ async function compareAndPrint(
     from === undefined
       ? await run(file!, options, signal, say)
       : await (await import('../report/comparison/folder.ts')).readComparison(from)
+  if ((placeOfProcess()?.rank ?? 0) > 0) return
   if (picture !== undefined) {
     const { comparisonPicture } = await import('../report/comparison/picture.ts')
     const { cannotWrite } = await import('../base/cannot-write.ts')

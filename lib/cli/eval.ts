@@ -5,8 +5,10 @@ import { MagrpoError } from '../base/errors.ts'
 import { formatMetric } from '../base/format.ts'
 import type { RunConfig } from '../config/load.ts'
 import { parseSetting } from '../config/set-paths.ts'
+import { placeOfProcess } from '../ranks/launcher.ts'
 import type { EvalReport } from '../rl/types/reports.ts'
 import { runFiles } from '../run/run-folder.ts'
+import { runsInProcesses } from './in-processes.ts'
 import { interruptible } from './interrupts.ts'
 import { collect, integerFrom, maxSeed } from './option-values.ts'
 import { note, printJson, printLine, UsageError } from './output.ts'
@@ -20,6 +22,7 @@ interface EvalOptions {
   greedy: boolean
   seed?: number
   set?: string[]
+  processes?: number
   quiet?: boolean
   json?: boolean
 }
@@ -44,6 +47,7 @@ export function addEvalCommand(program: Command): void {
     .option('--no-greedy', 'leave the greedy pass out')
     .option('--seed <number>', "equal seeds give equal samples; the run's by default", integerFrom(0, maxSeed))
     .option('--set <path=value>', 'change a setting, such as sampling.temperature=0.7; may come several times', collect)
+    .option('--processes <count>', 'play the items on so many processes of this machine', integerFrom(1))
     .option('--quiet', 'show no progress')
     .option('--json', 'print {"task":..,"items":..,"score":..,"metrics":{..}}')
     .addHelpText(
@@ -54,16 +58,18 @@ Examples:
   magrpo eval runs/story --weights initial --items 200 --json
   magrpo eval --task tldr --model my-model --set task.train=posts.jsonl --set task.heldOut=held-out.jsonl`,
     )
-    .action((run: string | undefined, options: EvalOptions) =>
-      interruptible((signal) => evaluateAndPrint(run, options, signal)),
-    )
+    .action(async (run: string | undefined, options: EvalOptions) => {
+      if (await runsInProcesses(options.processes)) return
+      await interruptible((signal) => evaluateAndPrint(run, options, signal))
+    })
 }
 
 async function evaluateAndPrint(run: string | undefined, options: EvalOptions, signal: AbortSignal): Promise<void> {
   const { config, weights } = await configOf(run, options)
   const { loadPlay } = await import('../session/load-parts.ts')
   const { evaluate } = await import('../session/evaluate.ts')
-  const say = options.quiet ? () => {} : note
+  const isFirst = (placeOfProcess()?.rank ?? 0) === 0
+  const say = options.quiet || !isFirst ? () => {} : note
   const { task, loaded, dispose } = await loadPlay(config, { signal, weights, onProgress: say, onWarning: note })
   try {
     const heldOut = task.heldOut?.length ? task.heldOut : task.items
@@ -74,7 +80,7 @@ async function evaluateAndPrint(run: string | undefined, options: EvalOptions, s
     const played = { team: loaded.team, task, items, sampling, samples, greedy, seed }
     const report = await evaluate({ ...played, ...limits, signal, onProgress: progressNotes(say) })
     const about = { task: task.name, items: items.length, held_out: heldOut === task.heldOut, samples }
-    await print(report, about, options.json === true)
+    if (isFirst) await print(report, about, options.json === true)
   } finally {
     await dispose()
   }

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { nearest } from '../base/nearest.ts'
 import { packageVersion } from '../base/package-version.ts'
 import { checkWorkingFolder } from '../base/working-folder.ts'
+import { leaveRanks } from '../ranks/process-ranks.ts'
 import { addCompareCommand } from './compare.ts'
 import { addDemoCommand } from './demo.ts'
 import { addDoctorCommand } from './doctor.ts'
@@ -48,6 +49,7 @@ export async function main(argv: string[]): Promise<number> {
     return report(error)
   } finally {
     process.off('exit', failIfLeft)
+    await leaveRanks()
   }
 }
 

@@ -62,7 +62,6 @@ export async function runAndReport(
     if (interrupts.received) throw interrupts.received
   } finally {
     interrupts.dispose()
-    await ranks?.leave()
   }
 }
 

@@ -7,6 +7,7 @@ import { expectList, expectObject } from '../base/arguments.ts'
 import { Disposer } from '../base/disposer.ts'
 import { abortSignal, callback, text } from '../base/fields.ts'
 import { type FieldsOf, resolve, section } from '../base/validate.ts'
+import { ranksOfProcess } from '../ranks/process-ranks.ts'
 import { ComparisonFolder, comparisonFiles } from '../report/comparison/folder.ts'
 import { summarize } from '../report/comparison/summarize.ts'
 import {
@@ -24,7 +25,7 @@ import { checkBaseline } from '../tasks/baselines/rounds.ts'
 import type { Task } from '../tasks/task/types.ts'
 import { columnMeter } from './columns.ts'
 import type { CompareConfig, MethodConfig } from './config.ts'
-import { findTeam, loadTeamOf, type OpenTeamContext } from './open-team.ts'
+import { findTeam, followTrainings, loadTeamOf, type OpenTeamContext } from './open-team.ts'
 import { playMethod, timeMethod } from './play-method.ts'
 
 /** What {@link compare} may be told. */
@@ -46,7 +47,8 @@ const compareSection = section({
 } satisfies FieldsOf<CompareOptions>)
 
 /**
- * Plays every method with every seed on the same held-out items and sums up.
+ * Plays every method with every seed on the same held-out items and sums up. Where a launcher started several processes, all of them
+ * train, rank 0 plays and keeps, and all get the comparison.
  *
  * @throws MagrpoError `ERR_TASK` if the task cannot play a baseline, `ERR_RUN_EXISTS` if `out` holds something; what loading,
  *   training, generation and the reward throw
@@ -63,6 +65,19 @@ export async function compare(config: CompareConfig, options: CompareOptions = {
   disposer.defer(() => task.dispose?.())
   try {
     for (const { play } of config.methods) if (play !== 'team') checkBaseline(task, play)
+    const ranks = ranksOfProcess()
+    await ranks?.join()
+    if (ranks !== null && ranks.place.rank > 0) {
+      await followTrainings(config.methods, {
+        task,
+        seeds: config.seeds,
+        runsDir: '',
+        signal,
+        onProgress: () => {},
+        log,
+      })
+      return (await ranks.gather<Comparison | null>(`comparison/${config.name}`, null, signal))[0]!
+    }
     const meter = columnMeter(task)
     disposer.use(meter)
     const heldOut = task.heldOut?.length ? task.heldOut : task.items
@@ -102,6 +117,7 @@ export async function compare(config: CompareConfig, options: CompareOptions = {
     }
     const comparison = summarize(about, samples, timings)
     await folder?.finish(comparison)
+    await ranks?.gather<Comparison | null>(`comparison/${config.name}`, comparison, signal)
     return comparison
   } finally {
     await disposer.dispose()

@@ -48,10 +48,27 @@ export async function findTeam(method: MethodConfig, seed: number, context: Open
     const place = context.seeds.indexOf(seed)
     return teamOfRun(source.runs.length === 1 ? source.runs[0]! : source.runs[place]!, source.weights)
   }
-  const used = source.retrain ? seed : context.seeds[0]!
-  const runDir = join(context.runsDir, `${name.replace(/[^\w.-]+/g, '-')}-seed${used}`)
+  const { used, runDir } = placeOfTraining(method, seed, context)
   if (!existsSync(join(runDir, runFiles.result))) await trainTeam(method, source.config, used, runDir, context)
   return { ...(await teamOfRun(runDir, source.weights)), about: `trained here (${source.weights})` }
+}
+
+/** The seed that a method is trained with where a seed is played, and the folder of that run. */
+function placeOfTraining({ source, name }: MethodConfig, seed: number, { seeds, runsDir }: OpenTeamContext) {
+  const used = source.from === 'training' && source.retrain ? seed : seeds[0]!
+  return { used, runDir: join(runsDir, `${name.replace(/[^\w.-]+/g, '-')}-seed${used}`) }
+}
+
+/** Takes part in the trainings of a comparison that rank 0 plays, in its order. */
+export async function followTrainings(methods: readonly MethodConfig[], context: OpenTeamContext): Promise<void> {
+  const trained = new Set<string>()
+  for (const method of methods)
+    for (const seed of context.seeds) {
+      const { used, runDir } = placeOfTraining(method, seed, context)
+      if (method.source.from !== 'training' || trained.has(runDir)) continue
+      trained.add(runDir)
+      await trainTeam(method, method.source.config, used, runDir, context)
+    }
 }
 
 const describeModels = ({ model, models }: TeamConfig) =>

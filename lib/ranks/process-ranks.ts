@@ -34,6 +34,11 @@ export function ranksOfProcess(): ProcessRanks | null {
   return current
 }
 
+/** Tells the other ranks, if this process has met any, that it has done its work. */
+export async function leaveRanks(): Promise<void> {
+  await current?.leave()
+}
+
 /** The ranks of a process, and of the runs that it trains one after the other. */
 export class ProcessRanks {
   readonly place: RankPlace

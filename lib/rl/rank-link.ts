@@ -1,6 +1,8 @@
 /** What a run says to the other ranks and hears from them, besides what it gathers in its loop. */
+import { dataChecksum } from '../base/data-checksum.ts'
 import { MagrpoError } from '../base/errors.ts'
 import { describeThrown } from '../base/thrown.ts'
+import type { Task } from '../tasks/task/types.ts'
 import { fromFirst, type RankMessage, type Ranks } from './backend/ranks.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
 import { checksumOf, type RewardCache } from './types/run-store.ts'
@@ -30,7 +32,7 @@ export class RankLink {
    *
    * @throws MagrpoError `ERR_RANK` if one does not come, or is about to do something else
    */
-  async begin(options: ResolvedTrainOptions): Promise<void> {
+  async begin(options: ResolvedTrainOptions, { items, heldOut }: Pick<Task, 'items' | 'heldOut'>): Promise<void> {
     const { ranks } = this
     await ranks.begin({
       onMessage: (message) => this.#hear(message),
@@ -41,14 +43,15 @@ export class RankLink {
     if (ranks.size === 1) return
     // Machines may keep their models in different places.
     const team = options.team.map(({ source: _, ...agent }) => agent)
-    const facts = await ranks.gather('options', flatten({ ...options, team }))
+    const data = { items: await dataChecksum(items), heldOut: await dataChecksum(heldOut ?? []) }
+    const facts = await ranks.gather('options', flatten({ ...options, team, data }))
     for (const [rank, other] of facts.entries()) {
       const names = [...new Set([...Object.keys(facts[0]!), ...Object.keys(other)])]
       const name = names.find((each) => facts[0]![each] !== other[each])
       if (name === undefined) continue
       throw new MagrpoError(
         'ERR_RANK',
-        `Expected the same configuration on every rank, but ${name} is ${other[name]} on rank ${rank} and ${facts[0]![name]} on rank 0.`,
+        `Expected the same configuration and data on every rank, but ${name} is ${other[name]} on rank ${rank} and ${facts[0]![name]} on rank 0.`,
         { details: { rank, name } },
       )
     }

@@ -159,7 +159,7 @@ export class Trainer {
       // Before the sinks, so that a run which does not fit leaves nothing behind.
       const tight = checkMemory(this.plan())
       this.early = await this.checkPrompts()
-      await this.link.begin(this.options)
+      await this.link.begin(this.options, this.context.task)
       const opened = await this.parts.store?.open(this.options)
       this.context.rewards = await this.link.shareRewards(opened?.rewards)
       await this.tell((sink) => sink.onStart?.(this.options))

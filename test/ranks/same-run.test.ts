@@ -51,7 +51,7 @@ test.serial('a rank that is about to do something else is named, by every rank',
   const ends = await launchRanks(2, (rank) => ['train', ...args, '--seed', `${rank}`], { cwd: folder })
   for (const { code, stderr } of ends) {
     t.is(code, 1)
-    t.regex(stderr, /Expected the same configuration on every rank, but seed is 1 on rank 1 and 0 on rank 0/)
+    t.regex(stderr, /Expected the same configuration and data on every rank, but seed is 1 on rank 1 and 0 on rank 0/)
   }
 })
 

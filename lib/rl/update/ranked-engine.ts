@@ -48,23 +48,39 @@ export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic
   }
   const rankOf = ({ slot = 0 }: EngineGroup) => bounds.filter((begin) => begin <= slot).length
 
+  /** Slot by slot, where bits may not depend on what is computed together: two slots may hold the same prompt. */
+  async function bySlot<T>(
+    own: readonly EngineGroup[],
+    work: (groups: EngineGroup[]) => Promise<{ scores: T[] }>,
+    afterwards: (slot: number, groups: EngineGroup[]) => Promise<void>,
+  ): Promise<T[]> {
+    const scores = new Map<EngineGroup, T>()
+    for (const slot of [...new Set(own.map(({ slot = 0 }) => slot))].sort((a, b) => a - b)) {
+      const groups = own.filter((group) => (group.slot ?? 0) === slot)
+      const done = await work(groups)
+      for (const [index, group] of groups.entries()) scores.set(group, done.scores[index]!)
+      await afterwards(slot, groups)
+    }
+    return own.map((group) => scores.get(group)!)
+  }
+
+  async function endSlot(slot: number, groups: readonly EngineGroup[]): Promise<void> {
+    for (const policy of new Set(groups.map(({ policy }) => policy)))
+      await sums!.endSlot(policy, { slot, rank: ranks.rank, ...sharesOf(policy) })
+  }
+
   return {
     ...engine,
     score: (groups, options) =>
-      spread(groups, options.signal, async (own) => (await engine.score(own, options)).scores),
+      spread(groups, options.signal, async (own) => {
+        const work = (some: EngineGroup[]) => engine.score(some, options)
+        return deterministic ? bySlot(own, work, async () => {}) : (await work(own)).scores
+      }),
     accumulate: (groups, options) => {
       for (const { policy, slot = 0 } of groups) summed.set(policy, (summed.get(policy) ?? new Set()).add(slot))
       return spread(groups, options.signal, async (own) => {
-        if (!deterministic) return (await engine.accumulate(own, options)).scores
-        const scores = new Map<EngineGroup, Awaited<ReturnType<Engine['accumulate']>>['scores'][number]>()
-        for (const slot of [...new Set(own.map(({ slot = 0 }) => slot))].sort((a, b) => a - b)) {
-          const groupsOfSlot = own.filter((group) => (group.slot ?? 0) === slot)
-          const done = await engine.accumulate(groupsOfSlot, options)
-          for (const [index, group] of groupsOfSlot.entries()) scores.set(group, done.scores[index]!)
-          for (const policy of new Set(groupsOfSlot.map(({ policy }) => policy)))
-            await sums.endSlot(policy, { slot, rank: ranks.rank, ...sharesOf(policy) })
-        }
-        return own.map((group) => scores.get(group)!)
+        const work = (some: EngineGroup[]) => engine.accumulate(some, options)
+        return deterministic ? bySlot(own, work, endSlot) : (await work(own)).scores
       })
     },
     step: async (policy, options) => {
