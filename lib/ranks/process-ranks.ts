@@ -126,9 +126,10 @@ export class ProcessRanks {
     this.#hearLauncher()
     const { launcher: _, localRank: __, ...place } = this.place
     this.#native = addon.openRanks(place, {
-      onMessage: (_, bytes) => {
+      onMessage: (from, bytes) => {
         const message: unknown = deserialize(bytes)
-        if (this.#listener === undefined) this.#early.push(message)
+        if (typeof message === 'string') this.#lose(from, message)
+        else if (this.#listener === undefined) this.#early.push(message)
         else this.#listener.onMessage(message as never)
       },
       onLost: (rank, why) => this.#lose(rank, why),
@@ -148,6 +149,8 @@ export class ProcessRanks {
     }
     this.#hasMet = true
     await Promise.race([this.#native.connect(), this.#whenLost]).catch((error: unknown) => {
+      const { message } = error as Error
+      for (let rank = 0; rank < place.size; rank++) if (rank !== place.rank) this.tell(rank, message)
       throw toMagrpoError(error)
     })
   }

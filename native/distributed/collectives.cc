@@ -4,8 +4,13 @@
 #include <ATen/ops/cat.h>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdlib>
+#include <memory>
 #include <string>
 
 #include "core/errors.h"
@@ -16,14 +21,37 @@ namespace {
 
 // Large enough that gloo's latency does not count, small enough that the copies of small tensors are no burden.
 constexpr int64_t kBucketBytes = 32 << 20;
-// All ranks have met before they begin: a collective takes as long as its bytes.
-constexpr std::chrono::minutes kTimeout{30};
+// All ranks have met before they begin: a collective takes as long as its bytes, and one that hangs keeps its process from ending.
+constexpr std::chrono::minutes kTimeout{2};
 
-std::shared_ptr<gloo::transport::Device> device_for(const std::string& address) {
+// This machine's address on the way to another; empty if there is no way.
+std::string address_towards(const std::string& host, int port) {
+  addrinfo hints{}, *found = nullptr;
+  hints.ai_socktype = SOCK_DGRAM;
+  if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return "";
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
+  std::string result;
+  for (const addrinfo* each = found; each != nullptr && result.empty(); each = each->ai_next) {
+    const int fd = socket(each->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) continue;
+    // Connecting a datagram socket sends nothing; it chooses the way.
+    sockaddr_storage own{};
+    socklen_t size = sizeof own;
+    char text[NI_MAXHOST];
+    auto* address = reinterpret_cast<sockaddr*>(&own);
+    if (connect(fd, each->ai_addr, each->ai_addrlen) == 0 && getsockname(fd, address, &size) == 0 &&
+        getnameinfo(address, size, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0)
+      result = text;
+    close(fd);
+  }
+  return result;
+}
+
+std::shared_ptr<gloo::transport::Device> device_for(const Place& place) {
   const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
   if (interface != nullptr && *interface != '\0') return c10d::ProcessGroupGloo::createDeviceForInterface(interface);
-  const bool is_local = address == "localhost" || address == "::1" || address.rfind("127.", 0) == 0;
-  return is_local ? c10d::ProcessGroupGloo::createDeviceForHostname(address) : c10d::ProcessGroupGloo::createDefaultDevice();
+  const std::string own = address_towards(place.address, place.port);
+  return own.empty() ? c10d::ProcessGroupGloo::createDefaultDevice() : c10d::ProcessGroupGloo::createDeviceForHostname(own);
 }
 
 }  // namespace
@@ -33,8 +61,14 @@ class Collectives::Group {
   explicit Group(const Switchboard& switchboard) {
     const Place& place = switchboard.place();
     const auto options = c10d::ProcessGroupGloo::Options::create(kTimeout);
-    options->devices.push_back(device_for(place.address));
-    group_ = c10::make_intrusive<c10d::ProcessGroupGloo>(switchboard.connect(), place.rank, place.size, options);
+    options->devices.push_back(device_for(place));
+    try {
+      group_ = c10::make_intrusive<c10d::ProcessGroupGloo>(switchboard.connect(), place.rank, place.size, options);
+    } catch (const std::exception& error) {
+      const std::string text = error.what();
+      throw core::Error("ERR_RANK", "Expected to reach all ranks directly, for tensors, but: ", text.substr(0, text.find('\n')),
+                        ". GLOO_SOCKET_IFNAME names the network interface to use.");
+    }
   }
 
   template <typename Begin>

@@ -15,8 +15,8 @@ class Switchboard;
 // throws ERR_RANK if another rank is gone.
 class Collectives {
  public:
-  // Connects the ranks of a switchboard; all do so at about the same time. Where rank 0's address is this machine's own, ranks talk over
-  // the loopback device; GLOO_SOCKET_IFNAME names another interface.
+  // Connects the ranks of a switchboard; all do so at about the same time. Tensors take the network interface that leads to rank 0, or the
+  // one that GLOO_SOCKET_IFNAME names. Throws ERR_RANK if one cannot be reached.
   explicit Collectives(const Switchboard& switchboard);
   ~Collectives();
 
