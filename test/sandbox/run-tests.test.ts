@@ -176,6 +176,19 @@ test('tests that end early fail what they did not reach', async (t) => {
   t.true(report.message.startsWith('IndexError'))
 })
 
+test('tests that end early give no full marks, though all asserts that say something of the program have passed', async (t) => {
+  const program = 'def f(x):\n    if x < 0: raise TypeError\n    return x\n'
+  const ends = {
+    'an assert that never runs': 'try:\n    f(-1)\n    assert False\nexcept ValueError:\n    pass\n',
+    'no further assert': 'f(-1)\n',
+  }
+  for (const [title, end] of Object.entries(ends)) {
+    const report = await run(program, `assert f(1) == 1\nassert f(2) == 2\n${end}`)
+    t.true(report.passed < report.total, title)
+    t.is(report.reason, 'exception', title)
+  }
+})
+
 test('an assert that passes without anything of the program is no test; one that fails always is', async (t) => {
   const program =
     'LIMIT = 3\ndef helper(x):\n    return x\ndef f(x, out=None):\n    if out is not None: out.append(x)\n    if x < 0: raise ValueError\n    return x\n'
