@@ -93,6 +93,10 @@ std::vector<model::TensorInfo> Policy::describe(Section section) const {
   return result;
 }
 
-void Policy::weights_changed() { optimizer_.weights_changed(); }
+void Policy::read(Section section, const std::vector<model::TensorSource>& sources, const core::CancelFlagPtr& cancel) {
+  if (section == Section::kOptimizer) return optimizer_.read(sources, cancel);
+  model::read_tensors(slices(section), sources, cancel, nullptr);
+  if (section == Section::kWeights) weights_changed();
+}
 
 }  // namespace magrpo::train

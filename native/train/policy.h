@@ -47,8 +47,10 @@ class Policy : core::Counted<Policy> {
   std::vector<model::NamedSlice> slices(Section section);
   // Their names, dtypes and shapes alone; any thread, as none of these ever change.
   std::vector<model::TensorInfo> describe(Section section) const;
-  // Call after weights were overwritten from a file.
-  void weights_changed();
+  // Overwrites a section, not the gradients, with what slices() of a like policy had; throws as model::read_tensors.
+  void read(Section section, const std::vector<model::TensorSource>& sources, const core::CancelFlagPtr& cancel);
+  // Call after weights were overwritten.
+  void weights_changed() { optimizer_.weights_changed(); }
 
  private:
   // The weights of a section: those of the decoder or adapter, the value head's, or both.
