@@ -170,8 +170,9 @@ train::StepOptions step_options(const Napi::Object& object) {
   const auto kind = moments == "int8"       ? train::MomentKind::kInt8
                     : moments == "bfloat16" ? train::MomentKind::kBFloat16
                                             : train::MomentKind::kFloat32;
-  return {number_field(object, "learningRate"), number_field(object, "beta1"),       number_field(object, "beta2"),
-          number_field(object, "epsilon"),      number_field(object, "weightDecay"), boolean_field(object, "decayAll"),
+  return {number_field(object, "learningRate"), number_field(object, "beta1"),
+          number_field(object, "beta2"),        number_field(object, "epsilon"),
+          number_field(object, "weightDecay"),  boolean_field(object, "decayAll"),
           number_field(object, "maxGradNorm"),  kind};
 }
 
@@ -200,7 +201,11 @@ Napi::Value to_js(Napi::Env env, const train::StepResult& result) {
 }
 
 Napi::Value to_js(Napi::Env env, const model::TensorInfo& tensor) {
-  return to_object(env, "name", tensor.name, "dtype", tensor.dtype == at::kBFloat16 ? "BF16" : tensor.dtype == at::kByte ? "U8" : "F32", "shape", tensor.shape);
+  return to_object(env, "name", tensor.name, "dtype",
+                   tensor.dtype == at::kBFloat16 ? "BF16"
+                   : tensor.dtype == at::kByte   ? "U8"
+                                                 : "F32",
+                   "shape", tensor.shape);
 }
 
 }  // namespace magrpo::binding

@@ -236,7 +236,8 @@ TEST("optimizer: moments of another kind are converted, and steps go on from the
     const Moments before = as_floats(narrow), after = as_floats(again);
     EXPECT(after.second.equal(before.second));
     // The map of the first moment has 1 and no -1: a block whose largest number is negative shrinks a little.
-    EXPECT(test::largest_difference(after.first, before.first) < (kind == MomentKind::kInt8 ? 0.03 : 1e-9) * before.first.abs().max().item<double>());
+    EXPECT(test::largest_difference(after.first, before.first) <
+           (kind == MomentKind::kInt8 ? 0.03 : 1e-9) * before.first.abs().max().item<double>());
   }
 }
 

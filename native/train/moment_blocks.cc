@@ -87,7 +87,10 @@ MAGRPO_INLINE void random_words(const MomentStep& step, int64_t block, uint32_t*
 #pragma omp simd
   for (uint32_t call = 0; call < calls; ++call) {
     const auto bits = core::philox({low + call, high, step.tensor, step.step}, {kMomentKey, 0});
-    for (int word = 0; word < 4; ++word) words[word * calls + call] = bits[word];
+    words[call] = bits[0];
+    words[calls + call] = bits[1];
+    words[2 * calls + call] = bits[2];
+    words[3 * calls + call] = bits[3];
   }
 }
 
@@ -109,6 +112,9 @@ MAGRPO_INLINE void move(const MomentStep& s, int64_t count, float* weights, cons
 MAGRPO_INLINE void int8_blocks(const Int8Tensor& tensor, const MomentStep& step, const Maps& maps, int64_t begin, int64_t end) {
   alignas(64) float first[kMomentBlock], second[kMomentBlock];
   alignas(64) uint32_t words[4 * kInt8Calls];
+  alignas(64) int32_t bits[kMomentBlock];
+  // Bytes might be anything's; the loops that find codes become vector code where they write to memory of their own.
+  alignas(64) int32_t codes[kMomentBlock];
   for (int64_t block = begin; block < end; ++block) {
     const int64_t start = block * kMomentBlock, count = std::min(kMomentBlock, tensor.size - start);
     uint8_t* first_codes = tensor.first + start;
@@ -130,21 +136,29 @@ MAGRPO_INLINE void int8_blocks(const Int8Tensor& tensor, const MomentStep& step,
     tensor.second_scales[block] = second_most;
     const float first_unit = first_most > 0.0f ? first_most : 1.0f, second_unit = second_most > 0.0f ? second_most : 1.0f;
     random_words<kInt8Calls>(step, block, words);
+    for (int64_t word = 0; word < 4; ++word)
+      for (int64_t call = 0; call < kInt8Calls; ++call) {
+        bits[2 * word * kInt8Calls + call] = static_cast<int32_t>(words[word * kInt8Calls + call] & 0xffff);
+        bits[(2 * word + 1) * kInt8Calls + call] = static_cast<int32_t>(words[word * kInt8Calls + call] >> 16);
+      }
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) {
       const float x = first[i] / first_unit;
       const int32_t magnitude = maps.nearest.find(std::abs(x));
-      first_codes[i] = static_cast<uint8_t>(kFirstZero + (x < 0.0f ? -std::min(magnitude, kFirstZero) : magnitude));
+      codes[i] = kFirstZero + (x < 0.0f ? -std::min(magnitude, kFirstZero) : magnitude);
     }
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) first_codes[i] = static_cast<uint8_t>(codes[i]);
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) {
       const float x = second[i] / second_unit;
       const int32_t code = maps.below.find(x) - 1;
-      const uint32_t bits = words[i / (2 * kInt8Calls) * kInt8Calls + i % kInt8Calls] >> (i / kInt8Calls % 2 * 16) & 0xffff;
       const float share = (x - maps.second[code]) * maps.inverse_gaps[code];
-      const int32_t rounded = code + (static_cast<float>(bits) * 0x1p-16f < share ? 1 : 0);
-      second_codes[i] = static_cast<uint8_t>(std::max(rounded, second[i] > 0.0f ? 1 : 0));
+      const int32_t rounded = code + (static_cast<float>(bits[i]) * 0x1p-16f < share ? 1 : 0);
+      codes[i] = std::max(rounded, second[i] > 0.0f ? 1 : 0);
     }
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) second_codes[i] = static_cast<uint8_t>(codes[i]);
   }
 }
 

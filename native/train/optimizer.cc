@@ -57,8 +57,8 @@ void Optimizer::prepare(MomentKind kind) {
     p.whole = kind == MomentKind::kFloat32 ? Moments::zeros_for(p.master, kind) : Moments();
     for (auto& [slice, moments] : p.parts) {
       const at::Tensor part = p.master.narrow(0, slice.row, slice.rows);
-      const Moments old = std::exchange(moments, p.whole.first.defined() ? p.whole.rows(slice.row, slice.rows)
-                                                                         : Moments::zeros_for(part, kind_for(kind, part.numel())));
+      const Moments old = std::exchange(
+          moments, p.whole.first.defined() ? p.whole.rows(slice.row, slice.rows) : Moments::zeros_for(part, kind_for(kind, part.numel())));
       if (had) convert(old, moments, {.step = step_count(), .tensor = tensor});
       ++tensor;
     }

@@ -63,7 +63,7 @@ class Optimizer {
  private:
   struct Part {
     model::NamedSlice slice;  // of the weight
-    Moments moments;          // undefined before the first step; parts of `whole` if that is defined
+    Moments moments;  // undefined before the first step; parts of `whole` if that is defined
   };
   struct Parameter {
     at::Tensor weight, master;
