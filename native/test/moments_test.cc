@@ -25,7 +25,7 @@ using test::random;
 constexpr MomentKind kSmallKinds[]{MomentKind::kBFloat16, MomentKind::kInt8};
 
 // Moments become the gradient and its square alone: beta is 0.
-MomentStep forgetful(uint32_t step = 1) { return {.beta1 = 0, .beta2 = 0, .rate = 0, .root = 1, .epsilon = 1, .kept = 1, .step = step}; }
+MomentStep forgetful(uint32_t step = 1) { return {.beta1 = 0, .beta2 = 0, .rate = 0, .root = 1, .epsilon = 1, .decay = 0, .step = step}; }
 
 std::vector<double> numbers(const at::Tensor& x) {
   const at::Tensor flat = x.to(at::kDouble).contiguous().view({-1});
@@ -135,7 +135,7 @@ TEST("moments: what is composed of libtorch's operations, for other devices, is 
       const at::Tensor weights = random({size}, 1), composed_weights = weights.clone();
       const Moments moments = Moments::zeros_for(weights, kind), composed = Moments::zeros_for(weights, kind);
       for (uint32_t t = 1; t <= 4; ++t) {
-        const MomentStep step{.beta1 = 0.9, .beta2 = 0.99, .rate = 0.1, .root = 2, .epsilon = 1e-8, .kept = 0.99, .step = t, .tensor = 7};
+        const MomentStep step{.beta1 = 0.9, .beta2 = 0.99, .rate = 0.1, .root = 2, .epsilon = 1e-8, .decay = 0.01, .step = t, .tensor = 7};
         step_tensor(weights, wide(size, 10 * t), moments, step);
         step_tensor_composed(composed_weights, wide(size, 10 * t), composed, step);
       }
@@ -162,7 +162,7 @@ TEST("moments: after 3,000 steps of a gradient of 1, 10,000 of 0.1 bring the sec
       const Moments moments = Moments::zeros_for(weights, kind);
       for (uint32_t t = 1; t <= 13000; ++t)
         step_tensor(weights, t <= 3000 ? before : after, moments,
-                    {.beta1 = 0.9, .beta2 = static_cast<float>(beta2), .rate = 0, .root = 1, .epsilon = 1, .kept = 1, .step = t});
+                    {.beta1 = 0.9, .beta2 = static_cast<float>(beta2), .rate = 0, .root = 1, .epsilon = 1, .decay = 0, .step = t});
       const auto v = numbers(as_floats(moments).second);
       double sum = 0.0;
       for (size_t i = 0; i < 512; ++i) {
@@ -226,6 +226,8 @@ TEST("optimizer: moments of another kind are converted, and steps go on from the
     EXPECT(error < 0.05, error);
     EXPECT(error > 0.0);
   }
+  // A step uses what it computed, not what it keeps.
+  for (const auto kind : kSmallKinds) EXPECT(test::largest_difference(run({kind}), run({k32})) < 1e-6);
   // Through 16 bits and back is what 16 bits keep.
   const Moments wide_moments{random({5000}, 1), random({5000}, 2).abs(), {}, {}};
   for (const auto kind : kSmallKinds) {

@@ -103,7 +103,8 @@ MAGRPO_INLINE void move(const MomentStep& s, int64_t count, float* weights, cons
     const float down = -gradients[i];
     const float m = s.beta1 * first[i] + fresh1 * down;
     const float v = s.beta2 * second[i] + fresh2 * down * down;
-    weights[i] = s.kept * weights[i] - s.rate * m / (std::sqrt(v) * s.root + s.epsilon);
+    // One rounding: 1 - decay would lose most of a decay of 1e-7.
+    weights[i] -= s.decay * weights[i] + s.rate * m / (std::sqrt(v) * s.root + s.epsilon);
     first[i] = m;
     second[i] = v;
   }

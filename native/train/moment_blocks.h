@@ -33,7 +33,7 @@ struct MomentStep {
   float rate;        // learning rate / (1 - beta1^t)
   float root;        // 1 / √(1 - beta2^t)
   float epsilon;
-  float kept;        // of a weight: 1 - learning rate · weight decay
+  float decay;       // learning rate · weight decay
   uint32_t step;     // t, and the tensor's number: counters of the random bits
   uint32_t tensor;
 };

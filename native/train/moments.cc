@@ -190,7 +190,7 @@ void step_tensor_composed(const at::Tensor& weights, const at::Tensor& gradients
     const auto [old_first, old_second] = decoded(chunk);
     const at::Tensor first = old_first * step.beta1 + down * (1.0f - step.beta1);
     const at::Tensor second = old_second * step.beta2 + down * down * (1.0f - step.beta2);
-    w.mul_(step.kept).sub_(first / (second.sqrt() * step.root + step.epsilon) * step.rate);
+    w.sub_(w * step.decay + first / (second.sqrt() * step.root + step.epsilon) * step.rate);
     encode(first, second, chunk, moments.kind(), step);
   });
 }

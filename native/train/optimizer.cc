@@ -130,7 +130,7 @@ void Optimizer::step_parts(const std::vector<at::Tensor>& gradients, const StepO
   for (size_t i = 0; i < parameters_.size(); ++i) {
     const Parameter& p = parameters_[i];
     const bool decaying = decays(p, options);
-    step.kept = static_cast<float>(1.0 - (decaying ? options.learning_rate * options.weight_decay : 0.0));
+    step.decay = decaying ? static_cast<float>(options.learning_rate * options.weight_decay) : 0.0f;
     for (const auto& [slice, moments] : p.parts) {
       const at::Tensor weights = p.master.narrow(0, slice.row, slice.rows), own = gradients[i].narrow(0, slice.row, slice.rows);
       if (moments.kind() == MomentKind::kFloat32) small[decaying].add(weights, own, moments);
