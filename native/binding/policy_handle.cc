@@ -111,10 +111,8 @@ Napi::Value PolicyHandle::read_tensors(const Napi::CallbackInfo& info) {
   const auto current = state();
   JobSpec spec = writing_job(current, Value());
   spec.cancel = std::make_shared<core::CancelFlag>();
-  return start(info.Env(), std::move(spec), [current, section, sources, cancel = spec.cancel] {
-    model::read_tensors(current->policy->slices(section), sources, cancel, nullptr);
-    if (section == train::Section::kWeights) current->policy->weights_changed();
-  });
+  return start(info.Env(), std::move(spec),
+               [current, section, sources, cancel = spec.cancel] { current->policy->read(section, sources, cancel); });
 }
 
 Napi::Value PolicyHandle::dispose(const Napi::CallbackInfo& info) {
