@@ -14,8 +14,9 @@ namespace {
 // Tag of the count of jobs. As a base it is destroyed after a job's members: when no job is alive, their objects are released too.
 struct AnyJob {};
 
-// How long an ending process waits for the slice of a job, which is mostly one step of decoding or one micro-batch.
-constexpr std::chrono::milliseconds kExitPatience{1000};
+// How long an ending process waits for the slice of a job, which is mostly one step of decoding or one micro-batch. Less than the patience
+// of interrupts.cc, so that a second Ctrl-C leaves in the usual way.
+constexpr std::chrono::milliseconds kExitPatience{800};
 
 struct Failure {
   std::string code;
