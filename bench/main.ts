@@ -8,6 +8,7 @@ import { Session } from './session.ts'
 import { kernelCells, measureKernels } from './suites/kernels.ts'
 import { limitsRow } from './suites/limits.ts'
 import { peersRow } from './suites/peers.ts'
+import { scaleRow } from './suites/scale.ts'
 import { measureScaling, scalingCells } from './suites/scaling.ts'
 import { rowCells, textTable } from './table.ts'
 
@@ -20,7 +21,7 @@ async function measure(
   options: BenchOptions,
   onRow: (row: Row) => Promise<void>,
 ): Promise<Row[]> {
-  const run = suite === 'peers' ? peersRow : limitsRow
+  const run = { peers: peersRow, limits: limitsRow, scale: scaleRow }[suite]
   const measured: Row[] = []
   for (const { spec, model } of chooseRows(suite, options.rows, options.models)) {
     const start = performance.now()
@@ -53,7 +54,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const tables: { header: string[]; lines: string[][] }[] = []
   for (const suite of options.suites) {
-    if (suite === 'peers' || suite === 'limits') {
+    if (suite === 'peers' || suite === 'limits' || suite === 'scale') {
       const rows = await measure(suite, session, options, (row) => record({ rows: [row] }))
       news.rows = [...(news.rows ?? []), ...rows]
       tables.push(rowCells(rows))

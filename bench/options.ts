@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 
 /** What can be run. */
-export const suites = ['peers', 'limits', 'kernels', 'scaling', 'report'] as const
+export const suites = ['peers', 'limits', 'scale', 'kernels', 'scaling', 'report'] as const
 
 /** A suite's name. */
 export type SuiteName = (typeof suites)[number]
@@ -28,13 +28,14 @@ export const help = `Usage: npm run bench -- SUITE... [options]
 Suites:
   peers      side by side with Hugging Face, PyTorch, TRL, CoMLRL and llama.cpp
   limits     against what the machine allows
+  scale      memory that a setting saves, of two processes
   kernels    each kernel against the plain libtorch operations and the machine's limits
   scaling    agents, group sizes and threads
   report     no trials: tables and pictures of --out from what is recorded there
 
 Options:
   --json            nothing but the last line, which is JSON in any case
-  --rows a,b        only these rows (peers, limits)
+  --rows a,b        only these rows (peers, limits, scale)
   --models a,b      only these models: tiny, m30, bigv, smollm2
   --reps N          trials a side (default 7)
   --threads N       threads of both sides (default: all cores)

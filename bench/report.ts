@@ -55,6 +55,7 @@ const blankPage = [
   ['# Benchmarks', 'machine'],
   ['## Peers', 'peers'],
   ['## Limits', 'limits'],
+  ['## Memory', 'scale'],
   ['## Kernels', 'kernels'],
   ['## Scaling', 'scaling'],
 ]
@@ -85,6 +86,7 @@ export function sections({ rows, kernels, scaling, machine }: Results): { [name:
     machine: machine === null ? nothing : machineText(machine, rows),
     peers: of('peers').length === 0 ? nothing : table(rowCells(of('peers'))),
     limits: of('limits').length === 0 ? nothing : table(rowCells(of('limits'))),
+    scale: of('scale').length === 0 ? nothing : table(rowCells(of('scale'))),
     kernels: kernels === null ? nothing : `Measured ${kernels.at.slice(0, 10)}.\n\n${table(kernelCells(kernels.rows))}`,
     scaling:
       scaling === null ? nothing : `Measured ${scaling.at.slice(0, 10)}.\n\n${table(scalingCells(scaling.rows))}`,

@@ -21,7 +21,7 @@ const plainSampling = (maxNewTokens: number) => ({ maxNewTokens, temperature: 1,
 
 const opened: Model[] = []
 
-/** Models of the case that decodes. */
+/** Models of the case that decodes, or of the one that updates. */
 export const openedModels = (): readonly Model[] => opened
 
 /** Loads what a case needs and returns its repetition. */
@@ -93,10 +93,12 @@ export async function updateGroup(request: CaseRequest, policy: Policy): Promise
 
 async function openUpdate(request: CaseRequest) {
   const [policy] = await loadPolicies({ ...request, agents: 1 })
+  opened.push(policy!.model)
   const group = await updateGroup(request, policy!)
+  const { learningRate, moments } = request
   return async () => {
     await accumulateBatch([group], { loss: clippedLoss })
-    await policy!.step({ learningRate: request.learningRate, decay: 'all' })
+    await policy!.step({ learningRate, decay: 'all', moments })
   }
 }
 

@@ -1,10 +1,11 @@
 /** What the driver asks of a child, the same for both sides. */
 import type { Sampling } from '../../lib/model/sampling.ts'
+import type { MomentKind } from '../../lib/model/step-options.ts'
 import type { Inputs } from '../cases.ts'
 
 /** Which trial; unused fields are ignored. */
 export interface CaseRequest extends Inputs {
-  call: 'gate' | 'open' | 'run' | 'peak' | 'weightBytes' | 'tokens' | 'tie' | 'versions'
+  call: 'gate' | 'open' | 'run' | 'peak' | 'weightBytes' | 'resident' | 'tokens' | 'tie' | 'versions'
   case: 'gen' | 'ragged' | 'update' | 'step' | 'decode'
   /** Folder of the models and adapters that the peer wrote. */
   root: string
@@ -30,4 +31,6 @@ export interface CaseRequest extends Inputs {
   /** `decode`: a model folder in place of `root` and `model`. */
   source?: string
   dtype?: 'float32' | 'bfloat16'
+  /** `update`: what AdamW's moments are kept in. */
+  moments?: MomentKind
 }

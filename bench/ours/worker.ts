@@ -45,6 +45,8 @@ async function serve(request: CaseRequest): Promise<unknown> {
       return tieOf(request)
     case 'weightBytes':
       return openedModels()[0]!.weightBytes
+    case 'resident':
+      return process.memoryUsage.rss()
     case 'peak':
       return process.resourceUsage().maxRSS * 1024
     case 'versions':

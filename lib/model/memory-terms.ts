@@ -1,8 +1,10 @@
 /** Bytes of what one model holds while it generates and while it is trained, from its shape alone. */
+import { sum } from '../base/statistics.ts'
 import type { NativeLimits, NativeModelConfig } from '../native/addon-types.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { architectureSpec, projectionsOf, type Width } from './architecture.ts'
 import type { ResolvedSampling } from './sampling.ts'
+import type { MomentKind } from './step-options.ts'
 
 /** The shape of a model, as far as its memory goes. */
 export type MemoryShape = Pick<
@@ -117,20 +119,41 @@ export function generationBytes(
   return Math.max(prefill, step)
 }
 
-/** Trainable weights of an adapter on some projections; default: on all. */
-export function adapterParameters(shape: MemoryShape, rank: number, targets?: readonly string[]): number {
+/** Weights of each tensor of an adapter on some projections; default: on all. */
+export function adapterTensors(shape: MemoryShape, rank: number, targets?: readonly string[]): number[] {
   const width = widths(shape)
   const adapted = [...projectionsOf(shape.architecture)].filter(([name]) => targets?.includes(name) ?? true)
-  return (
-    shape.numLayers *
-    rank *
-    adapted.reduce((sum, [, projection]) => sum + width[projection.in] + width[projection.out], 0)
-  )
+  const ofLayer = adapted.flatMap(([, projection]) => [rank * width[projection.in], rank * width[projection.out]])
+  return Array.from({ length: shape.numLayers }, () => ofLayer).flat()
 }
 
-/** Trainable weights of a value head of that hidden size. */
-export function valueHeadParameters({ hiddenSize }: MemoryShape, hidden: number): number {
-  return hiddenSize * hidden + 2 * hidden + 1
+/** Trainable weights of an adapter, see {@link adapterTensors}. */
+export function adapterParameters(shape: MemoryShape, rank: number, targets?: readonly string[]): number {
+  return sum(adapterTensors(shape, rank, targets))
+}
+
+/** Weights of each tensor of a value head of that hidden size. */
+export function valueHeadTensors({ hiddenSize }: MemoryShape, hidden: number): number[] {
+  return [hiddenSize * hidden, hidden, hidden, 1]
+}
+
+/** Trainable weights of a value head, see {@link valueHeadTensors}. */
+export function valueHeadParameters(shape: MemoryShape, hidden: number): number {
+  return sum(valueHeadTensors(shape, hidden))
+}
+
+/** As in `native/train/moments.h`: numbers that share a scale, and those that a tensor has at least for it. */
+const [momentBlock, leastInt8] = [256, 4096]
+
+/** Bytes of AdamW's two moments of tensors that have so many weights. */
+export function momentBytes(tensors: readonly number[], kind: MomentKind): number {
+  const ofTensor = (weights: number) => {
+    if (kind === 'bfloat16') return 4 * weights
+    return kind === 'float32' || weights < leastInt8
+      ? 2 * float * weights
+      : 2 * (weights + float * Math.ceil(weights / momentBlock))
+  }
+  return sum(tensors.map(ofTensor))
 }
 
 /** Tokens of a pass over one policy where nothing is said: keeps activations of small models within a few hundred megabytes. */

@@ -3,7 +3,7 @@ import { MagrpoError } from '../base/errors.ts'
 import type { NativePolicy, NativeSection } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import type { Policy } from './policy.ts'
-import { readSafetensorsHeader, safetensorsHeader, toNativeSource } from './safetensors.ts'
+import { readSafetensorsHeader, safetensorsHeader, stateSource } from './safetensors.ts'
 import { throwFirst } from './token-tree.ts'
 
 type StateSection = Exclude<NativeSection, 'gradients'>
@@ -45,9 +45,16 @@ export async function writePolicyState(policy: Policy, prefix: string): Promise<
 export async function readPolicyState(policy: Policy, prefix: string): Promise<void> {
   const native = trainable(policy)
   for (const section of sectionsOf(native)) {
-    const sources = (await readSafetensorsHeader(fileOf(prefix, section))).map(toNativeSource)
+    const sources = (await readSafetensorsHeader(fileOf(prefix, section))).map(stateSource)
     await callNative(() => native.readTensors(section, sources))
   }
+}
+
+/** Number of weights of each tensor that training moves, without those of a value head; none of the bare base. */
+export function trainedTensors(policy: Policy): number[] {
+  return (policy.native?.tensors('weights') ?? []).map(({ shape }) =>
+    shape.reduce((product, size) => product * size, 1),
+  )
 }
 
 function trainable(policy: Policy): NativePolicy {

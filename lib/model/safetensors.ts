@@ -171,6 +171,13 @@ const failIn =
     throw new ModelFormatError('ERR_MODEL_FORMAT', `${file}: ${what}.`, { details: { file } })
   }
 
+/** A tensor of an optimizer's state as the addon reads it: codes are bytes. @throws ModelFormatError as {@link toNativeSource} */
+export function stateSource(entry: TensorEntry): NativeTensorSource {
+  if (entry.dtype !== 'U8') return toNativeSource(entry)
+  const { end: _, dtype, ...source } = entry
+  return { ...source, dtype }
+}
+
 /** A tensor as the addon reads it. @throws ModelFormatError for dtypes that weights are not stored in */
 export function toNativeSource(entry: TensorEntry): NativeTensorSource {
   if (entry.dtype !== 'F32' && entry.dtype !== 'F16' && entry.dtype !== 'BF16')

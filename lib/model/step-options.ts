@@ -5,6 +5,12 @@ import { choice, section } from '../base/validate.ts'
 
 const decay = number({ from: 0, below: 1 })
 
+/** Numbers that AdamW's moments can be kept in. */
+export const momentKinds = ['float32', 'bfloat16', 'int8'] as const
+
+/** One of {@link momentKinds}. */
+export type MomentKind = (typeof momentKinds)[number]
+
 /** Fields of {@link StepOptions}. */
 export const stepShape = {
   /** Size of the step; of the whole schedule its peak. */
@@ -22,6 +28,12 @@ export const stepShape = {
   decay: choice(['matrices', 'all']).default('matrices'),
   /** Largest global L2 norm of the gradient. Defaults to `0`: no clipping. */
   maxGradNorm: number({ from: 0 }).default(0),
+  /**
+   * What AdamW's two moments are kept in between steps: `float32` (8 bytes per trained weight), `bfloat16` (4, rounded at random so that
+   * small changes are not lost) or `int8` (2, in blocks of 256 with a scale each, after Dettmers et al., arXiv 2110.02861; tensors below
+   * 4,096 weights stay `float32`). What was kept in another is converted by the next step. Defaults to `float32`.
+   */
+  moments: choice(momentKinds).default('float32'),
 }
 
 /** See {@link StepOptions}. */

@@ -20,7 +20,8 @@ interface NativeCancelFlag {
 export interface NativeTensorSource {
   name: string
   file: string
-  dtype: 'F32' | 'F16' | 'BF16'
+  /** `U8`: codes, of an optimizer's state alone. */
+  dtype: 'F32' | 'F16' | 'BF16' | 'U8'
   shape: number[]
   begin: number
 }
@@ -222,6 +223,8 @@ interface NativeStepOptions {
   decayAll: boolean
   /** Largest global L2 norm of the gradient; 0 turns clipping off. */
   maxGradNorm: number
+  /** What the moments are kept in; those kept in another are converted first. */
+  moments: 'float32' | 'bfloat16' | 'int8'
 }
 
 interface NativeStepResult {
@@ -234,7 +237,7 @@ interface NativeStepResult {
 /** Name, shape and dtype of one tensor as it is saved. */
 export interface NativeTensorInfo {
   name: string
-  dtype: 'F32' | 'BF16'
+  dtype: 'F32' | 'BF16' | 'U8'
   shape: number[]
 }
 
@@ -262,8 +265,8 @@ export interface NativePolicy {
   sumSlots(shares: NativeSlotShares, ranks?: NativeRanks): Promise<void>
   /** Makes the gradient the sum of all ranks'. */
   sumGradients(ranks: NativeRanks): Promise<void>
-  /** Overwrites weights, value head and optimizer with those of rank 0. */
-  copyFromFirst(ranks: NativeRanks): Promise<void>
+  /** Overwrites weights, value head and optimizer with those of rank 0, whose moments are of this kind. */
+  copyFromFirst(ranks: NativeRanks, moments: string): Promise<void>
   dispose(): Promise<void>
 }
 

@@ -1,7 +1,7 @@
 /** What runs of format 1 did where their settings say nothing: defaults that have changed since, and settings that did not exist. */
 const formerDefaults: Record<string, unknown> = {
   algorithm: { logProbs: 'model', ended: 'stop' },
-  optimizer: { decay: 'all' },
+  optimizer: { decay: 'all', moments: 'float32' },
   longPrompts: 'refuse',
 }
 

@@ -90,7 +90,8 @@ export interface TestReport {
   passed: number
   /**
    * Assert statements that count: those that ran, and if the tests ended early all the others too. One that passes without a call of
-   * the program and without looking at what the program gave before (`assert True`) is no test and does not count.
+   * the program and without looking at what came of one (`assert True`) is no test and does not count. Tests that ended early have at
+   * least one that failed.
    */
   total: number
   /** Tests that ran out of time, the one included in which a program that did not stop by itself was killed. */

@@ -110,8 +110,9 @@ std::vector<model::TensorSource> tensor_sources(const Napi::Value& value) {
     model::TensorSource source{string_field(object, "name"), string_field(object, "file"), at::kFloat, {}, integer_field(object, "begin")};
     if (dtype == "F16") source.dtype = at::kHalf;
     else if (dtype == "BF16") source.dtype = at::kBFloat16;
+    else if (dtype == "U8") source.dtype = at::kByte;
     else
-      core::check(dtype == "F32", "ERR_MODEL_FORMAT", "Expected dtype F32, F16 or BF16 for tensor \"", source.name, "\" but received ",
+      core::check(dtype == "F32", "ERR_MODEL_FORMAT", "Expected dtype F32, F16, BF16 or U8 for tensor \"", source.name, "\" but received ",
                   dtype, ".");
     const auto shape = field(object, "shape", "an array", &Napi::Value::IsArray).As<Napi::Array>();
     for (uint32_t d = 0; d < shape.Length(); ++d) source.shape.push_back(shape.Get(d).ToNumber().Int64Value());
@@ -162,10 +163,19 @@ train::LossSettings loss_settings(const Napi::Value& value) {
   return settings;
 }
 
+train::MomentKind moment_kind(const std::string& name) {
+  core::check_argument(name == "float32" || name == "bfloat16" || name == "int8",
+                       "Expected moments float32, bfloat16 or int8 but received \"", name, "\".");
+  if (name == "int8") return train::MomentKind::kInt8;
+  return name == "bfloat16" ? train::MomentKind::kBFloat16 : train::MomentKind::kFloat32;
+}
+
 train::StepOptions step_options(const Napi::Object& object) {
-  return {number_field(object, "learningRate"), number_field(object, "beta1"),       number_field(object, "beta2"),
-          number_field(object, "epsilon"),      number_field(object, "weightDecay"), boolean_field(object, "decayAll"),
-          number_field(object, "maxGradNorm")};
+  const train::MomentKind kind = moment_kind(string_field(object, "moments"));
+  return {number_field(object, "learningRate"), number_field(object, "beta1"),
+          number_field(object, "beta2"),        number_field(object, "epsilon"),
+          number_field(object, "weightDecay"),  boolean_field(object, "decayAll"),
+          number_field(object, "maxGradNorm"),  kind};
 }
 
 Napi::Value to_js(Napi::Env env, const rollout::RowResult& result) {
@@ -193,7 +203,11 @@ Napi::Value to_js(Napi::Env env, const train::StepResult& result) {
 }
 
 Napi::Value to_js(Napi::Env env, const model::TensorInfo& tensor) {
-  return to_object(env, "name", tensor.name, "dtype", tensor.dtype == at::kBFloat16 ? "BF16" : "F32", "shape", tensor.shape);
+  return to_object(env, "name", tensor.name, "dtype",
+                   tensor.dtype == at::kBFloat16 ? "BF16"
+                   : tensor.dtype == at::kByte   ? "U8"
+                                                 : "F32",
+                   "shape", tensor.shape);
 }
 
 }  // namespace magrpo::binding

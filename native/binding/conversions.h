@@ -87,6 +87,7 @@ std::vector<model::TensorSource> tensor_sources(const Napi::Value& value);
 rollout::Sampling sampling(const Napi::Object& object);
 // { clip?: { low, high }, kl?: { estimator, coefficient }, entropyCoefficient? }, or undefined.
 train::LossSettings loss_settings(const Napi::Value& value);
+train::MomentKind moment_kind(const std::string& name);
 train::StepOptions step_options(const Napi::Object& object);
 
 Napi::Value to_js(Napi::Env env, const rollout::RowResult& result);

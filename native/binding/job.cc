@@ -2,6 +2,7 @@
 
 #include <c10/util/Exception.h>
 
+#include <chrono>
 #include <new>
 
 #include "core/errors.h"
@@ -12,6 +13,10 @@ namespace {
 
 // Tag of the count of jobs. As a base it is destroyed after a job's members: when no job is alive, their objects are released too.
 struct AnyJob {};
+
+// How long an ending process waits for the slice of a job, which is mostly one step of decoding or one micro-batch. Less than the patience
+// of interrupts.cc, so that a second Ctrl-C leaves in the usual way.
+constexpr std::chrono::milliseconds kExitPatience{800};
 
 struct Failure {
   std::string code;
@@ -102,6 +107,9 @@ Environment::Environment(Napi::Env env) {
   napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "magrpo"), 0, 1, nullptr, nullptr, this, on_wake, &wake_);
   napi_unref_threadsafe_function(env, wake_);  // an idle addon does not keep the process alive
   napi_add_env_cleanup_hook(env, on_teardown, this);
+  const auto process = env.Global().Get("process").As<Napi::Object>();
+  const auto listener = Napi::Function::New(env, [this](const Napi::CallbackInfo&) { on_exit(); });
+  process.Get("once").As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), listener});
 }
 
 Environment& Environment::of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
@@ -162,6 +170,12 @@ void Environment::on_wake(napi_env raw_env, napi_value, void* context, void*) {
       napi_fatal_exception(env, error.Value());  // a callback threw: it surfaces as an uncaught exception, not as silence
     }
   }
+}
+
+void Environment::on_exit() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (const auto& job : running_) job->cancel();
+  drained_.wait_for(lock, kExitPatience, [this] { return unfinished_ == 0; });
 }
 
 void Environment::on_teardown(void* environment) {

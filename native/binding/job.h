@@ -72,7 +72,10 @@ class Environment {
   friend class Job;
 
   static void on_wake(napi_env env, napi_value, void* context, void*);
-  // Cancels the running jobs and waits for them: a worker may be terminated, or the process exit, at any moment.
+  // Cancels the running jobs and waits for them, but not for long: process.exit() runs no cleanup hooks on the main thread, and what
+  // libtorch's libraries hold is destroyed while the executors' threads go on.
+  void on_exit();
+  // As on_exit, but waits for all: a worker may be terminated at any moment.
   static void on_teardown(void* environment);
   void finish(std::shared_ptr<Job> job);
   void settle(Napi::Env env, const std::shared_ptr<Job>& job);

@@ -128,10 +128,8 @@ Napi::Value PolicyHandle::read_tensors(const Napi::CallbackInfo& info) {
   const auto current = state();
   JobSpec spec = writing_job(current, Value());
   spec.cancel = std::make_shared<core::CancelFlag>();
-  return start(info.Env(), std::move(spec), [current, section, sources, cancel = spec.cancel] {
-    model::read_tensors(current->policy->slices(section), sources, cancel, nullptr);
-    if (section == train::Section::kWeights) current->policy->weights_changed();
-  });
+  return start(info.Env(), std::move(spec),
+               [current, section, sources, cancel = spec.cancel] { current->policy->read(section, sources, cancel); });
 }
 
 Napi::Value PolicyHandle::end_slot(const Napi::CallbackInfo& info) {
@@ -163,8 +161,10 @@ Napi::Value PolicyHandle::sum_gradients(const Napi::CallbackInfo& info) {
 Napi::Value PolicyHandle::copy_from_first(const Napi::CallbackInfo& info) {
   const auto ranks = ranks_argument(info, 0);
   core::check_argument(ranks != nullptr, "Expected the ranks of a run.");
+  const train::MomentKind kind = moment_kind(string_argument(info, 1, "the moments' kind"));
   const auto current = state();
-  return start(info.Env(), writing_job(current, Value()), [current, ranks] { current->policy->copy_from_first(*ranks->collectives); });
+  return start(info.Env(), writing_job(current, Value()),
+               [current, ranks, kind] { current->policy->copy_from_first(*ranks->collectives, kind); });
 }
 
 Napi::Value PolicyHandle::dispose(const Napi::CallbackInfo& info) {

@@ -129,7 +129,8 @@ void Collectives::copy(std::vector<at::Tensor>& tensors, int from) {
   c10d::BroadcastOptions options;
   options.rootRank = from;
   in_buckets(tensors, [&](at::Tensor& bucket) {
-    std::vector<at::Tensor> list{bucket};
+    // As bytes: gloo does not know every type.
+    std::vector<at::Tensor> list{bucket.view({-1}).view(at::kByte)};
     group_->wait_for([&](c10d::ProcessGroupGloo& group) { return group.broadcast(list, options); });
   });
 }

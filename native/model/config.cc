@@ -5,10 +5,11 @@
 namespace magrpo::model {
 
 const std::vector<Architecture>& architectures() {
-  static const std::vector<Architecture> all{
+  // Never destroyed: models refer to it, and executors may still use them while the process ends.
+  static const auto* all = new std::vector<Architecture>{
 #include "generated/architectures.inc"
   };
-  return all;
+  return *all;
 }
 
 const Architecture& find_architecture(const std::string& model_type) {

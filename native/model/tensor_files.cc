@@ -67,6 +67,10 @@ const TensorSource& source_of(const NamedSlice& slice, const SourcesByName& by_n
   const at::Tensor target = slice.view();
   core::check(target.sizes() == at::IntArrayRef(found->second->shape), "ERR_MODEL_FORMAT", "Expected shape ", shape_text(target.sizes()),
               " for tensor \"", slice.name, "\" but ", found->second->file, " has ", shape_text(found->second->shape), ".");
+  // Numbers of any float type are converted as they are copied; codes mean nothing in another type, nor do others as codes.
+  core::check((target.scalar_type() == at::kByte) == (found->second->dtype == at::kByte), "ERR_MODEL_FORMAT", "Expected ",
+              target.scalar_type() == at::kByte ? "bytes" : "floating-point numbers", " for tensor \"", slice.name, "\" but ",
+              found->second->file, " has dtype ", c10::toString(found->second->dtype), ".");
   return *found->second;
 }
 

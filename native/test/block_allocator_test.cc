@@ -5,6 +5,8 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "test/harness.h"
@@ -49,6 +51,31 @@ TEST("block allocator: what is cached is bounded by what is in use") {
     EXPECT(cached_block_bytes() <= kMaxSpareBlockBytes + (size_t{24} * 9 << 20));
   }
   EXPECT(cached_block_bytes() <= kMaxSpareBlockBytes + (size_t{32} << 20), cached_block_bytes());
+}
+
+TEST("block allocator: threads that make and free tensors at once never hold the same block") {
+  use_block_allocator();
+  std::atomic<bool> good = true;
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread)
+    threads.emplace_back([&good, thread] {
+      for (int again = 0; again < 100; ++again) {
+        const at::Tensor tensor = of_mebibytes(1 + (thread + again) % 3), small = at::empty({16}, at::kFloat);
+        // At both ends and in the middle: a page is enough to tell.
+        float* data = tensor.mutable_data_ptr<float>();
+        const int64_t last = tensor.numel() - 1, places[] = {0, last / 2, last};
+        for (const int64_t at : places) data[at] = static_cast<float>(thread);
+        small.mutable_data_ptr<float>()[0] = static_cast<float>(thread);
+        if (again % 25 == 0) release_cached_blocks();
+        std::this_thread::yield();
+        for (const int64_t at : places)
+          if (data[at] != static_cast<float>(thread)) good = false;
+        if (small.const_data_ptr<float>()[0] != static_cast<float>(thread)) good = false;
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  release_cached_blocks();
+  EXPECT(good.load());
 }
 
 }  // namespace

@@ -5,13 +5,12 @@
 
 #include <memory>
 #include <optional>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "core/live_objects.h"
 #include "model/decoder.h"
 #include "model/lora.h"
+#include "train/optimizer.h"
 #include "train/slot_sums.h"
 #include "train/value_head.h"
 
@@ -21,22 +20,6 @@ class Collectives;
 
 namespace magrpo::train {
 
-// AdamW (Loshchilov & Hutter 2019) with clipping by global norm.
-struct StepOptions {
-  double learning_rate = 0.0;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
-  double weight_decay = 0.01;
-  bool decay_all = false;      // false: of matrices alone, not of vectors (norms and biases)
-  double max_grad_norm = 0.0;  // 0: no clipping
-};
-
-struct StepResult {
-  double grad_norm = 0.0;  // global L2 norm before clipping
-  bool skipped = false;    // the gradient was not finite: nothing was changed
-};
-
 // The slots of a step and the ranks that hold them: rank r those from bounds[r] up to bounds[r + 1].
 struct SlotShares {
   std::vector<int64_t> slots;  // with a gradient, ascending
@@ -44,8 +27,7 @@ struct SlotShares {
   SlotSums of(size_t rank) const;
 };
 
-// The parts of a policy that can be saved. Optimizer: `step`, `exp_avg.NAME`, `exp_avg_sq.NAME` and, for bfloat16, `master.NAME`, of the
-// weights and then of the value head.
+// The parts of a policy that can be saved; the optimizer's (see Optimizer::slices) are of the weights and then of the value head.
 enum class Section { kWeights, kOptimizer, kGradients, kValueHead };
 
 class Policy : core::Counted<Policy> {
@@ -79,39 +61,29 @@ class Policy : core::Counted<Policy> {
   void sum_slots(const SlotShares& shares, distributed::Collectives* ranks);
   // Makes the gradient the sum of all ranks'.
   void sum_gradients(distributed::Collectives& ranks);
-  // Overwrites weights, value head and optimizer with those of rank 0.
-  void copy_from_first(distributed::Collectives& ranks);
+  // Overwrites weights, value head and optimizer with those of rank 0, whose moments are of this kind.
+  void copy_from_first(distributed::Collectives& ranks, MomentKind kind);
 
   // The tensors of a section, in checkpoint names and a fixed order. Executor thread only.
   std::vector<model::NamedSlice> slices(Section section);
   // Their names, dtypes and shapes alone; any thread, as none of these ever change.
   std::vector<model::TensorInfo> describe(Section section) const;
-  // Call after weights were overwritten from a file.
-  void weights_changed();
+  // Overwrites a section, not the gradients, with what slices() of a like policy had; throws as model::read_tensors.
+  void read(Section section, const std::vector<model::TensorSource>& sources, const core::CancelFlagPtr& cancel);
+  // Call after weights were overwritten.
+  void weights_changed() { optimizer_.weights_changed(); }
 
  private:
-  struct Parameter {
-    at::Tensor weight;      // as the forward pass uses it
-    at::Tensor master;      // float32; the weight itself if that is float32
-    at::Tensor gradient;    // float32 accumulator, undefined until something was accumulated
-    at::Tensor exp_avg;     // float32, undefined before the first step
-    at::Tensor exp_avg_sq;  // float32
-  };
-
-  void add_parameters(const std::vector<model::NamedSlice>& slices);
-  void prepare_optimizer();
   void define_gradients();
   // The weights of a section: those of the decoder or adapter, the value head's, or both.
   std::vector<model::NamedSlice> weight_slices(Section section) const;
-  // What a section holds of each parameter, with what precedes the weight's name.
-  std::vector<std::pair<std::string, at::Tensor Parameter::*>> members(Section section) const;
 
   std::shared_ptr<model::Decoder> decoder_;
   std::optional<model::Adapter> adapter_;
   std::unique_ptr<ValueHead> value_head_;
-  std::vector<Parameter> parameters_;
+  Optimizer optimizer_;
+  std::vector<at::Tensor> gradients_;  // one float32 accumulator per weight of the optimizer, undefined until something was accumulated
   std::optional<SlotSums> slot_sums_;  // of a step whose slots are summed one by one
-  at::Tensor step_;  // () float32, as the fused kernel expects it
 };
 
 }  // namespace magrpo::train

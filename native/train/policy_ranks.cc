@@ -2,7 +2,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <limits>
 
@@ -21,19 +20,14 @@ SlotSums SlotShares::of(size_t rank) const {
   return {bounds[rank], rank + 2 == bounds.size() ? kNoEnd : bounds[rank + 1]};
 }
 
-void Policy::define_gradients() {
-  for (auto& p : parameters_)
-    if (!p.gradient.defined()) p.gradient = at::zeros_like(p.master);
-}
-
 void Policy::end_slot(int64_t slot, const SlotShares& shares, size_t rank) {
   at::NoGradGuard no_grad;
   if (!slot_sums_) slot_sums_ = shares.of(rank);
   define_gradients();
   std::vector<at::Tensor> flat;
-  for (auto& p : parameters_) flat.push_back(p.gradient.reshape({-1}));
+  for (const auto& gradient : gradients_) flat.push_back(gradient.reshape({-1}));
   slot_sums_->add(slot, at::cat(flat));
-  for (auto& p : parameters_) p.gradient.reset();
+  for (auto& gradient : gradients_) gradient.reset();
 }
 
 void Policy::sum_slots(const SlotShares& shares, distributed::Collectives* ranks) {
@@ -59,29 +53,20 @@ void Policy::sum_slots(const SlotShares& shares, distributed::Collectives* ranks
   const auto sums = whole.finish();
   if (sums.empty()) return;
   int64_t offset = 0;
-  for (auto& p : parameters_) {
-    p.gradient = sums[0].sum.narrow(0, offset, p.master.numel()).view_as(p.master);
-    offset += p.master.numel();
+  for (size_t i = 0; i < gradients_.size(); ++i) {
+    const at::Tensor& master = optimizer_.master(i);
+    gradients_[i] = sums[0].sum.narrow(0, offset, master.numel()).view_as(master);
+    offset += master.numel();
   }
 }
 
 void Policy::sum_gradients(distributed::Collectives& ranks) {
   define_gradients();
-  std::vector<at::Tensor> gradients;
-  for (auto& p : parameters_) gradients.push_back(p.gradient);
-  ranks.sum(gradients);
+  ranks.sum(gradients_);
 }
 
-void Policy::copy_from_first(distributed::Collectives& ranks) {
-  prepare_optimizer();
-  std::vector<at::Tensor> state;
-  for (auto& p : parameters_) {
-    state.push_back(p.weight);
-    if (!p.master.is_same(p.weight)) state.push_back(p.master);
-    state.push_back(p.exp_avg);
-    state.push_back(p.exp_avg_sq);
-  }
-  state.push_back(step_);
+void Policy::copy_from_first(distributed::Collectives& ranks, MomentKind kind) {
+  std::vector<at::Tensor> state = optimizer_.tensors(kind);
   ranks.copy(state, 0);
 }
 

@@ -1,7 +1,8 @@
 """Which asserts of a test module can say anything of the program under test, read off its syntax tree; nothing is run.
 
 Published tests hold asserts that no program can fail (`assert True`). Whether an assert calls the program is seen while it runs.
-What is read here is whether it looks at anything the program gave before: a name that was set from a call, or handed to one.
+What is read here is whether it looks at anything the program gave before: a name that was set from a call, or handed to one, or
+set in a block that runs or not as a call ends.
 """
 import ast
 import builtins
@@ -11,6 +12,8 @@ from sandbox import syntax
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPOUND = (*_FUNCTIONS, ast.ClassDef, ast.For, ast.AsyncFor, ast.While, ast.If, ast.With, ast.AsyncWith, ast.Try)
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_BRANCHING = (*_LOOPS, ast.If, ast.With, ast.AsyncWith, ast.Try)
 
 # reads_result: a name in it has to do with what the program gave. mentions: that, or the program itself.
 About = namedtuple("About", "reads_result mentions")
@@ -62,11 +65,12 @@ def of(tree, prelude, program_names):
         if isinstance(node, _FUNCTIONS) and node.name == "check" and node.args.args:
             roots.add(node.args.args[0].arg)  # the candidate
     pieces = [piece for each in (prelude, tree) if each is not None for piece in _pieces(each)]
+    modules = {syntax.imported_name(alias) for each in (prelude, tree) if each is not None for alias in ast.walk(each) if isinstance(alias, ast.alias)}
     callers, results = set(roots), set()
     grows = True
     while grows:
         before = len(callers) + len(results)
-        pieces = [piece for piece in pieces if not _spread(piece, callers, results)]
+        pieces = [piece for piece in pieces if not _spread(piece, callers, results, modules)]
         grows = len(callers) + len(results) > before
     found = []
     for node in in_order(tree):
@@ -89,11 +93,26 @@ def _pieces(tree):
     for node in ast.walk(tree):
         if isinstance(node, _FUNCTIONS):
             yield _names(node), (), node.name
-        elif isinstance(node, ast.Try):
-            yield set().union(*map(_names, node.body)), [each.name for each in node.handlers if each.name], None
-        elif isinstance(node, ast.stmt) :
+            continue
+        if isinstance(node, ast.Try):
+            yield _all(_names, node.body), {each.name for each in node.handlers if each.name}, None
+        elif isinstance(node, ast.stmt):
             parts = _own_parts(node)
-            yield set().union(*map(_names, parts)), set().union(*map(_changed, parts)), None
+            yield _all(_names, parts), _all(_changed, parts), None
+        if isinstance(node, _BRANCHING):
+            yield _all(_names, _deciding(node)), _changed(node), None
+
+
+def _deciding(statement):
+    """The nodes that decide which blocks of a compound statement run, and how far."""
+    if isinstance(statement, (ast.Try, ast.With, ast.AsyncWith)):
+        return statement.body  # what fails in it ends it, and the program may fail
+    jumps = isinstance(statement, _LOOPS) and any(isinstance(inner, (ast.Break, ast.Continue)) for inner in ast.walk(statement))
+    return [statement] if jumps else _own_parts(statement)
+
+
+def _all(names_of, nodes):
+    return set().union(*map(names_of, nodes))
 
 
 def _own_parts(statement):
@@ -108,23 +127,24 @@ def _names(node):
 
 
 def _changed(node):
-    """Names that a piece of code sets, the objects they are set in included, or hands to a call, which may change them."""
+    """Names that a piece of code sets, the objects they are set in included, or hands to a call or calls a method of, which may
+    change them."""
     found = set()
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call):
-            for argument in (*inner.args, *(keyword.value for keyword in inner.keywords)):
-                found |= _names(argument)
+            receiver = [inner.func.value] if isinstance(inner.func, ast.Attribute) else []
+            found |= _all(_names, (*receiver, *inner.args, *(keyword.value for keyword in inner.keywords)))
         elif isinstance(inner, (ast.Name, ast.Attribute, ast.Subscript, ast.Starred)) and isinstance(inner.ctx, ast.Store):
             found |= _names(inner)
     return found
 
 
-def _spread(piece, callers, results):
+def _spread(piece, callers, results, unchanging):
     """Takes down what a piece gives on; True if it has, and need not be looked at again."""
     reads, changes, function = piece
     if not reads & (callers | results):
         return False
     if function is not None:
         callers.add(function)
-    results |= set(changes) - callers
+    results |= set(changes) - callers - unchanging
     return True

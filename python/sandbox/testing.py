@@ -93,11 +93,28 @@ def refuse(board):
 
 
 def summary(board):
-    """Counts and outcomes. An assert that never ran has failed if the tests ended early, else it does not count."""
+    """Counts and outcomes. An assert that never ran has failed if the tests ended early, else it does not count.
+
+    Tests that ended early have not passed as a whole: if no assert that says something of the program failed, then those do that
+    never ran, or the last one, which the end followed.
+    """
+    outcomes = _outcomes(board, board.about)
+    if board.aborted is not None and outcomes and all(outcome["ok"] for outcome in outcomes):
+        outcomes = _outcomes(board, None)
+        if all(outcome["ok"] for outcome in outcomes):
+            outcomes[-1].update(ok=False, reason=board.aborted[0], message=board.aborted[1][:300])
+    reasons = [outcome["reason"] for outcome in outcomes if outcome["reason"]]
+    aborted = board.aborted[0] if board.aborted else None
+    message = board.aborted[1] if board.aborted else next((each["message"] for each in outcomes if each["reason"]), "")
+    return counted(outcomes, board.timeouts, aborted or (reasons[0] if reasons else None), message)
+
+
+def _outcomes(board, about):
+    """The outcomes that count; of the asserts that never ran, all do if `about` is None."""
     outcomes = []
     for number, outcome in enumerate(board.outcomes):
         if outcome.runs == 0:
-            if board.aborted is None or board.about is not None and not board.about[number].mentions:
+            if board.aborted is None or about is not None and not about[number].mentions:
                 continue
             outcome.reason, outcome.message = board.aborted
         elif not outcome.is_test:
@@ -111,10 +128,7 @@ def summary(board):
                 "forgeable": outcome.forgeable,
             }
         )
-    reasons = [outcome["reason"] for outcome in outcomes if outcome["reason"]]
-    aborted = board.aborted[0] if board.aborted else None
-    message = board.aborted[1] if board.aborted else next((each["message"] for each in outcomes if each["reason"]), "")
-    return counted(outcomes, board.timeouts, aborted or (reasons[0] if reasons else None), message)
+    return outcomes
 
 
 def counted(outcomes, timeouts, reason, message):

@@ -15,7 +15,7 @@ const bytesPerJob = 1.2 * 2 ** 30
 /** @returns {string} CMake's folder of the variant that `MAGRPO_CUDA` chooses */
 export const buildFolder = (root, env = {}) => path.join(root, wantsCuda(env) ? 'build/cuda' : 'build')
 /**
- * Sanitizers for the C++ test program, from `MAGRPO_SANITIZE`.
+ * Sanitizers for the C++ tests, from `MAGRPO_SANITIZE`.
  *
  * @returns {string[]} none, some of `address` and `undefined`, or `thread` alone
  * @throws {SetupError} another name, or a combination that compilers do not support
@@ -125,7 +125,7 @@ async function configure({ root, libtorch, env, folder = buildFolder(root, env),
   await cmakeJs({ root, folder, args: ['configure', ...settings], env, onLine: () => {} })
 }
 
-/** Configures the folder of the sanitized test program, unless that has been done with the same settings. */
+/** Configures the folder of a build with sanitizers, unless that has been done with the same settings. */
 export async function configureSanitized({ root, libtorch, env }) {
   const folder = testFolder(root, env)
   const stamp = path.join(folder, 'setup.json')

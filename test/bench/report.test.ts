@@ -29,7 +29,7 @@ test('a section is replaced between its marks and nowhere else', (t) => {
 
 test('a report is written from the record, and read back', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'bench-'))
-  const names = ['machine', 'peers', 'limits', 'kernels', 'scaling']
+  const names = ['machine', 'peers', 'limits', 'scale', 'kernels', 'scaling']
   await writeFile(join(folder, 'benchmarks.md'), names.map((name) => `<!-- ${name} -->\n<!-- /${name} -->\n`).join(''))
   t.deepEqual((await readRecord(folder)).rows, [])
   const record = mergeRecord(await readRecord(folder), {

@@ -33,7 +33,7 @@ test('rows and models are chosen by name', (t) => {
   t.throws(() => names([], ['huge']), { message: /Expected --models among tiny, m30, bigv but received huge/ })
 })
 
-test('every row of the two suites has a model and a bar', (t) => {
+test('every row of the suites has a model and a bar', (t) => {
   for (const { id, bars } of rows)
     t.true(
       Object.values(bars).some((bar) => bar > 0),

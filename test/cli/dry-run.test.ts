@@ -57,6 +57,14 @@ test('a dry run for machines: bytes by device and part', async (t) => {
   )
   t.true(device.free_bytes > device.peak_bytes)
   t.like(device, { device: 'cpu', verdict: 'fits' })
+
+  const bytesOf = ({ devices }: NonNullable<typeof plan>) =>
+    devices[0]!.parts.find(({ name }) => name === 'moments')!.bytes
+  const small = await runCli(['train', 'run.yaml', '--dry-run', '--json', '--set', 'optimizer.moments=int8'], {
+    cwd: folder,
+  })
+  const [smaller] = small.json() as [NonNullable<typeof plan>]
+  t.true(bytesOf(smaller) < 0.3 * bytesOf(plan!))
 })
 
 test('a dry run warns of what the settings alone tell', async (t) => {

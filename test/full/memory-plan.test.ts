@@ -37,6 +37,7 @@ const cases: { name: string; model: RandomShape | string | undefined; settings: 
   { name: 'm30, all weights', model: m30, settings: small },
   { name: 'm30, all weights, several passes', model: m30, settings: { ...small, prompts: 8 } },
   { name: 'm30, adapters', model: m30, settings: { ...small, kind: 'lora' } },
+  { name: 'm30, moments in 8 bits', model: m30, settings: { ...small, moments: 'int8' } },
   { name: 'm30, bfloat16', model: m30, settings: { ...small, dtype: 'bfloat16' } },
   // What is kept is known; how much of it the heap really gives back between layers is not.
   {

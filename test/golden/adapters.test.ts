@@ -66,6 +66,7 @@ for (const name of ['llama', 'llama-bias', 'mistral', 'qwen2', 'qwen3-tied', 'ge
         weightDecay,
         decayAll: true,
         maxGradNorm,
+        moments: 'float32',
       })
       const expected = steps.gradNorms[i] ?? Number.NaN
       t.true(Math.abs(result.gradNorm - expected) <= 1e-4 * expected, `step ${i}: ${result.gradNorm} for ${expected}`)

@@ -116,6 +116,7 @@ for (const name of cases) {
         weightDecay,
         decayAll: true,
         maxGradNorm,
+        moments: 'float32',
       })
       const expected = gradNorms[i] ?? Number.NaN
       t.true(Math.abs(result.gradNorm - expected) <= 1e-4 * expected, `step ${i}: ${result.gradNorm} for ${expected}`)

@@ -68,6 +68,7 @@ test('llama: three AdamW steps with the epsilon that ships', async (t) => {
       weightDecay,
       decayAll: true,
       maxGradNorm,
+      moments: 'float32',
     })
     t.true(Math.abs(gradNorm - steps.gradNorms[i]!) <= 1e-4 * steps.gradNorms[i]!, `step ${i}: ${gradNorm}`)
   }
@@ -88,7 +89,16 @@ test('llama-bias: weight decay of matrices alone is that of parameter groups in 
   const [beta1, beta2] = betas
   for (const [i, learningRate] of learningRates.entries()) {
     await scoresOf(native, golden.groups, policy, true)
-    const step = { learningRate, beta1, beta2, epsilon, weightDecay, decayAll: false, maxGradNorm }
+    const step = {
+      learningRate,
+      beta1,
+      beta2,
+      epsilon,
+      weightDecay,
+      decayAll: false,
+      maxGradNorm,
+      moments: 'float32' as const,
+    }
     const { gradNorm } = await policy.step(step)
     t.true(Math.abs(gradNorm - steps.gradNorms[i]!) <= 1e-4 * steps.gradNorms[i]!, `step ${i}: ${gradNorm}`)
   }

@@ -40,7 +40,7 @@ const prelude = `
     logProbs: () => ({ tree: tree(), policies: [policy], scored: Uint8Array.of(0, 1, 1, 1), maxTokensPerMicroBatch: 100 }),
     accumulate: () => ({ ...valid.logProbs(), weights: new Float32Array(4), loss: {} }),
     logits: () => [tree(), [policy], Int32Array.of(1)],
-    step: () => ({ learningRate: 0, beta1: 0.9, beta2: 0.9, epsilon: 1e-8, weightDecay: 0, decayAll: false, maxGradNorm: 0 }),
+    step: () => ({ learningRate: 0, beta1: 0.9, beta2: 0.9, epsilon: 1e-8, weightDecay: 0, decayAll: false, maxGradNorm: 0, moments: 'float32' }),
   }
   const outcome = { returned: 0, refused: 0, codes: {} }
   const attempt = async (call) => {
@@ -131,7 +131,7 @@ test('each field of each request, replaced by garbage', async (t) => {
       accumulate: [['tree', 'ids'], ['tree', 'policy'], ['policies'], ['scored'], ['weights'], ['maxTokensPerMicroBatch'],
         ['loss'], ['oldLogProbs'], ['referenceLogProbs'], ['penalties'], ['valueTokens'], ['valueTargets'], ['valueWeights']],
       logits: [[0], [0, 'parent'], [0, 'offset'], [0, 'ids'], [0, 'policy'], [1], [2]],
-      step: [['learningRate'], ['beta1'], ['beta2'], ['epsilon'], ['weightDecay'], ['decayAll'], ['maxGradNorm']],
+      step: [['learningRate'], ['beta1'], ['beta2'], ['epsilon'], ['weightDecay'], ['decayAll'], ['maxGradNorm'], ['moments']],
     }
     for (const [name, list] of Object.entries(paths))
       for (const path of list)

@@ -85,6 +85,21 @@ for (const [when, source] of Object.entries({
     t.deepEqual({ code, signal, stderr }, { code: 7, signal: null, stderr: '' })
   })
 
+test('at process.exit, nothing computes any more when the listeners of a program hear of it', async (t) => {
+  const { code, stdout } = await run(`
+    process.on('exit', () => {
+      const before = process.cpuUsage()
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000)
+      const { user, system } = process.cpuUsage(before)
+      console.log((user + system) / 1000)
+    })
+    for (let i = 0; i < 5; i++) long()
+    setTimeout(() => process.exit(7), 50)
+  `)
+  t.is(code, 7)
+  t.true(Number(stdout) < 50, `${stdout.trim()} ms of computing in a second of waiting`)
+})
+
 test('an uncaught error ends the process as ever, also while the core works', async (t) => {
   const { code, signal, stderr } = await run(`long(); setTimeout(() => { throw new Error('of the program') }, 20)`)
   t.deepEqual([code, signal], [1, null])

@@ -6,6 +6,7 @@ import {
   cacheBytesPerToken,
   keptBytesPerToken,
   logitBytes,
+  momentBytes,
 } from '../../lib/model/memory-terms.ts'
 import { freeMemoryOf } from '../../lib/native/free-memory.ts'
 import { checkMemory, compareWithFree } from '../../lib/rl/memory/fit.ts'
@@ -27,7 +28,7 @@ const model = { shape, dtype: 'float32' as const, device: 'cpu', weightBytes: 10
 
 const work = (changes: Partial<Workload> = {}): Workload => ({
   models: [model],
-  policies: [{ model: 0, kind: 'full', parameters: 250, rank: 0 }],
+  policies: [{ model: 0, kind: 'full', parameters: 250, momentBytes: 2000, rank: 0 }],
   agents: [{ model: 0, isTrained: true, promptTokens: 10 }],
   promptsPerStep: 1,
   groupSize: 4,
@@ -38,6 +39,7 @@ const work = (changes: Partial<Workload> = {}): Workload => ({
   maxTokensPerMicroBatch: 2048,
   minibatches: 1,
   checkpointing: false,
+  moments: 'float32',
   evaluation: { items: 0, samples: 1 },
   sideBySide: 1,
   processBytes: 7,
@@ -70,6 +72,13 @@ test('terms, by hand', (t) => {
   t.is(logitBytes({ ...shape, vocabSize: 2 ** 21 }, 20), 2 * 20 * 8192 * 4)
   t.is(logitBytes({ ...shape, vocabSize: 2 ** 21 }, 1000), 2 * 2 ** 22 * 4)
   t.is(adapterParameters(shape, 1), 2 * (2 * 16 + 2 * 12 + 3 * 24))
+})
+
+test('moments: 8, 4 or 2 bytes a weight, with two scales for each 256 weights of a tensor that is not small', (t) => {
+  t.is(momentBytes([4095, 5000], 'float32'), 8 * 9095)
+  t.is(momentBytes([4095, 5000], 'bfloat16'), 4 * 9095)
+  t.is(momentBytes([4095, 5000], 'int8'), 8 * 4095 + 2 * 5000 + 2 * 4 * 20)
+  t.is(partsOf(work({ policies: [{ model: 0, kind: 'full', parameters: 250, momentBytes: 42, rank: 0 }] })).moments, 42)
 })
 
 test('parts of a small step, by hand', (t) => {
@@ -114,7 +123,9 @@ test('each turn branches again, and its prompts hold what was said before', (t) 
 test('bfloat16 weights that are trained have float32 masters, adapters are float32', (t) => {
   const bfloat16 = { ...model, dtype: 'bfloat16' as const, weightBytes: 500 }
   t.is(partsOf(work({ models: [bfloat16] })).masters, 1000)
-  const lora = partsOf(work({ models: [bfloat16], policies: [{ model: 0, kind: 'lora', parameters: 50, rank: 1 }] }))
+  const lora = partsOf(
+    work({ models: [bfloat16], policies: [{ model: 0, kind: 'lora', parameters: 50, momentBytes: 400, rank: 1 }] }),
+  )
   t.is(lora.masters, undefined)
   t.is(lora.weights, 500 + 200)
 })
@@ -122,7 +133,13 @@ test('bfloat16 weights that are trained have float32 masters, adapters are float
 test('models that compute side by side have their activations together', (t) => {
   const two = {
     models: [model, model],
-    policies: [0, 1].map((index) => ({ model: index, kind: 'full' as const, parameters: 250, rank: 0 })),
+    policies: [0, 1].map((index) => ({
+      model: index,
+      kind: 'full' as const,
+      parameters: 250,
+      momentBytes: 2000,
+      rank: 0,
+    })),
     agents: [0, 1].map((index) => ({ model: index, isTrained: true, promptTokens: 10 })),
   }
   const alone = partsOf(work()).activations!
@@ -131,7 +148,7 @@ test('models that compute side by side have their activations together', (t) => 
 })
 
 test('a pass is shared by the policies of a model, whether one after the other or side by side', (t) => {
-  const policies = [0, 1].map(() => ({ model: 0, kind: 'lora' as const, parameters: 50, rank: 1 }))
+  const policies = [0, 1].map(() => ({ model: 0, kind: 'lora' as const, parameters: 50, momentBytes: 400, rank: 1 }))
   // 50 prompts of 10 tokens with 4 completions of 5 for two agents: 3,000 tokens.
   const team = {
     policies,
@@ -182,7 +199,13 @@ test('what the process holds already counts as free, but not within a limit the 
 
 test('each device is judged by what is free there; the worst decides', (t) => {
   const models = [model, { ...model, device: 'cuda:0' }]
-  const policies = models.map((_, index) => ({ model: index, kind: 'full' as const, parameters: 50, rank: 0 }))
+  const policies = models.map((_, index) => ({
+    model: index,
+    kind: 'full' as const,
+    parameters: 50,
+    momentBytes: 400,
+    rank: 0,
+  }))
   const plan = planMemory(work({ models, policies }))
   const peakOf = (name: string) => plan.devices.find(({ device }) => device === name)!.peakBytes
   const free = (cuda: number) => (device: string) =>
@@ -206,11 +229,20 @@ const advice: [string, Partial<Workload>, RegExp][] = [
     'weights',
     {
       models: [{ ...model, weightBytes: 1e9 }],
-      policies: [{ model: 0, kind: 'lora', parameters: 50, rank: 1 }],
+      policies: [{ model: 0, kind: 'lora', parameters: 50, momentBytes: 400, rank: 1 }],
     },
     /team\.dtype/,
   ],
-  ['moments', { policies: [{ model: 0, kind: 'full', parameters: 1e9, rank: 0 }] }, /train adapters/],
+  [
+    'moments',
+    { policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, rank: 0 }] },
+    /set optimizer\.moments to int8, or train adapters/,
+  ],
+  [
+    'moments',
+    { moments: 'int8', policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, rank: 0 }] },
+    /is moments, .*: train adapters/,
+  ],
   [
     'activations',
     { promptsPerStep: 100, maxNewTokens: 20 },

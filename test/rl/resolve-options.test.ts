@@ -21,6 +21,7 @@ test('every default is filled in, and the result is plain JSON', (t) => {
     weightDecay: 0.01,
     decay: 'matrices',
     maxGradNorm: 0,
+    moments: 'float32',
     schedule: 'constant',
     warmupSteps: 0,
   })

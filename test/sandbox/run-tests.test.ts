@@ -176,6 +176,19 @@ test('tests that end early fail what they did not reach', async (t) => {
   t.true(report.message.startsWith('IndexError'))
 })
 
+test('tests that end early give no full marks, though all asserts that say something of the program have passed', async (t) => {
+  const program = 'def f(x):\n    if x < 0: raise TypeError\n    return x\n'
+  const ends = {
+    'an assert that never runs': 'try:\n    f(-1)\n    assert False\nexcept ValueError:\n    pass\n',
+    'no further assert': 'f(-1)\n',
+  }
+  for (const [title, end] of Object.entries(ends)) {
+    const report = await run(program, `assert f(1) == 1\nassert f(2) == 2\n${end}`)
+    t.true(report.passed < report.total, title)
+    t.is(report.reason, 'exception', title)
+  }
+})
+
 test('an assert that passes without anything of the program is no test; one that fails always is', async (t) => {
   const program =
     'LIMIT = 3\ndef helper(x):\n    return x\ndef f(x, out=None):\n    if out is not None: out.append(x)\n    if x < 0: raise ValueError\n    return x\n'
@@ -214,6 +227,27 @@ test('an assert that passes without anything of the program is no test; one that
     ),
     [0],
   )
+})
+
+test('an assert about what was set as a call of the program ended is a test', async (t) => {
+  const program = 'def f(x):\n    if x < 0: raise ValueError\n    return x\n'
+  const files = {
+    'an error or none': 'try:\n    f(-1)\n    ok = False\nexcept ValueError:\n    ok = True\nassert ok\n',
+    'no error': 'ok = False\ntry:\n    f(1)\nexcept ValueError:\n    pass\nelse:\n    ok = True\nassert ok\n',
+    'an error that a context keeps':
+      'import contextlib\nok = True\nwith contextlib.suppress(ValueError):\n    f(-1)\n    ok = False\nassert ok\n',
+    'a branch': 'ok = False\nif f(1) == 1:\n    ok = True\nassert ok\n',
+    'rounds of a loop': 'n = 0\nwhile f(n) < 3:\n    n += 1\nassert n == 3\n',
+    'rounds that a jump leaves out':
+      'n = 0\nfor i in range(4):\n    if f(i) == 1:\n        continue\n    n += 1\nassert n == 3\n',
+    'a list that results are put into': 'seen = []\nseen.append(f(1))\nassert seen == [1]\n',
+  }
+  for (const [title, tests] of Object.entries(files)) {
+    const { passed, total } = await run(program, `${tests}assert 1\n`)
+    t.deepEqual([passed, total], [1, 1], title)
+  }
+  const unrelated = 'import math\nmath.floor(f(1))\none = 1\nif one:\n    two = 2\nassert math.pi > 3 and two == 2\n'
+  t.is((await run(program, unrelated)).total, 0)
 })
 
 test('a test that the file itself ties to one process fails, or runs beside the program and is marked', async (t) => {

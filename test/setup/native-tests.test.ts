@@ -1,12 +1,15 @@
 import path from 'node:path'
 import test from 'ava'
-import { importScript } from './stand-ins.ts'
+import { importScript, makeProgram, temporaryFolder } from './stand-ins.ts'
 
 type Env = Record<string, string>
 interface AddonScript {
   sanitizersOf(env: Env): string[]
   testFolder(root: string, env: Env): string
   buildTypeOf(env: Env): string
+}
+interface NativeScript {
+  preloadedLibraries(env: Env): string | null
 }
 interface ChecksScript {
   runStaticChecks(options: {
@@ -16,6 +19,7 @@ interface ChecksScript {
   }): Promise<{ passed: number; failed: number; skipped: number }>
 }
 const { sanitizersOf, testFolder, buildTypeOf } = await importScript<AddonScript>('setup/addon.mjs')
+const { preloadedLibraries } = await importScript<NativeScript>('test/native.mjs')
 const { SetupError } = await importScript<{ SetupError: new (message: string) => Error }>('setup/common.mjs')
 const { runStaticChecks } = await importScript<ChecksScript>('test/static-checks.mjs')
 
@@ -28,6 +32,19 @@ test('sanitizers have a build folder of their own, in any order the same', (t) =
   for (const wrong of ['memory', 'thread,address'])
     t.throws(() => sanitizersOf({ MAGRPO_SANITIZE: wrong }), { message: /^Expected address, .* but received/ })
   t.throws(() => testFolder('/x', { MAGRPO_SANITIZE: 'thread', MAGRPO_CUDA: '1' }), { message: /Unset MAGRPO_CUDA/ })
+})
+
+test('the libraries of sanitizers are those of the compiler; one that has none has none to preload', (t) => {
+  const bin = temporaryFolder(t)
+  // As GCC does: the whole path of a library that is there, else the name itself.
+  for (const name of ['libasan.so', 'libubsan.so', 'libstdc++.so']) makeProgram(bin, name)
+  const compiler = (script: string) => ({ CXX: makeProgram(bin, 'compiler', script) })
+  t.is(
+    preloadedLibraries(compiler(`echo "${bin}/\${1#*=}"`)),
+    `${bin}/libasan.so:${bin}/libubsan.so:${bin}/libstdc++.so`,
+  )
+  t.is(preloadedLibraries(compiler('echo "$(basename "$1" | cut -d= -f2)"')), null)
+  t.is(preloadedLibraries(compiler(`echo "${bin}/of-another-time/\${1#*=}"`)), null)
 })
 
 test('a build is for release unless it is for a debugger', (t) => {

@@ -2,6 +2,7 @@
 import { pathToFileURL } from 'node:url'
 import { Model } from '../../lib/model/model.ts'
 import { Policy } from '../../lib/model/policy.ts'
+import type { MomentKind } from '../../lib/model/step-options.ts'
 import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
 import type { MemoryPart } from '../../lib/rl/memory/plan.ts'
 import { Team } from '../../lib/rl/team/team.ts'
@@ -23,6 +24,7 @@ export interface MemoryCase {
   newTokens: number
   dtype?: 'float32' | 'bfloat16'
   activationCheckpointing?: boolean
+  moments?: MomentKind
 }
 
 /** What it prints, in bytes. */
@@ -57,7 +59,7 @@ async function measure(asked: MemoryCase): Promise<MemoryOutcome> {
     task,
     algorithm: magrpo({ groupSize }),
     sampling: { maxNewTokens: newTokens, stopIds: [] },
-    optimizer: { learningRate: 1e-5 },
+    optimizer: { learningRate: 1e-5, moments: asked.moments },
     steps: 3,
     promptsPerStep: prompts,
     activationCheckpointing: asked.activationCheckpointing,

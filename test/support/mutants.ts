@@ -1,17 +1,28 @@
 /** Wrong programs made of right ones, what plain CPython says of their tests, and what the strict reward pays for them. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import type { ExecutionContext } from 'ava'
 import type { CodeItem } from '../../lib/tasks/code/item.ts'
 import { createCodeReward } from '../../lib/tasks/code/reward.ts'
 import { repositoryDir, sharedDir } from './fixtures.ts'
-import { skipBecause } from './skip.ts'
 
 /** A problem with its whole solution. */
 export interface Solved extends CodeItem {
   solution: string
+}
+
+/** The project's own problems: each file of `test/sandbox/problems` has a solution with a docstring and then its `check`. */
+export function ownProblems(): Solved[] {
+  const folder = join(repositoryDir, 'test/sandbox/problems')
+  const files = readdirSync(folder).filter((file) => file.endsWith('.py'))
+  return files.sort().map((file, index) => {
+    const text = readFileSync(join(folder, file), 'utf8')
+    const name = file.slice(0, -'.py'.length)
+    const [, solution, prompt, test] = /^((.*^def \w+\(.*?^ {4}"""\n).*)^(def check\(.*)$/ms.exec(text) ?? []
+    return { task_id: `Own/${index}`, prompt: prompt!, entry_point: name, test: test!, solution: solution! }
+  })
 }
 
 /** The 164 problems of HumanEval; `undefined` where they are not here. */
@@ -61,8 +72,7 @@ export function runPlainly(requests: { program: string; tests: string; entryPoin
 
 /** Checks that no mutant which fails an assert in plain CPython gets full marks, and logs how many pass them all. */
 export async function checkMutants(t: ExecutionContext, count: number, seed: number): Promise<void> {
-  const problems = [...(humanEval() ?? []), ...(mbpp() ?? [])]
-  if (problems.length === 0) return skipBecause(t, '../shared/data/HumanEval.jsonl.gz is not here')
+  const problems = [...ownProblems(), ...(humanEval() ?? []), ...(mbpp() ?? [])]
   const script = join(repositoryDir, 'test/sandbox/mutate.py')
   const input = JSON.stringify(problems.map(({ solution, entry_point }) => [solution, entry_point]))
   const made = execFileSync('python3', [script, `${count}`, `${seed}`], { input, encoding: 'utf8', maxBuffer: 1 << 28 })

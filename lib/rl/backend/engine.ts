@@ -40,8 +40,8 @@ export interface GradientSums {
   sumSlots(policy: number, shares: SlotShares): Promise<void>
   /** Makes a policy's gradient the sum of all ranks'. */
   sum(policy: number): Promise<void>
-  /** Overwrites a policy and its optimizer with those of rank 0. */
-  copyFromFirst(policy: number): Promise<void>
+  /** Overwrites a policy and its optimizer, whose moments are of this kind, with those of rank 0. */
+  copyFromFirst(policy: number, moments: string): Promise<void>
 }
 
 /** How a pass over groups is cut and stopped. */

@@ -89,10 +89,13 @@ export function adviceFor({ facts, rows, passTokens }: MemoryPlan, { name }: Pic
         : 'set team.dtype to bfloat16, or take a smaller model'
     case 'masters':
     case 'moments':
-    case 'gradients':
-      return facts.isFull
+    case 'gradients': {
+      const shorter = name === 'moments' && facts.moments !== 'int8' ? 'set optimizer.moments to int8, or ' : ''
+      const fewer = facts.isFull
         ? 'train adapters (team.adapter with a rank) instead of all weights (full)'
         : 'lower team.adapter.rank, or adapt fewer projections (team.adapter.targets)'
+      return shorter + fewer
+    }
     case 'kept':
       return 'turn sampling.topP and sampling.minP off, or set algorithm.logProbs to model'
     case 'cache':

@@ -9,6 +9,7 @@ import {
   type MemoryShape,
   tokensOfPass,
 } from '../../model/memory-terms.ts'
+import type { MomentKind } from '../../model/step-options.ts'
 
 /** A loaded model, as far as its memory goes. */
 interface PlannedModel {
@@ -28,6 +29,8 @@ export interface PlannedPolicy {
   kind: 'full' | 'lora'
   /** Trainable weights, a value head's included. */
   parameters: number
+  /** Bytes of the optimizer's moments. */
+  momentBytes: number
   /** Of an adapter. */
   rank: number
 }
@@ -50,6 +53,8 @@ export interface Workload {
   maxTokensPerMicroBatch: number | null
   minibatches: number
   checkpointing: boolean
+  /** What the optimizer keeps its moments in. */
+  moments: MomentKind
   /** Items and samples of one batch of an evaluation; items are 0 where there is none. */
   evaluation: { items: number; samples: number }
   /** Models that are trained side by side, a thread each: their activations exist together. */
@@ -108,6 +113,7 @@ export interface MemoryPlan {
     /** Later turns have more nodes than the first. */
     grows: boolean
     checkpointing: boolean
+    moments: MomentKind
   }
 }
 
@@ -124,7 +130,7 @@ interface Batch {
  * Plans a run.
  *
  * - weights: as loaded. masters: float32 copies of trained bfloat16 weights.
- * - moments: two floats a trained weight. gradients: one, and the last pass's own beside it where there are several passes; that of
+ * - moments: two numbers a trained weight, in `optimizer.moments`. gradients: one float, and the last pass's own beside it where there are several passes; that of
  *   a bfloat16 head once more in float32.
  * - cache: a slot for each token of each prompt, and `maxNewTokens` for each completion, all of one turn or of one batch of an
  *   evaluation; completions that end early leave theirs untouched.
@@ -156,6 +162,7 @@ export function planMemory(work: Workload): MemoryPlan {
       promptsPerStep: work.promptsPerStep,
       grows: work.turns > 1 && work.joints > 1,
       checkpointing: work.checkpointing,
+      moments: work.moments,
       isEvaluation: most(slots, [evaluation]) > most(slots, turns),
     },
   }
@@ -176,7 +183,7 @@ function planDevice(work: Workload, device: string): DeviceMemory {
     { name: 'process', bytes: device === 'cpu' ? work.processBytes : 0, during: 'always' },
     { name: 'weights', bytes: weights, during: 'always' },
     { name: 'masters', bytes: float * parametersOf(mastered), during: 'always' },
-    { name: 'moments', bytes: 2 * float * trained, during: 'always' },
+    { name: 'moments', bytes: sum(policies.map((policy) => policy.momentBytes)), during: 'always' },
     { name: 'kept', bytes: device === 'cpu' ? keptOf(work) : 0, during: 'always' },
     { name: 'cache', bytes: generation.cache, during: 'generation' },
     { name: 'decoding', bytes: generation.decoding, during: 'generation' },

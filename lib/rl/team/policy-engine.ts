@@ -65,7 +65,8 @@ export function policyEngine(
       endSlot: (policy, place) => policies[policy]!.withNative((native) => native.endSlot(place)),
       sumSlots: (policy, shares) => policies[policy]!.withNative((native) => native.sumSlots(shares, ranks?.native)),
       sum: (policy) => policies[policy]!.withNative((native) => native.sumGradients(ranks!.native!)),
-      copyFromFirst: (policy) => policies[policy]!.withNative((native) => native.copyFromFirst(ranks!.native!)),
+      copyFromFirst: (policy, moments) =>
+        policies[policy]!.withNative((native) => native.copyFromFirst(ranks!.native!, moments)),
     },
   }
 }

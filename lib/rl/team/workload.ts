@@ -2,9 +2,16 @@
 
 import { sum } from '../../base/statistics.ts'
 import { adapterShape } from '../../model/lora-options.ts'
-import { adapterParameters, keptBytesPerToken, valueHeadParameters } from '../../model/memory-terms.ts'
+import {
+  adapterParameters,
+  adapterTensors,
+  keptBytesPerToken,
+  momentBytes,
+  valueHeadTensors,
+} from '../../model/memory-terms.ts'
 import type { Model } from '../../model/model.ts'
 import type { Policy } from '../../model/policy.ts'
+import { trainedTensors } from '../../model/policy-state.ts'
 import { workAtOnce } from '../../model/side-by-side.ts'
 import type { Task } from '../../tasks/task/types.ts'
 import { algorithmEntry } from '../algorithms/registry.ts'
@@ -60,6 +67,7 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
     maxTokensPerMicroBatch: options.deterministic ? 1 : options.maxTokensPerMicroBatch,
     minibatches: options.minibatches,
     checkpointing: options.activationCheckpointing,
+    moments: options.optimizer.moments,
     evaluation: { items: evalEvery > 0 ? items : 0, samples: evalSamples },
     sideBySide: atOnce.models,
     processBytes: Math.max(0, process.memoryUsage.rss() - held) + growthBytes,
@@ -67,35 +75,40 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
 }
 
 /** What is trained: the agents' policies, with value heads where critics share them, and separate critics. */
-function policiesOf(team: Team, models: readonly Model[], { algorithm }: ResolvedTrainOptions): PlannedPolicy[] {
+function policiesOf(
+  team: Team,
+  models: readonly Model[],
+  { algorithm, optimizer }: ResolvedTrainOptions,
+): PlannedPolicy[] {
   const { critic } = algorithm
   const head = (model: Model) =>
-    critic === null ? 0 : valueHeadParameters(model.config, critic.hiddenSize ?? model.config.hiddenSize)
-  const planned = (policy: Policy, withHead: boolean): PlannedPolicy => ({
-    model: models.indexOf(policy.model),
-    kind: policy.kind === 'lora' ? 'lora' : 'full',
-    parameters: policy.parameterCount + (withHead ? head(policy.model) : 0),
-    rank: policy.kind === 'lora' ? rankOf(policy) : 0,
+    critic === null ? [] : valueHeadTensors(model.config, critic.hiddenSize ?? model.config.hiddenSize)
+  const planned = (model: Model, kind: PlannedPolicy['kind'], tensors: readonly number[], rank: number) => ({
+    model: models.indexOf(model),
+    kind,
+    parameters: sum(tensors),
+    momentBytes: momentBytes(tensors, optimizer.moments),
+    rank,
   })
+  const ofPolicy = (policy: Policy, withHead: boolean): PlannedPolicy => {
+    const tensors = [...trainedTensors(policy), ...(withHead ? head(policy.model) : [])]
+    return planned(policy.model, policy.kind === 'lora' ? 'lora' : 'full', tensors, rankOf(policy))
+  }
   const trained = team.policies.filter(({ kind }) => kind !== 'base')
-  const agents = trained.map((policy) => planned(policy, critic?.placement === 'shared'))
+  const agents = trained.map((policy) => ofPolicy(policy, critic?.placement === 'shared'))
   if (critic?.placement !== 'separate') return agents
-  if (team.critics.length > 0) return [...agents, ...team.critics.map((policy) => planned(policy, true))]
+  if (team.critics.length > 0) return [...agents, ...team.critics.map((policy) => ofPolicy(policy, true))]
   const made =
     algorithmEntry(algorithm).critic?.scope === 'team' ? trained.slice(0, 1) : team.agents.map(({ policy }) => policy)
-  const critics = made.map(
-    ({ model }): PlannedPolicy => ({
-      model: models.indexOf(model),
-      kind: 'lora',
-      parameters: adapterParameters(model.config, criticRank) + head(model),
-      rank: criticRank,
-    }),
+  const critics = made.map(({ model }) =>
+    planned(model, 'lora', [...adapterTensors(model.config, criticRank), ...head(model)], criticRank),
   )
   return [...agents, ...critics]
 }
 
-/** The rank that an adapter on all projections would have with so many weights: exact for those, less for others. */
-function rankOf({ parameterCount, model }: Policy): number {
+/** The rank that an adapter on all projections would have with so many weights: exact for those, less for others. 0 for all weights. */
+function rankOf({ kind, parameterCount, model }: Policy): number {
+  if (kind !== 'lora') return 0
   return Math.ceil(parameterCount / adapterParameters(model.config, 1))
 }
 
