@@ -3,8 +3,8 @@
  * and this user may.
  */
 import { existsSync } from 'node:fs'
-import { lastLines, SetupError, which } from './setup/common.mjs'
-import { aptInstall, rightsForApt } from './setup/system.mjs'
+import { ensureProgram } from './apt-program.mjs'
+import { SetupError, which } from './setup/common.mjs'
 
 /** @returns {string | null} `MAGRPO_CHROMIUM`, or the chromium of this machine */
 export function findChromium(env = process.env) {
@@ -18,14 +18,9 @@ export function findChromium(env = process.env) {
  * @throws {SetupError} there is none, and it may not be or could not be installed from here
  */
 export async function ensureChromium({ env = process.env, log = () => {} } = {}) {
-  const found = findChromium(env)
-  if (found !== null) return found
-  const remedy = 'Install it (Debian: apt-get install chromium), or name a program in MAGRPO_CHROMIUM.'
-  const prefix = env.MAGRPO_CHROMIUM || which('apt-get', env) === null ? null : rightsForApt(env)
-  if (prefix === null) throw new SetupError(`chromium is missing. ${remedy}`)
-  log('installing chromium by apt-get')
-  const { output } = await aptInstall(prefix, ['chromium'], env)
-  const installed = findChromium(env)
-  if (installed === null) throw new SetupError(`apt-get did not install chromium: ${lastLines(output, 4)}\n${remedy}`)
-  return installed
+  const find = () => findChromium(env)
+  if (env.MAGRPO_CHROMIUM && find() === null)
+    throw new SetupError(`MAGRPO_CHROMIUM names ${env.MAGRPO_CHROMIUM}, which is not there.`)
+  const remedy = ', or name a program in MAGRPO_CHROMIUM'
+  return ensureProgram({ name: 'chromium', find, debian: 'chromium', remedy }, { env, log })
 }
