@@ -1,10 +1,10 @@
 /** Trials of several sides in turn, so that a change of the machine's speed meets all of them. */
 import { busySeconds } from './machine.ts'
 import { type Spread, spreadOf, type Trial } from './statistics.ts'
-import type { RunAnswer, Worker } from './worker.ts'
+import type { Asked, RunAnswer } from './worker.ts'
 
 /** One repetition in a child, with the cores that other programs used meanwhile. */
-export async function runTrial(worker: Worker): Promise<Trial> {
+export async function runTrial(worker: Asked): Promise<Trial> {
   const before = busySeconds()
   const start = performance.now()
   const { seconds, cpuSeconds, times = 1 } = await worker.ask<RunAnswer>('run')
@@ -19,7 +19,7 @@ export async function runTrial(worker: Worker): Promise<Trial> {
  *
  * @returns one spread a child, in order
  */
-export async function alternate(workers: readonly Worker[], reps: number): Promise<Spread[]> {
+export async function alternate(workers: readonly Asked[], reps: number): Promise<Spread[]> {
   for (const worker of workers) await worker.ask('run')
   const trials = workers.map((): Trial[] => [])
   for (let rep = 0; rep < reps; rep++)

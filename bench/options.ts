@@ -28,7 +28,7 @@ export const help = `Usage: npm run bench -- SUITE... [options]
 Suites:
   peers      side by side with Hugging Face, PyTorch, TRL, CoMLRL and llama.cpp
   limits     against what the machine allows
-  scale      memory that a setting saves, of two processes
+  scale      several ranks against one and against TRL's; memory that a setting saves
   kernels    each kernel against the plain libtorch operations and the machine's limits
   scaling    agents, group sizes and threads
   report     no trials: tables and pictures of --out from what is recorded there

@@ -5,7 +5,7 @@ import { adapterRank, agents, groupSize, learningRate, makeInputs, models, newTo
 import { compileOurs } from './compiled.ts'
 import { compareGates, type GateReport } from './gate.ts'
 import { peersEnvironment } from './peers/index.ts'
-import { endAll, Worker } from './worker.ts'
+import { endAll, RankGroup, Worker } from './worker.ts'
 
 /** Settings of a call. */
 export interface SessionOptions {
@@ -54,10 +54,21 @@ export class Session {
   }
 
   /** A child of the peers; the first one makes their environment. */
-  async peer(): Promise<Worker> {
+  async peer(env: NodeJS.ProcessEnv = {}): Promise<Worker> {
     this.#python ??= peersEnvironment.ensurePeersPython({ log: this.options.log })
     const python = await this.#python
-    return new Worker('peer', python, [join(root, 'peers/worker.py')], this.env)
+    return new Worker('peer', python, [join(root, 'peers/worker.py')], { ...this.env, ...env })
+  }
+
+  /** Children of one side as the ranks of one trial, each with its share of the threads. */
+  async ranks(count: number, start: (env: NodeJS.ProcessEnv) => Promise<Worker>): Promise<RankGroup> {
+    const threads = String(Math.max(1, Math.floor(this.options.threads / count)))
+    const port = String(20_000 + Math.floor(Math.random() * 10_000))
+    const place = { WORLD_SIZE: String(count), MASTER_ADDR: '127.0.0.1', MASTER_PORT: port, OMP_NUM_THREADS: threads }
+    const workers: Worker[] = []
+    for (let rank = 0; rank < count; rank++)
+      workers.push(await start({ ...place, RANK: String(rank), LOCAL_RANK: String(rank) }))
+    return new RankGroup(workers)
   }
 
   /** The fields that all requests for a model share. */

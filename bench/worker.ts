@@ -15,6 +15,31 @@ export interface RunAnswer {
   times?: number
 }
 
+/** What trials ask: a child, or several that work as one. */
+export type Asked = Pick<Worker, 'ask' | 'end'>
+
+/** Children that are the ranks of one trial: they are asked together. */
+export class RankGroup implements Asked {
+  readonly #ranks: readonly Worker[]
+
+  constructor(ranks: readonly Worker[]) {
+    this.#ranks = ranks
+  }
+
+  /** The answer of rank 0; of `run`, the time of the last and the processor time of all. */
+  async ask<T = unknown>(call: string, args: Record<string, unknown> = {}): Promise<T> {
+    const answers = await Promise.all(this.#ranks.map((rank) => rank.ask<T>(call, args)))
+    if (call !== 'run') return answers[0]!
+    const runs = answers as RunAnswer[]
+    const seconds = Math.max(...runs.map((run) => run.seconds))
+    return { ...runs[0]!, seconds, cpuSeconds: runs.reduce((sum, run) => sum + run.cpuSeconds, 0) } as T
+  }
+
+  async end(): Promise<void> {
+    await Promise.allSettled(this.#ranks.map((rank) => rank.end()))
+  }
+}
+
 /** A running child; end it with {@link Worker.end}. */
 export class Worker {
   readonly name: string
@@ -69,6 +94,6 @@ export class Worker {
 }
 
 /** Ends all of them, whatever happened to some. */
-export async function endAll(workers: readonly Worker[]): Promise<void> {
+export async function endAll(workers: readonly Asked[]): Promise<void> {
   await Promise.allSettled(workers.map((worker) => worker.end()))
 }

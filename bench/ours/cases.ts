@@ -102,19 +102,25 @@ async function openUpdate(request: CaseRequest) {
   }
 }
 
+let sumShare = 0
+
+/** Share of the last step that was spent on summing gradients over ranks. */
+export const lastSumShare = (): number => sumShare
+
 /** One step of a run, as `train` makes it. */
 async function openStep(request: CaseRequest) {
   const policies = await loadPolicies(request)
   const names = policies.map((_, agent) => `agent ${agent}`)
   const team = await Team.of(policies.map((policy, agent) => ({ name: names[agent]!, policy })))
   const promptIds = Int32Array.from(request.promptIds)
+  const { stepPrompts: prompts = 1, deterministic } = request
   const share = (ids: Int32Array, rest: number) => ids.filter((id) => id % 2 === rest).length / ids.length
   const task = defineTask({
     name: 'bench',
     agents: names,
-    items: [0],
+    items: Array.from({ length: prompts }, (_, item) => item),
     // The models have no tokenizer: the prompt goes through as ids, which the engine takes and the task's type does not name.
-    observe: () => promptIds as unknown as string,
+    observe: (item) => promptIds.map((_, i) => promptIds[(i + 3 * item) % promptIds.length]!) as unknown as string,
     reward: (_item, joint) => share(joint[0]!.ids, 0) * share(joint[1]!.ids, 1),
   })
   const run = train({
@@ -129,13 +135,16 @@ async function openStep(request: CaseRequest) {
     sampling: plainSampling(request.newTokens),
     optimizer: { learningRate: request.learningRate },
     steps: 1_000_000,
+    promptsPerStep: prompts,
     seed: 1,
     shuffle: false,
+    deterministic,
   })
   const steps = run[Symbol.asyncIterator]()
   return async () => {
     const { value } = await steps.next()
     if (value === undefined) throw new Error('Expected another step but the run has ended.')
+    sumShare = value.timings['time/gradient_sum_s']! / value.timings['time/step_s']!
     if (!(value.metrics['train/log_prob_difference_max']! < 1e-3))
       throw new Error(
         `Sampler and trainer differ by ${value.metrics['train/log_prob_difference_max']} in a log-probability.`,

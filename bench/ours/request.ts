@@ -5,7 +5,7 @@ import type { Inputs } from '../cases.ts'
 
 /** Which trial; unused fields are ignored. */
 export interface CaseRequest extends Inputs {
-  call: 'gate' | 'open' | 'run' | 'peak' | 'weightBytes' | 'resident' | 'tokens' | 'tie' | 'versions'
+  call: 'gate' | 'open' | 'run' | 'peak' | 'sumShare' | 'weightBytes' | 'resident' | 'tokens' | 'tie' | 'versions'
   case: 'gen' | 'ragged' | 'update' | 'step' | 'decode'
   /** Folder of the models and adapters that the peer wrote. */
   root: string
@@ -31,6 +31,9 @@ export interface CaseRequest extends Inputs {
   /** `decode`: a model folder in place of `root` and `model`. */
   source?: string
   dtype?: 'float32' | 'bfloat16'
+  /** `step`: prompts of a step, all of one length. Default: 1. */
+  stepPrompts?: number
+  deterministic?: boolean
   /** `update`: what AdamW's moments are kept in. */
   moments?: MomentKind
 }

@@ -2,7 +2,7 @@
 import readline from 'node:readline'
 import type { generateBatch } from '../../lib/model/generate.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
-import { openCase, openedModels, tieOf } from './cases.ts'
+import { lastSumShare, openCase, openedModels, tieOf } from './cases.ts'
 import { writeGate } from './gate.ts'
 import type { CaseRequest } from './request.ts'
 
@@ -47,6 +47,8 @@ async function serve(request: CaseRequest): Promise<unknown> {
       return openedModels()[0]!.weightBytes
     case 'resident':
       return process.memoryUsage.rss()
+    case 'sumShare':
+      return lastSumShare()
     case 'peak':
       return process.resourceUsage().maxRSS * 1024
     case 'versions':

@@ -14,6 +14,11 @@ class Loop:
     def __init__(self, request):
         self.request = request
 
+    def prompts(self, count):
+        """Prompts of one length, all different, as ours."""
+        ids = self.request["promptIds"]
+        return [words.text_of([ids[(i + 3 * item) % len(ids)] for i in range(len(ids))]) for item in range(count)]
+
     def serve(self, stream, answer):
         """Answers `run` from within the loop until the input ends. One repetition is the time between two beginnings of a step."""
         from datasets import Dataset
@@ -35,16 +40,17 @@ class Loop:
                     os._exit(0)
                 self.begun = (time.perf_counter(), time.process_time())
 
-        tokens = request["newTokens"]
+        tokens, prompts, ranks = request["newTokens"], request.get("stepPrompts", 1), request.get("ranks", 1)
         config = GRPOConfig(
             output_dir=tempfile.mkdtemp(),
-            per_device_train_batch_size=request["groupSize"],
+            per_device_train_batch_size=request["groupSize"] * prompts // ranks,
             num_generations=request["groupSize"],
             gradient_accumulation_steps=1,
             max_completion_length=tokens,
             max_steps=100_000,
             learning_rate=request["learningRate"],
             use_cpu=True,
+            **({"ddp_backend": "gloo"} if ranks > 1 else {}),
             bf16=False,
             gradient_checkpointing=False,
             report_to=[],
@@ -64,7 +70,7 @@ class Loop:
             model=model,
             reward_funcs=lambda completions, **_: [words.share(text, 0) for text in completions],
             args=config,
-            train_dataset=Dataset.from_dict({"prompt": [words.text_of(request["promptIds"])] * 8}),
+            train_dataset=Dataset.from_dict({"prompt": self.prompts(max(prompts, 8))}),
             processing_class=words.tokenizer(model.config.vocab_size),
             callbacks=[Gate()],
         )

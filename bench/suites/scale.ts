@@ -1,14 +1,68 @@
-/** What a setting saves in memory: two processes that differ in it alone, in one run. */
+/** Several ranks against one and against the peer's, and what a setting saves in memory; both sides in one run. */
 import { alternate } from '../alternate.ts'
 import { finishRow, type Row, type RowSpec } from '../rows.ts'
 import type { Session } from '../session.ts'
 import { significant } from '../statistics.ts'
-import { endAll, type Worker } from '../worker.ts'
+import { type Asked, endAll, type Worker } from '../worker.ts'
 
 const mebibyte = 2 ** 20
 
+/** One row for one model. @throws Error where it cannot be measured */
+export function scaleRow(session: Session, spec: RowSpec, model: string): Promise<Row> {
+  if (spec.id === 'moments-int8') return momentsRow(session, spec, model)
+  return spec.id === 'peer-ddp' ? peerRow(session, spec, model) : ranksRow(session, spec, model)
+}
+
+const stepPrompts = 8
+
+/** Two ranks of half the threads against one with all of them. */
+async function ranksRow(session: Session, spec: RowSpec, model: string): Promise<Row> {
+  await session.prepare(model)
+  const request = { ...session.request(model), case: 'step', stepPrompts, adapters: spec.id === 'ranks-2-lora' }
+  const sides: Asked[] = []
+  try {
+    // The figure of a deterministic run stands beside it, without a bar.
+    for (const deterministic of [false, true]) {
+      const two = await session.ranks(2, (env) => session.ours(env))
+      sides.push(two)
+      await two.ask('open', { ...request, deterministic })
+    }
+    const one = await session.ours()
+    sides.push(one)
+    await one.ask('open', request)
+    const [ranks, exact, alone] = await alternate(sides, session.options.reps)
+    const share = await sides[0]!.ask<number>('sumShare')
+    const details = { ranks, alone, deterministic: exact, sumShare: share }
+    return spec.id === 'allreduce'
+      ? finishRow(spec, model, { ours: significant(share * ranks!.median), peer: significant(ranks!.median), details })
+      : finishRow(spec, model, { ours: significant(ranks!.median), peer: significant(alone!.median), details })
+  } finally {
+    await endAll(sides)
+  }
+}
+
+/** Two ranks of ours against two processes of TRL's trainer, which takes a step per agent. */
+async function peerRow(session: Session, spec: RowSpec, model: string): Promise<Row> {
+  await session.prepare(model)
+  const request = { ...session.request(model), stepPrompts }
+  const sides: Asked[] = []
+  try {
+    const ours = await session.ranks(2, (env) => session.ours(env))
+    sides.push(ours)
+    await ours.ask('open', { ...request, case: 'step' })
+    const peer = await session.ranks(2, (env) => session.peer({ ...env, ACCELERATE_USE_CPU: 'true' }))
+    sides.push(peer)
+    await peer.ask('open', { ...request, case: 'step-trl', ranks: 2 })
+    const [own, other] = await alternate(sides, session.options.reps)
+    const details = { ours: own, peer: other }
+    return finishRow(spec, model, { ours: significant(own!.median), peer: significant(other!.median), details })
+  } finally {
+    await endAll(sides)
+  }
+}
+
 /** Moments in 8 bits against float32, after the same updates. @throws Error where it cannot be measured */
-export async function scaleRow(session: Session, spec: RowSpec, model: string): Promise<Row> {
+async function momentsRow(session: Session, spec: RowSpec, model: string): Promise<Row> {
   await session.prepare(model)
   const workers: Worker[] = []
   try {

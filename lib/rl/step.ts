@@ -161,6 +161,7 @@ export async function runStep(context: StepContext, index: number, rollouts: Rol
       'time/generate_s': rollout.generateSeconds,
       'time/reward_s': rollout.rewardSeconds,
       'time/update_s': updateSeconds,
+      ...(context.ranks.size > 1 && { 'time/gradient_sum_s': engine.sumSeconds() }),
       'time/step_s': (performance.now() - start) / 1000,
       'time/generate_tokens_per_s': rollout.newTokens / rollout.generateSeconds,
       'time/update_tokens_per_s': updated.tokens / updateSeconds,

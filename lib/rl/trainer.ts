@@ -187,7 +187,9 @@ export class Trainer {
     if (state !== null) {
       this.isWhole = false
       if (origin !== null) await backend.weights.read(origin.directory, this.trained)
-      if (ranks.size > 1) for (const policy of this.trained) await backend.engine.sums!.copyFromFirst(policy, this.options.optimizer.moments)
+      if (ranks.size > 1)
+        for (const policy of this.trained)
+          await backend.engine.sums!.copyFromFirst(policy, this.options.optimizer.moments)
       this.isWhole = true
       this.stepsDone = state.step
       this.skippedSteps = state.skippedSteps

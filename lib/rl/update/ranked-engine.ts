@@ -12,6 +12,11 @@ interface Spread {
   deterministic: boolean
 }
 
+/** An engine that knows what its sums over ranks took. */
+export interface RankedEngine extends Engine {
+  sumSeconds(): number
+}
+
 /**
  * The engine of one step. Scores and gradients are computed by the rank whose share a group's slot is in; every rank gets all scores,
  * and a policy moves by the sum of all sums.
@@ -19,9 +24,10 @@ interface Spread {
  * With `deterministic` each slot's gradient is computed by itself, and they are added up along a binary tree over slot numbers, as
  * `native/train/slot_sums.h` says.
  */
-export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic }: Spread): Engine {
+export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic }: Spread): RankedEngine {
   const { sums } = engine
-  if (sums === undefined || (ranks.size === 1 && !deterministic)) return engine
+  if (sums === undefined || (ranks.size === 1 && !deterministic)) return { ...engine, sumSeconds: () => 0 }
+  let sumSeconds = 0
   const bounds = boundsOf(slots, ranks.size)
   const isOwn = ({ slot = 0 }: EngineGroup) => slot >= bounds[ranks.rank]! && slot < bounds[ranks.rank + 1]!
   /** Slots with a gradient, by policy, since its last step. */
@@ -71,6 +77,7 @@ export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic
 
   return {
     ...engine,
+    sumSeconds: () => sumSeconds,
     score: (groups, options) =>
       spread(groups, options.signal, async (own) => {
         const work = (some: EngineGroup[]) => engine.score(some, options)
@@ -84,8 +91,10 @@ export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic
       })
     },
     step: async (policy, options) => {
+      const start = performance.now()
       if (deterministic) await sums.sumSlots(policy, sharesOf(policy))
       else await sums.sum(policy)
+      sumSeconds += (performance.now() - start) / 1000
       summed.delete(policy)
       return engine.step(policy, options)
     },
