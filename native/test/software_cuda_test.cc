@@ -27,6 +27,7 @@
 #include "test/devices.h"
 #include "test/harness.h"
 #include "test/tensors.h"
+#include "train/pass.h"
 
 namespace magrpo::test {
 namespace {
@@ -224,7 +225,8 @@ TEST("software device: operations that make the host wait are counted") {
          waits.at("copy to the device") == 1);
 }
 
-TEST("software device: a decoding step waits for the device once") {
+TEST("software device: a prompt and each decoding step wait for the device once") {
+  cuda_devices();
   const auto decoder = moved(*tiny_decoder(tiny_config(), 1), kFirst);
   const auto& take = software_cuda::table()->take_waits;
   for (const bool pins : {false, true}) {
@@ -234,7 +236,6 @@ TEST("software device: a decoding step waits for the device once") {
     request.tree = {{-1}, {0, 5}, {3, 1, 4, 1, 5}, {-1}};
     for (uint32_t i = 0; i < 2; ++i) request.rows.push_back({0, 6, {7, 0, 0, 0, i}});
     rollout::Generation generation(*decoder, std::move(request), std::make_shared<core::CancelFlag>());
-    generation.advance();  // the prompt
     for (bool goes_on = true; goes_on;) {
       take();
       goes_on = !generation.advance();
@@ -247,6 +248,33 @@ TEST("software device: a decoding step waits for the device once") {
       EXPECT(count <= 1, "pinned: ", pins, ", waited for ", reasons);
     }
   }
+}
+
+TEST("software device: a micro-batch of training waits for its scores alone") {
+  cuda_devices();
+  const auto policy = std::make_shared<train::Policy>(moved(*tiny_decoder(tiny_config(), 1), kFirst));
+  const auto& take = software_cuda::table()->take_waits;
+  train::PassRequest request;
+  request.tree = {{-1}, {0, 5}, {3, 1, 4, 1, 5}, {0}};
+  request.policies = {policy};
+  request.scored = {0, 1, 1, 1, 1};
+  request.weights = {0.0f, 0.5f, -0.5f, 1.0f, 0.3f};
+  request.temperature = 0.7;
+  request.repetition_penalty = 1.3;
+  train::Pass pass(policy->decoder(), std::move(request), std::make_shared<core::CancelFlag>());
+  take();
+  pass.advance();
+  std::string reasons;
+  int64_t count = 0;
+  for (const auto& [reason, times] : take()) {
+    count += times;
+    reasons += core::concat(times, " ", reason, " ");
+  }
+  EXPECT(count <= 1, "waited for ", reasons);
+  policy->step({.learning_rate = 1e-3});
+  reasons = "";
+  for (const auto& [reason, times] : take()) reasons += core::concat(times, " ", reason, " ");
+  EXPECT(reasons == "1 item ", "a step waited for ", reasons);
 }
 
 }  // namespace
