@@ -42,22 +42,24 @@ async function runNativeTests() {
   if (listFiles(root, 'native/test').every((file) => !file.endsWith('.cc'))) return
   print('\nC++ tests')
   const log = (line) => process.stderr.write(`  ${line}\n`)
-  let program
+  let programs
   try {
-    program = await buildNativeTests({ root, log })
+    programs = await buildNativeTests({ root, log })
   } catch (error) {
     if (!(error instanceof SetupError)) throw error
-    return fail(`the C++ test program could not be built\n${error.message}`)
+    return fail(`the C++ test programs could not be built\n${error.message}`)
   }
-  let counts = null
-  const problem = await run(program, [], (line) => {
-    const summary = parseSummary(line)
-    if (summary === null) print(line)
-    else counts = summary
-  })
-  // A program that counts nothing is one test: its exit code.
-  add(counts ?? { passed: problem === null ? 1 : 0 })
-  if (problem !== null && !counts?.failed) fail(`the C++ test program ended with ${problem}`)
+  for (const program of programs) {
+    let counts = null
+    const problem = await run(program, [], (line) => {
+      const summary = parseSummary(line)
+      if (summary === null) print(line)
+      else counts = summary
+    })
+    // A program that counts nothing is one test: its exit code.
+    add(counts ?? { passed: problem === null ? 1 : 0 })
+    if (problem !== null && !counts?.failed) fail(`${program} ended with ${problem}`)
+  }
 }
 
 // Before the tests: two of them would get in each other's way installing it. Without it theirs are skipped.

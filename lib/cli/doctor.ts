@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { formatBytes } from '../base/format.ts'
 import { type DoctorReport, diagnose } from '../doctor/doctor.ts'
+import { softwareVariant } from '../native/addon-types.ts'
 import { limitOf } from '../native/free-memory.ts'
 
 /** Adds `magrpo doctor [--json]` to the program; it prints to stdout and ends well whatever it finds. */
@@ -47,7 +48,13 @@ export function doctorText(report: DoctorReport): string {
     [
       true,
       'cuda',
-      cuda.reason === null ? (cuda.available ? 'available' : 'unknown') : `no: ${cudaReasons[cuda.reason]}`,
+      addon.info?.variant === softwareVariant
+        ? 'software device, not a GPU (MAGRPO_DEVICE=software)'
+        : cuda.reason === null
+          ? cuda.available
+            ? 'available'
+            : 'unknown'
+          : `no: ${cudaReasons[cuda.reason]}`,
     ],
     [
       true,

@@ -6,7 +6,7 @@ import { DisposedError, MagrpoError, ModelFormatError } from '../base/errors.ts'
 import { callback } from '../base/fields.ts'
 import { readJsonFile } from '../base/read-json.ts'
 import { choice, type FieldsOf, resolve, section } from '../base/validate.ts'
-import type { NativeModel } from '../native/addon-types.ts'
+import { type NativeModel, softwareVariant } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { freeMemoryOf } from '../native/free-memory.ts'
 import { loadAddon } from '../native/load-addon.ts'
@@ -21,7 +21,10 @@ import { settleTie } from './tied-head.ts'
 
 /** Options of {@link Model.load}. */
 export interface LoadOptions extends DownloadOptions {
-  /** `auto` is the first CUDA device if there is one, else the processor; see {@link Model.device}. Defaults to `auto`. */
+  /**
+   * `auto` is the first CUDA device if there is one that is no software device, else the processor; see {@link Model.device}.
+   * Defaults to `auto`.
+   */
   device?: 'auto' | 'cpu' | `cuda:${number}`
   /** `auto` is what `config.json` says, with float16 widened to float32. Defaults to `auto`. */
   dtype?: 'auto' | 'float32' | 'bfloat16'
@@ -202,8 +205,10 @@ function chosenDtype(dtype: LoadOptions['dtype'], config: ModelConfig): 'float32
   return config.dtype === 'bfloat16' ? 'bfloat16' : 'float32'
 }
 
+// A device in software is used by those who name it: it shows errors, slowly.
 function defaultDevice(): string {
-  return loadAddon().info().cuda.available ? 'cuda:0' : 'cpu'
+  const { cuda, variant } = loadAddon().info()
+  return cuda.available && variant !== softwareVariant ? 'cuda:0' : 'cpu'
 }
 
 async function loadTokenizer(folder: string): Promise<Tokenizer | null> {

@@ -353,10 +353,13 @@ interface NativeArchitecture {
   formulas: [activation: number, embeddingScale: number, normOffset: number]
 }
 
+/** {@link NativeInfo.variant} where `MAGRPO_DEVICE=software` put a device in software in a GPU's place (docs/gpu.md). */
+export const softwareVariant = 'software'
+
 /** The addon's build and settings. */
 export interface NativeInfo {
   libtorchVersion: string
-  /** `cpu` or the CUDA version the addon was built against. */
+  /** `cpu`, the CUDA version the addon was built against, or {@link softwareVariant}. */
   variant: string
   cpuCapability: string
   threads: number

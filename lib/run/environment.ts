@@ -80,7 +80,7 @@ export async function restoreThreads(folder: RunFolder, loadAddon: () => NativeT
  * Records this process and machine. A run that is resumed keeps what it began with, and lists those who went on.
  *
  * @param native what is known of the native part; null before it is loaded
- * @param onWarning told if this environment differs from the first one
+ * @param onWarning told if this environment differs from the first one, and if its GPUs are none
  */
 export async function recordEnvironment(
   folder: RunFolder,
@@ -88,6 +88,10 @@ export async function recordEnvironment(
   onWarning: (message: string) => void = () => {},
 ): Promise<void> {
   const environment = { ...(await describeEnvironment()), native }
+  if (native?.variant === 'software')
+    onWarning(
+      'MAGRPO_DEVICE=software: the CUDA devices of this run are software devices, not GPUs. They find errors, slowly.',
+    )
   const first = folder.isResumed ? await folder.readJson<Environment>(runFiles.environment) : undefined
   // A run that was killed before the native part was loaded has nothing to be compared with.
   if (!first?.native) {

@@ -4,6 +4,8 @@
 #include <napi.h>
 #include <torch/csrc/api/include/torch/version.h>
 
+#include <cstdlib>
+
 #include "binding/conversions.h"
 #include "binding/executor.h"
 #include "binding/handles.h"
@@ -14,6 +16,7 @@
 #include "kernels/row_product/row_product.h"
 #include "model/architecture.h"
 #include "rollout/generate.h"
+#include "software_cuda/table.h"
 #include "train/log_prob_head.h"
 
 #if TORCH_VERSION_MAJOR != 2 || TORCH_VERSION_MINOR < 11 || TORCH_VERSION_MINOR > 14
@@ -77,6 +80,13 @@ void export_function(Napi::Object exports, const char* name) {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   core::use_block_allocator();
+#if !defined(MAGRPO_CUDA) && defined(__linux__)
+  software_cuda::load_if_wanted();
+#else
+  const char* wanted = std::getenv("MAGRPO_DEVICE");
+  core::check(wanted == nullptr || *wanted == '\0', "ERR_DEVICE",
+              "MAGRPO_DEVICE needs a CPU build on Linux: unset it, or MAGRPO_CUDA where that is set.");
+#endif
   auto* environment = new Environment(env);
   env.SetInstanceData(environment);
   const auto define = [&](Napi::FunctionReference& reference, Napi::Function constructor) {

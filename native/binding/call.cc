@@ -21,6 +21,7 @@ PolicyList policy_list(const Napi::Value& value, const std::shared_ptr<ModelStat
 
 void depend_on(JobSpec& spec, const std::shared_ptr<ModelState>& model, const Napi::Object& handle) {
   spec.device = model->device;
+  spec.decoder = model->decoder;
   spec.reads.push_back(model->decoder.get());
   spec.keep_alive.push_back(Napi::Persistent(handle));
 }

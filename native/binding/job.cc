@@ -4,9 +4,11 @@
 
 #include <chrono>
 #include <new>
+#include <optional>
 
 #include "core/errors.h"
 #include "core/live_objects.h"
+#include "model/decoder.h"
 
 namespace magrpo::binding {
 namespace {
@@ -67,6 +69,9 @@ class Environment::Job : public Task, private core::Counted<AnyJob> {
   bool advance() override {
     try {
       spec_.cancel->check();
+      // Everything that touches a model's tensors: work on another stream than theirs would not wait for what wrote them.
+      std::optional<core::DeviceScope> scope;
+      if (spec_.decoder) scope.emplace(spec_.decoder->on_device());
       return spec_.advance();
     } catch (...) {
       failure_ = std::make_unique<Failure>(describe_current_exception());

@@ -16,6 +16,10 @@
 #include "binding/executor.h"
 #include "core/cancel.h"
 
+namespace magrpo::model {
+class Decoder;
+}
+
 namespace magrpo::binding {
 
 class Environment;
@@ -26,6 +30,7 @@ struct JobSpec {
   std::vector<const void*> reads;
   std::vector<const void*> writes;
   bool one_thread = false;                         // see Task
+  std::shared_ptr<const model::Decoder> decoder;   // slices run on its device, and on its stream of it
   core::CancelFlagPtr cancel;                      // polled by advance
   std::function<bool()> advance;                   // executor thread; may throw
   std::function<Napi::Value(Napi::Env)> result;    // JavaScript's thread

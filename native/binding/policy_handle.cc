@@ -22,6 +22,7 @@ train::Section section_argument(const Napi::CallbackInfo& info) {
 JobSpec writing_job(const std::shared_ptr<PolicyState>& state, const Napi::Object& self) {
   JobSpec spec;
   spec.device = state->model->device;
+  spec.decoder = state->model->decoder;
   spec.writes.push_back(state->policy.get());
   (state->policy->is_full() ? spec.writes : spec.reads).push_back(&state->policy->decoder());
   spec.keep_alive.push_back(Napi::Persistent(self));

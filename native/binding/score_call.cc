@@ -1,7 +1,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include "binding/call.h"
-#include "core/device.h"
 #include "model/packed_batch.h"
 #include "train/pass.h"
 
@@ -61,7 +60,6 @@ Napi::Value ModelHandle::logits(const Napi::CallbackInfo& info) {
   spec.result = [values](Napi::Env env) { return to_js(env, *values); };
   return start(info.Env(), std::move(spec), [model, tree, rows, values, policies = list.policies, adapters = list.adapters] {
     at::NoGradGuard no_grad;
-    const core::DeviceScope scope = model->decoder->on_device();
     const auto segments = model::segments_by_root(tree);
     std::vector<int64_t> row_of_token(static_cast<size_t>(tree.tokens()));
     const auto batch = model::pack_roots(tree, segments, 0, static_cast<int64_t>(segments.size()), model::KeyPlace::kPass, row_of_token);

@@ -18,12 +18,12 @@ const char* remedy(const std::string& reason) {
 
 std::string cuda_unavailable_reason() {
   if constexpr (kHasCuda) return cuda::unavailable_reason();
-  return "cpu_build";
+  else return "cpu_build";
 }
 
 std::string build_variant() {
   if constexpr (kHasCuda) return cuda::variant();
-  return "cpu";
+  else return "cpu";
 }
 
 c10::Device resolve_device(const std::string& name) {

@@ -10,8 +10,9 @@
 
 namespace magrpo::core {
 
-// Whether this is a CUDA build. Code behind `if constexpr (kHasCuda)` may call what only CUDA builds link.
-#if defined(MAGRPO_CUDA)
+// Whether tensors of CUDA devices may come: in CUDA builds, and on Linux, where others may load the software device (software_cuda/).
+// Code behind `if constexpr (kHasCuda)` may call what only these link.
+#if defined(MAGRPO_CUDA) || defined(__linux__)
 inline constexpr bool kHasCuda = true;
 #else
 inline constexpr bool kHasCuda = false;
@@ -20,7 +21,7 @@ inline constexpr bool kHasCuda = false;
 // Why CUDA is unavailable: "cpu_build", "no_driver", "no_device" or "driver_too_old"; empty if it can be used.
 std::string cuda_unavailable_reason();
 
-// The variant of this build: "cpu", or the CUDA version as "cu130".
+// The variant of this build: "cpu", the CUDA version as "cu130", or "software" where the software device takes a GPU's place.
 std::string build_variant();
 
 // The device "cpu" or "cuda:N". Throws ERR_DEVICE, with the reason, if it is unavailable.

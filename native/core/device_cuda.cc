@@ -1,19 +1,32 @@
 #include "core/device_cuda.h"
 
+#include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <cuda_runtime_api.h>
 
-#include <cstdlib>
+#include "core/environment.h"
 
 namespace magrpo::core::cuda {
 
-bool is_enabled(const char* variable) {
-  const char* value = std::getenv(variable);
-  return value != nullptr && std::string(value) == "1";
-}
+namespace {
+
+class CudaGraph final : public Graph {
+ public:
+  explicit CudaGraph(const std::function<void()>& work) {
+    graph_.capture_begin();
+    work();
+    graph_.capture_end();
+  }
+  void replay() override { graph_.replay(); }
+
+ private:
+  at::cuda::CUDAGraph graph_;
+};
+
+}  // namespace
 
 std::string unavailable_reason() {
   int driver = 0;
@@ -56,6 +69,14 @@ std::shared_ptr<c10::Event> record_event(const c10::Device& device) {
 }
 
 void synchronize(const c10::Event& event) { event.synchronize(); }
+
+std::unique_ptr<Graph> record_graph(const c10::Device& device, const std::function<void()>& work) {
+  // The default stream cannot be recorded.
+  const auto before = c10::cuda::getCurrentCUDAStream(device.index());
+  const c10::cuda::CUDAStreamGuard guard(c10::cuda::getStreamFromPool(false, device.index()));
+  before.synchronize();
+  return std::make_unique<CudaGraph>(work);
+}
 
 std::shared_ptr<void> make_guard(const c10::Device& device, const c10::Stream* stream) {
   // Destroyed in reverse order: the stream first.

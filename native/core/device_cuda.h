@@ -1,4 +1,5 @@
-// Every call of the CUDA runtime but kernel launches. Only in CUDA builds (MAGRPO_CUDA=1).
+// Every call of the CUDA runtime but kernel launches: CUDA's in CUDA builds (MAGRPO_CUDA=1), else those of the software device
+// (software_cuda/), which there may be none of.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -6,6 +7,7 @@
 #include <c10/core/Stream.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -16,11 +18,8 @@ namespace magrpo::core::cuda {
 // Why CUDA cannot be used: "no_driver", "no_device" or "driver_too_old"; empty if it can.
 std::string unavailable_reason();
 
-// The CUDA version of the build, such as "cu130".
+// The CUDA version of the build, such as "cu130"; "cpu" without CUDA, "software" with the software device.
 std::string variant();
-
-// Whether an environment variable is 1.
-bool is_enabled(const char* variable);
 
 // Number of usable devices.
 int device_count();
@@ -46,6 +45,17 @@ std::shared_ptr<c10::Event> record_event(const c10::Device& device);
 
 // Blocks until the device has reached the event.
 void synchronize(const c10::Event& event);
+
+// Work that is started as a whole.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+  // Starts the work again, on the current stream and on the memory that it was recorded with.
+  virtual void replay() = 0;
+};
+
+// Records what `work` queues on `device`, on a stream of its own, without running it. Software devices run it once.
+std::unique_ptr<Graph> record_graph(const c10::Device& device, const std::function<void()>& work);
 
 // Makes a CUDA device, and a stream of it if not null, current on this thread until the result is destroyed.
 std::shared_ptr<void> make_guard(const c10::Device& device, const c10::Stream* stream);

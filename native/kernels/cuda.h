@@ -1,5 +1,5 @@
 // Helpers for the CUDA sources (NAME/cuda.cu). nvcc compiles these for a device; the test program of a CPU build compiles the same
-// source with test/cuda_on_cpu.h included before it, which emulates the device. To run on both, kernels keep to: threads along x in
+// source with software_cuda/cuda_on_cpu.h included before it, which emulates the device. To run on both, kernels keep to: threads along x in
 // whole warps, shared memory from shared_memory() only and at most 48 KB of it, full warps in shuffles, barriers that every thread
 // of a block reaches.
 #pragma once

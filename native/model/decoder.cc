@@ -7,7 +7,7 @@
 
 #include "model/attention.h"
 #include "model/autograd.h"
-#include "model/decode_graph_cuda.h"
+#include "model/decode_graph.h"
 #include "model/linear.h"
 #include "model/rms_norm.h"
 #include "model/rotary.h"

@@ -52,7 +52,10 @@ PackedBatch RowBatch::packed() const {
   return batch;
 }
 
-bool RowDecoder::supports(const Decoder& decoder) { return kernels_support(decoder.weights().embedding); }
+bool RowDecoder::supports(const Decoder& decoder) {
+  const at::Tensor& weights = decoder.weights().embedding;
+  return weights.is_cpu() && weights.scalar_type() == at::kFloat;
+}
 
 RowDecoder::RowDecoder(const Decoder& decoder, const std::vector<const Adapter*>& adapters)
     : decoder_(decoder), adapters_(adapters), transposed_(adapters.size()) {

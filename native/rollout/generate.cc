@@ -93,9 +93,9 @@ void Generation::prefill_pass() {
       last_rows.push_back(row_of_token[tree.offset[last + 1] - 1]);
     }
   if (continued.empty()) return;
-  const at::Tensor index = at::empty({static_cast<int64_t>(last_rows.size())}, at::kLong);
+  const at::Tensor index = at::empty({static_cast<int64_t>(last_rows.size())}, model::staging(hidden.device()).dtype(at::kLong));
   std::copy(last_rows.begin(), last_rows.end(), index.mutable_data_ptr<int64_t>());
-  const at::Tensor logits = decoder_.logits(hidden.index_select(0, index.to(hidden.device())));
+  const at::Tensor logits = decoder_.logits(hidden.index_select(0, index.to(hidden.device(), /*non_blocking=*/true)));
 
   std::vector<RunningRow> rows;
   for (const auto& [segment, logit_row] : continued)
@@ -224,9 +224,9 @@ void Generation::choose(std::span<RunningRow> rows, const at::Tensor& logits) {
   }
   // When decoding, each row has a row of logits; after the prefill, samples of a prompt share one.
   if (logits.size(0) == static_cast<int64_t>(rows.size())) return draw(rows, logits).read(choices_);
-  const at::Tensor index = at::empty({static_cast<int64_t>(rows.size())}, at::kLong);
+  const at::Tensor index = at::empty({static_cast<int64_t>(rows.size())}, model::staging(logits.device()).dtype(at::kLong));
   for (size_t i = 0; i < rows.size(); ++i) index.mutable_data_ptr<int64_t>()[i] = rows[i].logit_row;
-  draw(rows, logits.index_select(0, index.to(logits.device()))).read(choices_);
+  draw(rows, logits.index_select(0, index.to(logits.device(), /*non_blocking=*/true))).read(choices_);
 }
 
 DrawnTokens Generation::draw(std::span<RunningRow> rows, const at::Tensor& logits) {

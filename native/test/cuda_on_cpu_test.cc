@@ -2,7 +2,7 @@
 #ifndef MAGRPO_CUDA
 #define MAGRPO_CUDA_ON_CPU
 
-#include "test/cuda_on_cpu.h"
+#include "software_cuda/cuda_on_cpu.h"
 
 #include "kernels/cuda.h"
 #include "test/harness.h"

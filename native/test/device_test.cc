@@ -1,15 +1,16 @@
-// A CUDA device against the CPU, in CUDA builds (MAGRPO_CUDA=1 npm test): says that it skips where there is no device.
-#ifdef MAGRPO_CUDA
+// CUDA devices against the CPU: GPUs in CUDA builds (MAGRPO_CUDA=1 npm test), else the software device's.
 #include "core/device.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/clamp.h>
 
-#include <cstdio>
+#include <optional>
 
+#include "core/random.h"
 #include "rollout/drawn_tokens.h"
 #include "rollout/generate.h"
+#include "test/devices.h"
 #include "test/harness.h"
 #include "test/tiny_decoder.h"
 #include "train/log_prob_head.h"
@@ -17,21 +18,8 @@
 namespace magrpo::test {
 namespace {
 
-bool has_device() {
-  const std::string reason = core::cuda_unavailable_reason();
-  if (!reason.empty()) std::printf("    skipped, no CUDA device: %s\n", reason.c_str());
-  return reason.empty();
-}
-
 // A prompt of 5 with completions of 4 and 1.
 core::TokenTree small_tree() { return {{-1, 0, 0}, {0, 5, 9, 10}, {3, 1, 4, 1, 5, 9, 2, 6, 5, 3}, {-1, -1, -1}}; }
-
-std::shared_ptr<model::Decoder> moved(const model::Decoder& decoder, const at::Device& device) {
-  model::Weights weights = model::allocate_weights(decoder.config(), decoder.weights().embedding.options().device(device));
-  const auto to = parameters(decoder.config(), weights), from = parameters(decoder.config(), decoder.weights());
-  for (size_t i = 0; i < to.size(); ++i) at::Tensor(to[i]).copy_(from[i]);
-  return std::make_shared<model::Decoder>(decoder.config(), std::move(weights));
-}
 
 // Hidden states and the gradients of their weighted sum.
 std::vector<at::Tensor> forward_and_gradients(const model::Decoder& decoder) {
@@ -51,15 +39,25 @@ std::vector<at::Tensor> forward_and_gradients(const model::Decoder& decoder) {
   return result;
 }
 
-rollout::GenerateResult generated(const model::Decoder& decoder, const rollout::Sampling& sampling) {
-  rollout::GenerateRequest request;
-  request.tree = small_tree();
-  request.sampling = sampling;
-  // Two samples of one prompt, so that they share a row of its logits, and one of another.
-  for (const int32_t segment : {1, 1, 2}) request.rows.push_back({segment, 6, {7, 0, 0, 0, static_cast<uint32_t>(request.rows.size())}});
+rollout::GenerateResult taken(const model::Decoder& decoder, rollout::GenerateRequest request) {
+  const core::DeviceScope scope = decoder.on_device();
   rollout::Generation generation(decoder, std::move(request), std::make_shared<core::CancelFlag>());
   while (!generation.advance()) continue;
   return generation.take_result();
+}
+
+rollout::GenerateResult generated(const model::Decoder& decoder, const rollout::Sampling& sampling,
+                                  const model::Adapter* adapter = nullptr) {
+  rollout::GenerateRequest request;
+  request.tree = small_tree();
+  request.sampling = sampling;
+  if (adapter != nullptr) {
+    request.adapters = {adapter};
+    request.tree.policy = {0, 0, 0};
+  }
+  // Two samples of one prompt, so that they share a row of its logits, and one of another.
+  for (const int32_t segment : {1, 1, 2}) request.rows.push_back({segment, 6, {7, 0, 0, 0, static_cast<uint32_t>(request.rows.size())}});
+  return taken(decoder, std::move(request));
 }
 
 // Log-probs, entropies and the gradients of a weighted sum of both.
@@ -75,46 +73,92 @@ std::vector<at::Tensor> scored(const at::Device& device) {
 }  // namespace
 
 TEST("device: forward and backward pass on CUDA are those of the CPU") {
-  if (!has_device()) return;
-  const auto cpu = tiny_decoder(tiny_config(), 1);
-  const auto cuda = moved(*cpu, at::Device(at::kCUDA, 0));
-  const auto expected = forward_and_gradients(*cpu), seen = forward_and_gradients(*cuda);
-  EXPECT(seen.size() == expected.size());
-  for (size_t i = 0; i < seen.size(); ++i) EXPECT(largest_difference(seen[i], expected[i]) < 1e-4, i);
+  for (const at::Device& device : cuda_devices())
+    for (const char* architecture : kArchitectures) {
+      const auto cpu = tiny_decoder(tiny_config(architecture), 1), cuda = moved(*cpu, device);
+      const auto expected = forward_and_gradients(*cpu), seen = forward_and_gradients(*cuda);
+      EXPECT(seen.size() == expected.size());
+      for (size_t i = 0; i < seen.size(); ++i) EXPECT(largest_difference(seen[i], expected[i]) < 1e-4, architecture, " ", i);
+    }
 }
 
 TEST("device: tokens chosen on CUDA are those of the CPU") {
-  if (!has_device()) return;
   const at::Tensor logits = random({4, 23}, 5) * 3.0;
   const std::vector<double> uniforms{0.1, 0.4, 0.6, 0.9};
-  std::vector<rollout::Choice> seen;
-  rollout::DrawnTokens(logits.to(at::Device(at::kCUDA, 0)), {}, uniforms).read(seen);
-  rollout::SamplerScratch scratch;
-  for (int64_t r = 0; r < 4; ++r) {
-    const auto expected = rollout::choose_token(logits.const_data_ptr<float>() + r * 23, 23, {}, {}, uniforms[r], scratch);
-    EXPECT(seen[r].token == expected.token);
-    EXPECT_NEAR(seen[r].log_prob, expected.log_prob, 1e-5);
+  for (const at::Device& device : cuda_devices()) {
+    const core::DeviceScope scope(device);
+    std::vector<rollout::Choice> seen;
+    rollout::DrawnTokens(logits.to(device), {}, uniforms).read(seen);
+    rollout::SamplerScratch scratch;
+    for (int64_t r = 0; r < 4; ++r) {
+      const auto expected = rollout::choose_token(logits.const_data_ptr<float>() + r * 23, 23, {}, {}, uniforms[r], scratch);
+      EXPECT(seen[r].token == expected.token);
+      EXPECT_NEAR(seen[r].log_prob, expected.log_prob, 1e-5);
+    }
   }
 }
 
 TEST("device: log-probs, entropies and their gradients on CUDA are those of the CPU") {
-  if (!has_device()) return;
-  const auto expected = scored(at::kCPU), seen = scored(at::Device(at::kCUDA, 0));
-  for (size_t i = 0; i < seen.size(); ++i) EXPECT(largest_difference(seen[i], expected[i]) < 1e-4, i);
-}
-
-TEST("device: generation on CUDA draws the CPU's tokens, whether the device samples or the CPU does") {
-  if (!has_device()) return;
-  const auto cpu = tiny_decoder(tiny_config(), 1);
-  const auto cuda = moved(*cpu, at::Device(at::kCUDA, 0));
-  rollout::Sampling greedy, filtered;
-  greedy.temperature = 0.0;
-  filtered.top_p = 0.9;
-  for (const rollout::Sampling& sampling : {rollout::Sampling{}, greedy, filtered}) {
-    const auto expected = generated(*cpu, sampling), seen = generated(*cuda, sampling);
-    for (size_t r = 0; r < seen.rows.size(); ++r) EXPECT(seen.rows[r].ids == expected.rows[r].ids, "row ", r);
+  const auto expected = scored(at::kCPU);
+  for (const at::Device& device : cuda_devices()) {
+    const core::DeviceScope scope(device);
+    const auto seen = scored(device);
+    for (size_t i = 0; i < seen.size(); ++i) EXPECT(largest_difference(seen[i], expected[i]) < 1e-4, i);
   }
 }
 
+TEST("device: generation on CUDA draws the CPU's tokens, whether the device samples or the CPU does") {
+  const auto cpu = tiny_decoder(tiny_config(), 1);
+  rollout::Sampling greedy, filtered, cooled;
+  greedy.temperature = 0.0;
+  filtered.top_p = 0.9;
+  cooled.temperature = 0.7;
+  for (const at::Device& device : cuda_devices()) {
+    const auto cuda = moved(*cpu, device);
+    for (const rollout::Sampling& sampling : {rollout::Sampling{}, greedy, filtered, cooled}) {
+      const auto expected = generated(*cpu, sampling), seen = generated(*cuda, sampling);
+      for (size_t r = 0; r < seen.rows.size(); ++r) EXPECT(seen.rows[r].ids == expected.rows[r].ids, "row ", r);
+    }
+  }
+}
+
+TEST("device: generation after a prompt that decoding splits, in every kind of layer") {
+  core::TokenTree tree{{-1, 0}, {0, 300, 301}, {}, {-1, -1}};
+  const core::RandomStream stream{3, 0, 0, 0, 0};
+  for (uint32_t i = 0; i < 301; ++i) tree.ids.push_back(static_cast<int32_t>(23 * stream.uniform(i)));
+  const auto drawn = [&](const model::Decoder& decoder) {
+    rollout::GenerateRequest request;
+    request.tree = tree;
+    for (uint32_t i = 0; i < 2; ++i) request.rows.push_back({static_cast<int32_t>(i), 4, {7, 0, 0, 0, i}});
+    return taken(decoder, std::move(request));
+  };
+  for (const at::Device& device : cuda_devices())
+    for (const char* architecture : kArchitectures) {
+      const auto cpu = tiny_decoder(tiny_config(architecture), 1);
+      const auto expected = drawn(*cpu), seen = drawn(*moved(*cpu, device));
+      for (size_t r = 0; r < seen.rows.size(); ++r) EXPECT(seen.rows[r].ids == expected.rows[r].ids, architecture, " row ", r);
+    }
+}
+
+TEST("device: generation with adapters, graphs, streams and pinned memory draws the same tokens") {
+  const auto cpu = tiny_decoder(tiny_config(), 1);
+  const auto adapter = random_adapter(cpu->config(), 2, 0.7, {"q_proj", "v_proj", "o_proj", "down_proj"}, 50);
+  const auto expected = generated(*cpu, {}, &adapter);
+  for (const at::Device& device : cuda_devices())
+    for (int switches = 0; switches < 8; ++switches) {
+      std::optional<Switch> graphs, streams, pinned;
+      if ((switches & 1) != 0) graphs.emplace("MAGRPO_CUDA_GRAPHS");
+      if ((switches & 2) != 0) streams.emplace("MAGRPO_CUDA_STREAMS");
+      if ((switches & 4) != 0) pinned.emplace("MAGRPO_CUDA_PINNED");
+      const auto cuda = moved(*cpu, device);
+      const auto there = moved(adapter, device);
+      const auto seen = generated(*cuda, {}, &there);
+      for (size_t r = 0; r < seen.rows.size(); ++r) {
+        EXPECT(seen.rows[r].ids == expected.rows[r].ids, "switches ", switches, " row ", r);
+        for (size_t i = 0; i < seen.rows[r].ids.size(); ++i)
+          EXPECT_NEAR(seen.rows[r].log_probs[i], expected.rows[r].log_probs[i], 1e-4, "switches ", switches, " row ", r, " token ", i);
+      }
+    }
+}
+
 }  // namespace magrpo::test
-#endif

@@ -1,4 +1,5 @@
-// magrpo_test [WORDS]: runs the tests whose titles contain WORDS, or all. The last line is `N passed, N failed`.
+// magrpo_test [WORDS]: runs the tests whose titles contain WORDS, or all. The last line is `N passed, N failed`; exit code 3: no title
+// contains them.
 #include <ATen/Parallel.h>
 
 #include <cstdio>
@@ -60,8 +61,8 @@ int main(int argc, char** argv) {
     ++(passes(test) ? passed : failed);
   }
   if (argc > 1 && passed + failed == 0) {
-    std::fprintf(stderr, "No test has \"%s\" in its title.\n", argv[1]);
-    return 1;
+    std::fprintf(stderr, "No test of %s has \"%s\" in its title.\n", argv[0], argv[1]);
+    return 3;
   }
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed > 0 ? 1 : 0;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/device_cuda.h"
+#include "model/packed_batch.h"
 #include "model/rows.h"
 
 namespace magrpo::train {
@@ -14,7 +15,7 @@ at::Tensor DrawnFrom::marks(const at::Tensor& logits, int64_t begin, int64_t col
   const bool penalises = shape_.penalty != 1.0f;
   const auto is_marked = [&](const DrawnToken& token) { return penalises || !token.kept.is_all(); };
   if (std::none_of(tokens_.begin() + begin, tokens_.begin() + begin + rows, is_marked)) return {};
-  const at::Tensor marks = at::empty({rows, n}, at::kByte);
+  const at::Tensor marks = at::empty({rows, n}, model::staging(logits.device()).dtype(at::kByte));
   uint8_t* all = marks.mutable_data_ptr<uint8_t>();
   model::for_rows(rows, n, [&](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
@@ -28,7 +29,7 @@ at::Tensor DrawnFrom::marks(const at::Tensor& logits, int64_t begin, int64_t col
         if (const int64_t at = (*token.text)[i] - column; at >= 0 && at < n) row[at] |= kernels::kSeen;
     }
   });
-  return marks.to(logits.device());
+  return marks.to(logits.device(), /*non_blocking=*/true);
 }
 
 void DrawnFrom::shape(at::Tensor& logits, const at::Tensor& marks) const {

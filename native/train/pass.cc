@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -26,9 +27,10 @@ int64_t predecessor(const core::TokenTree& tree, int32_t segment, int64_t token)
 // (indices) of `value(index)`, on `device`.
 template <typename T, typename Value>
 at::Tensor tensor_of(const std::vector<int64_t>& indices, const at::Device& device, Value&& value) {
-  at::Tensor tensor = at::empty({static_cast<int64_t>(indices.size())}, c10::CppTypeToScalarType<T>::value);
+  const auto options = model::staging(device).dtype(c10::CppTypeToScalarType<T>::value);
+  at::Tensor tensor = at::empty({static_cast<int64_t>(indices.size())}, options);
   std::transform(indices.begin(), indices.end(), tensor.mutable_data_ptr<T>(), value);
-  return tensor.to(device);
+  return tensor.to(device, /*non_blocking=*/true);
 }
 
 // (indices) of `values[index]`, on `device`; undefined where there are no values.
@@ -192,6 +194,8 @@ bool Pass::advance() {
     GradientScope scope(request_.policies, wants_gradient);
     at::AutoGradMode grad_mode(wants_gradient);
     const at::Tensor hidden = decoder_.forward(batch, adapters_, nullptr, request_.checkpoint_activations);
+    // Results are read once all work is queued, so that a device does not run dry meanwhile.
+    Reads reads;
     at::Tensor objective = at::zeros({}, at::TensorOptions().dtype(at::kFloat).device(hidden.device()));
     if (!tokens.empty()) {
       const at::Tensor targets = tensor_of<int64_t>(tokens, decoder_.device(), [&](int64_t token) { return tree.ids[token]; });
@@ -204,25 +208,29 @@ bool Pass::advance() {
                                                  {gather(request_.weights), gather(request_.old_log_probs),
                                                   gather(request_.reference_log_probs), gather(request_.penalties)},
                                                  request_.loss);
-      const at::Tensor log_probs = scores.log_probs.detach().cpu().contiguous();
-      const at::Tensor entropies = scores.entropies.detach().cpu().contiguous();
-      for (size_t i = 0; i < tokens.size(); ++i) {
-        result_.log_probs[tokens[i]] = log_probs.const_data_ptr<float>()[i];
-        result_.entropies[tokens[i]] = entropies.const_data_ptr<float>()[i];
-      }
+      reads.push_back([this, &tokens, both = at::stack({scores.log_probs.detach(), scores.entropies.detach()})] {
+        const at::Tensor host = both.cpu();
+        const float* log_probs = host.const_data_ptr<float>();
+        const float* entropies = log_probs + tokens.size();
+        for (size_t i = 0; i < tokens.size(); ++i) {
+          result_.log_probs[tokens[i]] = log_probs[i];
+          result_.entropies[tokens[i]] = entropies[i];
+        }
+      });
     }
-    if (has_values) objective = add_value_terms(objective, hidden, row_of_token, begin, end, trains_values);
+    if (has_values) objective = add_value_terms(objective, hidden, row_of_token, begin, end, trains_values, reads);
     if (wants_gradient) {
       objective.backward();
       scope.absorb();
     }
+    for (const auto& read : reads) read();
   }
   result_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return next_micro_batch_ == micro_batch_ends_.size();
 }
 
 at::Tensor Pass::add_value_terms(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token, int64_t begin,
-                                 int64_t end, bool wants_gradient) {
+                                 int64_t end, bool wants_gradient, Reads& reads) {
   const core::TokenTree& tree = request_.tree;
   for (size_t p = 0; p < request_.policies.size(); ++p) {
     std::vector<int64_t> entries;  // of value_tokens: this policy's in this pass
@@ -236,8 +244,10 @@ at::Tensor Pass::add_value_terms(at::Tensor objective, const at::Tensor& hidden,
     const at::Tensor rows =
         tensor_of<int64_t>(entries, decoder_.device(), [&](int64_t u) { return row_of_token[request_.value_tokens[u]]; });
     const at::Tensor values = request_.policies[p]->value_head()->values(hidden.index_select(0, rows));
-    const at::Tensor seen = values.detach().cpu().contiguous();
-    for (size_t i = 0; i < entries.size(); ++i) result_.values[entries[i]] = seen.const_data_ptr<float>()[i];
+    reads.push_back([this, entries, values = values.detach()] {
+      const at::Tensor host = values.cpu().contiguous();
+      for (size_t i = 0; i < entries.size(); ++i) result_.values[entries[i]] = host.const_data_ptr<float>()[i];
+    });
     if (wants_gradient) {
       const at::Tensor errors = float_tensor(request_.value_targets, entries, decoder_.device()) - values;
       objective = objective - (float_tensor(request_.value_weights, entries, decoder_.device()) * errors.square()).sum();

@@ -1,6 +1,7 @@
 // One pass over a token tree: computes log-probabilities and, for training, adds their weighted gradients to the policies.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -59,9 +60,11 @@ class Pass {
   void read_kept();
   // What shaped the logits of these scored tokens of these segments; null where nothing did.
   c10::intrusive_ptr<DrawnFrom> drawn_from(const std::vector<int64_t>& tokens, const std::vector<int32_t>& segments) const;
-  // Returns `objective` plus the value terms of a micro-batch; fills in the values.
+  // What copies results of a micro-batch to the host.
+  using Reads = std::vector<std::function<void()>>;
+  // Returns `objective` plus the value terms of a micro-batch; `reads` fill in the values.
   at::Tensor add_value_terms(at::Tensor objective, const at::Tensor& hidden, const std::vector<int64_t>& row_of_token, int64_t begin,
-                             int64_t end, bool wants_gradient);
+                             int64_t end, bool wants_gradient, Reads& reads);
 
   const model::Decoder& decoder_;
   PassRequest request_;

@@ -1,9 +1,14 @@
-/** Builds the C++ tests: in the folder of the addon, or with sanitizers (`MAGRPO_SANITIZE`) in a folder of their own. */
+/**
+ * Builds the C++ test programs: in the folder of the addon, or with sanitizers (`MAGRPO_SANITIZE`) in a folder of its own. The tests of
+ * devices are a program of their own where the software device takes a GPU's place, since every later operation of libtorch would
+ * know of it.
+ */
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { getLibtorch } from '../libtorch.mjs'
 import { build, configureSanitized, sanitizersOf, testFolder } from '../setup/addon.mjs'
 import { capture, SetupError } from '../setup/common.mjs'
+import { wantsCuda } from '../setup/cuda.mjs'
 import { withLock } from '../setup/lock.mjs'
 
 /** @typedef {{ root: string, env?: Record<string, string | undefined>, log: (line: string) => void }} Options */
@@ -12,12 +17,16 @@ import { withLock } from '../setup/lock.mjs'
  * Builds all tests, or for the thread sanitizer those of what runs threads of its own.
  *
  * @param {Options} options
- * @returns {Promise<string>} path of the program
+ * @returns {Promise<string[]>} paths of the programs
  * @throws {SetupError} with the compiler's messages
  */
 export async function buildNativeTests({ root, env = process.env, log }) {
-  const target = sanitizersOf(env).includes('thread') ? 'magrpo_thread_test' : 'magrpo_test'
-  return path.join(await buildWithTests({ root, env, log, target }), target)
+  // libtorch is not instrumented, and the software device's memory is none that sanitizers know.
+  const hasSoftwareDevice = process.platform === 'linux' && !wantsCuda(env) && sanitizersOf(env).length === 0
+  const program = sanitizersOf(env).includes('thread') ? 'magrpo_thread_test' : 'magrpo_test'
+  const targets = [program, ...(hasSoftwareDevice ? ['magrpo_device_test'] : [])]
+  const folder = await buildWithTests({ root, env, log, targets })
+  return targets.map((target) => path.join(folder, ...(target === 'magrpo_device_test' ? ['Release'] : []), target))
 }
 
 /**
@@ -29,7 +38,7 @@ export async function buildNativeTests({ root, env = process.env, log }) {
  */
 export async function buildSanitizedAddon({ root, env = process.env, log }) {
   if (sanitizersOf(env).length === 0) throw new SetupError('Set MAGRPO_SANITIZE to build an addon with sanitizers.')
-  return path.join(await buildWithTests({ root, env, log, target: 'magrpo' }), 'Release/magrpo.node')
+  return path.join(await buildWithTests({ root, env, log, targets: ['magrpo'] }), 'Release/magrpo.node')
 }
 
 /**
@@ -46,18 +55,18 @@ export function preloadedLibraries(env = process.env) {
 }
 
 /** @returns {Promise<string>} the build folder */
-async function buildWithTests({ root, env, log, target }) {
+async function buildWithTests({ root, env, log, targets }) {
   const folder = testFolder(root, env)
+  const isSanitized = sanitizersOf(env).length > 0
   // One ninja at a time in a build folder.
   await withLock({ root, log }, async () => {
-    if (sanitizersOf(env).length > 0)
-      await configureSanitized({ root, libtorch: await getLibtorch({ root, env, log }), env })
+    if (isSanitized) await configureSanitized({ root, libtorch: await getLibtorch({ root, env, log }), env })
     const cache = path.join(folder, 'CMakeCache.txt')
     if (!/^MAGRPO_TESTS:BOOL=ON$/m.test(existsSync(cache) ? readFileSync(cache, 'utf8') : '')) {
       const { ok, stderr } = capture('cmake', ['-DMAGRPO_TESTS=ON', folder])
       if (!ok) throw new SetupError(stderr)
     }
-    await build({ root, env, folder, target, log })
+    for (const target of targets) await build({ root, env, folder, target, log })
   })
   return folder
 }

@@ -7,7 +7,7 @@ import { importScript, root } from '../setup/stand-ins.ts'
 import { skipBecause } from '../support/skip.ts'
 
 interface NativeScript {
-  buildNativeTests(options: BuildOptions): Promise<string>
+  buildNativeTests(options: BuildOptions): Promise<string[]>
   buildSanitizedAddon(options: BuildOptions): Promise<string>
   preloadedLibraries(): string | null
 }
@@ -56,16 +56,22 @@ async function runClean(t: ExecutionContext, command: string, args: string[], en
 
 test.serial('address, undefined and leaks: all C++ tests', async (t) => {
   t.timeout(2 * hour)
-  const { value: program, seconds } = await timed(buildNativeTests(options('address,undefined')))
+  const {
+    value: [program],
+    seconds,
+  } = await timed(buildNativeTests(options('address,undefined')))
   t.log(`built in ${seconds} s`)
-  await runClean(t, program, [], { ASAN_OPTIONS: 'detect_leaks=1', UBSAN_OPTIONS: 'print_stacktrace=1' })
+  await runClean(t, program!, [], { ASAN_OPTIONS: 'detect_leaks=1', UBSAN_OPTIONS: 'print_stacktrace=1' })
 })
 
 test.serial('thread: the C++ tests of what runs threads of its own', async (t) => {
   t.timeout(hour)
-  const { value: program, seconds } = await timed(buildNativeTests(options('thread')))
+  const {
+    value: [program],
+    seconds,
+  } = await timed(buildNativeTests(options('thread')))
   t.log(`built in ${seconds} s`)
-  await runClean(t, program, [], { TSAN_OPTIONS: 'halt_on_error=1' })
+  await runClean(t, program!, [], { TSAN_OPTIONS: 'halt_on_error=1' })
 })
 
 // Without leaks: Node and libtorch leave much to the end of the process. The program counts the core's own objects instead.

@@ -1,10 +1,9 @@
-#include "model/decode_graph_cuda.h"
+#include "model/decode_graph.h"
 
-#include <ATen/cuda/CUDAGraph.h>
 #include <ATen/ops/empty_like.h>
-#include <c10/cuda/CUDAGuard.h>
 
 #include "core/device_cuda.h"
+#include "core/environment.h"
 #include "model/decoder.h"
 
 namespace magrpo::model {
@@ -29,14 +28,10 @@ std::shared_ptr<const DevicePass> moved(const DevicePass& pass, const at::Tensor
 
 }  // namespace
 
-struct DecodeGraph::Recording {
-  at::cuda::CUDAGraph graph;
-};
-
 DecodeGraph::DecodeGraph() = default;
 DecodeGraph::~DecodeGraph() = default;
 
-bool decode_graphs_wanted() { return core::cuda::is_enabled("MAGRPO_CUDA_GRAPHS"); }
+bool decode_graphs_wanted() { return core::is_enabled("MAGRPO_CUDA_GRAPHS"); }
 
 at::Tensor DecodeGraph::logits(const Decoder& decoder, const PackedBatch& batch, const std::vector<const Adapter*>& adapters,
                                KvCache& cache) {
@@ -52,20 +47,9 @@ at::Tensor DecodeGraph::logits(const Decoder& decoder, const PackedBatch& batch,
   if (!recording_) {
     fixed_ = batch;
     fixed_.device = moved(*batch.device, memory_);
-    auto recording = std::make_unique<Recording>();
-    // The default stream cannot be recorded.
-    const auto before = c10::cuda::getCurrentCUDAStream();
-    const auto stream = c10::cuda::getStreamFromPool(false, decoder.device().index());
-    {
-      c10::cuda::CUDAStreamGuard guard(stream);
-      before.synchronize();
-      recording->graph.capture_begin();
-      logits_ = decoder.logits(decoder.forward(fixed_, adapters, &cache));
-      recording->graph.capture_end();
-    }
-    recording_ = std::move(recording);
+    recording_ = core::cuda::record_graph(decoder.device(), [&] { logits_ = decoder.logits(decoder.forward(fixed_, adapters, &cache)); });
   }
-  recording_->graph.replay();
+  recording_->replay();
   return logits_;
 }
 

@@ -1,5 +1,5 @@
 // Decoding steps as CUDA graphs: a step is recorded once and then started as a whole, instead of kernel by kernel. Off by default,
-// on with MAGRPO_CUDA_GRAPHS=1. Compiled, but it has never run on a GPU. Only in CUDA builds.
+// on with MAGRPO_CUDA_GRAPHS=1. Runs on the software device in the tests, but has never run on a GPU.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/device_cuda.h"
 #include "model/kv_cache.h"
 #include "model/lora.h"
 #include "model/packed_batch.h"
@@ -31,12 +32,11 @@ class DecodeGraph {
   at::Tensor logits(const Decoder& decoder, const PackedBatch& batch, const std::vector<const Adapter*>& adapters, KvCache& cache);
 
  private:
-  struct Recording;
   std::vector<int64_t> kind_;
   PackedBatch fixed_;  // what the recording reads, in memory that stays
   at::Tensor memory_;
   at::Tensor logits_;
-  std::unique_ptr<Recording> recording_;
+  std::unique_ptr<core::cuda::Graph> recording_;
 };
 
 }  // namespace magrpo::model

@@ -2,9 +2,8 @@
 // It is strict where a GPU is undefined: barriers that not every thread reaches, shuffles of incomplete warps and launches beyond
 // a device's limits are errors, shared memory starts as NaN, writes beyond it are found, and the order of threads and blocks varies.
 // It shows that a kernel computes the right numbers, not that it is fast, nor what a GPU's memory model would do to a missing fence.
+// Pointers are the host's in the test of the kernels, and a software device's (MAGRPO_SOFTWARE_LAUNCHES, launch.h) in its library.
 #pragma once
-
-#include <ucontext.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,11 +11,16 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "core/cuda_stream.h"
+#include "software_cuda/fiber.h"
+#if defined(MAGRPO_SOFTWARE_LAUNCHES)
+#include "software_cuda/launch.h"
+#endif
 
 #define __global__
 #define __device__
@@ -30,7 +34,7 @@ struct dim3 {
 
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-namespace magrpo::test {
+namespace magrpo::software_cuda {
 
 class CudaBlock {
  public:
@@ -57,17 +61,17 @@ class CudaBlock {
   // The value that lane `from` of this warp brings to the same exchange.
   uint64_t exchange(unsigned mask, uint64_t value, int from) {
     if (mask != 0xffffffffu) fail("A shuffle does not name all lanes.");
-    Fiber& self = fibers_[current_];
+    Thread& self = threads_[current_];
     const size_t slot = self.exchanges++ % 2;  // lanes are at most one exchange apart
     self.brought[slot] = value;
     pause(State::kWarp);
-    return fibers_[current_ / 32 * 32 + static_cast<size_t>(from)].brought[slot];
+    return threads_[current_ / 32 * 32 + static_cast<size_t>(from)].brought[slot];
   }
 
  private:
   enum class State { kReady, kBarrier, kWarp, kDone };
-  struct Fiber {
-    ucontext_t context;
+  struct Thread {
+    Fiber fiber;
     State state = State::kReady;
     size_t exchanges = 0;
     uint64_t brought[2] = {0, 0};
@@ -76,18 +80,11 @@ class CudaBlock {
   static constexpr uint32_t kCanary = 0x7fc0ca9au;
 
   CudaBlock(int threads, size_t shared_floats, const std::function<void()>& kernel)
-      : kernel_(kernel), fibers_(static_cast<size_t>(threads)), shared_(shared_floats + 64) {
+      : kernel_(kernel), threads_(static_cast<size_t>(threads)), shared_(shared_floats + 64) {
     static std::vector<std::unique_ptr<char[]>> stacks;
-    while (stacks.size() < fibers_.size()) stacks.emplace_back(new char[kStack]);
+    while (stacks.size() < threads_.size()) stacks.emplace_back(new char[kStack]);
     for (float& value : shared_) std::memcpy(&value, &kCanary, sizeof value);
-    for (size_t i = 0; i < fibers_.size(); ++i) {
-      ucontext_t& context = fibers_[i].context;
-      getcontext(&context);
-      context.uc_stack.ss_sp = stacks[i].get();
-      context.uc_stack.ss_size = kStack;
-      context.uc_link = nullptr;
-      makecontext(&context, [] { running()->enter(); }, 0);
-    }
+    for (size_t i = 0; i < threads_.size(); ++i) threads_[i].fiber.prepare(stacks[i].get(), kStack, [] { running()->enter(); });
   }
 
   static uint32_t bits_of(float value) {
@@ -102,8 +99,8 @@ class CudaBlock {
   }
 
   void pause(State state) {
-    fibers_[current_].state = state;
-    swapcontext(&fibers_[current_].context, &scheduler_);
+    threads_[current_].state = state;
+    scheduler_.enter(threads_[current_].fiber);
   }
 
   // The fiber that finds an error never goes on.
@@ -113,50 +110,50 @@ class CudaBlock {
   }
 
   bool all(size_t begin, size_t end, State state) const {
-    return std::all_of(fibers_.begin() + static_cast<int64_t>(begin), fibers_.begin() + static_cast<int64_t>(end),
-                       [&](const Fiber& fiber) { return fiber.state == state; });
+    return std::all_of(threads_.begin() + static_cast<int64_t>(begin), threads_.begin() + static_cast<int64_t>(end),
+                       [&](const Thread& thread) { return thread.state == state; });
   }
 
   bool release(size_t begin, size_t end, State state) {
     if (!all(begin, end, state)) return false;
-    for (size_t i = begin; i < end; ++i) fibers_[i].state = State::kReady;
+    for (size_t i = begin; i < end; ++i) threads_[i].state = State::kReady;
     return true;
   }
 
   void run_all(bool backwards) {
-    while (error_.empty() && !all(0, fibers_.size(), State::kDone)) {
-      for (size_t i = 0; i < fibers_.size(); ++i) {
-        current_ = backwards ? fibers_.size() - 1 - i : i;
-        if (fibers_[current_].state != State::kReady) continue;
+    while (error_.empty() && !all(0, threads_.size(), State::kDone)) {
+      for (size_t i = 0; i < threads_.size(); ++i) {
+        current_ = backwards ? threads_.size() - 1 - i : i;
+        if (threads_[current_].state != State::kReady) continue;
         threadIdx = dim3(static_cast<unsigned>(current_), 0, 0);
-        swapcontext(&scheduler_, &fibers_[current_].context);
+        threads_[current_].fiber.enter(scheduler_);
         if (!error_.empty()) return;
       }
       backwards = !backwards;
-      bool moves = release(0, fibers_.size(), State::kBarrier);
-      for (size_t warp = 0; warp < fibers_.size(); warp += 32) moves = release(warp, warp + 32, State::kWarp) || moves;
-      if (!moves && !all(0, fibers_.size(), State::kDone)) error_ = "Threads of a block wait for others that never come.";
+      bool moves = release(0, threads_.size(), State::kBarrier);
+      for (size_t warp = 0; warp < threads_.size(); warp += 32) moves = release(warp, warp + 32, State::kWarp) || moves;
+      if (!moves && !all(0, threads_.size(), State::kDone)) error_ = "Threads of a block wait for others that never come.";
     }
   }
 
   const std::function<void()>& kernel_;
-  std::vector<Fiber> fibers_;
+  std::vector<Thread> threads_;
   std::vector<float> shared_;
   size_t current_ = 0;
-  ucontext_t scheduler_;
+  Fiber scheduler_;
   std::string error_;
 };
 
-}  // namespace magrpo::test
+}  // namespace magrpo::software_cuda
 
-inline void __syncthreads() { magrpo::test::CudaBlock::running()->barrier(); }
+inline void __syncthreads() { magrpo::software_cuda::CudaBlock::running()->barrier(); }
 
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int lane) {
   static_assert(sizeof(T) == 4 || sizeof(T) == 8);
   uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof value);
-  bits = magrpo::test::CudaBlock::running()->exchange(mask, bits, lane);
+  bits = magrpo::software_cuda::CudaBlock::running()->exchange(mask, bits, lane);
   std::memcpy(&value, &bits, sizeof value);
   return value;
 }
@@ -183,15 +180,15 @@ inline float __uint_as_float(unsigned bits) {
 
 namespace magrpo::kernels {
 
-inline float* shared_memory() { return test::CudaBlock::running()->shared(); }
+inline float* shared_memory() { return software_cuda::CudaBlock::running()->shared(); }
 
-// Runs the kernel to its end; the stream is not used.
-template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared_floats, core::CudaStream, Arguments... arguments) {
-  if (threads < 32 || threads > 1024 || threads % 32 != 0) throw std::logic_error("Expected 1 to 32 whole warps a block.");
-  if (shared_floats * sizeof(float) > 48 << 10) throw std::logic_error("Expected at most 48 KB of shared memory.");
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
-    throw std::logic_error("Expected a grid of 1 to 2147483647 x 65535 x 65535 blocks.");
+// The host's threads may launch for several devices at once; a block's state is one for all.
+inline std::mutex launch_mutex;
+
+// Runs the blocks of a kernel to its end.
+template <typename Kernel, typename... Arguments>
+void run_blocks(Kernel* kernel, dim3 grid, int threads, size_t shared_floats, Arguments... arguments) {
+  const std::lock_guard<std::mutex> lock(launch_mutex);
   gridDim = grid;
   blockDim = dim3(static_cast<unsigned>(threads));
   static bool backwards = false;
@@ -202,8 +199,25 @@ void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared
     const dim3 index(static_cast<unsigned>(b % grid.x), static_cast<unsigned>(b / grid.x % grid.y),
                      static_cast<unsigned>(b / grid.x / grid.y));
     blockIdx = index;
-    test::CudaBlock::run(threads, shared_floats, [&] { kernel(arguments...); }, (b % 2 == 0) == backwards);
+    software_cuda::CudaBlock::run(threads, shared_floats, [&] { kernel(arguments...); }, (b % 2 == 0) == backwards);
   }
+}
+
+// Runs the kernel to its end. In the test of the kernels the stream is not used.
+template <typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared_floats, [[maybe_unused]] core::CudaStream stream,
+            Arguments... arguments) {
+  if (threads < 32 || threads > 1024 || threads % 32 != 0) throw std::logic_error("Expected 1 to 32 whole warps a block.");
+  if (shared_floats * sizeof(float) > 48 << 10) throw std::logic_error("Expected at most 48 KB of shared memory.");
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
+    throw std::logic_error("Expected a grid of 1 to 2147483647 x 65535 x 65535 blocks.");
+#if defined(MAGRPO_SOFTWARE_LAUNCHES)
+  // As the kernel's parameters are typed, so that a pointer to what it only reads says so.
+  software_cuda::launch<Parameters...>(
+      stream, [=](Parameters... parameters) { run_blocks(kernel, grid, threads, shared_floats, parameters...); }, arguments...);
+#else
+  run_blocks(kernel, grid, threads, shared_floats, arguments...);
+#endif
 }
 
 }  // namespace magrpo::kernels
