@@ -204,8 +204,7 @@ TEST("device: a checkpoint written on CUDA goes on there and on the CPU") {
       model::write_tensors(file, "", policy->slices(section));
       for (const auto& copy : resumed) {
         const core::DeviceScope copy_scope = copy->decoder().on_device();
-        model::read_tensors(copy->slices(section), sources_of(policy->slices(section), file), nullptr, nullptr);
-        copy->weights_changed();
+        copy->read(section, sources_of(policy->slices(section), file), nullptr);
       }
     }
     const Outcome expected = trained(test, policy);
