@@ -15,7 +15,7 @@ const architecture = `
   hub: base
   sandbox: base
   text: base
-  model: base native hub text
+  model: base native ranks hub text
   tasks/task: base text
   tasks/datasets: base hub
   tasks/baselines: base model tasks/task

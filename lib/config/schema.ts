@@ -16,6 +16,8 @@ import { choiceSchema } from './choice.ts'
 
 const adapterSection = section(adapterShape)
 
+const deviceName = z.string().regex(/^(auto|cpu|cuda:\d+)$/, 'expected auto, cpu or cuda:N')
+
 /** Schema of a team. */
 export const teamSchema = section({
   /** Names of the agents. Defaults to those of the task. */
@@ -31,10 +33,12 @@ export const teamSchema = section({
   /** `auto` is that of the files. Defaults to `auto`. */
   dtype: choice(['auto', 'float32', 'bfloat16']).default('auto'),
   /** `auto` is the first GPU if there is one, else the CPU. Defaults to `auto`. */
-  device: z
-    .string()
-    .regex(/^(auto|cpu|cuda:\d+)$/, 'expected auto, cpu or cuda:N')
-    .default('auto'),
+  device: deviceName.default('auto'),
+  /**
+   * A device for each agent, in place of `device`: a list in the order of the agents, or by their names. Models of different devices work at
+   * the same time. An agent's reference and critic are on its device; by names, `references` and `critics` say another for all of them.
+   */
+  devices: z.union([z.array(deviceName).min(1), z.record(text(), deviceName)]).optional(),
   /** `full` trains all weights; else a LoRA adapter per agent over one frozen base. */
   adapter: z.union([z.literal('full'), adapterSection]).default(adapterSection.parse({})),
 })

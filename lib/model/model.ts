@@ -10,6 +10,7 @@ import { type NativeModel, softwareVariant } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { freeMemoryOf } from '../native/free-memory.ts'
 import { loadAddon } from '../native/load-addon.ts'
+import { placeOfProcess } from '../ranks/launcher.ts'
 import { tokenBytes } from '../text/token-bytes.ts'
 import { Tokenizer } from '../text/tokenizer.ts'
 import { checkWeights } from './check-memory.ts'
@@ -205,10 +206,10 @@ function chosenDtype(dtype: LoadOptions['dtype'], config: ModelConfig): 'float32
   return config.dtype === 'bfloat16' ? 'bfloat16' : 'float32'
 }
 
-// A device in software is used by those who name it: it shows errors, slowly.
+// A device in software is used by those who name it: it shows errors, slowly. Each rank of a machine takes a GPU of its own.
 function defaultDevice(): string {
   const { cuda, variant } = loadAddon().info()
-  return cuda.available && variant !== softwareVariant ? 'cuda:0' : 'cpu'
+  return cuda.available && variant !== softwareVariant ? `cuda:${placeOfProcess()?.localRank ?? 0}` : 'cpu'
 }
 
 async function loadTokenizer(folder: string): Promise<Tokenizer | null> {

@@ -9,6 +9,7 @@ import { Policy } from '../model/policy.ts'
 import type { Algorithm } from '../rl/options/algorithm.ts'
 import { type Member, Team } from '../rl/team/team.ts'
 import { downloadLines } from '../ui/download-lines.ts'
+import { type TeamDevices, teamDevices } from './team-devices.ts'
 
 /** A team and the models below it. */
 export interface LoadedTeam {
@@ -42,8 +43,9 @@ interface Loading {
   sources: readonly string[]
   seed: RawConfig['seed']
   options: LoadTeamOptions
+  devices: TeamDevices
   models: Model[]
-  /** Models under adapters, by folder. */
+  /** Models under adapters, by folder and device. */
   bases: Map<string, Model>
   disposer: Disposer
 }
@@ -63,6 +65,7 @@ export async function loadTeam(
   options: LoadTeamOptions = {},
 ): Promise<LoadedTeam> {
   const { weights } = options
+  const devices = teamDevices(config, names)
   // Trained as a whole, each agent's weights are a model of their own.
   const isWhole = weights !== undefined && config.adapter === 'full'
   const sources = isWhole ? names.map((name) => join(weights, name)) : modelSources(config, names)
@@ -70,7 +73,7 @@ export async function loadTeam(
   for (const source of sources) modelFolder(source)
   return Disposer.guard(async (disposer) => {
     const models: Model[] = []
-    const loading: Loading = { config, names, sources, seed, options, models, bases: new Map(), disposer }
+    const loading: Loading = { config, names, sources, seed, options, devices, models, bases: new Map(), disposer }
     const members = await makeMembers(loading)
     const team = disposer.use(await Team.of(members, { critics: await makeCritics(loading) }))
     return { team, models, dispose: () => disposer.dispose() }
@@ -90,31 +93,36 @@ async function makeMembers(loading: Loading): Promise<Member[]> {
 }
 
 async function makePolicy(loading: Loading, agent: number): Promise<Policy> {
-  const { config, names, sources, options, disposer } = loading
+  const { config, names, sources, options, devices, disposer } = loading
   const { weights } = options
   const source = sources[agent]!
+  const device = devices.agent(agent)
   if (weights === undefined) return newPolicy(loading, source, 'agent', agent)
   return disposer.use(
     config.adapter === 'full'
-      ? Policy.base(await openModel(loading, source))
-      : await Policy.fromAdapter(await openBase(loading, source), join(weights, names[agent]!)),
+      ? Policy.base(await openModel(loading, source, device))
+      : await Policy.fromAdapter(await openBase(loading, source, device), join(weights, names[agent]!)),
   )
 }
 
 /** A policy that nothing has trained yet, for agent or critic number `index`. */
 async function newPolicy(loading: Loading, source: string, role: 'agent' | 'critic', index: number): Promise<Policy> {
-  const { config, seed, disposer } = loading
+  const { config, seed, devices, disposer } = loading
+  const device = devices[role](index)
   return disposer.use(
     config.adapter === 'full'
-      ? await Policy.full(await openModel(loading, source))
-      : await Policy.lora(await openBase(loading, source), { ...config.adapter, seed: seedOf(seed, role, index) }),
+      ? await Policy.full(await openModel(loading, source, device))
+      : await Policy.lora(await openBase(loading, source, device), {
+          ...config.adapter,
+          seed: seedOf(seed, role, index),
+        }),
   )
 }
 
 async function makeReference(loading: Loading, agent: number): Promise<Policy | undefined> {
-  const { config, sources, options } = loading
+  const { config, sources, options, devices } = loading
   if (config.adapter !== 'full' || !options.algorithm?.kl) return undefined
-  return Policy.base(await openModel(loading, sources[agent]!))
+  return Policy.base(await openModel(loading, sources[agent]!, devices.reference(agent)))
 }
 
 async function makeCritics(loading: Loading): Promise<Policy[]> {
@@ -134,19 +142,19 @@ async function makeCritics(loading: Loading): Promise<Policy[]> {
 }
 
 /** The model under adapters, which all adapters of it share. */
-async function openBase(loading: Loading, name: string): Promise<Model> {
-  const folder = modelFolder(name)
-  const base = loading.bases.get(folder) ?? (await openModel(loading, name))
-  loading.bases.set(folder, base)
+async function openBase(loading: Loading, name: string, device: string): Promise<Model> {
+  const key = `${device} ${modelFolder(name)}`
+  const base = loading.bases.get(key) ?? (await openModel(loading, name, device))
+  loading.bases.set(key, base)
   return base
 }
 
 /** A copy of a model. */
-async function openModel({ config, options, models, disposer }: Loading, name: string): Promise<Model> {
+async function openModel({ config, options, models, disposer }: Loading, name: string, device: string): Promise<Model> {
   const { signal, commits = {}, onProgress, onWarning = () => {} } = options
   onProgress?.(`loading ${name}`)
   const model = await Model.load(modelFolder(name), {
-    device: config.device as 'auto',
+    device: device as 'auto',
     dtype: config.dtype,
     signal,
     onDownload: downloadLines(onWarning, onProgress),

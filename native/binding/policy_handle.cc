@@ -147,9 +147,8 @@ Napi::Value PolicyHandle::sum_slots(const Napi::CallbackInfo& info) {
   const train::SlotShares shares = slot_shares(object_argument(info, 0, "the slots"));
   const auto ranks = ranks_argument(info, 1);
   const auto current = state();
-  return start(info.Env(), writing_job(current, Value()), [current, shares, ranks] {
-    current->policy->sum_slots(shares, ranks == nullptr ? nullptr : ranks->collectives.get());
-  });
+  return start(info.Env(), writing_job(current, Value()),
+               [current, shares, ranks] { current->policy->sum_slots(shares, ranks == nullptr ? nullptr : ranks->collectives.get()); });
 }
 
 Napi::Value PolicyHandle::sum_gradients(const Napi::CallbackInfo& info) {

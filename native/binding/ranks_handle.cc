@@ -18,8 +18,8 @@ distributed::Place place_of(const Napi::Object& object) {
   place.prefix = string_field(object, "prefix");
   place.timeout = std::chrono::milliseconds(integer_field(object, "timeoutMs"));
   place.silence = std::chrono::milliseconds(integer_field(object, "silenceMs"));
-  core::check_argument(place.size > 0 && place.rank >= 0 && place.rank < place.size, "Expected a rank below ", place.size,
-                       " but received ", place.rank, ".");
+  core::check_argument(place.size > 0 && place.rank >= 0 && place.rank < place.size, "Expected a rank below ", place.size, " but received ",
+                       place.rank, ".");
   core::check_argument(place.port > 0 && place.port < 65536, "Expected a port from 1 to 65535 but received ", place.port, ".");
   return place;
 }
@@ -60,9 +60,8 @@ Napi::Value open_ranks(const Napi::CallbackInfo& info) {
   const auto way_back = Environment::of(info.Env()).way_back();
   distributed::Listener listener;
   listener.on_message = [way_back, on_message](int from, distributed::Bytes message) {
-    way_back->post([on_message, from, message = std::move(message)](Napi::Env env) {
-      on_message->Call({to_js(env, from), to_js(env, message)});
-    });
+    way_back->post(
+        [on_message, from, message = std::move(message)](Napi::Env env) { on_message->Call({to_js(env, from), to_js(env, message)}); });
   };
   listener.on_lost = [way_back, on_lost](int rank, const std::string& why) {
     way_back->post([on_lost, rank, why](Napi::Env env) { on_lost->Call({to_js(env, rank), to_js(env, why)}); });
@@ -73,10 +72,10 @@ Napi::Value open_ranks(const Napi::CallbackInfo& info) {
 }
 
 Napi::Function RanksHandle::define(Napi::Env env) {
-  return DefineClass(env, "Ranks",
-                     {exported<&RanksHandle::join>("join"), exported<&RanksHandle::connect>("connect"),
-                      exported<&RanksHandle::gather>("gather"), exported<&RanksHandle::tell>("tell"),
-                      exported<&RanksHandle::traffic>("traffic"), exported<&RanksHandle::dispose>("dispose")});
+  return DefineClass(
+      env, "Ranks",
+      {exported<&RanksHandle::join>("join"), exported<&RanksHandle::connect>("connect"), exported<&RanksHandle::gather>("gather"),
+       exported<&RanksHandle::tell>("tell"), exported<&RanksHandle::traffic>("traffic"), exported<&RanksHandle::dispose>("dispose")});
 }
 
 Napi::Value RanksHandle::join(const Napi::CallbackInfo& info) {

@@ -2,8 +2,6 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-
 #include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,6 +10,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 #include "core/errors.h"
 #include "distributed/switchboard.h"

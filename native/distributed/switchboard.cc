@@ -1,8 +1,6 @@
 #include "distributed/switchboard.h"
 
 #include <c10/util/Logging.h>
-#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <algorithm>
 #include <condition_variable>
@@ -12,6 +10,8 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <utility>
 
 #include "core/errors.h"
@@ -103,8 +103,9 @@ class Switchboard::Thread {
       store_ = c10::make_intrusive<c10d::TCPStore>(place_.address, store_options(place_, place_.hosts_store));
       names_ = c10::make_intrusive<c10d::PrefixStore>(place_.prefix, store_);
     } catch (const std::exception& error) {
-      fail(0, place_.hosts_store ? core::concat("port ", place_.port, " cannot be opened: ", first_line(error.what()))
-                                 : core::concat("nobody answered at ", place_.address, ":", place_.port, " within ", place_.timeout.count() / 1000, " s"));
+      fail(0, place_.hosts_store
+                  ? core::concat("port ", place_.port, " cannot be opened: ", first_line(error.what()))
+                  : core::concat("nobody answered at ", place_.address, ":", place_.port, " within ", place_.timeout.count() / 1000, " s"));
       return;
     }
     try {
@@ -227,7 +228,8 @@ class Switchboard::Thread {
       missing += core::concat(missing.empty() ? "" : ", ", rank);
       if (left < 0 && names_->check({key("bye", rank)})) left = rank;
     }
-    if (is_late) one.done({}, core::concat("rank ", missing, " of ", place_.size, " did not come within ", place_.timeout.count() / 1000, " s"));
+    if (is_late)
+      one.done({}, core::concat("rank ", missing, " of ", place_.size, " did not come within ", place_.timeout.count() / 1000, " s"));
     else if (left >= 0 && !names_->check({own_key(one.name, left)})) lose(left, "it has ended its run");
     return is_late;
   }
@@ -276,7 +278,8 @@ class Switchboard::Thread {
     if (!place_.hosts_store) return;
     std::vector<std::string> keys;
     for (int rank = 0; rank < place_.size; ++rank) keys.push_back(key("bye", rank));
-    for (const auto end = Clock::now() + kFarewell; Clock::now() < end && !names_->check(keys);) std::this_thread::sleep_for(milliseconds(5));
+    for (const auto end = Clock::now() + kFarewell; Clock::now() < end && !names_->check(keys);)
+      std::this_thread::sleep_for(milliseconds(5));
   }
 
   struct Heard {
@@ -307,8 +310,7 @@ class Switchboard::Thread {
   bool is_lost_ = false;
 };
 
-Switchboard::Switchboard(Place place, Listener listener)
-    : thread_(std::make_shared<Thread>(std::move(place), std::move(listener))) {
+Switchboard::Switchboard(Place place, Listener listener) : thread_(std::make_shared<Thread>(std::move(place), std::move(listener))) {
   quieten_libtorch();
   // Detached: connecting cannot be interrupted, and nobody shall wait for it.
   std::thread([thread = thread_] { thread->run(); }).detach();

@@ -46,19 +46,21 @@ test('a team trains on software devices as it does on the CPU, with and without 
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'tiny.yaml'), yaml)
   const train = async (name: string, device: string, env: Record<string, string>) => {
-    const args = ['train', 'tiny.yaml', '--run-dir', name, '--quiet', '--set', `team.device=${device}`]
+    const args = ['train', 'tiny.yaml', '--run-dir', name, '--quiet', '--set', `team.${device}`]
     const { code, stderr } = await runCli(args, { cwd: folder, env })
     t.is(code, 0, stderr)
-    t.is(/software devices, not GPUs/.test(stderr), device !== 'cpu', stderr)
+    t.is(/software devices, not GPUs/.test(stderr), device !== 'device=cpu', stderr)
     return outcome(join(folder, name))
   }
   const software = { MAGRPO_DEVICE: 'software' }
-  const expected = await train('cpu', 'cpu', {})
+  const expected = await train('cpu', 'device=cpu', {})
   t.true(expected.norms.some((norm) => norm > 0))
   const switches = { MAGRPO_CUDA_STREAMS: '1', MAGRPO_CUDA_PINNED: '1', MAGRPO_CUDA_GRAPHS: '1' }
   for (const seen of [
-    await train('plain', 'cuda:1', software),
-    await train('streams', 'cuda:0', { ...software, ...switches }),
+    await train('plain', 'device=cuda:1', software),
+    await train('streams', 'device=cuda:0', { ...software, ...switches }),
+    await train('each', 'devices=[cuda:0,cuda:1]', software),
+    await train('mixed', 'devices={aux: cuda:1, main: cpu}', software),
   ]) {
     t.deepEqual(seen.texts, expected.texts)
     t.is(seen.norms.length, expected.norms.length)
