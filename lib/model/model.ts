@@ -23,7 +23,8 @@ import { settleTie } from './tied-head.ts'
 /** Options of {@link Model.load}. */
 export interface LoadOptions extends DownloadOptions {
   /**
-   * `auto` is the first CUDA device if there is one that is no software device, else the processor; see {@link Model.device}.
+   * `auto` is the first CUDA device if there is one that is no software device (for a rank, that of its number on the machine), else the
+   * processor; see {@link Model.device}.
    * Defaults to `auto`.
    */
   device?: 'auto' | 'cpu' | `cuda:${number}`

@@ -4,6 +4,7 @@
 #include <ATen/ops/embedding.h>
 
 #include <cmath>
+#include <exception>
 
 #include "model/attention.h"
 #include "model/autograd.h"
@@ -22,6 +23,19 @@ Decoder::Decoder(Config config, Weights weights) : config_(std::move(config)), w
     if (weights_.embedding.scalar_type() == at::kBFloat16) embedding_scale_ = static_cast<float>(c10::BFloat16(embedding_scale_));
   }
   if constexpr (core::kHasCuda) stream_ = core::cuda::make_model_stream(device());
+}
+
+Decoder::~Decoder() {
+  if constexpr (core::kHasCuda) {
+    if (!stream_) return;
+    // The weights were there before the stream: libtorch would give their memory to further work of the default stream at once.
+    try {
+      const core::DeviceScope scope = on_device();
+      core::cuda::synchronize(*core::cuda::record_event(device()));
+    } catch (const std::exception&) {
+      // A device that failed runs nothing any more.
+    }
+  }
 }
 
 void Decoder::upload(const PackedBatch& batch) const {

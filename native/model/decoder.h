@@ -21,6 +21,10 @@ namespace magrpo::model {
 class Decoder : core::Counted<Decoder> {
  public:
   Decoder(Config config, Weights weights);
+  // Waits for the work of the model's own stream, if it has one.
+  ~Decoder();
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
   using core::Counted<Decoder>::alive;
 
   // Hidden states after the final norm: (N, h). With a cache, the pass's keys and values are written to `batch.slots` first.

@@ -2,6 +2,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/norm.h>
+#include <ATen/ops/zeros.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -151,6 +152,19 @@ TEST("device: models with streams of their own and pinned memory train the same"
   for (const Case& test : kCases) {
     const Outcome expected = trained(test, policy_on(test, at::kCPU));
     for (const at::Device& device : devices) expect_same(test, trained(test, policy_on(test, device)), expected);
+  }
+}
+
+TEST("device: a model with a stream of its own is freed once its work is done") {
+  const Switch streams("MAGRPO_CUDA_STREAMS");
+  for (const at::Device& device : cuda_devices()) {
+    {
+      const auto decoder = moved(*tiny_decoder(tiny_config(), 1), device);
+      const core::DeviceScope scope = decoder->on_device();
+      decoder->logits(at::zeros({1, 12}, at::TensorOptions().device(device)));
+    }
+    // The software device throws here what it found when the weights were freed.
+    EXPECT(at::zeros({1}, at::TensorOptions().device(device)).item<float>() == 0.0f);
   }
 }
 

@@ -6,13 +6,14 @@ import type { NativePolicy } from '../../lib/native/addon-types.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
 
 /**
- * A model folder on the CPU, freed with its policies when the test ends; two threads would gain nothing on models of this size.
+ * A model folder on the CPU, or the device that `MAGRPO_TEST_DEVICE` names, freed with its policies when the test ends; two threads would gain nothing on models of this size.
  *
  * @param options those of `Model.load`; the dtype defaults to `float32`
  */
 export async function openModel(t: ExecutionContext, folder: string, options: LoadOptions = {}): Promise<Model> {
   loadAddon().setThreads(1)
-  const model = await Model.load(folder, { device: 'cpu', dtype: 'float32', ...options })
+  const device = (process.env.MAGRPO_TEST_DEVICE ?? 'cpu') as LoadOptions['device']
+  const model = await Model.load(folder, { device, dtype: 'float32', ...options })
   t.teardown(() => model.dispose())
   return model
 }
