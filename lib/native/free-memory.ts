@@ -33,7 +33,7 @@ interface FreeMemoryPlaces {
  * Memory that is free for this process.
  *
  * On Linux the smaller of `MemAvailable` and what the limits of its control groups leave, version 2 or 1, file pages that can be
- * dropped not counted as used. Elsewhere what the system calls free. `MAGRPO_MEMORY_LIMIT` (bytes, or `8GiB`, `500MB`) takes the
+ * dropped not counted as used. Elsewhere what the system calls free. A rank of a run has an equal share of it (`LOCAL_WORLD_SIZE`). `MAGRPO_MEMORY_LIMIT` (bytes, or `8GiB`, `500MB`) takes the
  * place of all that: more than it for those who know better, or less to leave room for others.
  *
  * @throws MagrpoError `ERR_ARGUMENT` for a MAGRPO_MEMORY_LIMIT that is no size
@@ -46,7 +46,10 @@ export function freeMemory(places: FreeMemoryPlaces = {}): FreeMemory {
   const available = /^MemAvailable:\s+(\d+) kB/m.exec(read(join(root, 'proc/meminfo')) ?? '')
   const system = available === null ? systemFree() : Number(available[1]) * 1024
   const group = Math.min(...groupsOf(root).map((folder) => leftOf(folder)))
-  return group < system ? { bytes: group, from: 'cgroup' } : { bytes: system, from: 'system' }
+  // What is free is for all ranks of this machine.
+  const ranks = Math.max(1, Number(env.LOCAL_WORLD_SIZE ?? env.OMPI_COMM_WORLD_LOCAL_SIZE ?? 1) || 1)
+  const bytes = Math.floor(Math.min(group, system) / ranks)
+  return { bytes, from: group < system ? 'cgroup' : 'system' }
 }
 
 /**

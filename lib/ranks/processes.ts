@@ -19,7 +19,14 @@ export async function runProcesses(count: number, args: readonly string[]): Prom
   const port = await freePort()
   const threads = process.env.OMP_NUM_THREADS ?? `${Math.max(1, Math.floor(availableParallelism() / count))}`
   const ranks = Array.from({ length: count }, (_, rank) => {
-    const place = { RANK: rank, LOCAL_RANK: rank, WORLD_SIZE: count, MASTER_ADDR: '127.0.0.1', MASTER_PORT: port }
+    const place = {
+      RANK: rank,
+      LOCAL_RANK: rank,
+      WORLD_SIZE: count,
+      LOCAL_WORLD_SIZE: count,
+      MASTER_ADDR: '127.0.0.1',
+      MASTER_PORT: port,
+    }
     const texts = Object.fromEntries(Object.entries(place).map(([name, value]) => [name, String(value)]))
     const env = { ...process.env, ...texts, OMP_NUM_THREADS: threads }
     const stdio =

@@ -57,6 +57,11 @@ test('a limit above what is available, or used up, changes nothing or leaves not
   t.deepEqual(await freeOf(t, group(50 * mega)), { bytes: 0, from: 'cgroup' })
 })
 
+test('the ranks of a machine share what is free', async (t) => {
+  t.deepEqual(await freeOf(t, meminfo, { LOCAL_WORLD_SIZE: '4' }), { bytes: 25 * mega, from: 'system' })
+  t.deepEqual(await freeOf(t, meminfo, { OMPI_COMM_WORLD_LOCAL_SIZE: '2' }), { bytes: 50 * mega, from: 'system' })
+})
+
 test('MAGRPO_MEMORY_LIMIT takes the place of all that, in units people write', async (t) => {
   const sizes = { '8GiB': 8 * 2 ** 30, '500MB': 5e8, ' 1.5 gb ': 1.5e9, '2G': 2 ** 31, '4096': 4096 }
   for (const [text, bytes] of Object.entries(sizes))
