@@ -119,7 +119,7 @@ export async function runStep(context: StepContext, index: number, rollouts: Rol
   const policies = trainedPolicies(backend.agents)
   const limits = { maxTokensPerMicroBatch: options.maxTokensPerMicroBatch ?? undefined, signal }
   const spread = { ranks: context.ranks, step: index, slots: context.order.step(index).length }
-  const engine = rankedEngine(backend.engine, { ...spread, deterministic: options.deterministic })
+  const { engine, sumSeconds } = rankedEngine(backend.engine, { ...spread, deterministic: options.deterministic })
   const { signals, inputs } = await scoreReferencesAndCritics(context, engine, rollout.nodes, limits, sampling)
   const { schedule, warmupSteps, learningRate: peak, ...settings } = options.optimizer
   const rateOf = (full: number) =>
@@ -161,7 +161,7 @@ export async function runStep(context: StepContext, index: number, rollouts: Rol
       'time/generate_s': rollout.generateSeconds,
       'time/reward_s': rollout.rewardSeconds,
       'time/update_s': updateSeconds,
-      ...(context.ranks.size > 1 && { 'time/gradient_sum_s': engine.sumSeconds() }),
+      ...(context.ranks.size > 1 && { 'time/gradient_sum_s': sumSeconds() }),
       'time/step_s': (performance.now() - start) / 1000,
       'time/generate_tokens_per_s': rollout.newTokens / rollout.generateSeconds,
       'time/update_tokens_per_s': updated.tokens / updateSeconds,

@@ -38,6 +38,7 @@ const work = (changes: Partial<Workload> = {}): Workload => ({
   keptBytes: [0],
   maxTokensPerMicroBatch: 2048,
   minibatches: 1,
+  gradientCopies: 1,
   checkpointing: false,
   moments: 'float32',
   evaluation: { items: 0, samples: 1 },

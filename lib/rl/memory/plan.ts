@@ -52,6 +52,8 @@ export interface Workload {
   /** Null: the default. */
   maxTokensPerMicroBatch: number | null
   minibatches: number
+  /** Gradients of each trained weight that exist at once: one, or the partial sums of slots; see `gradientCopies`. */
+  gradientCopies: number
   checkpointing: boolean
   /** What the optimizer keeps its moments in. */
   moments: MomentKind
@@ -187,7 +189,11 @@ function planDevice(work: Workload, device: string): DeviceMemory {
     { name: 'kept', bytes: device === 'cpu' ? keptOf(work) : 0, during: 'always' },
     { name: 'cache', bytes: generation.cache, during: 'generation' },
     { name: 'decoding', bytes: generation.decoding, during: 'generation' },
-    { name: 'gradients', bytes: float * trained + together(passes.map(({ fresh }) => fresh)), during: 'training' },
+    {
+      name: 'gradients',
+      bytes: float * trained * work.gradientCopies + together(passes.map(({ fresh }) => fresh)),
+      during: 'training',
+    },
     { name: 'activations', bytes: together(passes.map(({ activations }) => activations)), during: 'training' },
     { name: 'logits', bytes: together(passes.map(({ logits }) => logits)), during: 'training' },
   ]
@@ -200,6 +206,14 @@ function planDevice(work: Workload, device: string): DeviceMemory {
     peakBytes: Math.max(generating, training),
     peak: training >= generating ? 'training' : 'generation',
   }
+}
+
+/**
+ * Gradients that a deterministic step holds at most: that of a slot, and on their way to the sum those of the subtrees of
+ * `native/train/slot_sums.h`, of this rank and of all.
+ */
+export function gradientCopies(deterministic: boolean, slots: number): number {
+  return deterministic ? 2 + 2 * Math.floor(Math.log2(slots)) : 1
 }
 
 const parametersOf = (policies: readonly PlannedPolicy[]) => sum(policies.map(({ parameters }) => parameters))

@@ -15,7 +15,7 @@ import { trainedTensors } from '../../model/policy-state.ts'
 import { workAtOnce } from '../../model/side-by-side.ts'
 import type { Task } from '../../tasks/task/types.ts'
 import { algorithmEntry } from '../algorithms/registry.ts'
-import { type MemoryPlan, type PlannedPolicy, planMemory } from '../memory/plan.ts'
+import { gradientCopies, type MemoryPlan, type PlannedPolicy, planMemory } from '../memory/plan.ts'
 import { jointCount } from '../rollout/joint.ts'
 import { itemsAtOnce } from '../rollout/plan.ts'
 import type { ResolvedTrainOptions } from '../types/options.ts'
@@ -66,6 +66,7 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
     ),
     maxTokensPerMicroBatch: options.deterministic ? 1 : options.maxTokensPerMicroBatch,
     minibatches: options.minibatches,
+    gradientCopies: gradientCopies(options.deterministic, options.promptsPerStep),
     checkpointing: options.activationCheckpointing,
     moments: options.optimizer.moments,
     evaluation: { items: evalEvery > 0 ? items : 0, samples: evalSamples },

@@ -12,8 +12,9 @@ interface Spread {
   deterministic: boolean
 }
 
-/** An engine that knows what its sums over ranks took. */
-export interface RankedEngine extends Engine {
+/** An engine, and what its sums over ranks have taken so far. */
+export interface RankedEngine {
+  engine: Engine
   sumSeconds(): number
 }
 
@@ -26,7 +27,7 @@ export interface RankedEngine extends Engine {
  */
 export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic }: Spread): RankedEngine {
   const { sums } = engine
-  if (sums === undefined || (ranks.size === 1 && !deterministic)) return { ...engine, sumSeconds: () => 0 }
+  if (sums === undefined || (ranks.size === 1 && !deterministic)) return { engine, sumSeconds: () => 0 }
   let sumSeconds = 0
   const bounds = boundsOf(slots, ranks.size)
   const isOwn = ({ slot = 0 }: EngineGroup) => slot >= bounds[ranks.rank]! && slot < bounds[ranks.rank + 1]!
@@ -75,9 +76,10 @@ export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic
       await sums!.endSlot(policy, { slot, rank: ranks.rank, ...sharesOf(policy) })
   }
 
-  return {
-    ...engine,
-    sumSeconds: () => sumSeconds,
+  const ranked: Engine = {
+    generate: (requests, sampling, options) => engine.generate(requests, sampling, options),
+    encode: (policy, prompt) => engine.encode(policy, prompt),
+    zeroGrad: (policy) => engine.zeroGrad(policy),
     score: (groups, options) =>
       spread(groups, options.signal, async (own) => {
         const work = (some: EngineGroup[]) => engine.score(some, options)
@@ -99,4 +101,5 @@ export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic
       return engine.step(policy, options)
     },
   }
+  return { engine: ranked, sumSeconds: () => sumSeconds }
 }
