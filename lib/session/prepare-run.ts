@@ -114,7 +114,8 @@ async function isFollower(): Promise<boolean> {
 async function prepareParts(config: RunConfig, { signal, onWarning }: PrepareRunOptions): Promise<PreparedRun> {
   const { loadParts, trainSettings } = await import('./load-parts.ts')
   const { assemble } = await import('./assemble.ts')
-  const parts = await loadParts(config, { signal, onWarning })
+  // Rank 0 alone has trackers, some of which begin to track when they are made.
+  const parts = await loadParts({ ...config, trackers: [] }, { signal, onWarning })
   const { task, loaded, algorithm } = parts
   const { run } = assemble({ ...trainSettings(config), team: loaded.team, task, algorithm, signal, onWarning })
   return { run, folder: null, task, loaded, dispose: () => parts.dispose() }

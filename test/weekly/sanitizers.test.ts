@@ -24,6 +24,7 @@ const { buildNativeTests, buildSanitizedAddon, preloadedLibraries } =
 const { parseSummary } = await importScript<TapScript>('test/tap.mjs')
 
 const hour = 3_600_000
+const suppressions = path.join(root, 'native/test/thread.supp')
 const options = (sanitizers: string): BuildOptions => ({
   root,
   env: { ...process.env, MAGRPO_SANITIZE: sanitizers },
@@ -71,7 +72,7 @@ test.serial('thread: the C++ tests of what runs threads of its own', async (t) =
     seconds,
   } = await timed(buildNativeTests(options('thread')))
   t.log(`built in ${seconds} s`)
-  await runClean(t, program!, [], { TSAN_OPTIONS: 'halt_on_error=1' })
+  await runClean(t, program!, [], { TSAN_OPTIONS: `halt_on_error=1 suppressions=${suppressions}` })
 })
 
 // Without leaks: Node and libtorch leave much to the end of the process. The program counts the core's own objects instead.
