@@ -359,7 +359,7 @@ export const softwareVariant = 'software'
 /** The addon's build and settings. */
 export interface NativeInfo {
   libtorchVersion: string
-  /** `cpu`, the CUDA version the addon was built against, or {@link softwareVariant}. */
+  /** `cpu`, the CUDA version the addon was built against, or `software`. */
   variant: string
   cpuCapability: string
   threads: number
