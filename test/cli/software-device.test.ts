@@ -42,7 +42,7 @@ function outcome(folder: string) {
 
 test('a team trains on software devices as it does on the CPU, with and without streams of its own', async (t) => {
   if (without !== null) return skipBecause(t, without)
-  t.timeout(300_000)
+  t.timeout(600_000)
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'tiny.yaml'), yaml)
   const train = async (name: string, device: string, env: Record<string, string>) => {
