@@ -15,8 +15,11 @@ interface Listener {
 
 /** What ranks have to agree on before they do anything together. */
 interface Greeting {
+  /** Of this package. */
   version: string
   libtorch: string
+  /** Major version, as `v20`. */
+  node: string
 }
 
 let current: ProcessRanks | null | undefined
@@ -134,17 +137,21 @@ export class ProcessRanks {
       },
       onLost: (rank, why) => this.#lose(rank, why),
     })
-    const own: Greeting = { version: await packageVersion(), libtorch: addon.info().libtorchVersion }
-    const said = await Promise.race([this.#native.join(serialize(own)), this.#whenLost]).catch((error: unknown) => {
-      throw toMagrpoError(error)
-    })
-    const all = said.map((bytes) => deserialize(bytes) as Greeting)
-    for (const name of ['version', 'libtorch'] as const) {
+    const [node] = process.version.split('.')
+    const own: Greeting = { version: await packageVersion(), libtorch: addon.info().libtorchVersion, node: node! }
+    // As JSON: what v8 writes, another version of Node may not read.
+    const said = await Promise.race([this.#native.join(Buffer.from(JSON.stringify(own))), this.#whenLost]).catch(
+      (error: unknown) => {
+        throw toMagrpoError(error)
+      },
+    )
+    const all = said.map((bytes) => JSON.parse(Buffer.from(bytes).toString()) as Greeting)
+    for (const name of ['version', 'libtorch', 'node'] as const) {
       const rank = all.findIndex((each) => each[name] !== all[0]![name])
       if (rank >= 0)
         throw new MagrpoError(
           'ERR_RANK',
-          `Expected the same ${name} on every rank, but it is ${all[rank]![name]} on rank ${rank} and ${all[0]![name]} on rank 0.`,
+          `Expected the same ${name === 'version' ? 'version of magrpo' : name} on every rank, but it is ${all[rank]![name]} on rank ${rank} and ${all[0]![name]} on rank 0.`,
         )
     }
     this.#hasMet = true

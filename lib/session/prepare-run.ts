@@ -114,11 +114,13 @@ async function isFollower(): Promise<boolean> {
 async function prepareParts(config: RunConfig, { signal, onWarning }: PrepareRunOptions): Promise<PreparedRun> {
   const { loadParts, trainSettings } = await import('./load-parts.ts')
   const { assemble } = await import('./assemble.ts')
-  // Rank 0 alone has trackers, some of which begin to track when they are made.
-  const parts = await loadParts({ ...config, trackers: [] }, { signal, onWarning })
-  const { task, loaded, algorithm } = parts
-  const { run } = assemble({ ...trainSettings(config), team: loaded.team, task, algorithm, signal, onWarning })
-  return { run, folder: null, task, loaded, dispose: () => parts.dispose() }
+  return Disposer.guard(async (disposer) => {
+    // Rank 0 alone has trackers, some of which begin to track when they are made.
+    const parts = disposer.use(await loadParts({ ...config, trackers: [] }, { signal, onWarning }))
+    const { task, loaded, algorithm } = parts
+    const { run } = assemble({ ...trainSettings(config), team: loaded.team, task, algorithm, signal, onWarning })
+    return { run, folder: null, task, loaded, dispose: () => disposer.dispose() }
+  })
 }
 
 /** @param begun what `run.json` of a run that is resumed says */

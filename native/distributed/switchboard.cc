@@ -189,15 +189,12 @@ class Switchboard::Thread {
 
   // Short while something is waited for that may come at any moment, longer the longer it takes.
   void rest() {
-    milliseconds pause = kLook;
-    std::chrono::microseconds least{100};
+    std::chrono::microseconds time = waiting_.empty() ? std::chrono::microseconds(kLook) : std::chrono::microseconds(100);
     for (const Waiting& one : waiting_) {
       const auto waited = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - one.since);
-      pause = std::min(pause, milliseconds(5));
-      least = std::min(std::chrono::microseconds(5000), std::max(least, waited / 20));
+      time = std::min(std::chrono::microseconds(5000), std::max(time, waited / 20));
     }
     std::unique_lock<std::mutex> lock(mutex_);
-    const auto time = waiting_.empty() ? std::chrono::duration_cast<std::chrono::microseconds>(pause) : least;
     woken_.wait_for(lock, time, [this] { return !commands_.empty() || is_closing_; });
   }
 

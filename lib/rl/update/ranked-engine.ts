@@ -20,7 +20,7 @@ export interface RankedEngine {
 
 /**
  * The engine of one step. Scores and gradients are computed by the rank whose share a group's slot is in; every rank gets all scores,
- * and a policy moves by the sum of all sums.
+ * and a policy moves by the sum of all gradients.
  *
  * With `deterministic` each slot's gradient is computed by itself, and they are added up along a binary tree over slot numbers, as
  * `native/train/slot_sums.h` says.
