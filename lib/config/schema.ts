@@ -39,6 +39,11 @@ export const teamSchema = section({
    * the same time. An agent's reference and critic are on its device; by names, `references` and `critics` say another for all of them.
    */
   devices: z.union([z.array(deviceName).min(1), z.record(text(), deviceName)]).optional(),
+  /**
+   * What the processes of a run divide among themselves: `data`, the prompts of each step; or `agents`, so that each process holds and
+   * trains some of the agents only (with more processes than agents, prompts too). Defaults to `data`.
+   */
+  ranks: choice(['data', 'agents']).optional(),
   /** `full` trains all weights; else a LoRA adapter per agent over one frozen base. */
   adapter: z.union([z.literal('full'), adapterSection]).default(adapterSection.parse({})),
 })

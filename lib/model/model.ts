@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { expectText } from '../base/arguments.ts'
 import { DisposedError, MagrpoError, ModelFormatError } from '../base/errors.ts'
-import { callback } from '../base/fields.ts'
+import { callback, flag } from '../base/fields.ts'
 import { readJsonFile } from '../base/read-json.ts'
 import { choice, type FieldsOf, resolve, section } from '../base/validate.ts'
 import { type NativeModel, softwareVariant } from '../native/addon-types.ts'
@@ -30,6 +30,11 @@ export interface LoadOptions extends DownloadOptions {
   device?: 'auto' | 'cpu' | `cuda:${number}`
   /** `auto` is what `config.json` says, with float16 widened to float32. Defaults to `auto`. */
   dtype?: 'auto' | 'float32' | 'bfloat16'
+  /**
+   * `false`: only its shape and its tokenizer, for an agent that another process of the run holds (`columns` of `Team.of`). Defaults to
+   * `true`.
+   */
+  weights?: boolean
   /** Called with the number of tensors read and their total. */
   onProgress?(done: number, total: number): void
 }
@@ -41,8 +46,12 @@ const loadSection = section({
     .regex(/^(auto|cpu|cuda:\d+)$/, 'expected auto, cpu or cuda:N')
     .optional(),
   dtype: choice(['auto', 'float32', 'bfloat16']).optional(),
+  weights: flag().default(true),
   onProgress: callback<(done: number, total: number) => void>(),
 } satisfies FieldsOf<LoadOptions>)
+
+/** The device of models whose weights are not loaded. */
+const nowhere = 'meta'
 
 /** Something that lives as long as a model at most. */
 interface Child {
@@ -67,7 +76,7 @@ export class Model {
   readonly tokenizer: Tokenizer | null
   /** Ids that end a completion: those of `generation_config.json`, else of `config.json`, else none. */
   readonly endIds: readonly number[]
-  /** `cpu` or `cuda:N`. */
+  /** `cpu`, `cuda:N`, or `meta` for one whose weights were not loaded. */
   readonly device: string
   readonly dtype: 'float32' | 'bfloat16'
   readonly #native: NativeModel
@@ -101,7 +110,8 @@ export class Model {
    */
   static async load(source: string, options: LoadOptions = {}): Promise<Model> {
     expectText(source, 'source of Model.load')
-    const { signal, onProgress, revision, onDownload } = resolve(loadSection, options, 'The options of Model.load')
+    const given = resolve(loadSection, options, 'The options of Model.load')
+    const { signal, onProgress, revision, onDownload } = given
     signal?.throwIfAborted()
     const { folder, hub } = await findFolder(source, 'model', { revision, onDownload, signal })
     const asked = parseModelConfig(await readJsonFile(folder, 'config.json'), join(folder, 'config.json'))
@@ -112,7 +122,11 @@ export class Model {
     const { tensors: present, config } = await settleTie(await readModelTensors(folder), asked)
     const tensors = needed(present, config).map(toNativeSource)
     const addon = loadAddon()
-    const device = options.device === undefined || options.device === 'auto' ? defaultDevice() : options.device
+    const device = !given.weights
+      ? nowhere
+      : options.device === undefined || options.device === 'auto'
+        ? defaultDevice()
+        : options.device
     const dtype = chosenDtype(options.dtype, config)
     // Of what the files hold: where config.json asks for more, the core says which tensor does not fit it.
     const numbers = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0)
@@ -141,6 +155,11 @@ export class Model {
   /** Bytes of the weights on the device. */
   get weightBytes(): number {
     return this.#native.weightBytes
+  }
+
+  /** Whether this process has its weights; see {@link LoadOptions.weights}. */
+  get isHere(): boolean {
+    return this.device !== nowhere
   }
 
   /** Most tokens of a prompt and its completion together. */

@@ -304,13 +304,16 @@ export interface NativeRankCallbacks {
 export interface NativeRanks {
   /** The first gathering, within the timeout. */
   join(value: Uint8Array): Promise<Uint8Array[]>
-  /** Connects for tensors; all ranks do so at about the same time, after {@link join}. */
-  connect(): Promise<void>
-  /** The values of all ranks, by rank; each name is used once. */
-  gather(name: string, value: Uint8Array): Promise<Uint8Array[]>
+  /**
+   * Connects these ranks for tensors, this one among them: the exchange of tensors is between them from now on. They do so at about the
+   * same time, after {@link join}.
+   */
+  connect(members: Int32Array): Promise<void>
+  /** The values of some ranks, this one among them, in their order; each name is used once. Default: of all ranks. */
+  gather(name: string, value: Uint8Array, members?: Int32Array): Promise<Uint8Array[]>
   tell(rank: number, message: Uint8Array): void
-  /** Bytes of tensors that were handed over so far. */
-  traffic(): number
+  /** Bytes so far: of tensors that were handed over, and of gathered values that were given and got from others. */
+  traffic(): Promise<{ tensors: number; values: number }>
   /** Says good-bye. Rank 0 waits up to two seconds for the others. */
   dispose(): Promise<void>
 }

@@ -66,6 +66,8 @@ export function freeMemoryOf(
     const free = freeMemory({ env })
     return { ...free, heldBytes: free.from === 'MAGRPO_MEMORY_LIMIT' ? 0 : process.memoryUsage.rss() }
   }
+  // Of models whose weights are not loaded.
+  if (device === 'meta') return { bytes: Number.POSITIVE_INFINITY, from: 'system', heldBytes: 0 }
   const limit = env.MAGRPO_CUDA_MEMORY_LIMIT
   if (limit !== undefined && limit !== '')
     return { bytes: parseSize('MAGRPO_CUDA_MEMORY_LIMIT', limit), from: 'MAGRPO_CUDA_MEMORY_LIMIT', heldBytes: 0 }

@@ -37,6 +37,25 @@ export function ranksOfProcess(): ProcessRanks | null {
   return current
 }
 
+/**
+ * The ranks of the next run or evaluation of this process; undefined where it stands alone.
+ *
+ * @param columns of their grid, see `Ranks` of `lib/rl`
+ * @throws MagrpoError `ERR_RANK` for columns that do not divide the ranks; see `placeOfProcess`
+ */
+export function ranksOfRun(columns: number): RunRanks | undefined {
+  const ranks = ranksOfProcess()
+  const size = ranks?.place.size ?? 1
+  if (size % columns !== 0)
+    throw new MagrpoError(
+      'ERR_RANK',
+      `Expected a multiple of ${columns} processes for a team whose agents are spread over ${columns} columns of them, but there ` +
+        `${size === 1 ? 'is one' : `are ${size}`}. Start the run with --processes ${columns}, or load all agents in every process.`,
+      { details: { columns, size } },
+    )
+  return ranks?.run(columns)
+}
+
 /** Tells the other ranks, if this process has met any, that it has done its work. */
 export async function leaveRanks(): Promise<void> {
   await current?.leave()
@@ -82,9 +101,24 @@ export class ProcessRanks {
     return this.#joined
   }
 
-  /** The ranks of the next run. Every rank asks for as many. */
-  run(): RunRanks {
-    return new RunRanks(this, `run/${this.#runs++}`)
+  /**
+   * The ranks of the next run. Every rank asks for as many.
+   *
+   * @param columns of their grid, see `Ranks` of `lib/rl`
+   */
+  run(columns = 1): RunRanks {
+    return new RunRanks(this, `run/${this.#runs++}`, columns)
+  }
+
+  /** Connects some ranks for tensors, this one among them; they do so at about the same time. */
+  async connect(members: readonly number[]): Promise<void> {
+    await this.#wait(Promise.race([this.#native!.connect(Int32Array.from(members)), this.#whenLost])).catch(
+      (error: unknown) => {
+        const { message } = error as Error
+        for (let rank = 0; rank < this.place.size; rank++) if (rank !== this.place.rank) this.tell(rank, message)
+        throw toMagrpoError(error)
+      },
+    )
   }
 
   /** Takes what comes; one run at a time. */
@@ -99,9 +133,9 @@ export class ProcessRanks {
     this.#native?.tell(rank, serialize(message))
   }
 
-  async gather<T>(name: string, value: T, signal?: AbortSignal): Promise<T[]> {
+  async gather<T>(name: string, value: T, signal?: AbortSignal, members?: readonly number[]): Promise<T[]> {
     signal?.throwIfAborted()
-    const gathered = this.#native!.gather(name, serialize(value))
+    const gathered = this.#native!.gather(name, serialize(value), members && Int32Array.from(members))
     const values = await this.#wait(unlessAborted(Promise.race([gathered, this.#whenLost]), signal))
     return values.map((each) => deserialize(each) as T)
   }
@@ -155,11 +189,6 @@ export class ProcessRanks {
         )
     }
     this.#hasMet = true
-    await Promise.race([this.#native.connect(), this.#whenLost]).catch((error: unknown) => {
-      const { message } = error as Error
-      for (let rank = 0; rank < place.size; rank++) if (rank !== place.rank) this.tell(rank, message)
-      throw toMagrpoError(error)
-    })
   }
 
   /** `--processes` knows at once that a rank has died; and without it nobody would end the ranks that are left. */
@@ -199,12 +228,14 @@ export class ProcessRanks {
 export class RunRanks {
   readonly rank: number
   readonly size: number
+  readonly columns: number
   readonly #process: ProcessRanks
   readonly #name: string
 
-  constructor(process: ProcessRanks, name: string) {
+  constructor(process: ProcessRanks, name: string, columns: number) {
     this.#process = process
     this.#name = name
+    this.columns = columns
     this.rank = process.place.rank
     this.size = process.place.size
   }
@@ -215,6 +246,9 @@ export class RunRanks {
 
   async begin(listener: Listener): Promise<void> {
     await this.#process.join()
+    const rows = this.size / this.columns
+    const first = this.rank - (this.rank % rows)
+    if (rows > 1) await this.#process.connect(Array.from({ length: rows }, (_, row) => first + row))
     this.#process.listen({
       onMessage: ({ run, message }: { run: string; message: never }) => {
         if (run === this.#name) listener.onMessage(message)
@@ -227,8 +261,8 @@ export class RunRanks {
     return this.#process.shareThreads(`${this.#name}/threads`)
   }
 
-  gather<T>(name: string, value: T, signal?: AbortSignal): Promise<T[]> {
-    return this.#process.gather(`${this.#name}/${name}`, value, signal)
+  gather<T>(name: string, value: T, signal?: AbortSignal, members?: readonly number[]): Promise<T[]> {
+    return this.#process.gather(`${this.#name}/${name}`, value, signal, members)
   }
 
   tell(message: unknown, to?: number): void {

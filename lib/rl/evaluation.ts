@@ -7,7 +7,7 @@ import { validate } from '../base/validate.ts'
 import type { Sampling } from '../model/sampling.ts'
 import { expectTask } from '../tasks/task/check-task.ts'
 import type { Task } from '../tasks/task/types.ts'
-import { fromFirst, type Ranks, shareOf, soleRank } from './backend/ranks.ts'
+import { fromFirst, type Ranks, rowShare, soleRank } from './backend/ranks.ts'
 import { checkAgents, type TrainingBackend } from './backend/training-backend.ts'
 import { type EvaluationOptions, evaluationSection, type LongPrompts } from './options/run.ts'
 import { itemRewards } from './report/episodes.ts'
@@ -19,6 +19,7 @@ import { PromptLengths } from './rollout/long-prompts.ts'
 import { itemsAtOnce, type RolloutPlan } from './rollout/plan.ts'
 import { rewardTimeoutOf } from './rollout/reward-queue.ts'
 import { type Rollout, rollOut } from './rollout/rollout.ts'
+import { Row } from './rollout/row.ts'
 import { inOrder, shareRollout } from './rollout/share-rollout.ts'
 import { jointOf, type RolloutNode } from './rollout/tree.ts'
 import type { EvalReport, Metrics, SampleRow } from './types/reports.ts'
@@ -60,9 +61,12 @@ export async function evaluateBackend(
   let done = 0
   const pass = async (phase: 'eval' | 'greedy', passPlan: RolloutPlan) => {
     const rewards = memory && { memory, part: `${phase}/${index}` }
-    const own = await rollOutAll({ ...passPlan, rewards, chosen: shareOf(plan.chosen, ranks) }, maxRows, (items) => {
-      done += items
-      settings.onProgress?.(done, total)
+    const own = await rollOutAll({ ...passPlan, rewards, chosen: rowShare(plan.chosen, ranks) }, maxRows, {
+      rowOf: (begin) => new Row(backend, `${phase}/${index}/${begin}`),
+      onItems: (items) => {
+        done += items
+        settings.onProgress?.(done, total)
+      },
     })
     const { nodes } = await shareRollout(ranks, `${phase}/${index}`, own, plan.signal)
     const prefix = phase === 'eval' ? 'eval/' : 'eval/greedy/'
@@ -140,13 +144,17 @@ function skippedMetric({ items, chosen }: RolloutPlan): Metrics {
 }
 
 /** Rolls out all items, so many at a time that a batch has at most `maxRows` completions. */
-async function rollOutAll(plan: RolloutPlan, maxRows: number, onItems: (items: number) => void): Promise<Rollout> {
+async function rollOutAll(
+  plan: RolloutPlan,
+  maxRows: number,
+  { rowOf, onItems }: { rowOf(begin: number): Row; onItems(items: number): void },
+): Promise<Rollout> {
   const size = itemsAtOnce(plan.groupSize, plan.policies.length, maxRows)
   const whole: Rollout = { nodes: [], generateSeconds: 0, rewardSeconds: 0, newTokens: 0 }
   for (let begin = 0; begin < plan.chosen.length; begin += size) {
     plan.signal?.throwIfAborted()
     const chosen = plan.chosen.slice(begin, begin + size)
-    whole.nodes.push(...(await rollOut({ ...plan, chosen })).nodes)
+    whole.nodes.push(...(await rollOut({ ...plan, chosen, row: rowOf(begin) })).nodes)
     onItems(chosen.length)
   }
   // Batches differ with the number of ranks, sums over nodes shall not.

@@ -15,7 +15,7 @@ import { algorithmEntry } from './algorithms/registry.ts'
 import { signalsOf } from './algorithms/signals.ts'
 import type { AuxiliaryModels } from './backend/auxiliary-models.ts'
 import type { Engine, EngineScoreOptions } from './backend/engine.ts'
-import { type Ranks, shareOf } from './backend/ranks.ts'
+import { type Ranks, rowShare } from './backend/ranks.ts'
 import { type TrainingBackend, trainedPolicies } from './backend/training-backend.ts'
 import { criticInputs, scoreValues } from './credit/critic.ts'
 import { scoreReferences } from './credit/kl.ts'
@@ -35,6 +35,7 @@ import type { ItemOrder } from './rollout/item-order.ts'
 import { PromptLengths } from './rollout/long-prompts.ts'
 import type { RolloutPipeline } from './rollout/pipeline.ts'
 import { type Rollout, rollOut } from './rollout/rollout.ts'
+import { Row } from './rollout/row.ts'
 import { shareRollout } from './rollout/share-rollout.ts'
 import { type RolloutNode, withModelLogProbs } from './rollout/tree.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
@@ -82,7 +83,7 @@ export async function rollOutStep(
     policies: backend.agents.map(({ policy }) => policy),
     task,
     items: task.items,
-    chosen: shareOf(order.step(index), ranks),
+    chosen: rowShare(order.step(index), ranks),
     sampling: options.sampling,
     groupSize: algorithm.groupSize,
     laterGroupSize: algorithm.groupSize,
@@ -95,6 +96,7 @@ export async function rollOutStep(
     rewardConcurrency: options.rewardConcurrency,
     rewardTimeoutMs: options.rewardTimeoutMs,
     ...how,
+    row: new Row(backend, `rollout/${index}`),
     rewards: rewards && { memory: rewards, part: `train/${index}` },
   })
   return shareRollout(ranks, `rollout/${index}`, own, how.signal)
@@ -118,7 +120,8 @@ export async function runStep(context: StepContext, index: number, rollouts: Rol
   const names = backend.agents.map(({ name }) => name)
   const policies = trainedPolicies(backend.agents)
   const limits = { maxTokensPerMicroBatch: options.maxTokensPerMicroBatch ?? undefined, signal }
-  const spread = { ranks: context.ranks, step: index, slots: context.order.step(index).length }
+  const columnOf = (policy: number) => backend.columnOf?.(policy) ?? 0
+  const spread = { ranks: context.ranks, columnOf, step: index, slots: context.order.step(index).length }
   const { engine, sumSeconds } = rankedEngine(backend.engine, { ...spread, deterministic: options.deterministic })
   const { signals, inputs } = await scoreReferencesAndCritics(context, engine, rollout.nodes, limits, sampling)
   const { schedule, warmupSteps, learningRate: peak, ...settings } = options.optimizer

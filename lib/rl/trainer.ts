@@ -2,11 +2,12 @@
 import { describeThrown } from '../base/thrown.ts'
 import type { Task } from '../tasks/task/types.ts'
 import { noAuxiliaryModels } from './backend/auxiliary-models.ts'
-import { fromFirst, type RankMessage, soleRank } from './backend/ranks.ts'
+import { fromFirst, placeInGrid, type RankMessage, soleRank } from './backend/ranks.ts'
 import { type TrainingBackend, trainedPolicies } from './backend/training-backend.ts'
 import { evaluateBackend } from './evaluation.ts'
 import { checkMemory } from './memory/fit.ts'
 import type { MemoryPlan } from './memory/plan.ts'
+import { RankFiles } from './rank-files.ts'
 import { RankLink } from './rank-link.ts'
 import { WarningWatch } from './report/warnings.ts'
 import { surveyFirstPrompts } from './rollout/first-prompts.ts'
@@ -58,6 +59,7 @@ export class Trainer {
   private readonly stopController = new AbortController()
   private readonly stopReason = new Error('The run was stopped.')
   private readonly link: RankLink
+  private readonly files: RankFiles
   /** What another rank ended the run with. */
   private rankError: unknown
   private settle!: { resolve: (result: RunResult) => void; reject: (error: unknown) => void }
@@ -84,6 +86,7 @@ export class Trainer {
         this.stopController.abort(error)
       },
     })
+    this.files = new RankFiles(backend, this.link.ranks)
     this.context = {
       backend,
       task,
@@ -186,10 +189,11 @@ export class Trainer {
     const state = await fromFirst(ranks, 'origin', () => origin?.state ?? null)
     if (state !== null) {
       this.isWhole = false
-      if (origin !== null) await backend.weights.read(origin.directory, this.trained)
-      if (ranks.size > 1)
-        for (const policy of this.trained)
-          await backend.engine.sums!.copyFromFirst(policy, this.options.optimizer.moments)
+      if (origin !== null || ranks.columns > 1) await this.files.read(origin?.directory ?? null, this.trained)
+      const { column, rows } = placeInGrid(ranks)
+      const own = this.trained.filter((policy) => (backend.columnOf?.(policy) ?? 0) === column)
+      if (rows > 1)
+        for (const policy of own) await backend.engine.sums!.copyFromFirst(policy, this.options.optimizer.moments)
       this.isWhole = true
       this.stepsDone = state.step
       this.skippedSteps = state.skippedSteps
@@ -223,7 +227,7 @@ export class Trainer {
         const report = await this.step(this.stepsDone + 1, rollouts)
         if (this.isEvaluationDue) await this.evaluate()
         const snapshot = this.snapshot()
-        await this.tell((sink) => sink.onSnapshot?.(snapshot))
+        await this.files.during(() => this.tell((sink) => sink.onSnapshot?.(snapshot)))
         yield report
       }
     } finally {
@@ -253,7 +257,7 @@ export class Trainer {
   private snapshot(): Snapshot {
     const { stepsDone: step, skippedSteps, seconds, best, last } = this
     const state = { step, skippedSteps, seconds, best, last, warnings: this.watch.state }
-    return { state, write: (directory) => this.context.backend.weights.write(directory, this.trained) }
+    return { state, write: (directory) => this.files.write(directory, this.trained) }
   }
 
   private async step(index: number, rollouts: RolloutPipeline): Promise<StepReport> {
@@ -289,7 +293,8 @@ export class Trainer {
     const isBest = report.score > (this.best?.score ?? -Infinity)
     if (isBest) this.best = report
     await this.tell((sink) => sink.onEval?.(report))
-    if (isBest && options.keepBest) await this.tell((sink) => sink.onBest?.(report, backend.save))
+    const { save } = this.files
+    if (isBest && options.keepBest) await this.files.during(() => this.tell((sink) => sink.onBest?.(report, save)))
   }
 
   private async warn(warnings: readonly RunWarning[]): Promise<void> {
@@ -317,16 +322,22 @@ export class Trainer {
   private async end(ending: Pick<RunEnd, 'reason' | 'error'>, release: () => void = () => {}): Promise<void> {
     const end: RunEnd = { ...ending, steps: this.stepsDone, seconds: this.seconds, best: this.best, last: this.last }
     // Before the watch judges what is left of its window: a run that goes on from here must not know of an end.
-    const snapshot = this.isWhole ? this.snapshot() : null
+    // Agents that other ranks hold can be written while these go on.
+    const isShared = this.link.ranks.columns > 1
+    const isTogether = end.reason === 'finished' || end.reason === 'stopped'
+    const snapshot = this.isWhole && (isTogether || !isShared) ? this.snapshot() : null
     const failures = end.reason === 'aborted' || end.reason === 'failed' ? [end.error] : []
     await this.warn(this.watch.end(this.stepsDone)).catch((error: unknown) => failures.push(error))
-    for (const sink of this.listeners) {
-      try {
-        await sink.onEnd?.(end, this.context.backend.save, snapshot)
-      } catch (error) {
-        failures.push(error)
-      }
+    const tellEnd = async () => {
+      for (const sink of this.listeners)
+        try {
+          await sink.onEnd?.(end, this.files.save, snapshot)
+        } catch (error) {
+          failures.push(error)
+        }
     }
+    await (isTogether ? this.files.during(tellEnd) : tellEnd()).catch((error: unknown) => failures.push(error))
+    await this.files.settle()
     // Who waits for the result may begin another run on the team at once.
     release()
     if (failures.length === 0) this.settle.resolve(end as RunResult)

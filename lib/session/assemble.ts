@@ -1,5 +1,5 @@
 /** The one place where a run is put together: a team on a task, where the run is kept, and who hears of it. */
-import { ranksOfProcess } from '../ranks/process-ranks.ts'
+import { ranksOfRun } from '../ranks/process-ranks.ts'
 import { ReportSink } from '../report/report-sink.ts'
 import { type Run, startRun } from '../rl/run.ts'
 import { backendOf } from '../rl/team/policy-engine.ts'
@@ -50,7 +50,7 @@ interface AssembledRun {
  */
 export function assemble<Item>(parts: RunParts<Item>): AssembledRun {
   const { team, name, onWarning, record: _, trackers: __, sinks: ___, ...options } = parts
-  const ranks = ranksOfProcess()?.run()
+  const ranks = ranksOfRun(team.columns)
   // Rank 0 alone shows and keeps the run.
   const { record, trackers = [], sinks: given = [] }: Partial<RunParts<Item>> = (ranks?.rank ?? 0) === 0 ? parts : {}
   const warn = warningsOf(given, onWarning)

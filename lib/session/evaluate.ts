@@ -1,7 +1,7 @@
 import { expectInstance, expectObject } from '../base/arguments.ts'
 import { abortSignal, callback } from '../base/fields.ts'
 import { resolve, section } from '../base/validate.ts'
-import { ranksOfProcess } from '../ranks/process-ranks.ts'
+import { ranksOfRun } from '../ranks/process-ranks.ts'
 import { type EvaluateSettings, evaluateBackend } from '../rl/evaluation.ts'
 import { backendOf } from '../rl/team/policy-engine.ts'
 import { Team } from '../rl/team/team.ts'
@@ -27,7 +27,7 @@ export async function evaluate<Item>(options: EvaluateOptions<Item>): Promise<Ev
   expectInstance(team, Team, 'team of evaluate')
   const { signal, onProgress } = settings
   resolve(watchSection, { signal, onProgress }, 'The evaluation')
-  const ranks = ranksOfProcess()?.run()
+  const ranks = ranksOfRun(team.columns)
   const ended = new AbortController()
   // Whoever is gone would be waited for for ever.
   await ranks?.begin({ onMessage: () => {}, onLost: (error) => ended.abort(error) })

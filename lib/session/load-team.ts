@@ -9,6 +9,7 @@ import { Policy } from '../model/policy.ts'
 import type { Algorithm } from '../rl/options/algorithm.ts'
 import { type Member, Team } from '../rl/team/team.ts'
 import { downloadLines } from '../ui/download-lines.ts'
+import { type TeamColumns, teamColumns } from './team-columns.ts'
 import { type TeamDevices, teamDevices } from './team-devices.ts'
 
 /** A team and the models below it. */
@@ -34,6 +35,13 @@ export interface LoadTeamOptions {
   onWarning?(message: string): void
 }
 
+/** Where a model of the team is. */
+interface ModelPlace {
+  device: string
+  /** Of the processes that hold it. */
+  column: number
+}
+
 /** A team while it is loaded. */
 interface Loading {
   config: TeamConfig
@@ -44,8 +52,9 @@ interface Loading {
   seed: RawConfig['seed']
   options: LoadTeamOptions
   devices: TeamDevices
+  columns: TeamColumns
   models: Model[]
-  /** Models under adapters, by folder and device. */
+  /** Models under adapters, by folder, device and column. */
   bases: Map<string, Model>
   disposer: Disposer
 }
@@ -66,6 +75,7 @@ export async function loadTeam(
 ): Promise<LoadedTeam> {
   const { weights } = options
   const devices = teamDevices(config, names)
+  const columns = teamColumns(config, names.length)
   // Trained as a whole, each agent's weights are a model of their own.
   const isWhole = weights !== undefined && config.adapter === 'full'
   const sources = isWhole ? names.map((name) => join(weights, name)) : modelSources(config, names)
@@ -73,9 +83,20 @@ export async function loadTeam(
   for (const source of sources) modelFolder(source)
   return Disposer.guard(async (disposer) => {
     const models: Model[] = []
-    const loading: Loading = { config, names, sources, seed, options, devices, models, bases: new Map(), disposer }
+    const loading: Loading = {
+      config,
+      names,
+      sources,
+      seed,
+      options,
+      devices,
+      columns,
+      models,
+      bases: new Map(),
+      disposer,
+    }
     const members = await makeMembers(loading)
-    const team = disposer.use(await Team.of(members, { critics: await makeCritics(loading) }))
+    const team = disposer.use(await Team.of(members, { critics: await makeCritics(loading), columns: columns.agents }))
     return { team, models, dispose: () => disposer.dispose() }
   })
 }
@@ -93,26 +114,26 @@ async function makeMembers(loading: Loading): Promise<Member[]> {
 }
 
 async function makePolicy(loading: Loading, agent: number): Promise<Policy> {
-  const { config, names, sources, options, devices, disposer } = loading
+  const { config, names, sources, options, devices, columns, disposer } = loading
   const { weights } = options
   const source = sources[agent]!
-  const device = devices.agent(agent)
+  const place = { device: devices.agent(agent), column: columns.agents[agent]! }
   if (weights === undefined) return newPolicy(loading, source, 'agent', agent)
   return disposer.use(
     config.adapter === 'full'
-      ? Policy.base(await openModel(loading, source, device))
-      : await Policy.fromAdapter(await openBase(loading, source, device), join(weights, names[agent]!)),
+      ? Policy.base(await openModel(loading, source, place))
+      : await Policy.fromAdapter(await openBase(loading, source, place), join(weights, names[agent]!)),
   )
 }
 
 /** A policy that nothing has trained yet, for agent or critic number `index`. */
 async function newPolicy(loading: Loading, source: string, role: 'agent' | 'critic', index: number): Promise<Policy> {
-  const { config, seed, devices, disposer } = loading
-  const device = devices[role](index)
+  const { config, seed, devices, columns, disposer } = loading
+  const place = { device: devices[role](index), column: columns.agents[index]! }
   return disposer.use(
     config.adapter === 'full'
-      ? await Policy.full(await openModel(loading, source, device))
-      : await Policy.lora(await openBase(loading, source, device), {
+      ? await Policy.full(await openModel(loading, source, place))
+      : await Policy.lora(await openBase(loading, source, place), {
           ...config.adapter,
           seed: seedOf(seed, role, index),
         }),
@@ -120,9 +141,10 @@ async function newPolicy(loading: Loading, source: string, role: 'agent' | 'crit
 }
 
 async function makeReference(loading: Loading, agent: number): Promise<Policy | undefined> {
-  const { config, sources, options, devices } = loading
+  const { config, sources, options, devices, columns } = loading
   if (config.adapter !== 'full' || !options.algorithm?.kl) return undefined
-  return Policy.base(await openModel(loading, sources[agent]!, devices.reference(agent)))
+  const place = { device: devices.reference(agent), column: columns.agents[agent]! }
+  return Policy.base(await openModel(loading, sources[agent]!, place))
 }
 
 async function makeCritics(loading: Loading): Promise<Policy[]> {
@@ -142,18 +164,21 @@ async function makeCritics(loading: Loading): Promise<Policy[]> {
 }
 
 /** The model under adapters, which all adapters of it share. */
-async function openBase(loading: Loading, name: string, device: string): Promise<Model> {
-  const key = `${device} ${modelFolder(name)}`
-  const base = loading.bases.get(key) ?? (await openModel(loading, name, device))
+async function openBase(loading: Loading, name: string, place: ModelPlace): Promise<Model> {
+  const key = `${place.column} ${place.device} ${modelFolder(name)}`
+  const base = loading.bases.get(key) ?? (await openModel(loading, name, place))
   loading.bases.set(key, base)
   return base
 }
 
-/** A copy of a model. */
-async function openModel({ config, options, models, disposer }: Loading, name: string, device: string): Promise<Model> {
+/** A copy of a model; of another column only its shape. */
+async function openModel(loading: Loading, name: string, { device, column }: ModelPlace): Promise<Model> {
+  const { config, options, columns, models, disposer } = loading
   const { signal, commits = {}, onProgress, onWarning = () => {} } = options
-  onProgress?.(`loading ${name}`)
+  const weights = column === columns.own
+  if (weights) onProgress?.(`loading ${name}`)
   const model = await Model.load(modelFolder(name), {
+    weights,
     device: device as 'auto',
     dtype: config.dtype,
     signal,

@@ -5,6 +5,7 @@
 #include <napi.h>
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -59,7 +60,9 @@ struct PolicyState {
 // State that a ranks handle shares with its jobs.
 struct RanksState {
   std::unique_ptr<distributed::Switchboard> switchboard;
-  std::unique_ptr<distributed::Collectives> collectives;  // once connected
+  // Connections for tensors by their members, and the one that was asked for last.
+  std::map<std::vector<int>, std::unique_ptr<distributed::Collectives>> groups;
+  distributed::Collectives* collectives = nullptr;
 };
 
 // What the classes share. A method's core::Error reaches JavaScript as an error with its code.

@@ -40,7 +40,7 @@ void load(const LoadRequest& request, const core::CancelFlagPtr& cancel, const P
   model::check_shapes(model::named_slices(request.config, model::allocate_weights(request.config, options.device(at::kMeta))),
                       request.sources);
   model::Weights weights = model::allocate_weights(request.config, options);
-  model::read_tensors(model::named_slices(request.config, weights), request.sources, cancel, progress);
+  if (!options.device().is_meta()) model::read_tensors(model::named_slices(request.config, weights), request.sources, cancel, progress);
   made.device = request.device;
   for (const auto& slice : model::named_slices(request.config, weights)) {
     made.parameter_count += slice.view().numel();

@@ -148,7 +148,7 @@ Napi::Value PolicyHandle::sum_slots(const Napi::CallbackInfo& info) {
   const auto ranks = ranks_argument(info, 1);
   const auto current = state();
   return start(info.Env(), writing_job(current, Value()),
-               [current, shares, ranks] { current->policy->sum_slots(shares, ranks == nullptr ? nullptr : ranks->collectives.get()); });
+               [current, shares, ranks] { current->policy->sum_slots(shares, ranks == nullptr ? nullptr : ranks->collectives); });
 }
 
 Napi::Value PolicyHandle::sum_gradients(const Napi::CallbackInfo& info) {

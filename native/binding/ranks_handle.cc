@@ -24,6 +24,13 @@ distributed::Place place_of(const Napi::Object& object) {
   return place;
 }
 
+// Int32Array of ranks.
+std::vector<int> members_argument(const Napi::CallbackInfo& info, size_t index) {
+  const auto ranks = numbers<int32_t>(info[index], " for the ranks");
+  core::check_argument(!ranks.empty(), "Expected at least one rank.");
+  return {ranks.begin(), ranks.end()};
+}
+
 using CallbackReference = std::shared_ptr<Napi::FunctionReference>;
 
 CallbackReference callback_field(const Napi::Object& object, const char* name) {
@@ -86,18 +93,24 @@ Napi::Value RanksHandle::join(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value RanksHandle::connect(const Napi::CallbackInfo& info) {
+  const std::vector<int> members = members_argument(info, 0);
   const auto current = state();
   JobSpec spec;
   spec.device = kExecutor;
-  return start(info.Env(), std::move(spec),
-               [current] { current->collectives = std::make_unique<distributed::Collectives>(*current->switchboard); });
+  return start(info.Env(), std::move(spec), [current, members] {
+    auto& group = current->groups[members];
+    if (!group) group = std::make_unique<distributed::Collectives>(*current->switchboard, members);
+    current->collectives = group.get();
+  });
 }
 
 Napi::Value RanksHandle::gather(const Napi::CallbackInfo& info) {
   std::string name = string_argument(info, 0, "the name");
   const std::string value = bytes_argument(info, 1, "the value");
+  std::vector<int> members;
+  if (!info[2].IsUndefined()) members = members_argument(info, 2);
   const auto deferred = Napi::Promise::Deferred::New(info.Env());
-  state()->switchboard->gather(std::move(name), to_bytes(value), settling(info.Env(), deferred));
+  state()->switchboard->gather(std::move(name), to_bytes(value), settling(info.Env(), deferred), std::move(members));
   return deferred.Promise();
 }
 
@@ -109,7 +122,18 @@ Napi::Value RanksHandle::tell(const Napi::CallbackInfo& info) {
 
 Napi::Value RanksHandle::traffic(const Napi::CallbackInfo& info) {
   const auto current = state();
-  return to_js(info.Env(), current->collectives ? current->collectives->bytes() : 0);
+  auto tensors = std::make_shared<int64_t>(0);
+  JobSpec spec;
+  spec.device = kExecutor;
+  spec.result = [current, tensors](Napi::Env env) -> Napi::Value {
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("tensors", to_js(env, *tensors));
+    result.Set("values", to_js(env, current->switchboard->bytes()));
+    return result;
+  };
+  return start(info.Env(), std::move(spec), [current, tensors] {
+    for (const auto& [members, group] : current->groups) *tensors += group->bytes();
+  });
 }
 
 Napi::Value RanksHandle::dispose(const Napi::CallbackInfo& info) {

@@ -28,6 +28,7 @@ std::string build_variant() {
 
 c10::Device resolve_device(const std::string& name) {
   if (name == "cpu") return c10::Device(c10::kCPU);
+  if (name == kNowhere) return c10::Device(c10::kMeta);
   check(name.starts_with("cuda"), "ERR_DEVICE", "Expected device \"cpu\" or \"cuda:N\" but received \"", name, "\".");
   const std::string reason = cuda_unavailable_reason();
   check(reason.empty(), "ERR_DEVICE", "Device \"", name, "\" cannot be had (", reason, "): ", remedy(reason),

@@ -24,7 +24,10 @@ std::string cuda_unavailable_reason();
 // The variant of this build: "cpu", the CUDA version as "cu130", or "software" where the software device takes a GPU's place.
 std::string build_variant();
 
-// The device "cpu" or "cuda:N". Throws ERR_DEVICE, with the reason, if it is unavailable.
+// The device of tensors that have a shape and no memory: of models that another process holds.
+inline constexpr const char* kNowhere = "meta";
+
+// The device "cpu", "cuda:N" or kNowhere. Throws ERR_DEVICE, with the reason, if it is unavailable.
 c10::Device resolve_device(const std::string& name);
 
 // Memory of a CUDA device for this process: still available to it, and held by it. Throws ERR_DEVICE as resolve_device does, and

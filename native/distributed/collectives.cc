@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
@@ -57,12 +58,14 @@ std::shared_ptr<gloo::transport::Device> device_for(const Place& place) {
 
 class Collectives::Group {
  public:
-  explicit Group(const Switchboard& switchboard) {
+  Group(const Switchboard& switchboard, const std::vector<int>& members, int rank) {
     const Place& place = switchboard.place();
+    std::string name;
+    for (const int member : members) name += core::concat(name.empty() ? "" : ",", member);
     const auto options = c10d::ProcessGroupGloo::Options::create(kTimeout);
     options->devices.push_back(device_for(place));
     try {
-      group_ = c10::make_intrusive<c10d::ProcessGroupGloo>(switchboard.connect(), place.rank, place.size, options);
+      group_ = c10::make_intrusive<c10d::ProcessGroupGloo>(switchboard.connect(name), rank, static_cast<int>(members.size()), options);
     } catch (const std::exception& error) {
       const std::string text = error.what();
       throw core::Error("ERR_RANK", "Expected to reach all ranks directly, for tensors, but: ", text.substr(0, text.find('\n')),
@@ -84,8 +87,12 @@ class Collectives::Group {
   c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
 };
 
-Collectives::Collectives(const Switchboard& switchboard)
-    : group_(std::make_unique<Group>(switchboard)), rank_(switchboard.place().rank), size_(switchboard.place().size) {}
+Collectives::Collectives(const Switchboard& switchboard, const std::vector<int>& members)
+    : rank_(static_cast<int>(std::find(members.begin(), members.end(), switchboard.place().rank) - members.begin())),
+      size_(static_cast<int>(members.size())) {
+  core::check_argument(rank_ < size_, "Expected this rank among those it exchanges tensors with.");
+  group_ = std::make_unique<Group>(switchboard, members, rank_);
+}
 
 Collectives::~Collectives() = default;
 

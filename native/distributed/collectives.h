@@ -11,21 +11,22 @@ namespace magrpo::distributed {
 
 class Switchboard;
 
-// Every rank makes the same calls in the same order, on tensors of the same shapes. A call blocks until this rank's part is done, and
+// Every member makes the same calls in the same order, on tensors of the same shapes. A call blocks until this rank's part is done, and
 // throws ERR_RANK if another rank is gone.
 class Collectives {
  public:
-  // Connects the ranks of a switchboard; all do so at about the same time. Tensors take the network interface that leads to rank 0, or the
-  // one that GLOO_SOCKET_IFNAME names. Throws ERR_RANK if one cannot be reached.
-  explicit Collectives(const Switchboard& switchboard);
+  // Connects some ranks of a switchboard, this one among them; they do so at about the same time, and name the same ones. Tensors take the
+  // network interface that leads to rank 0, or the one that GLOO_SOCKET_IFNAME names. Throws ERR_RANK if one cannot be reached.
+  Collectives(const Switchboard& switchboard, const std::vector<int>& members);
   ~Collectives();
 
+  // Number of this rank among the members, and how many they are.
   int rank() const { return rank_; }
   int size() const { return size_; }
 
   // Adds the tensors of all ranks up, in place; the same bits on each rank. Small ones are sent together.
   void sum(std::vector<at::Tensor>& tensors);
-  // Overwrites the tensors with those of rank `from`.
+  // Overwrites the tensors with those of member `from`.
   void copy(std::vector<at::Tensor>& tensors, int from);
 
   // Bytes of the tensors that were handed over so far, for measurements.

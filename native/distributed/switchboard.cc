@@ -3,11 +3,13 @@
 #include <c10/util/Logging.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -97,6 +99,7 @@ class Switchboard::Thread {
   Thread(Place place, Listener listener) : place_(std::move(place)), listener_(std::move(listener)) {}
 
   const Place& place() const { return place_; }
+  int64_t bytes() const { return bytes_; }
 
   void run() {
     try {
@@ -121,10 +124,11 @@ class Switchboard::Thread {
     over_.notify_all();
   }
 
-  void gather(std::string name, Bytes value, Gathered done, std::optional<Clock::time_point> deadline) {
-    add([this, name = std::move(name), value = std::move(value), done = std::move(done), deadline]() mutable {
-      put(*names_, key("of/" + name, place_.rank), value);
-      waiting_.push_back({std::move(name), std::move(done), deadline, Clock::now(), Clock::now()});
+  void gather(std::string name, Bytes value, std::vector<int> members, Gathered done, std::optional<Clock::time_point> deadline) {
+    add([this, name = std::move(name), value = std::move(value), members = std::move(members), done = std::move(done), deadline]() mutable {
+      bytes_ += static_cast<int64_t>(value.size());
+      put(*names_, own_key(name, place_.rank), value);
+      waiting_.push_back({std::move(name), std::move(value), std::move(members), std::move(done), deadline, Clock::now(), Clock::now()});
     });
   }
 
@@ -148,6 +152,8 @@ class Switchboard::Thread {
  private:
   struct Waiting {
     std::string name;
+    Bytes own;
+    std::vector<int> members;
     Gathered done;
     std::optional<Clock::time_point> deadline;
     Clock::time_point since;
@@ -203,12 +209,16 @@ class Switchboard::Thread {
   // Whether a gathering has come to its end.
   bool look_at(Waiting& one, Clock::time_point now) {
     std::vector<std::string> keys;
-    for (int rank = 0; rank < place_.size; ++rank) keys.push_back(own_key(one.name, rank));
+    for (const int rank : one.members) keys.push_back(own_key(one.name, rank));
     if (names_->check(keys)) {
       std::vector<Bytes> values;
-      for (const std::string& each : keys) values.push_back(take(*names_, each, false));
+      for (size_t i = 0; i < keys.size(); ++i) {
+        const bool is_own = one.members[i] == place_.rank;
+        values.push_back(is_own ? std::move(one.own) : take(*names_, keys[i], false));
+        if (!is_own) bytes_ += static_cast<int64_t>(values.back().size());
+      }
       // Who reads last sweeps.
-      if (names_->add(key("read", one.name), 1) == place_.size) {
+      if (names_->add(key("read", one.name), 1) == static_cast<int64_t>(keys.size())) {
         for (const std::string& each : keys) remove(*names_, each);
         names_->deleteKey(key("read", one.name));
       }
@@ -220,8 +230,8 @@ class Switchboard::Thread {
     one.looked = now;
     std::string missing;
     int left = -1;
-    for (int rank = 0; rank < place_.size; ++rank) {
-      if (names_->check({keys[static_cast<size_t>(rank)]})) continue;
+    for (const int rank : one.members) {
+      if (names_->check({own_key(one.name, rank)})) continue;
       missing += core::concat(missing.empty() ? "" : ", ", rank);
       if (left < 0 && names_->check({key("bye", rank)})) left = rank;
     }
@@ -294,6 +304,8 @@ class Switchboard::Thread {
   bool is_closing_ = false;
   bool is_over_ = false;
 
+  std::atomic<int64_t> bytes_ = 0;
+
   // Of the thread alone.
   c10::intrusive_ptr<c10d::Store> store_;
   c10::intrusive_ptr<c10d::Store> names_;
@@ -317,19 +329,28 @@ Switchboard::~Switchboard() { close(); }
 
 const Place& Switchboard::place() const { return thread_->place(); }
 
-void Switchboard::gather(std::string name, Bytes value, Gathered done) {
-  thread_->gather(std::move(name), std::move(value), std::move(done), std::nullopt);
+int64_t Switchboard::bytes() const { return thread_->bytes(); }
+
+void Switchboard::gather(std::string name, Bytes value, Gathered done, std::vector<int> members) {
+  if (members.empty()) members = all();
+  thread_->gather(std::move(name), std::move(value), std::move(members), std::move(done), std::nullopt);
 }
 
 void Switchboard::join(Bytes value, Gathered done) {
-  thread_->gather("join", std::move(value), std::move(done), Clock::now() + place().timeout);
+  thread_->gather("join", std::move(value), all(), std::move(done), Clock::now() + place().timeout);
+}
+
+std::vector<int> Switchboard::all() const {
+  std::vector<int> ranks(static_cast<size_t>(place().size));
+  std::iota(ranks.begin(), ranks.end(), 0);
+  return ranks;
 }
 
 void Switchboard::tell(int to, Bytes message) { thread_->tell(to, std::move(message)); }
 
-c10::intrusive_ptr<c10d::Store> Switchboard::connect() const {
+c10::intrusive_ptr<c10d::Store> Switchboard::connect(const std::string& group) const {
   const auto store = c10::make_intrusive<c10d::TCPStore>(place().address, store_options(place(), false));
-  return c10::make_intrusive<c10d::PrefixStore>(place().prefix + "/tensors", store);
+  return c10::make_intrusive<c10d::PrefixStore>(place().prefix + "/tensors/" + group, store);
 }
 
 void Switchboard::close() { thread_->close(); }

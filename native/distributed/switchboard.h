@@ -40,7 +40,7 @@ struct Listener {
 
 class Switchboard {
  public:
-  // All values by rank, or an error of code ERR_RANK.
+  // All values in the order of the members, or an error of code ERR_RANK.
   using Gathered = std::function<void(std::vector<Bytes> values, const std::string& error)>;
 
   // Returns at once; the thread connects.
@@ -49,16 +49,19 @@ class Switchboard {
   ~Switchboard();
 
   const Place& place() const;
+  // Of the values this rank gave to gatherings and got from other members, so far.
+  int64_t bytes() const;
 
-  // Hands `value` over under a name that is used once, and calls `done` with those of all ranks.
-  void gather(std::string name, Bytes value, Gathered done);
+  // Hands `value` over under a name that is used once, and calls `done` with those of all members. All of them name the same ones, this
+  // rank among them. Default: all ranks.
+  void gather(std::string name, Bytes value, Gathered done, std::vector<int> members = {});
   // The first gathering, within the timeout; an error names who did not come.
   void join(Bytes value, Gathered done);
   // Messages from one rank to another arrive in order.
   void tell(int to, Bytes message);
 
-  // A connection of its own to the same store, for a process group. Blocks.
-  c10::intrusive_ptr<c10d::Store> connect() const;
+  // A connection of its own to the same store, for a process group of this name. Blocks.
+  c10::intrusive_ptr<c10d::Store> connect(const std::string& group) const;
 
   // Says good-bye, so that others do not take the silence for a death. What still waits is dropped. Rank 0 stays until all have said it,
   // or for two seconds.
@@ -66,6 +69,7 @@ class Switchboard {
 
  private:
   class Thread;
+  std::vector<int> all() const;
   std::shared_ptr<Thread> thread_;
 };
 

@@ -141,7 +141,7 @@ TEST("collectives: sums and copies over ranks, in buckets and alone") {
   const auto work = [port](int rank) {
     Rank own(place_of(rank, 2, port));
     EXPECT(own.gather("join", {})->wait().error.empty());
-    Collectives collectives(own.switchboard);
+    Collectives collectives(own.switchboard, {0, 1});
     const float mine = static_cast<float>(rank) + 1.0f;
     const at::Tensor turned = at::full({4, 3}, mine).t();
     std::vector<at::Tensor> tensors{at::full({5}, mine), turned, at::full({(9 << 20) + 1}, mine)};

@@ -99,6 +99,7 @@ std::vector<model::TensorInfo> Policy::describe(Section section) const {
 }
 
 void Policy::read(Section section, const std::vector<model::TensorSource>& sources, const core::CancelFlagPtr& cancel) {
+  if (decoder_->device().is_meta()) return;
   if (section == Section::kOptimizer) return optimizer_.read(sources, cancel);
   model::read_tensors(slices(section), sources, cancel, nullptr);
   if (section == Section::kWeights) weights_changed();

@@ -17,6 +17,8 @@ export interface TrainingBackend {
   auxiliary: AuxiliaryModelProvider
   /** The processes that train it together. Default: this one. */
   ranks?: Ranks
+  /** Column of the ranks that hold a policy, by its number. Default: 0. */
+  columnOf?(policy: number): number
   save: SaveTeam
   weights: WeightFiles
   /**
@@ -51,6 +53,8 @@ interface WeightFiles {
    * settles. A policy may be stepped before that.
    */
   write(directory: string, policies: readonly number[]): Promise<void>
+  /** What the names of a policy's files begin with. */
+  prefixOf(policy: number): string
   /** Overwrites the policies with what {@link write} wrote. */
   read(directory: string, policies: readonly number[]): Promise<void>
 }

@@ -6,6 +6,7 @@ import { evaluationSection } from '../options/run.ts'
 import type { RewardCache } from '../types/run-store.ts'
 import type { StepItem } from './item-order.ts'
 import type { PromptLengths } from './long-prompts.ts'
+import type { Row } from './row.ts'
 
 /** What a rollout is made by. */
 export interface RolloutPlan {
@@ -31,6 +32,8 @@ export interface RolloutPlan {
   rewardConcurrency: number
   rewardTimeoutMs: number | null
   signal?: AbortSignal
+  /** The ranks that play it together, each with its agents. Default: this one alone. */
+  row?: Row
   /** Called when the last token of a turn is there; rewards may still be under way. */
   onGenerated?(): void
   /**

@@ -11,6 +11,7 @@ import type { EngineRequest } from '../backend/engine.ts'
 import type { StepItem } from './item-order.ts'
 import { jointActions, jointCount } from './joint.ts'
 import type { RolloutPlan } from './plan.ts'
+import type { Row } from './row.ts'
 import { firstPrompt, isPrompt, taskError, withPlace } from './task-calls.ts'
 import { type JointAction, jointOf, type RolloutNode } from './tree.ts'
 import { TurnRewards } from './turn-rewards.ts'
@@ -83,18 +84,17 @@ function playedPrompt(
 async function playTurn(plan: RolloutPlan, open: readonly OpenNode[], rollout: Rollout): Promise<RolloutNode[]> {
   const agents = plan.policies.length
   const nodes = open.map((node) => emptyNode(plan, node))
+  const { row } = plan
+  const isSplit = row !== undefined && !row.isSole
+  const judged = isSplit ? row.judged(nodes) : nodes
   const stop = new AbortController()
-  const rewards = new TurnRewards(plan, nodes, (error) => stop.abort(error))
+  const rewards = new TurnRewards(plan, judged, (error) => stop.abort(error))
   const onSample = ({ request, sample, value }: SampleEvent) =>
     rewards.take(nodes[Math.floor(request / agents)]!, request % agents, sample, value)
   const start = performance.now()
   let generatedAt = start
   try {
-    const { generations, stats } = await plan.engine
-      .generate(requestsOf(plan, open), plan.sampling, { signal: stop.signal, onSample })
-      .catch((error: unknown) => {
-        throw withItem(error, plan, open)
-      })
+    const { generations, stats } = await generate(plan, open, stop.signal, onSample)
     generatedAt = performance.now()
     plan.onGenerated?.()
     rollout.generateSeconds += (generatedAt - start) / 1000
@@ -107,9 +107,47 @@ async function playTurn(plan: RolloutPlan, open: readonly OpenNode[], rollout: R
     rewards.end(error)
   }
   await rewards.settle()
+  if (isSplit) await shareVerdicts(row, nodes, plan.signal)
   rollout.rewardSeconds += (performance.now() - generatedAt) / 1000
   for (const [index, { parent }] of open.entries()) if (parent !== null) parent.child = nodes[index]!
   return nodes
+}
+
+/** Lets this rank's agents answer, and gets what the others of its row wrote. `onSample` hears of its own as they end. */
+async function generate(
+  plan: RolloutPlan,
+  open: readonly OpenNode[],
+  signal: AbortSignal,
+  onSample: (event: SampleEvent) => void,
+) {
+  const { engine, sampling, row } = plan
+  const requests = requestsOf(plan, open)
+  const own = [...requests.keys()].filter((request) => row?.holds(requests[request]!.policy) ?? true)
+  const written = await engine
+    .generate(
+      own.map((request) => requests[request]!),
+      sampling,
+      { signal, onSample: (event) => onSample({ ...event, request: own[event.request]! }) },
+    )
+    .catch((error: unknown) => {
+      throw withItem(error, plan, open, own)
+    })
+  if (row === undefined || row.isSole) return written
+  const policies = requests.map(({ policy }) => policy)
+  return row.together(`wrote/${open[0]!.turn}`, policies, written, signal)
+}
+
+/** Of a joint action: what its reward said. */
+type Verdict = Pick<JointAction, 'reward' | 'parts' | 'reason' | 'retries' | 'metrics'>
+
+/** Fills in what the other ranks of the row know of the nodes that they judged. */
+async function shareVerdicts(row: Row, nodes: readonly RolloutNode[], signal: AbortSignal | undefined): Promise<void> {
+  const own = row
+    .judged(nodes)
+    .map(({ joints }) => joints.map(({ picks: _, child: __, ...verdict }): Verdict => verdict))
+  const all = (await row.gather(`verdicts/${nodes[0]!.turn}`, own, signal)).flat()
+  for (const [index, { joints }] of nodes.entries())
+    for (const [joint, action] of joints.entries()) Object.assign(action, all[index]![joint])
 }
 
 function requestsOf(plan: RolloutPlan, open: readonly OpenNode[]): EngineRequest[] {
@@ -159,40 +197,66 @@ async function nextTurn(plan: RolloutPlan, nodes: readonly RolloutNode[]): Promi
     ({ joints }) =>
       terminationThreshold === null || !(mean(present(joints.map(({ reward }) => reward))) > terminationThreshold),
   )
-  const children = await Promise.all(
-    going.flatMap((node) => node.joints.map((_, joint) => continueBranch(plan, node, joint))),
-  )
-  plan.signal?.throwIfAborted()
+  const branches = going.flatMap((node) => node.joints.map((_, joint) => ({ node, joint })))
+  const { row, signal } = plan
+  const own = row?.judged(branches) ?? branches
+  let turns = await Promise.all(own.map(({ node, joint }) => askTransition(plan, node, joint)))
+  signal?.throwIfAborted()
+  if (row !== undefined && !row.isSole && branches.length > 0)
+    turns = (await row.gather(`turns/${nodes[0]!.turn}`, turns, signal)).flat()
+  const children = branches.map(({ node, joint }, index) => continueBranch(plan, node, joint, turns[index]!))
   return children.filter((child) => child !== null)
 }
 
-async function continueBranch(plan: RolloutPlan, node: RolloutNode, joint: number): Promise<OpenNode | null> {
+const historyOf = (node: RolloutNode, joint: number): TurnHistory[] => [
+  ...node.history,
+  { prompts: node.prompts, completions: jointOf(node, node.joints[joint]!) },
+]
+
+/** What the task says to a joint action: the next turn, or none. */
+async function askTransition(plan: RolloutPlan, node: RolloutNode, joint: number): Promise<TurnFeedback | 'stop'> {
   const { task, items, policies } = plan
-  const action = node.joints[joint]!
-  const completions = jointOf(node, action)
-  const history: TurnHistory[] = [...node.history, { prompts: node.prompts, completions }]
+  const history = historyOf(node, joint)
+  const { completions } = history.at(-1)!
   const signal = plan.signal ?? new AbortController().signal
   const call = async () => task.transition!(items[node.item]!, completions, history, { signal })
   const feedback = await call().catch((error: unknown) => {
     plan.signal?.throwIfAborted()
     throw taskError(task.name, 'transition', node.item, error)
   })
-  if (feedback === 'stop') return null
+  if (feedback === 'stop') return 'stop'
   checkFeedback(feedback, task.name, node.item, policies.length)
+  const { prompts, metrics } = feedback
+  return { prompts, metrics }
+}
+
+function continueBranch(
+  plan: RolloutPlan,
+  node: RolloutNode,
+  joint: number,
+  feedback: TurnFeedback | 'stop',
+): OpenNode | null {
+  if (feedback === 'stop') return null
+  const action = node.joints[joint]!
   if (feedback.metrics) action.metrics = { ...action.metrics, ...feedback.metrics }
   const { item, slot, turn } = node
   const prompts = feedback.prompts.map((prompt, agent) => playedPrompt(plan, { item, turn: turn + 1 }, agent, prompt))
   if (!prompts.every((prompt) => prompt !== null)) return null
   const place = node.number - firstNumber(plan, turn)
   const number = firstNumber(plan, turn + 1) + place * node.joints.length + joint
-  return { parent: action, item, slot, turn: turn + 1, number, history, prompts }
+  return { parent: action, item, slot, turn: turn + 1, number, history: historyOf(node, joint), prompts }
 }
 
 /** An error of one prompt of a batch, told of by its item and agent. */
-function withItem(error: unknown, { task }: RolloutPlan, open: readonly OpenNode[]): unknown {
+function withItem(
+  error: unknown,
+  { task }: RolloutPlan,
+  open: readonly OpenNode[],
+  requests: readonly number[],
+): unknown {
   if (!(error instanceof MagrpoError) || typeof error.details.prompt !== 'number') return error
   const { agents } = task
-  const { prompt } = error.details
+  const prompt = requests[error.details.prompt]!
   const node = open[Math.floor(prompt / agents.length)]
   const agent = agents[prompt % agents.length]
   if (node === undefined || agent === undefined) return error

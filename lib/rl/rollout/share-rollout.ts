@@ -1,10 +1,10 @@
 /** What the ranks of a run played, put together: every rank then knows the whole rollout. */
-import type { Ranks } from '../backend/ranks.ts'
+import { placeInGrid, type Ranks, rankAt } from '../backend/ranks.ts'
 import type { Rollout } from './rollout.ts'
 import type { RolloutNode } from './tree.ts'
 
 /**
- * Puts the shares of a rollout together, in the order in which one process would have played them.
+ * Puts the shares of all rows together, in the order in which one process would have played them.
  *
  * Tokens that a sampler kept are large and needed where a node is trained: only the rank that played it has them.
  *
@@ -16,9 +16,14 @@ export async function shareRollout(
   own: Rollout,
   signal: AbortSignal | undefined,
 ): Promise<Rollout> {
-  if (ranks.size === 1) return own
-  const shares = await ranks.gather(name, { ...own, nodes: withoutKept(own.nodes) }, signal)
-  const played = shares.map((share, rank) => (rank === ranks.rank ? own : share))
+  const place = placeInGrid(ranks)
+  const { column, row, rows } = place
+  if (rows === 1) return own
+  // Ranks of a row know all that it played.
+  const members = Array.from({ length: rows }, (_, other) => rankAt(place, column, other))
+  const share = { ...own, nodes: withoutKept(own.nodes) }
+  const played = await ranks.gather(`${name}/column/${column}`, share, signal, members)
+  played[row] = own
   return {
     nodes: inOrder(played.flatMap(({ nodes }) => nodes)),
     generateSeconds: Math.max(...played.map(({ generateSeconds }) => generateSeconds)),

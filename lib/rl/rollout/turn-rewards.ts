@@ -5,7 +5,7 @@ import { type RewardJob, RewardQueue } from './reward-queue.ts'
 import { callTask } from './task-calls.ts'
 import { completionOf, type JointAction, jointOf, type RolloutNode } from './tree.ts'
 
-/** Fills in samples, completions, rewards, parts and metrics of the nodes of a turn. */
+/** Fills in samples and completions of the nodes of a turn; of those that are judged also rewards, parts and metrics. */
 export class TurnRewards {
   readonly #plan: RolloutPlan
   readonly #queue: RewardQueue
@@ -16,7 +16,7 @@ export class TurnRewards {
   readonly #open: Map<RolloutNode, number>
 
   /**
-   * @param nodes all of the turn
+   * @param nodes those of the turn that are judged
    * @param onFailure called with the first failure of a reward or the reason of an abort, when it comes
    */
   constructor(plan: RolloutPlan, nodes: readonly RolloutNode[], onFailure: (error: unknown) => void) {
@@ -32,11 +32,13 @@ export class TurnRewards {
     if (node.samples[agent]![sample] !== undefined) return
     node.samples[agent]![sample] = value
     node.completions[agent]![sample] = completionOf(value)
+    const open = this.#open.get(node)
+    if (open === undefined) return
     const whole = node.joints.flatMap(({ picks }, number): [RolloutNode, number][] => {
       const isWhole = picks[agent] === sample && picks.every((pick, other) => node.samples[other]![pick] !== undefined)
       return isWhole ? [[node, number]] : []
     })
-    this.#open.set(node, this.#open.get(node)! - whole.length)
+    this.#open.set(node, open - whole.length)
     const { batch } = this.#plan.task
     if (batch === undefined) for (const place of whole) this.#ask([place])
     else if (whole.length > 0) this.#askTogether(batch.per === 'group' ? [node] : this.#nodes)

@@ -1,5 +1,5 @@
 /** The {@link Engine} over real policies, and the backend of a real team. */
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { MagrpoError } from '../../base/errors.ts'
 import { generateBatch } from '../../model/generate.ts'
 import type { Policy } from '../../model/policy.ts'
@@ -39,6 +39,8 @@ export function policyEngine(
   { deterministic, activationCheckpointing, ranks }: EngineSettings = {},
 ): Engine {
   const settings = { deterministic, activationCheckpointing }
+  // Ranks of a column sum their gradients; alone in it, there is nothing to sum.
+  const column = () => (ranks && ranks.size > ranks.columns ? ranks.native : undefined)
   const withPolicy = <T extends { policy: number; slot?: number }>({ slot: _, ...entry }: T) => ({
     ...entry,
     policy: policies[entry.policy]!,
@@ -63,10 +65,10 @@ export function policyEngine(
     zeroGrad: (policy) => policies[policy]!.zeroGrad(),
     sums: {
       endSlot: (policy, place) => policies[policy]!.withNative((native) => native.endSlot(place)),
-      sumSlots: (policy, shares) => policies[policy]!.withNative((native) => native.sumSlots(shares, ranks?.native)),
-      sum: (policy) => policies[policy]!.withNative((native) => native.sumGradients(ranks!.native!)),
+      sumSlots: (policy, shares) => policies[policy]!.withNative((native) => native.sumSlots(shares, column())),
+      sum: (policy) => policies[policy]!.withNative((native) => native.sumGradients(column()!)),
       copyFromFirst: (policy, moments) =>
-        policies[policy]!.withNative((native) => native.copyFromFirst(ranks!.native!, moments)),
+        policies[policy]!.withNative((native) => native.copyFromFirst(column()!, moments)),
     },
   }
 }
@@ -100,8 +102,10 @@ export function backendOf(team: Team, settings: EngineSettings = {}): TrainingBa
     },
     claim: () => claim(team),
     planMemory: (task, options) => planTeamMemory(team, task, options),
+    columnOf: (number) => team.columnOf(policies[number]!),
     save: (directory) => team.save(directory),
     weights: {
+      prefixOf: (number) => basename(prefixOf('', number)),
       write: async (directory, numbers) => {
         const writes = numbers.map((number) => writePolicyState(policies[number]!, prefixOf(directory, number)))
         throwFirst(await Promise.allSettled(writes))

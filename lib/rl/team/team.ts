@@ -1,8 +1,9 @@
 /** A team: named agents, each with a policy. */
 import { join } from 'node:path'
+import { z } from 'zod'
 import { expectInstance, expectList, expectTexts } from '../../base/arguments.ts'
 import { type ErrorDetails, MagrpoError } from '../../base/errors.ts'
-import { handle, handles, text } from '../../base/fields.ts'
+import { handle, handles, integer, text } from '../../base/fields.ts'
 import { seedOf } from '../../base/random.ts'
 import { type FieldsOf, resolve, section } from '../../base/validate.ts'
 import { type LoraOptions, loraSection } from '../../model/lora-options.ts'
@@ -38,6 +39,12 @@ export interface TeamOptions {
    * heads are put on them when a run begins. Default: a team of adapters makes further adapters.
    */
   critics?: readonly Policy[]
+  /**
+   * (n) For runs of several processes that hold some of the agents each: the column of processes that holds each agent, ascending from 0
+   * (docs/scale.md). Models of other columns than this process's are loaded with `weights: false`, and no two columns share one. Default:
+   * every process holds all agents.
+   */
+  columns?: readonly number[]
 }
 
 /**
@@ -51,11 +58,17 @@ export class Team {
   readonly agents: readonly Agent[]
   private readonly owned: Policy[]
   private ownCritics: readonly Policy[]
+  private readonly agentColumns: readonly number[]
 
-  private constructor(agents: readonly Agent[], owned: readonly Policy[], critics: readonly Policy[]) {
+  private constructor(
+    agents: readonly Agent[],
+    owned: readonly Policy[],
+    { critics = [], columns = agents.map(() => 0) }: TeamOptions = {},
+  ) {
     this.agents = agents
     this.owned = [...owned]
     this.ownCritics = critics
+    this.agentColumns = columns
   }
 
   /**
@@ -83,7 +96,7 @@ export class Team {
     const { seed, ...settings } = resolve(loraSection, options, 'The options of Team.shared')
     const policy = await Policy.lora(base, { ...settings, seed: seedOf(seed, 'agent', 0) })
     const agents = names.map((name) => ({ name, policy, reference: null }))
-    return new Team(agents, [policy], [])
+    return new Team(agents, [policy])
   }
 
   /**
@@ -95,8 +108,9 @@ export class Team {
   static async of(members: readonly Member[], options: TeamOptions = {}): Promise<Team> {
     checkMembers(members)
     checkNames(members.map(({ name }) => name))
-    const { critics } = resolve(teamSection, options, 'The options of Team.of')
-    for (const critic of critics ?? []) expectInstance(critic, Policy, 'a critic of Team.of')
+    const settings = resolve(teamSection, options, 'The options of Team.of')
+    for (const critic of settings.critics ?? []) expectInstance(critic, Policy, 'a critic of Team.of')
+    checkColumns(settings.columns, members.length)
     const whole = members.filter((member) => 'model' in member)
     for (const { name, model } of whole) {
       const other = whole.find((member) => member.model === model)!.name
@@ -111,11 +125,11 @@ export class Team {
     const parts = members.map((member) =>
       'policy' in member ? member : { ...member, make: () => Policy.full(member.model) },
     )
-    return Team.build(parts, critics)
+    return Team.build(parts, settings)
   }
 
   /** Makes the policies that are not given, one after the other; when one fails, those made before it are freed. */
-  private static async build(parts: readonly AgentParts[], critics: readonly Policy[] = []): Promise<Team> {
+  private static async build(parts: readonly AgentParts[], options: TeamOptions = {}): Promise<Team> {
     const agents: Agent[] = []
     const owned: Policy[] = []
     try {
@@ -128,7 +142,7 @@ export class Team {
       await Promise.all(owned.map((policy) => policy.dispose()))
       throw error
     }
-    return new Team(agents, owned, critics)
+    return new Team(agents, owned, options)
   }
 
   /** Names of the agents, in order. */
@@ -144,6 +158,26 @@ export class Team {
   /** Separate critics, if the team has any: given, or made by a run of `iac` or `maac`. One alone is a central critic. */
   get critics(): readonly Policy[] {
     return this.ownCritics
+  }
+
+  /**
+   * Columns of processes that hold the agents, see {@link TeamOptions.columns}; 1 where every process holds all.
+   *
+   * @internal
+   */
+  get columns(): number {
+    return Math.max(...this.agentColumns) + 1
+  }
+
+  /**
+   * The column that holds a policy: an agent's, its reference's or a critic's.
+   *
+   * @internal
+   */
+  columnOf({ model }: Policy): number {
+    const isOver = (policy: Policy | null) => policy?.model === model
+    const agent = this.agents.findIndex(({ policy, reference }) => isOver(policy) || isOver(reference))
+    return this.agentColumns[agent < 0 ? Math.max(0, this.critics.findIndex(isOver)) : agent]!
   }
 
   /**
@@ -176,15 +210,16 @@ export class Team {
 
   /**
    * Writes each agent's weights to `directory/<name>`, in the layout of Hugging Face or PEFT, separate critics to
-   * `directory/<name>/critic`, and a central one to `directory/critic`.
+   * `directory/<name>/critic`, and a central one to `directory/critic`. Agents that another process holds are left out.
    */
   async save(directory: string): Promise<void> {
-    for (const [agent, { name, policy }] of this.agents.entries()) {
-      const folder = join(directory, name)
-      await policy.save(folder)
-      if (this.critics.length === this.agents.length) await this.critics[agent]!.save(join(folder, 'critic'))
-    }
-    if (this.critics.length === 1 && this.agents.length > 1) await this.critics[0]!.save(join(directory, 'critic'))
+    const isCentral = this.critics.length === 1 && this.agents.length > 1
+    const critics = this.critics.map((policy, agent) => ({
+      policy,
+      folder: isCentral ? join(directory, 'critic') : join(directory, this.names[agent]!, 'critic'),
+    }))
+    const agents = this.agents.map(({ name, policy }) => ({ policy, folder: join(directory, name) }))
+    for (const { policy, folder } of [...agents, ...critics]) if (policy.model.isHere) await policy.save(folder)
   }
 
   /** Frees the policies the team made; idempotent. */
@@ -200,6 +235,7 @@ export class Team {
 
 const teamSection = section({
   critics: handles<Policy>('policies').optional(),
+  columns: z.array(integer({ from: 0 })).optional(),
 } satisfies FieldsOf<TeamOptions>)
 
 const memberSection = section({
@@ -221,6 +257,19 @@ function checkMembers(members: readonly Member[]): void {
     else expectInstance(policy, Policy, `policy of ${which}`)
     if (reference !== undefined) expectInstance(reference, Policy, `reference of ${which}`)
   }
+}
+
+/** @throws MagrpoError `ERR_ARGUMENT` unless there is one for each agent, ascending from 0 without a gap */
+function checkColumns(columns: readonly number[] | undefined, agents: number): void {
+  if (columns === undefined) return
+  const isRising = columns.every((column, i) =>
+    i === 0 ? column === 0 : column - columns[i - 1]! <= 1 && column >= columns[i - 1]!,
+  )
+  if (isRising && columns.length === agents) return
+  throw argumentError(
+    `Expected a column for each of ${agents} agents, ascending from 0 without a gap, in columns of Team.of but received [${columns.join(', ')}].`,
+    {},
+  )
 }
 
 function checkNames(names: readonly string[]): void {

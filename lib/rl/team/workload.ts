@@ -33,8 +33,9 @@ const criticRank = adapterShape.rank.parse(undefined)
 /** Plans the memory of a run; the team's models are loaded already. */
 export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOptions): MemoryPlan {
   const references = options.algorithm.kl ? team.agents.flatMap(({ reference }) => reference ?? []) : []
-  const models = [...new Set([...team.policies, ...references, ...team.critics].map(({ model }) => model))]
-  const atOnce = workAtOnce(team.policies)
+  const here = ({ model }: Policy) => model.isHere
+  const models = [...new Set([...team.policies, ...references, ...team.critics].filter(here).map(({ model }) => model))]
+  const atOnce = workAtOnce(team.policies.filter(here))
   const planned = models.map((model) => {
     const { config: shape, dtype, device, weightBytes, contextLength } = model
     return { shape, dtype, device, weightBytes, contextLength, passesAtOnce: atOnce.partsOf(model) }
@@ -51,11 +52,13 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
   return planMemory({
     models: planned,
     policies,
-    agents: team.agents.map(({ policy }, agent) => ({
-      model: models.indexOf(policy.model),
-      isTrained: policy.kind !== 'base',
-      promptTokens: longestPrompt(task, agent, policy.model),
-    })),
+    agents: [...team.agents.entries()]
+      .filter(([, { policy }]) => here(policy))
+      .map(([agent, { policy }]) => ({
+        model: models.indexOf(policy.model),
+        isTrained: policy.kind !== 'base',
+        promptTokens: longestPrompt(task, agent, policy.model),
+      })),
     promptsPerStep: Math.min(options.promptsPerStep, task.items.length),
     groupSize: algorithm.groupSize,
     joints: jointCount(algorithm, team.agents.length),
@@ -95,12 +98,17 @@ function policiesOf(
     const tensors = [...trainedTensors(policy), ...(withHead ? head(policy.model) : [])]
     return planned(policy.model, policy.kind === 'lora' ? 'lora' : 'full', tensors, rankOf(policy))
   }
-  const trained = team.policies.filter(({ kind }) => kind !== 'base')
+  const trained = team.policies.filter(({ kind, model }) => kind !== 'base' && model.isHere)
   const agents = trained.map((policy) => ofPolicy(policy, critic?.placement === 'shared'))
   if (critic?.placement !== 'separate') return agents
-  if (team.critics.length > 0) return [...agents, ...team.critics.map((policy) => ofPolicy(policy, true))]
-  const made =
-    algorithmEntry(algorithm).critic?.scope === 'team' ? trained.slice(0, 1) : team.agents.map(({ policy }) => policy)
+  if (team.critics.length > 0)
+    return [...agents, ...team.critics.filter(({ model }) => model.isHere).map((policy) => ofPolicy(policy, true))]
+  const isCentral = algorithmEntry(algorithm).critic?.scope === 'team'
+  const made = (
+    isCentral
+      ? team.policies.filter(({ kind }) => kind !== 'base').slice(0, 1)
+      : team.agents.map(({ policy }) => policy)
+  ).filter(({ model }) => model.isHere)
   const critics = made.map(({ model }) =>
     planned(model, 'lora', [...adapterTensors(model.config, criticRank), ...head(model)], criticRank),
   )

@@ -1,10 +1,14 @@
 /** An engine whose work is spread over ranks, and whose gradients are summed over slots in an order that ranks do not change. */
-import type { Engine, EngineGroup } from '../backend/engine.ts'
-import { boundsOf, type Ranks } from '../backend/ranks.ts'
+import type { StepOptions } from '../../model/step-options.ts'
+import type { StepResult } from '../../model/types.ts'
+import type { Engine, EngineGroup, SlotShares } from '../backend/engine.ts'
+import { boundsOf, placeInGrid, type Ranks, rankAt } from '../backend/ranks.ts'
 
 /** How a step is spread. */
 interface Spread {
   ranks: Ranks
+  /** Column of the ranks that hold a policy. */
+  columnOf(policy: number): number
   step: number
   /** Prompts of the step. */
   slots: number
@@ -19,18 +23,23 @@ export interface RankedEngine {
 }
 
 /**
- * The engine of one step. Scores and gradients are computed by the rank whose share a group's slot is in; every rank gets all scores,
- * and a policy moves by the sum of all gradients.
+ * The engine of one step. Scores and gradients are computed by the rank that holds a group's policy and whose share its slot is in; every
+ * rank gets all scores, and a policy moves by the sum of all gradients of its column.
  *
  * With `deterministic` each slot's gradient is computed by itself, and they are added up along a binary tree over slot numbers, as
  * `native/train/slot_sums.h` says.
  */
-export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic }: Spread): RankedEngine {
+export function rankedEngine(engine: Engine, { ranks, columnOf, step, slots, deterministic }: Spread): RankedEngine {
   const { sums } = engine
   if (sums === undefined || (ranks.size === 1 && !deterministic)) return { engine, sumSeconds: () => 0 }
   let sumSeconds = 0
-  const bounds = boundsOf(slots, ranks.size)
-  const isOwn = ({ slot = 0 }: EngineGroup) => slot >= bounds[ranks.rank]! && slot < bounds[ranks.rank + 1]!
+  const place = placeInGrid(ranks)
+  const { row, rows, columns } = place
+  const bounds = boundsOf(slots, rows)
+  const holds = (policy: number) => columnOf(policy) === place.column
+  const rankOf = ({ policy, slot = 0 }: EngineGroup) =>
+    rankAt(place, columnOf(policy), bounds.filter((begin) => begin <= slot).length - 1)
+  const isOwn = (group: EngineGroup) => rankOf(group) === ranks.rank
   /** Slots with a gradient, by policy, since its last step. */
   const summed = new Map<number, Set<number>>()
   const sharesOf = (policy: number) => {
@@ -53,8 +62,6 @@ export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic
     for (const [index, place] of places.entries()) result[place] = all[index]!
     return { scores: result }
   }
-  const rankOf = ({ slot = 0 }: EngineGroup) => bounds.filter((begin) => begin <= slot).length
-
   /** Slot by slot, where bits may not depend on what is computed together: two slots may hold the same prompt. */
   async function bySlot<T>(
     own: readonly EngineGroup[],
@@ -73,13 +80,15 @@ export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic
 
   async function endSlot(slot: number, groups: readonly EngineGroup[]): Promise<void> {
     for (const policy of new Set(groups.map(({ policy }) => policy)))
-      await sums!.endSlot(policy, { slot, rank: ranks.rank, ...sharesOf(policy) })
+      await sums!.endSlot(policy, { slot, rank: row, ...sharesOf(policy) })
   }
 
   const ranked: Engine = {
     generate: (requests, sampling, options) => engine.generate(requests, sampling, options),
     encode: (policy, prompt) => engine.encode(policy, prompt),
-    zeroGrad: (policy) => engine.zeroGrad(policy),
+    zeroGrad: async (policy) => {
+      if (holds(policy)) await engine.zeroGrad(policy)
+    },
     score: (groups, options) =>
       spread(groups, options.signal, async (own) => {
         const work = (some: EngineGroup[]) => engine.score(some, options)
@@ -89,17 +98,28 @@ export function rankedEngine(engine: Engine, { ranks, step, slots, deterministic
       for (const { policy, slot = 0 } of groups) summed.set(policy, (summed.get(policy) ?? new Set()).add(slot))
       return spread(groups, options.signal, async (own) => {
         const work = (some: EngineGroup[]) => engine.accumulate(some, options)
-        return deterministic ? bySlot(own, work, endSlot) : (await work(own)).scores
+        const scores = deterministic ? await bySlot(own, work, endSlot) : (await work(own)).scores
+        // What nobody reads need not travel.
+        return scores.map((score) => ({ ...score, entropies: [] }))
       })
     },
     step: async (policy, options) => {
-      const start = performance.now()
-      if (deterministic) await sums.sumSlots(policy, sharesOf(policy))
-      else await sums.sum(policy)
-      sumSeconds += (performance.now() - start) / 1000
+      const shares = sharesOf(policy)
       summed.delete(policy)
-      return engine.step(policy, options)
+      const name = `moved/${step}/${gatherings++}`
+      const moved = holds(policy) ? await move(policy, shares, options) : null
+      if (columns === 1) return moved!
+      return (await ranks.gather(name, moved))[rankAt(place, columnOf(policy), 0)]!
     },
   }
+
+  async function move(policy: number, shares: SlotShares, options: StepOptions): Promise<StepResult> {
+    const start = performance.now()
+    if (deterministic) await sums!.sumSlots(policy, shares)
+    else if (rows > 1) await sums!.sum(policy)
+    sumSeconds += (performance.now() - start) / 1000
+    return engine.step(policy, options)
+  }
+
   return { engine: ranked, sumSeconds: () => sumSeconds }
 }

@@ -80,8 +80,8 @@ function look(
 }
 
 /**
- * Steps every policy that has a gradient, one after the other. A policy whose groups were all equal has none: it stays
- * as it is, momentum and weight decay included, as plain gradient ascent on equation 2 would leave it.
+ * Steps every policy that has a gradient, those of several devices or ranks at the same time. A policy whose groups were all equal has
+ * none: it stays as it is, momentum and weight decay included, as plain gradient ascent on equation 2 would leave it.
  *
  * @param optionsOf settings by policy
  * @param beforeStep called before each step of a policy
@@ -93,13 +93,14 @@ export async function stepPolicies(
   optionsOf: (policy: number) => StepOptions,
   beforeStep: () => void = () => {},
 ): Promise<Map<number, StepResult>> {
-  const results = new Map<number, StepResult>()
-  for (const { policy } of groupsOf(groups)) {
-    if (results.has(policy)) continue
+  const policies = [...new Set(groupsOf(groups).map(({ policy }) => policy))]
+  const steps = policies.map(async (policy): Promise<[number, StepResult]> => {
     beforeStep()
-    results.set(policy, await engine.step(policy, optionsOf(policy)))
-  }
-  return results
+    return [policy, await engine.step(policy, optionsOf(policy))]
+  })
+  // Not until all have ended, also if one fails: weights move until then.
+  await Promise.allSettled(steps)
+  return new Map(await Promise.all(steps))
 }
 
 /** What {@link update} does. */

@@ -299,6 +299,7 @@ export function tableBackend(
       saved.push(directory)
     },
     weights: {
+      prefixOf: (policy) => `policy-${policy}`,
       write: async (directory, numbers) => {
         const texts = numbers.map((policy) => JSON.stringify(engine.stateOf(policy)))
         for (const [index, policy] of numbers.entries())

@@ -1,0 +1,260 @@
+/**
+ * Files of a team whose agents are spread over ranks. Rank 0 keeps the run, and asks for them; the first rank of each column writes those
+ * of its agents: into rank 0's folder where it sees it, else into one of its own, from which they are sent.
+ */
+import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { MagrpoError } from '../base/errors.ts'
+import { describeThrown } from '../base/thrown.ts'
+import { fromFirst, type GridPlace, placeInGrid, type Ranks, rankAt } from './backend/ranks.ts'
+import type { TrainingBackend } from './backend/training-backend.ts'
+
+/** Bytes of a file that are sent at once. */
+const partBytes = 4 << 20
+
+/** What rank 0 asks for. */
+type Order =
+  | { kind: 'done' }
+  /** Files of what is trained, or of the agents as others open them. `mark` is the name of a file that lies in the folder. */
+  | { kind: 'weights' | 'team'; number: number; directory: string; mark: string; policies: readonly number[] }
+
+/** A piece of what is sent. */
+type Part = { path: string; bytes: Uint8Array } | { end: true } | { error: string }
+
+/** The files of one run. With one column rank 0 writes them all. */
+export class RankFiles {
+  readonly #backend: TrainingBackend
+  readonly #ranks: Ranks
+  readonly #place: GridPlace
+  #orders = 0
+  #transfers = 0
+  /** What this rank writes for rank 0. */
+  readonly #underWay = new Map<number, Promise<void>>()
+  /** Orders that are about to be given. */
+  #given: Promise<unknown> = Promise.resolve()
+
+  constructor(backend: TrainingBackend, ranks: Ranks) {
+    this.#backend = backend
+    this.#ranks = ranks
+    this.#place = placeInGrid(ranks)
+  }
+
+  get #isSplit(): boolean {
+    return this.#place.columns > 1
+  }
+
+  /** Does what may ask for files, on rank 0; the others do what is asked for meanwhile. All ranks call it at the same point. */
+  async during(work: () => Promise<void>): Promise<void> {
+    if (!this.#isSplit) return work()
+    if (this.#ranks.rank === 0) {
+      const [end] = await Promise.allSettled([work()])
+      await this.#given
+      await this.#say({ kind: 'done' })
+      if (end.status === 'rejected') throw end.reason
+      return
+    }
+    for (let order = await this.#say(null); order.kind !== 'done'; order = await this.#say(null)) {
+      const { number } = order
+      const asked = order
+      // Once the core was handed what it is to write, training may go on.
+      await new Promise<void>((handedOver) => {
+        const writing = this.#follow(asked, handedOver).finally(() => this.#underWay.delete(number))
+        this.#underWay.set(number, writing)
+        void writing.finally(handedOver)
+      })
+    }
+  }
+
+  /** Waits for what this rank still writes. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#underWay.values())
+  }
+
+  /** `SaveTeam` of all agents. */
+  readonly save = (directory: string): Promise<void> => this.#write('team', directory, [])
+
+  /** Writes what is trained as it is at the call, see `WeightFiles.write`. */
+  write(directory: string, policies: readonly number[]): Promise<void> {
+    return this.#write('weights', directory, policies)
+  }
+
+  /**
+   * Reads what {@link write} wrote; all ranks call it.
+   *
+   * @param directory null on ranks other than 0, which alone know it
+   */
+  async read(directory: string | null, policies: readonly number[]): Promise<void> {
+    const { weights } = this.#backend
+    const own = policies.filter((policy) => this.#holds(policy))
+    if (directory !== null) await weights.read(directory, own)
+    if (!this.#isSplit) return
+    const mark = directory === null ? '' : await leaveMark(directory)
+    const where = await fromFirst(this.#ranks, 'state', () => ({ directory: directory!, mark }))
+    if (directory !== null) {
+      const names = await readdir(directory)
+      await Promise.all(
+        this.#others.map(async (column) => {
+          const [, sees] = await this.#pair(`state/${column}`, column, false)
+          if (sees) return
+          const prefixes = policies
+            .filter((policy) => this.#backend.columnOf!(policy) === column)
+            .map((policy) => `${weights.prefixOf(policy)}.`)
+          const wanted = names.filter((name) => prefixes.some((prefix) => name.startsWith(prefix)))
+          await this.#send(`state/${column}/files`, column, directory, wanted)
+        }),
+      )
+      await rm(join(directory, mark), { force: true })
+    } else if (this.#place.row === 0) {
+      const { column } = this.#place
+      const sees = existsSync(join(where.directory, where.mark))
+      await this.#pair(`state/${column}`, column, sees)
+      await inFolder(sees ? where.directory : null, async (folder) => {
+        if (!sees) await this.#receive(`state/${column}/files`, column, folder)
+        await weights.read(folder, own)
+      })
+    }
+  }
+
+  async #write(kind: 'weights' | 'team', directory: string, policies: readonly number[]): Promise<void> {
+    const own = this.#writeOwn(kind, directory, policies)
+    if (!this.#isSplit) return own
+    const number = this.#transfers++
+    const given = leaveMark(directory).then(async (mark) => {
+      await this.#say({ kind, number, directory, mark, policies })
+      return mark
+    })
+    this.#given = Promise.allSettled([this.#given, given])
+    const mark = await given
+    const received = this.#others.map((column) => this.#receive(`files/${number}/${column}`, column, directory))
+    const ends = await Promise.allSettled([own, ...received])
+    await rm(join(directory, mark), { force: true })
+    for (const end of ends) if (end.status === 'rejected') throw end.reason
+  }
+
+  #writeOwn(kind: 'weights' | 'team', directory: string, policies: readonly number[]): Promise<void> {
+    const { save, weights } = this.#backend
+    const own = policies.filter((policy) => this.#holds(policy))
+    return kind === 'team' ? save(directory) : weights.write(directory, own)
+  }
+
+  async #follow(
+    { kind, number, directory, mark, policies }: Exclude<Order, { kind: 'done' }>,
+    onHandedOver: () => void,
+  ): Promise<void> {
+    const { column, row } = this.#place
+    if (row !== 0 || column === 0) return
+    const name = `files/${number}/${column}`
+    const sees = existsSync(join(directory, mark))
+    await inFolder(sees ? directory : null, async (folder) => {
+      try {
+        const written = this.#writeOwn(kind, folder, policies)
+        onHandedOver()
+        await written
+      } catch (error) {
+        await this.#pair<Part | null>(`${name}/0`, column, { error: describeThrown(error) })
+        return
+      }
+      await this.#send(name, column, folder, sees ? [] : await filesBelow(folder))
+      // Rank 0 tells of what goes wrong.
+    }).catch(() => {})
+  }
+
+  /** Sends files, one part after the other. */
+  async #send(name: string, column: number, folder: string, paths: readonly string[]): Promise<void> {
+    let number = 0
+    const give = (part: Part) => this.#pair<Part | null>(`${name}/${number++}`, column, part)
+    for (const path of paths) {
+      const file = await open(join(folder, path))
+      try {
+        const buffer = new Uint8Array(partBytes)
+        let isFirst = true
+        for (;;) {
+          const { bytesRead } = await file.read(buffer)
+          if (bytesRead > 0 || isFirst) await give({ path, bytes: buffer.subarray(0, bytesRead) })
+          isFirst = false
+          if (bytesRead === 0) break
+        }
+      } finally {
+        await file.close()
+      }
+    }
+    await give({ end: true })
+  }
+
+  async #receive(name: string, column: number, folder: string): Promise<void> {
+    let file: { path: string; handle: Awaited<ReturnType<typeof open>> } | undefined
+    const close = async () => {
+      await file?.handle.sync()
+      await file?.handle.close()
+      file = undefined
+    }
+    try {
+      for (let number = 0; ; number++) {
+        const pair = await this.#pair<Part | null>(`${name}/${number}`, column, null)
+        const part = pair.find((each) => each !== null)!
+        if ('error' in part)
+          throw new MagrpoError(
+            'ERR_RUN',
+            `Rank ${rankAt(this.#place, column, 0)} could not write its agents: ${part.error}`,
+          )
+        if ('end' in part) return
+        if (part.path !== file?.path) {
+          await close()
+          const path = join(folder, part.path)
+          await mkdir(dirname(path), { recursive: true })
+          file = { path: part.path, handle: await open(path, 'w') }
+        }
+        await file.handle.writeFile(part.bytes)
+      }
+    } finally {
+      await close()
+    }
+  }
+
+  #holds(policy: number): boolean {
+    return (this.#backend.columnOf?.(policy) ?? 0) === this.#place.column
+  }
+
+  /** Columns besides that of rank 0. */
+  get #others(): number[] {
+    return Array.from({ length: this.#place.columns - 1 }, (_, i) => i + 1)
+  }
+
+  /** What rank 0 and the first rank of a column tell each other. */
+  #pair<T>(name: string, column: number, value: T): Promise<T[]> {
+    return this.#ranks.gather(name, value, undefined, [0, rankAt(this.#place, column, 0)])
+  }
+
+  async #say(order: Order | null): Promise<Order> {
+    return (await this.#ranks.gather(`order/${this.#orders++}`, order))[0]!
+  }
+}
+
+/** Leaves an empty file by which another process can tell that it sees the same folder. */
+async function leaveMark(directory: string): Promise<string> {
+  const mark = `.seen-${randomUUID()}`
+  await writeFile(join(directory, mark), '')
+  return mark
+}
+
+/** Works in a folder, or in one of its own that is removed afterwards. */
+async function inFolder(directory: string | null, work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = directory ?? (await mkdtemp(join(tmpdir(), 'magrpo-files-')))
+  try {
+    await work(folder)
+  } finally {
+    if (directory === null) await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Paths of all files below a folder, from it. */
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort()
+}
