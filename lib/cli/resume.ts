@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { readRunInfo } from '../run/run-info.ts'
 import { prepareResume } from '../session/prepare-run.ts'
-import { finishedResult } from '../session/resume.ts'
+import { lookAtRun } from '../session/resume.ts'
 import { runsInProcesses } from './in-processes.ts'
 import { integerFrom } from './option-values.ts'
 import { note, printJson, printLine } from './output.ts'
@@ -40,17 +39,17 @@ Example:
   magrpo resume runs/story`,
     )
     .action(async (run: string, options: ResumeCommandOptions) => {
-      const info = await readRunInfo(run)
-      const result = await finishedResult(run)
-      if (result !== undefined) {
-        const { reason, steps, seconds } = result
+      const { info, finished, cwd } = await lookAtRun(run)
+      if (finished !== undefined) {
+        const { reason, steps, seconds } = finished
         if (options.json) return printJson({ event: 'end', reason, steps, seconds, run_dir: run })
         return printLine(`${run} is finished: ${steps} steps, none left; weights in ${run}/final`)
       }
       const { processes } = (info.config ?? {}) as { processes?: number }
       if (await runsInProcesses(options.processes ?? processes)) return
       const folder = resolve(run)
-      if (info.cwd !== process.cwd() && existsSync(info.cwd)) {
+      // A rank that was started in another folder than rank 0 has its files there.
+      if (cwd === process.cwd() && info.cwd !== cwd && existsSync(info.cwd)) {
         // Paths in the configuration are relative to the folder the run was begun in.
         if (!options.quiet) note(`working in ${info.cwd}, where the run was begun`)
         process.chdir(info.cwd)

@@ -248,7 +248,12 @@ export class RunRanks {
     await this.#process.join()
     const rows = this.size / this.columns
     const first = this.rank - (this.rank % rows)
-    if (rows > 1) await this.#process.connect(Array.from({ length: rows }, (_, row) => first + row))
+    if (rows > 1) {
+      const members = Array.from({ length: rows }, (_, row) => first + row)
+      // A rank that has ended meanwhile would be waited for.
+      await this.gather(`connect/${first}`, null, undefined, members)
+      await this.#process.connect(members)
+    }
     this.#process.listen({
       onMessage: ({ run, message }: { run: string; message: never }) => {
         if (run === this.#name) listener.onMessage(message)

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { MagrpoError } from '../base/errors.ts'
 import { describeThrown } from '../base/thrown.ts'
 import { fromFirst, type GridPlace, placeInGrid, type Ranks, rankAt } from './backend/ranks.ts'
@@ -92,7 +92,7 @@ export class RankFiles {
     if (directory !== null) await weights.read(directory, own)
     if (!this.#isSplit) return
     const mark = directory === null ? '' : await leaveMark(directory)
-    const where = await fromFirst(this.#ranks, 'state', () => ({ directory: directory!, mark }))
+    const where = await fromFirst(this.#ranks, 'state', () => ({ directory: resolve(directory!), mark }))
     if (directory !== null) {
       const names = await readdir(directory)
       await Promise.all(
@@ -123,7 +123,7 @@ export class RankFiles {
     if (!this.#isSplit) return own
     const number = this.#transfers++
     const given = leaveMark(directory).then(async (mark) => {
-      await this.#say({ kind, number, directory, mark, policies })
+      await this.#say({ kind, number, directory: resolve(directory), mark, policies })
       return mark
     })
     this.#given = Promise.allSettled([this.#given, given])

@@ -6,10 +6,11 @@ import type { RawConfig, TeamConfig } from '../config/schema.ts'
 import { Model } from '../model/model.ts'
 import { modelFolder } from '../model/names.ts'
 import { Policy } from '../model/policy.ts'
+import { ranksOfProcess } from '../ranks/process-ranks.ts'
 import type { Algorithm } from '../rl/options/algorithm.ts'
 import { type Member, Team } from '../rl/team/team.ts'
+import { type TeamColumns, teamColumns } from '../rl/team/team-columns.ts'
 import { downloadLines } from '../ui/download-lines.ts'
-import { type TeamColumns, teamColumns } from './team-columns.ts'
 import { type TeamDevices, teamDevices } from './team-devices.ts'
 
 /** A team and the models below it. */
@@ -75,7 +76,7 @@ export async function loadTeam(
 ): Promise<LoadedTeam> {
   const { weights } = options
   const devices = teamDevices(config, names)
-  const columns = teamColumns(config, names.length)
+  const columns = teamColumns(config, names.length, ranksOfProcess()?.place ?? { rank: 0, size: 1 })
   // Trained as a whole, each agent's weights are a model of their own.
   const isWhole = weights !== undefined && config.adapter === 'full'
   const sources = isWhole ? names.map((name) => join(weights, name)) : modelSources(config, names)

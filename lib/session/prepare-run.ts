@@ -72,6 +72,9 @@ export async function prepareRun(config: RunConfig, options: PrepareNewRunOption
   }
 }
 
+/** Runs that this process has resumed: the ranks of a run name it by their count, as its folder may have another path for each. */
+let resumed = 0
+
 /** What `prepareResume` may be told. */
 export interface PrepareResumeOptions extends PrepareRunOptions, CheckpointOptions {}
 
@@ -86,7 +89,7 @@ export async function prepareResume(runDir: string, options: PrepareResumeOption
   const ranks = ranksOfProcess()
   // The folder may be out of reach of all ranks but the first.
   const own = isFollowing ? undefined : await readRunInfo(runDir)
-  const info = ranks === null ? own! : (await ranks.gather(`resume/${runDir}`, own))[0]!
+  const info = ranks === null ? own! : (await ranks.gather(`resume/${resumed++}`, own))[0]!
   if (info.origin !== 'config' || info.config === undefined)
     throw new MagrpoError(
       'ERR_RUN',

@@ -3,12 +3,13 @@ import { join } from 'node:path'
 import { expectText } from '../base/arguments.ts'
 import { abortSignal, callback, handles, unfilled } from '../base/fields.ts'
 import { type FieldsOf, resolve, section } from '../base/validate.ts'
+import { ranksOfProcess } from '../ranks/process-ranks.ts'
 import type { Run } from '../rl/run.ts'
 import type { Team } from '../rl/team/team.ts'
 import type { RunEnd, RunSink } from '../rl/types/sink.ts'
 import { checkpointShape } from '../run/checkpoint-options.ts'
 import { runFiles } from '../run/run-folder.ts'
-import { readRunInfo } from '../run/run-info.ts'
+import { type RunInfo, readRunInfo } from '../run/run-info.ts'
 import type { Task } from '../tasks/task/types.ts'
 import { type PrepareResumeOptions, prepareResume } from './prepare-run.ts'
 
@@ -63,6 +64,30 @@ export async function resume(runDir: string, options: ResumeOptions = {}): Promi
 
 /** How a run ended, as `result.json` has it. */
 export type RecordedResult = Pick<RunEnd, 'reason' | 'steps' | 'seconds'>
+
+/** What is known of a run before it is resumed. */
+interface RunLook {
+  info: RunInfo
+  /** Of a run that has no steps left. */
+  finished?: RecordedResult
+  /** Where the process works that looked. */
+  cwd: string
+}
+
+/**
+ * Looks at a run. Ranks above 0, which need not see its folder, hear of it from rank 0.
+ *
+ * @throws MagrpoError as `readRunInfo`
+ */
+export async function lookAtRun(runDir: string): Promise<RunLook> {
+  const ranks = ranksOfProcess()
+  await ranks?.join()
+  const isFollowing = ranks !== null && ranks.place.rank > 0
+  const own = isFollowing
+    ? null
+    : { info: await readRunInfo(runDir), finished: await finishedResult(runDir), cwd: process.cwd() }
+  return ranks === null ? own! : (await ranks.gather('look', own))[0]!
+}
 
 /**
  * The result of a run that is over, or undefined for one that has steps left.

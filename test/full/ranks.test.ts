@@ -29,6 +29,16 @@ for (const [name, config] of Object.entries(runs))
       whole ??= outcomeOfRun(join(folder, 'r1'))
       t.deepEqual(outcomeOfRun(join(folder, `r${ranks}`)), whole, `${ranks} ranks`)
     }
+    const agents = config?.agents?.length ?? 2
+    const byAgent = [...args, '--set', 'team.ranks=agents']
+    for (const ranks of [agents, 2 * agents]) {
+      const run = `a${ranks}`
+      const { code, stderr } = await runRanks(ranks, ['train', ...byAgent, '--run-dir', run], {
+        cwd: folder,
+      })
+      t.is(code, 0, stderr)
+      t.deepEqual(outcomeOfRun(join(folder, run)), whole, `${ranks} ranks by agent`)
+    }
   })
 
 test.serial('without deterministic: the same samples, gradients within 1e-6, weights within 1e-5', async (t) => {

@@ -25,17 +25,26 @@ export function ranksBelow(launcher: number): Map<number, number> {
   return ranks
 }
 
-/** Runs a command as ranks that a launcher would have started: the environment says where each stands. */
+/**
+ * Runs a command as ranks that a launcher would have started: the environment says where each stands.
+ *
+ * @param optionsOf of one rank, before those of all
+ */
 export function launchRanks(
   size: number,
   argsOf: (rank: number) => string[],
   options: CliOptions = {},
+  optionsOf: (rank: number) => CliOptions = () => ({}),
 ): Promise<CliResult[]> {
   const port = 20_000 + Math.floor(Math.random() * 10_000)
   return Promise.all(
     Array.from({ length: size }, (_, rank) => {
       const place = { RANK: `${rank}`, WORLD_SIZE: `${size}`, MASTER_ADDR: '127.0.0.1', MASTER_PORT: `${port}` }
-      return runCli(argsOf(rank), { ...options, env: { OMP_NUM_THREADS: '1', ...place, ...options.env } })
+      return runCli(argsOf(rank), {
+        ...options,
+        ...optionsOf(rank),
+        env: { OMP_NUM_THREADS: '1', ...place, ...options.env },
+      })
     }),
   )
 }

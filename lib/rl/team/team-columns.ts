@@ -1,8 +1,6 @@
 /** Which processes of a run hold which agents. */
-import { ConfigError } from '../base/errors.ts'
-import type { TeamConfig } from '../config/schema.ts'
-import { ranksOfProcess } from '../ranks/process-ranks.ts'
-import { boundsOf, placeInGrid } from '../rl/backend/ranks.ts'
+import { ConfigError } from '../../base/errors.ts'
+import { boundsOf, placeInGrid } from '../backend/ranks.ts'
 
 /** The columns of a team. */
 export interface TeamColumns {
@@ -16,13 +14,13 @@ export interface TeamColumns {
  * The columns of a configuration: with `ranks: agents` each process holds some of the agents, else all.
  *
  * @param agents how many there are
- * @param processes where this process stands; default: as its launcher says
+ * @param processes where this process stands
  * @throws ConfigError if agents and processes do not divide each other, or agents share their weights
  */
 export function teamColumns(
-  { ranks, sharedWeights }: Pick<TeamConfig, 'ranks' | 'sharedWeights'>,
+  { ranks, sharedWeights }: { ranks?: 'data' | 'agents'; sharedWeights?: boolean },
   agents: number,
-  processes: { rank: number; size: number } = ranksOfProcess()?.place ?? { rank: 0, size: 1 },
+  processes: { rank: number; size: number },
 ): TeamColumns {
   const { rank, size } = processes
   if (ranks !== 'agents' || size === 1) return { agents: new Array<number>(agents).fill(0), own: 0 }
