@@ -20,6 +20,8 @@ export class RankLink {
   /** Steps this rank has given its word on. */
   readonly #voted = new Set<number>()
   #rewards: RewardCache | undefined
+  /** Verdicts of others that are being written. */
+  readonly #kept = new Set<Promise<void>>()
   #isHeard = true
 
   constructor(ranks: Ranks, orders: Orders) {
@@ -95,18 +97,28 @@ export class RankLink {
     this.#voted.add(step)
   }
 
-  /** The run is over: what comes now does not count. */
-  end(): void {
+  /**
+   * The run is over: what comes from now on does not count.
+   *
+   * @param isTogether whether all ranks end at this point: verdicts that are on their way are then kept
+   */
+  async end(isTogether: boolean): Promise<void> {
     this.#isHeard = false
+    // A rank that has failed does not come; that is no news any more.
+    if (isTogether && this.ranks.size > 1) await this.ranks.gather('end', null).catch(() => {})
+    await Promise.allSettled(this.#kept)
     this.ranks.end()
   }
 
   #hear(message: RankMessage): void {
     if (message.kind === 'verdict') {
       const { place, joint, outcome } = message
-      this.#rewards?.keep(place, joint, outcome).catch((error: unknown) => {
+      const kept = this.#rewards?.keep(place, joint, outcome).catch((error: unknown) => {
         this.#orders.fail(new MagrpoError('ERR_RUN', describeThrown(error), { cause: error }))
       })
+      if (kept === undefined) return
+      this.#kept.add(kept)
+      void kept.finally(() => this.#kept.delete(kept))
     } else if (!this.#isHeard) return
     else if (message.kind === 'stop') this.#orders.stop()
     else this.#orders.fail(new MagrpoError('ERR_RANK', message.message))

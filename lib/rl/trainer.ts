@@ -175,7 +175,7 @@ export class Trainer {
       if (isAlone) await this.dropGradients()
     } finally {
       if (ending.reason !== 'finished') this.link.leave(this.stepsDone + 1, messageOf(ending, this.link.ranks.rank))
-      this.link.end()
+      await this.link.end(isTogether(ending))
       await this.end(ending, release)
     }
   }
@@ -324,8 +324,7 @@ export class Trainer {
     // Before the watch judges what is left of its window: a run that goes on from here must not know of an end.
     // Agents that other ranks hold can be written while these go on.
     const isShared = this.link.ranks.columns > 1
-    const isTogether = end.reason === 'finished' || end.reason === 'stopped'
-    const snapshot = this.isWhole && (isTogether || !isShared) ? this.snapshot() : null
+    const snapshot = this.isWhole && (isTogether(end) || !isShared) ? this.snapshot() : null
     const failures = end.reason === 'aborted' || end.reason === 'failed' ? [end.error] : []
     await this.warn(this.watch.end(this.stepsDone)).catch((error: unknown) => failures.push(error))
     const tellEnd = async () => {
@@ -336,7 +335,7 @@ export class Trainer {
           failures.push(error)
         }
     }
-    await (isTogether ? this.files.during(tellEnd) : tellEnd()).catch((error: unknown) => failures.push(error))
+    await (isTogether(end) ? this.files.during(tellEnd) : tellEnd()).catch((error: unknown) => failures.push(error))
     await this.files.settle()
     // Who waits for the result may begin another run on the team at once.
     release()
@@ -346,6 +345,11 @@ export class Trainer {
       throw failures[0]
     }
   }
+}
+
+/** Whether all ranks end at the same point. */
+function isTogether({ reason }: Pick<RunEnd, 'reason'>): boolean {
+  return reason === 'finished' || reason === 'stopped'
 }
 
 /** What the other ranks are told of an end. */

@@ -27,8 +27,9 @@ using std::chrono::milliseconds;
 // The store takes values of up to 8 MiB.
 constexpr size_t kPartBytes = 4 << 20;
 constexpr milliseconds kBeat{1000};
-// How often messages are looked for, and everything while nothing is waited for.
-constexpr milliseconds kLook{20};
+// How often messages are looked for, and at least what is waited for: every look is a packet there and one back.
+constexpr milliseconds kLook{100};
+constexpr milliseconds kLongestRest{50};
 constexpr milliseconds kFarewell{2000};
 
 std::string key(const std::string& kind, const std::string& name) { return kind + "/" + name; }
@@ -195,10 +196,11 @@ class Switchboard::Thread {
 
   // Short while something is waited for that may come at any moment, longer the longer it takes.
   void rest() {
-    std::chrono::microseconds time = waiting_.empty() ? std::chrono::microseconds(kLook) : std::chrono::microseconds(100);
+    using std::chrono::microseconds;
+    microseconds time = kLook;
     for (const Waiting& one : waiting_) {
-      const auto waited = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - one.since);
-      time = std::min(std::chrono::microseconds(5000), std::max(time, waited / 20));
+      const auto waited = std::chrono::duration_cast<microseconds>(Clock::now() - one.since);
+      time = std::min(time, std::clamp(waited / 20, microseconds(100), microseconds(kLongestRest)));
     }
     std::unique_lock<std::mutex> lock(mutex_);
     woken_.wait_for(lock, time, [this] { return !commands_.empty() || is_closing_; });
@@ -222,6 +224,8 @@ class Switchboard::Thread {
         for (const std::string& each : keys) remove(*names_, each);
         names_->deleteKey(key("read", one.name));
       }
+      // What members said before they gave their values is heard before these.
+      read_letters();
       one.done(std::move(values), "");
       return true;
     }

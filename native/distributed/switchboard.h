@@ -57,7 +57,7 @@ class Switchboard {
   void gather(std::string name, Bytes value, Gathered done, std::vector<int> members = {});
   // The first gathering, within the timeout; an error names who did not come.
   void join(Bytes value, Gathered done);
-  // Messages from one rank to another arrive in order.
+  // Messages from one rank to another arrive in order, and before the values of gatherings that it gives later.
   void tell(int to, Bytes message);
 
   // A connection of its own to the same store, for a process group of this name. Blocks.

@@ -114,6 +114,24 @@ TEST("switchboard: messages arrive in order") {
   for (uint8_t i = 0; i < 100; ++i) EXPECT(a.letters[i] == Bytes{i});
 }
 
+TEST("switchboard: what a rank says before it gathers is heard before its value") {
+  const int port = free_port();
+  Rank a(place_of(0, 3, port)), b(place_of(1, 3, port)), c(place_of(2, 3, port));
+  for (uint8_t round = 0; round < 20; ++round) {
+    const std::string name(1, static_cast<char>('a' + round));
+    // Some of the ranks gather among themselves.
+    const auto here = std::make_shared<Said<size_t>>(), there = std::make_shared<Said<size_t>>();
+    a.switchboard.gather(name, {}, [&, here](const std::vector<Bytes>& values, const std::string&) {
+      const std::lock_guard<std::mutex> lock(a.mutex);
+      here->say(values.size() * a.letters.size());
+    }, {0, 2});
+    c.switchboard.tell(0, {round});
+    c.switchboard.gather(name, {}, [there](const std::vector<Bytes>& values, const std::string&) { there->say(values.size()); }, {0, 2});
+    EXPECT(here->wait() == 2 * (static_cast<size_t>(round) + 1));
+    EXPECT(there->wait() == 2);
+  }
+}
+
 TEST("switchboard: who waits for a rank that has left hears of it") {
   const int port = free_port();
   Rank a(place_of(0, 2, port));

@@ -65,23 +65,28 @@ function joinNamespaces(t: ExecutionContext): string[] {
   return names
 }
 
-test.serial('two machines, each with its own run of magrpo, come to the bytes of one', async (t) => {
-  let names: string[]
-  try {
-    names = joinNamespaces(t)
-  } catch (error) {
-    return skipBecause(t, `no network namespaces: ${(error as Error).message.split('\n')[0]}`)
-  }
-  const { command, same, options } = await prepare(t)
-  await Promise.all(
-    names.map((name, rank) => {
-      const place = { RANK: `${rank}`, WORLD_SIZE: '2', MASTER_ADDR: '10.77.0.1' }
-      return run('ip', ['netns', 'exec', name, ...command], { ...options, env: { ...options.env, ...place } })
-    }),
-  )
-  same()
-  const shown = execFileSync('ip', ['-n', names[0]!, '-s', '-j', 'link', 'show', 'va'], { encoding: 'utf8' })
-  const [{ stats64 }] = JSON.parse(shown) as [{ stats64: { rx: { bytes: number }; tx: { bytes: number } } }]
-  t.log(`${stats64.tx.bytes} bytes sent and ${stats64.rx.bytes} received by rank 0 in 5 steps`)
-  t.true(stats64.rx.bytes > 0)
-})
+for (const [shape, more] of Object.entries({
+  'prompts divided': [],
+  'an agent each': ['--set', 'team.ranks=agents'],
+}))
+  test.serial(`two machines, each with its own run of magrpo, come to the bytes of one: ${shape}`, async (t) => {
+    let names: string[]
+    try {
+      names = joinNamespaces(t)
+    } catch (error) {
+      return skipBecause(t, `no network namespaces: ${(error as Error).message.split('\n')[0]}`)
+    }
+    const { command, same, options } = await prepare(t)
+    await Promise.all(
+      names.map((name, rank) => {
+        const place = { RANK: `${rank}`, WORLD_SIZE: '2', MASTER_ADDR: '10.77.0.1' }
+        const env = { ...options.env, ...place }
+        return run('ip', ['netns', 'exec', name, ...command, ...more], { ...options, env })
+      }),
+    )
+    same()
+    const shown = execFileSync('ip', ['-n', names[0]!, '-s', '-j', 'link', 'show', 'va'], { encoding: 'utf8' })
+    const [{ stats64 }] = JSON.parse(shown) as [{ stats64: { rx: { bytes: number }; tx: { bytes: number } } }]
+    t.log(`${stats64.tx.bytes} bytes sent and ${stats64.rx.bytes} received by rank 0 in 5 steps`)
+    t.true(stats64.rx.bytes > 0)
+  })

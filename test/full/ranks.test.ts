@@ -1,9 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
 import { outcomeOfRun, writeConfig } from '../support/kill-runs.ts'
-import { ranksBelow, runRanks } from '../support/rank-runs.ts'
+import { checkRankKills } from '../support/rank-kills.ts'
+import { runRanks } from '../support/rank-runs.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 /** Runs whose state and whose messages differ. */
@@ -95,47 +95,28 @@ function readTensors(file: string): Record<string, number[]> {
   )
 }
 
-test.serial('killed at 20 random instants on any rank, resumed with another number of ranks', async (t) => {
+test.serial("one rank's gradient that is not finite is skipped by all, which go on", async (t) => {
   const folder = await temporaryFolder(t)
-  const args = [...(await writeConfig(folder)), '--set', 'deterministic=true', '--set', 'promptsPerStep=5', '--quiet']
-  const one = await runRanks(1, ['train', ...args, '--run-dir', 'one'], { cwd: folder })
-  t.is(one.code, 0, one.stderr)
-  const whole = outcomeOfRun(join(folder, 'one'))
-  const kills = 20
-  let name = 0
-  for (let kill = 0; kill < kills; ) {
-    const path = join(folder, `run-${name}`)
-    const ranks = 2 + (kill % 3)
-    const begun = existsSync(join(path, 'run.json'))
-    const command = begun ? ['resume', path, '--quiet'] : ['train', ...args, '--run-dir', path]
-    const when = Math.random() * 6000
-    let victim: number | undefined
-    const { code, stderr } = await runRanks(ranks, command, {
-      cwd: folder,
-      onSpawn: async (child) => {
-        await sleep(when)
-        const below = [...ranksBelow(child.pid!)]
-        const [rank, pid] = below[Math.floor(Math.random() * below.length)] ?? []
-        if (pid === undefined) return
-        victim = rank
-        process.kill(pid, 'SIGKILL')
-      },
-    })
-    if (victim !== undefined) kill++
-    t.log(
-      `${begun ? 'resumed' : 'begun'} with ${ranks}, rank ${victim} killed after ${when.toFixed(0)} ms: exit code ${code}`,
-    )
-    if (code !== 0) t.regex(stderr, /is gone|did not come|could not be|ended by|has ended/)
-    else t.deepEqual(outcomeOfRun(path), whole, `run ${name++}`)
+  const args = [...(await writeConfig(folder)), ...settings]
+  const task = join(folder, 'task.mjs')
+  // Squares that no float32 holds, for one prompt: it is one rank's in each step that draws it.
+  const reward = "if (item.prompt === 'item 4:') return joint[0].text < 'P' ? 1e30 : -1e30\n    return letters("
+  writeFileSync(task, readFileSync(task, 'utf8').replace('return letters(', reward))
+  for (const ranks of [1, 2, 3]) {
+    const { code, stderr } = await runRanks(ranks, ['train', ...args, '--run-dir', `r${ranks}`], { cwd: folder })
+    t.is(code, 0, stderr)
+    t.regex(stderr, /not finite/)
+    t.deepEqual(outcomeOfRun(join(folder, `r${ranks}`)), outcomeOfRun(join(folder, 'r1')), `${ranks} ranks`)
   }
-  const path = join(folder, `run-${name}`)
-  const last = await runRanks(
-    2,
-    existsSync(join(path, 'run.json')) ? ['resume', path, '--quiet'] : ['train', ...args, '--run-dir', path],
-    {
-      cwd: folder,
-    },
-  )
-  t.is(last.code, 0, last.stderr)
-  t.deepEqual(outcomeOfRun(path), whole)
+  const byAgent = await runRanks(2, ['train', ...args, '--set', 'team.ranks=agents', '--run-dir', 'a2'], {
+    cwd: folder,
+  })
+  t.is(byAgent.code, 0, byAgent.stderr)
+  t.deepEqual(outcomeOfRun(join(folder, 'a2')), outcomeOfRun(join(folder, 'r1')), 'by agent')
+  const lines = readFileSync(join(folder, 'r1/metrics.jsonl'), 'utf8').trim().split('\n')
+  t.true(lines.some((line) => (JSON.parse(line) as Record<string, number>)['train/skipped_steps']! > 0))
 })
+
+test.serial('killed at 20 random instants on any rank, resumed with another number of ranks', (t) =>
+  checkRankKills(t, 20),
+)
