@@ -2,18 +2,24 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/zeros.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 #include <cstdlib>
+#include <functional>
 #include <memory>
+#include <set>
 #include <string>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 #include "core/errors.h"
+#include "distributed/nccl.h"
 #include "distributed/switchboard.h"
 
 namespace magrpo::distributed {
@@ -54,18 +60,26 @@ std::shared_ptr<gloo::transport::Device> device_for(const Place& place) {
   return own.empty() ? c10d::ProcessGroupGloo::createDefaultDevice() : c10d::ProcessGroupGloo::createDeviceForHostname(own);
 }
 
+// What tells GPUs apart: two ranks on one of them are nothing that NCCL takes.
+int64_t place_of(const at::Device& device) {
+  char host[HOST_NAME_MAX + 1] = {};
+  gethostname(host, HOST_NAME_MAX);
+  return static_cast<int64_t>(std::hash<std::string>{}(core::concat(host, ' ', device.str())) >> 1);
+}
+
 }  // namespace
 
 class Collectives::Group {
  public:
-  Group(const Switchboard& switchboard, const std::vector<int>& members, int rank) {
+  Group(const Switchboard& switchboard, const std::vector<int>& members, int rank) : rank_(rank), size_(static_cast<int>(members.size())) {
     const Place& place = switchboard.place();
     std::string name;
     for (const int member : members) name += core::concat(name.empty() ? "" : ",", member);
     const auto options = c10d::ProcessGroupGloo::Options::create(kTimeout);
     options->devices.push_back(device_for(place));
+    store_ = switchboard.connect(name);
     try {
-      group_ = c10::make_intrusive<c10d::ProcessGroupGloo>(switchboard.connect(name), rank, static_cast<int>(members.size()), options);
+      gloo_ = c10::make_intrusive<c10d::ProcessGroupGloo>(store_, rank, size_, options);
     } catch (const std::exception& error) {
       const std::string text = error.what();
       throw core::Error("ERR_RANK", "Expected to reach all ranks directly, for tensors, but: ", text.substr(0, text.find('\n')),
@@ -74,17 +88,39 @@ class Collectives::Group {
   }
 
   template <typename Begin>
-  void wait_for(const Begin& begin) {
+  void wait_for(const at::Tensor& tensor, const Begin& begin) {
     try {
-      begin(*group_)->wait();
+      begin(tensor.is_cpu() ? static_cast<c10d::Backend&>(*gloo_) : *nccl_)->wait();
     } catch (const std::exception& error) {
       const std::string text = error.what();
       throw core::Error("ERR_RANK", "Expected all ranks to exchange their tensors, but one is gone: ", text.substr(0, text.find('\n')));
     }
   }
 
+  // Whether tensors of this device stay there while they travel: all ranks have NCCL, and a GPU each. Settled at the first call, which all
+  // ranks make together.
+  bool keeps_on_device(const at::Device& device) {
+    if (is_settled_) return nccl_ != nullptr && device.is_cuda();
+    is_settled_ = true;
+    const char* wanted = std::getenv("MAGRPO_COLLECTIVES");
+    const bool can = device.is_cuda() && !nccl_version().empty() && (wanted == nullptr || std::string(wanted) != "gloo");
+    // Each rank's place, of which the sum of all is every one's.
+    std::vector<at::Tensor> places{at::zeros({size_}, at::kLong)};
+    places[0][rank_] = can ? place_of(device) : 0;
+    wait_for(places[0], [&](c10d::Backend& group) { return group.allreduce(places); });
+    const int64_t* begin = places[0].const_data_ptr<int64_t>();
+    std::set<int64_t> distinct(begin, begin + size_);
+    if (distinct.count(0) == 0 && static_cast<int>(distinct.size()) == size_)
+      nccl_ = connect_nccl(c10::make_intrusive<c10d::PrefixStore>("nccl", store_), rank_, size_, kTimeout);
+    return nccl_ != nullptr;
+  }
+
  private:
-  c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
+  const int rank_, size_;
+  bool is_settled_ = false;
+  c10::intrusive_ptr<c10d::Store> store_;
+  c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo_;
+  c10::intrusive_ptr<c10d::Backend> nccl_;
 };
 
 Collectives::Collectives(const Switchboard& switchboard, const std::vector<int>& members)
@@ -99,6 +135,8 @@ Collectives::~Collectives() = default;
 template <typename Send>
 void Collectives::in_buckets(std::vector<at::Tensor>& tensors, const Send& send) {
   const at::NoGradGuard no_grad;
+  if (tensors.empty()) return;
+  const bool stays = group_->keeps_on_device(tensors[0].device());
   for (size_t begin = 0, end = 0; begin < tensors.size(); begin = end) {
     int64_t bytes = 0;
     const auto fits = [&](const at::Tensor& next) {
@@ -108,13 +146,14 @@ void Collectives::in_buckets(std::vector<at::Tensor>& tensors, const Send& send)
     do bytes += static_cast<int64_t>(tensors[end++].nbytes());
     while (end < tensors.size() && fits(tensors[end]));
     bytes_ += bytes;
-    if (end - begin == 1 && tensors[begin].is_contiguous() && tensors[begin].is_cpu()) {
+    if (end - begin == 1 && tensors[begin].is_contiguous() && (stays || tensors[begin].is_cpu())) {
       send(tensors[begin]);
       continue;
     }
     std::vector<at::Tensor> flat;
     for (size_t i = begin; i < end; ++i) flat.push_back(tensors[i].reshape({-1}));
-    at::Tensor bucket = at::cat(flat).to(at::kCPU);
+    at::Tensor bucket = at::cat(flat);
+    if (!stays) bucket = bucket.to(at::kCPU);
     send(bucket);
     int64_t offset = 0;
     for (size_t i = begin; i < end; ++i) {
@@ -127,7 +166,7 @@ void Collectives::in_buckets(std::vector<at::Tensor>& tensors, const Send& send)
 void Collectives::sum(std::vector<at::Tensor>& tensors) {
   in_buckets(tensors, [this](at::Tensor& bucket) {
     std::vector<at::Tensor> list{bucket};
-    group_->wait_for([&](c10d::ProcessGroupGloo& group) { return group.allreduce(list); });
+    group_->wait_for(bucket, [&](c10d::Backend& group) { return group.allreduce(list); });
   });
 }
 
@@ -137,7 +176,7 @@ void Collectives::copy(std::vector<at::Tensor>& tensors, int from) {
   in_buckets(tensors, [&](at::Tensor& bucket) {
     // As bytes: gloo does not know every type.
     std::vector<at::Tensor> list{bucket.view({-1}).view(at::kByte)};
-    group_->wait_for([&](c10d::ProcessGroupGloo& group) { return group.broadcast(list, options); });
+    group_->wait_for(bucket, [&](c10d::Backend& group) { return group.broadcast(list, options); });
   });
 }
 

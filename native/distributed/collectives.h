@@ -1,4 +1,4 @@
-// Sums and copies of tensors over the ranks of a run: libtorch's own process group (gloo).
+// Sums and copies of tensors over the ranks of a run, by libtorch's own process groups: NCCL between GPUs, else gloo.
 #pragma once
 
 #include <ATen/core/Tensor.h>
