@@ -13,6 +13,7 @@ import { surveyFirstPrompts } from './rollout/first-prompts.ts'
 import { ItemOrder, stepsOfEpochs } from './rollout/item-order.ts'
 import { PromptLengths } from './rollout/long-prompts.ts'
 import { RolloutPipeline } from './rollout/pipeline.ts'
+import { SpreadSaves } from './spread-saves.ts'
 import { rollOutStep, runStep, type StepContext } from './step.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
 import type { EvalReport, RunWarning, StepReport } from './types/reports.ts'
@@ -60,6 +61,9 @@ export class Trainer {
   private readonly link: RankLink
   /** What another rank ended the run with. */
   private rankError: unknown
+  private readonly rankController = new AbortController()
+  /** Of a run whose optimizers are spread over ranks. */
+  private saves?: SpreadSaves
   private settle!: { resolve: (result: RunResult) => void; reject: (error: unknown) => void }
   /** Warnings raised before the first step, for its report. */
   private early: RunWarning[] = []
@@ -81,6 +85,7 @@ export class Trainer {
       stop: () => this.stop(),
       fail: (error) => {
         this.rankError ??= error
+        this.rankController.abort(error)
         this.stopController.abort(error)
       },
     })
@@ -172,8 +177,13 @@ export class Trainer {
       if (isAlone) await this.dropGradients()
     } finally {
       if (ending.reason !== 'finished') this.link.leave(this.stepsDone + 1, messageOf(ending, this.link.ranks.rank))
-      this.link.end()
-      await this.end(ending, release)
+      // Ranks that still save together hear of each other until they have done so.
+      const { saves } = this
+      if (saves === undefined) this.link.end()
+      await this.end(ending, () => {
+        if (saves !== undefined) this.link.end()
+        release?.()
+      })
     }
   }
 
@@ -183,13 +193,21 @@ export class Trainer {
     this.context.auxiliary = await backend.auxiliary.prepare(this.options.algorithm, this.options.seed)
     const { ranks } = this.link
     await ranks.alike()
+    const { sharded, moments } = this.options.optimizer
+    // An earlier run may have left it otherwise.
+    if (ranks.size > 1) for (const policy of this.trained) await backend.engine.sums!.spread(policy, sharded)
+    if (sharded) {
+      const signal = this.rankController.signal
+      this.saves = new SpreadSaves({ ranks, weights: backend.weights, policies: this.trained, signal })
+    }
     const state = await fromFirst(ranks, 'origin', () => origin?.state ?? null)
     if (state !== null) {
       this.isWhole = false
-      if (origin !== null) await backend.weights.read(origin.directory, this.trained)
-      if (ranks.size > 1)
-        for (const policy of this.trained)
-          await backend.engine.sums!.copyFromFirst(policy, this.options.optimizer.moments)
+      if (sharded) await backend.weights.spread!.read(origin?.directory ?? null, this.trained)
+      else {
+        if (origin !== null) await backend.weights.read(origin.directory, this.trained)
+        if (ranks.size > 1) for (const policy of this.trained) await backend.engine.sums!.copyFromFirst(policy, moments)
+      }
       this.isWhole = true
       this.stepsDone = state.step
       this.skippedSteps = state.skippedSteps
@@ -223,7 +241,8 @@ export class Trainer {
         const report = await this.step(this.stepsDone + 1, rollouts)
         if (this.isEvaluationDue) await this.evaluate()
         const snapshot = this.snapshot()
-        await this.tell((sink) => sink.onSnapshot?.(snapshot))
+        const tell = (taken: Snapshot) => this.tell((sink) => sink.onSnapshot?.(taken))
+        await (this.saves?.during(snapshot, tell, 'on') ?? tell(snapshot))
         yield report
       }
     } finally {
@@ -314,19 +333,26 @@ export class Trainer {
   }
 
   /** Tells every sink, also after one of them failed, and settles the result. */
-  private async end(ending: Pick<RunEnd, 'reason' | 'error'>, release: () => void = () => {}): Promise<void> {
+  private async end(ending: Pick<RunEnd, 'reason' | 'error'>, release: () => void): Promise<void> {
     const end: RunEnd = { ...ending, steps: this.stepsDone, seconds: this.seconds, best: this.best, last: this.last }
     // Before the watch judges what is left of its window: a run that goes on from here must not know of an end.
     const snapshot = this.isWhole ? this.snapshot() : null
-    const failures = end.reason === 'aborted' || end.reason === 'failed' ? [end.error] : []
+    const hasFailed = end.reason === 'aborted' || end.reason === 'failed'
+    const failures = hasFailed ? [end.error] : []
     await this.warn(this.watch.end(this.stepsDone)).catch((error: unknown) => failures.push(error))
-    for (const sink of this.listeners) {
-      try {
-        await sink.onEnd?.(end, this.context.backend.save, snapshot)
-      } catch (error) {
-        failures.push(error)
+    const tell = async (last: Snapshot | null) => {
+      for (const sink of this.listeners) {
+        try {
+          await sink.onEnd?.(end, this.context.backend.save, last)
+        } catch (error) {
+          failures.push(error)
+        }
       }
     }
+    if (this.saves === undefined) await tell(snapshot)
+    // What a rank has that failed, or waits for nobody, is out of reach.
+    else if (hasFailed) await tell(null)
+    else await this.saves.during(snapshot, tell, 'end').catch((error: unknown) => failures.push(error))
     // Who waits for the result may begin another run on the team at once.
     release()
     if (failures.length === 0) this.settle.resolve(end as RunResult)
