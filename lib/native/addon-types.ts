@@ -273,6 +273,8 @@ export interface NativePolicy {
   sumSlots(shares: NativeSlotShares, ranks?: NativeRanks): Promise<void>
   /** Makes the gradient the sum of all ranks'. */
   sumGradients(ranks: NativeRanks): Promise<void>
+  /** Bytes of the optimizer's moments, and masters if weights are not float32, that this process holds; for measurements. */
+  optimizerBytes(): Promise<number>
   /** Spreads the optimizer's moments and masters over the ranks, or gives each all of them again. */
   spread(ranks: NativeRanks, wanted: boolean): Promise<void>
   /**

@@ -75,7 +75,7 @@ Napi::Function PolicyHandle::define(Napi::Env env) {
                       exported<&PolicyHandle::write_tensors>("writeTensors"), exported<&PolicyHandle::read_tensors>("readTensors"),
                       exported<&PolicyHandle::end_slot>("endSlot"), exported<&PolicyHandle::sum_slots>("sumSlots"),
                       exported<&PolicyHandle::sum_gradients>("sumGradients"), exported<&PolicyHandle::copy_from_first>("copyFromFirst"),
-                      exported<&PolicyHandle::spread>("spread"), exported<&PolicyHandle::dispose>("dispose")});
+                      exported<&PolicyHandle::spread>("spread"), exported<&PolicyHandle::optimizer_bytes>("optimizerBytes"), exported<&PolicyHandle::dispose>("dispose")});
 }
 
 void PolicyHandle::describe(Napi::Object self) const {
@@ -177,6 +177,14 @@ Napi::Value PolicyHandle::spread(const Napi::CallbackInfo& info) {
   const auto current = state();
   return start(info.Env(), writing_job(current, Value()),
                [current, ranks, wanted] { current->policy->spread(*ranks->collectives, wanted); });
+}
+
+Napi::Value PolicyHandle::optimizer_bytes(const Napi::CallbackInfo& info) {
+  const auto current = state();
+  JobSpec spec = writing_job(current, Value());
+  auto bytes = std::make_shared<int64_t>(0);
+  spec.result = [bytes](Napi::Env env) { return to_js(env, *bytes); };
+  return start(info.Env(), std::move(spec), [current, bytes] { *bytes = current->policy->optimizer_bytes(); });
 }
 
 Napi::Value PolicyHandle::copy_from_first(const Napi::CallbackInfo& info) {

@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
 import { outcomeOfRun, writeConfig } from '../support/kill-runs.ts'
+import { runProgram } from '../support/native-processes.ts'
 import { ranksBelow, runRanks } from '../support/rank-runs.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
+import { tinyModel } from '../support/tiny-model.ts'
 
 const config = {
   team: 'adapter: full, dtype: bfloat16',
@@ -17,8 +19,9 @@ const settings = ['--set', 'promptsPerStep=3', '--set', 'steps=8', '--set', 'opt
 const sharded = ['--set', 'optimizer.sharded=true']
 
 /** Checksums of weights and optimizers of a checkpoint. */
-function checkpointOf(run: string, step: number): Record<string, string> {
-  const folder = join(run, `checkpoints/step-${step}`)
+const checkpointOf = (run: string, step: number) => sumsBelow(join(run, `checkpoints/step-${step}`))
+
+function sumsBelow(folder: string): Record<string, string> {
   const names = readdirSync(folder).filter((name) => name.endsWith('.safetensors'))
   const sumOf = (name: string) =>
     createHash('sha256')
@@ -110,4 +113,57 @@ test.serial('sharded: one process and adapters are refused by name, and a plan k
   const lora = await runRanks(2, ['train', ...adapters, ...sharded, '--run-dir', 'lora'], { cwd: folder })
   t.is(lora.code, 1)
   t.regex(lora.stderr, /optimizer\.sharded.*'left', 'right' train adapters/)
+})
+
+/** Three runs of a team, one after the other: with a spread optimizer, with value heads that come later, and whole again. */
+const program = `
+const [rank, size, port, model, folder] = process.argv.slice(-5)
+process.env.OMP_NUM_THREADS = '1'
+if (size !== '1') Object.assign(process.env, { RANK: rank, WORLD_SIZE: size, MASTER_ADDR: '127.0.0.1', MASTER_PORT: port })
+const { Model, Policy, Team, train, magrpo, iac, defineTask } = await lib('index.ts')
+const { writePolicyState } = await lib('model/policy-state.ts')
+const { leaveRanks } = await lib('ranks/process-ranks.ts')
+const policies = []
+for (const name of ['left', 'right']) policies.push(await Policy.full(await Model.load(model, { device: 'cpu' })))
+const team = await Team.of([{ name: 'left', policy: policies[0] }, { name: 'right', policy: policies[1] }])
+const task = defineTask({
+  name: 'letters',
+  agents: ['left', 'right'],
+  items: ['one', 'two', 'three'],
+  observe: (item, agent) => item + agent,
+  reward: (item, joint) => new Set(joint.map(({ text }) => text).join('')).size / 24,
+  defaults: { maxNewTokens: 6 },
+})
+const isSpread = size !== '1'
+const run = (algorithm, sharded) =>
+  train({ team, task, algorithm, optimizer: { learningRate: 0.01, moments: 'int8', sharded }, steps: 2, promptsPerStep: 3, deterministic: true }).result
+await run(magrpo({ groupSize: 3 }), isSpread)
+if (isSpread) {
+  const error = await policies[0].step({ learningRate: 0.1 }).catch((thrown) => thrown)
+  console.log('step:', error.code)
+}
+await run(iac({ groupSize: 3, critic: { placement: 'shared', hiddenSize: 96 } }), isSpread)
+await run(magrpo({ groupSize: 3 }), false)
+if (rank === '0') for (const [index, policy] of policies.entries()) await writePolicyState(policy, folder + '/' + index)
+await leaveRanks()
+await team.dispose?.()
+`
+
+test.serial('sharded: runs of one team spread its optimizer, add value heads to it and gather it again', async (t) => {
+  const model = tinyModel({ tokenizer: true })
+  const outcome = async (size: number) => {
+    const folder = await temporaryFolder(t)
+    const port = 20_000 + Math.floor(Math.random() * 10_000)
+    const ends = await Promise.all(
+      Array.from({ length: size }, (_, rank) => runProgram(program, [`${rank}`, `${size}`, `${port}`, model, folder])),
+    )
+    for (const { code, stderr, stdout } of ends) {
+      t.is(code, 0, stderr)
+      if (size > 1) t.regex(stdout, /step: ERR_ARGUMENT/)
+    }
+    return sumsBelow(folder)
+  }
+  const whole = await outcome(1)
+  t.is(Object.keys(whole).length, 6)
+  t.deepEqual(await outcome(2), whole)
 })
