@@ -251,6 +251,11 @@ const advice: [string, Partial<Workload>, RegExp][] = [
   ],
   [
     'moments',
+    { ranks: 2, policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, rank: 0 }] },
+    /set optimizer\.sharded, or set optimizer\.moments to int8, or train adapters/,
+  ],
+  [
+    'moments',
     { moments: 'int8', policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, rank: 0 }] },
     /is moments, .*: train adapters/,
   ],
