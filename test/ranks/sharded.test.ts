@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
+import { addonPath } from '../../lib/native/load-addon.ts'
 import { outcomeOfRun, writeConfig } from '../support/kill-runs.ts'
 import { runProgram } from '../support/native-processes.ts'
 import { ranksBelow, runRanks } from '../support/rank-runs.ts'
+import { skipBecause } from '../support/skip.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 import { tinyModel } from '../support/tiny-model.ts'
 
@@ -113,6 +115,24 @@ test.serial('sharded: one process and adapters are refused by name, and a plan k
   const lora = await runRanks(2, ['train', ...adapters, ...sharded, '--run-dir', 'lora'], { cwd: folder })
   t.is(lora.code, 1)
   t.regex(lora.stderr, /optimizer\.sharded.*'left', 'right' train adapters/)
+})
+
+test.serial('sharded: agents on two devices of each rank, in software', async (t) => {
+  const library = join(dirname(addonPath()), 'magrpo_software_cuda.so')
+  if (!existsSync(library)) return skipBecause(t, 'this build has no software device')
+  t.timeout(600_000)
+  const folder = await temporaryFolder(t)
+  const team = 'adapter: full, dtype: bfloat16, devices: [cuda:0, cuda:1]'
+  const args = [...(await writeConfig(folder, { team })), ...settings, '--set', 'steps=2', '--set', 'evalEvery=0']
+  const run = async (name: string, ...more: string[]) => {
+    const env = { MAGRPO_DEVICE: 'software' }
+    const { code, stderr } = await runRanks(2, ['train', ...args, ...more, '--run-dir', name], { cwd: folder, env })
+    t.is(code, 0, stderr)
+    return sumsBelow(join(folder, name, 'checkpoints/step-2'))
+  }
+  const whole = await run('whole')
+  t.is(Object.keys(whole).length, 4)
+  t.deepEqual(await run('sharded', ...sharded), whole)
 })
 
 /** Three runs of a team, one after the other: with a spread optimizer, with value heads that come later, and whole again. */
