@@ -218,6 +218,15 @@ export const rows: readonly RowSpec[] = [
     bars: { m30: 3 },
   },
   {
+    id: 'zero1',
+    suite: 'scale',
+    what: 'moments that each of 2 ranks holds with optimizer.sharded, all weights',
+    against: 'those without it; resident memory falls by at least 0.8 of the difference',
+    unit: 'MiB',
+    kind: 'cost',
+    bars: { m30: 0.51 },
+  },
+  {
     id: 'moments-int8',
     suite: 'scale',
     what: 'resident memory that moments in 8 bits save a policy of all weights',

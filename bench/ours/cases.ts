@@ -107,13 +107,23 @@ let sumShare = 0
 /** Share of the last step that was spent on summing gradients over ranks. */
 export const lastSumShare = (): number => sumShare
 
+const stepped: Policy[] = []
+
+/** Bytes of moments and masters that this process holds, of the policies that steps train. */
+export async function optimizerBytes(): Promise<number> {
+  let bytes = 0
+  for (const policy of stepped) bytes += await policy.withNative((native) => native.optimizerBytes())
+  return bytes
+}
+
 /** One step of a run, as `train` makes it. */
 async function openStep(request: CaseRequest) {
   const policies = await loadPolicies(request)
+  stepped.push(...policies)
   const names = policies.map((_, agent) => `agent ${agent}`)
   const team = await Team.of(policies.map((policy, agent) => ({ name: names[agent]!, policy })))
   const promptIds = Int32Array.from(request.promptIds)
-  const { stepPrompts: prompts = 1, deterministic } = request
+  const { stepPrompts: prompts = 1, deterministic, sharded } = request
   const share = (ids: Int32Array, rest: number) => ids.filter((id) => id % 2 === rest).length / ids.length
   const task = defineTask({
     name: 'bench',
@@ -133,7 +143,7 @@ async function openStep(request: CaseRequest) {
       clip: { low: 0.2, high: 0.2 },
     }),
     sampling: plainSampling(request.newTokens),
-    optimizer: { learningRate: request.learningRate },
+    optimizer: { learningRate: request.learningRate, sharded },
     steps: 1_000_000,
     promptsPerStep: prompts,
     seed: 1,

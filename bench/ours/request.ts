@@ -5,7 +5,18 @@ import type { Inputs } from '../cases.ts'
 
 /** Which trial; unused fields are ignored. */
 export interface CaseRequest extends Inputs {
-  call: 'gate' | 'open' | 'run' | 'peak' | 'sumShare' | 'weightBytes' | 'resident' | 'tokens' | 'tie' | 'versions'
+  call:
+    | 'gate'
+    | 'open'
+    | 'run'
+    | 'peak'
+    | 'sumShare'
+    | 'weightBytes'
+    | 'optimizerBytes'
+    | 'resident'
+    | 'tokens'
+    | 'tie'
+    | 'versions'
   case: 'gen' | 'ragged' | 'update' | 'step' | 'decode'
   /** Folder of the models and adapters that the peer wrote. */
   root: string
@@ -34,6 +45,8 @@ export interface CaseRequest extends Inputs {
   /** `step`: prompts of a step, all of one length. Default: 1. */
   stepPrompts?: number
   deterministic?: boolean
+  /** `step`: AdamW's moments are spread over the ranks. */
+  sharded?: boolean
   /** `update`: what AdamW's moments are kept in. */
   moments?: MomentKind
 }

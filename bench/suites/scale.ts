@@ -7,9 +7,13 @@ import { type Asked, endAll, type Worker } from '../worker.ts'
 
 const mebibyte = 2 ** 20
 
+/** What resident memory falls by at least, as a share of the bytes that a rank holds no more. */
+const leastSaved = 0.8
+
 /** One row for one model. @throws Error where it cannot be measured */
 export function scaleRow(session: Session, spec: RowSpec, model: string): Promise<Row> {
   if (spec.id === 'moments-int8') return momentsRow(session, spec, model)
+  if (spec.id === 'zero1') return shardedRow(session, spec, model)
   return spec.id === 'peer-ddp' ? peerRow(session, spec, model) : ranksRow(session, spec, model)
 }
 
@@ -56,6 +60,40 @@ async function peerRow(session: Session, spec: RowSpec, model: string): Promise<
     const [own, other] = await alternate(sides, session.options.reps)
     const details = { ours: own, peer: other }
     return finishRow(spec, model, { ours: significant(own!.median), peer: significant(other!.median), details })
+  } finally {
+    await endAll(sides)
+  }
+}
+
+/** Two ranks whose optimizer is spread over them against two that hold all of it each. @throws Error where it cannot be measured */
+async function shardedRow(session: Session, spec: RowSpec, model: string): Promise<Row> {
+  await session.prepare(model)
+  const request = { ...session.request(model), case: 'step', stepPrompts }
+  const sides: Asked[] = []
+  try {
+    for (const sharded of [true, false]) {
+      const ranks = await session.ranks(2, (env) => session.ours(env))
+      sides.push(ranks)
+      await ranks.ask('open', { ...request, sharded })
+    }
+    const [share, whole] = await alternate(sides, session.options.reps)
+    const bytesOf = (what: string) => Promise.all(sides.map((side) => side.ask<number>(what)))
+    const [held, all] = await bytesOf('optimizerBytes')
+    const [small, large] = await bytesOf('resident')
+    const saved = (large! - small!) / (all! - held!)
+    if (!(saved >= leastSaved))
+      throw new Error(`resident memory fell by ${saved.toFixed(2)} of what is not held any more, not by ${leastSaved}`)
+    return finishRow(spec, model, {
+      ours: significant(held! / mebibyte),
+      peer: significant(all! / mebibyte),
+      details: {
+        residentBytes: { sharded: small, whole: large },
+        savedShare: significant(saved),
+        sharded: share,
+        whole,
+        note: `resident memory fell by ${saved.toFixed(2)} of the difference; a step takes ${(share!.median / whole!.median).toFixed(2)} times as long`,
+      },
+    })
   } finally {
     await endAll(sides)
   }

@@ -66,8 +66,9 @@ Examples:
     .action(async (file: string, options: TrainCommandOptions) => {
       const { loadConfig } = await import('../config/load.ts')
       const config = await loadConfig(file, settingsOf(options))
-      if (options.dryRun) return dryRun(config, options)
-      if (await runsInProcesses(options.processes ?? config.processes)) return
+      const processes = options.processes ?? config.processes
+      if (options.dryRun) return dryRun({ ...config, processes }, options)
+      if (await runsInProcesses(processes)) return
       // A folder that was asked for is meant exactly.
       const isDefault = options.runDir === undefined && config.runDir === join('runs', config.name)
       const ifThere = options.overwrite ? 'replace' : isDefault ? 'number' : 'refuse'

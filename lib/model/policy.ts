@@ -4,7 +4,7 @@ import { expectInstance, expectList, expectText } from '../base/arguments.ts'
 import { DisposedError, MagrpoError } from '../base/errors.ts'
 import { abortSignal, callback, flag, integer, seed as seedField } from '../base/fields.ts'
 import { type FieldsOf, resolve, section } from '../base/validate.ts'
-import type { NativePolicy } from '../native/addon-types.ts'
+import type { NativePolicy, NativeRanks } from '../native/addon-types.ts'
 import { callNative } from '../native/call.ts'
 import { type AdapterSettings, readAdapter, writeAdapter } from './adapter.ts'
 import { projectionNames } from './architecture.ts'
@@ -243,10 +243,19 @@ export class Policy {
    * @throws ConfigError for settings that are unknown or out of range; MagrpoError `ERR_ARGUMENT` for the bare base
    */
   async step(options: StepOptions, call: { signal?: AbortSignal } = {}): Promise<StepResult> {
-    const { betas, decay, ...others } = resolve(stepSection, options, 'The options of step')
     const { signal } = resolve(stepCallSection, call, 'The second argument of step')
+    return this.stepWith(options, undefined, signal)
+  }
+
+  /**
+   * {@link step} on all of these ranks at once; for `lib/rl`.
+   *
+   * @internal
+   */
+  async stepWith(options: StepOptions, ranks?: NativeRanks, signal?: AbortSignal): Promise<StepResult> {
+    const { betas, decay, ...others } = resolve(stepSection, options, 'The options of step')
     const settings = { ...others, beta1: betas[0], beta2: betas[1], decayAll: decay === 'all' }
-    return callNative((job) => this.#trainable('step').step(settings, job), signal)
+    return callNative((job) => this.#trainable('step').step(settings, job, ranks), signal)
   }
 
   /**

@@ -248,24 +248,39 @@ export interface NativePolicy {
   readonly kind: 'full' | 'lora'
   /** Number of trainable parameters. */
   readonly parameterCount: number
-  step(options: NativeStepOptions, job?: NativeJobOptions): Promise<NativeStepResult>
+  /** `ranks` are needed where the optimizer is spread over them: all of them step at once. */
+  step(options: NativeStepOptions, job?: NativeJobOptions, ranks?: NativeRanks): Promise<NativeStepResult>
   /** Drops accumulated gradients. */
   zeroGrad(): Promise<void>
   /** Gives the policy a value head, Linear(h, hiddenSize) -> tanh -> Linear(hiddenSize, 1), trained by its own step. */
   attachValueHead(options: { hiddenSize: number; seed: number }): Promise<void>
   /** What {@link writeTensors} writes: weights in checkpoint names, or the optimizer's moments and step count. */
   tensors(what: NativeSection): NativeTensorInfo[]
-  /** Writes `header` and then the tensors' bytes in the order of {@link tensors} to `file`, and syncs it. */
-  writeTensors(what: NativeSection, file: string, header: Uint8Array): Promise<void>
-  /** Overwrites tensors by name; every name and shape must fit. */
-  readTensors(what: Exclude<NativeSection, 'gradients'>, sources: NativeTensorSource[]): Promise<void>
+  /**
+   * Writes `header` and then the tensors' bytes in the order of {@link tensors} to `file`, and syncs it. With `ranks`, over which the
+   * optimizer is spread, all of them call it at once: rank 0 writes what all of them have, the others name no file.
+   */
+  writeTensors(what: NativeSection, file: string, header: Uint8Array, ranks?: NativeRanks): Promise<void>
+  /** Overwrites tensors by name; every name and shape must fit. With `ranks` as above: rank 0 reads, the others have no sources. */
+  readTensors(
+    what: Exclude<NativeSection, 'gradients'>,
+    sources: NativeTensorSource[],
+    ranks?: NativeRanks,
+  ): Promise<void>
   /** Ends the gradient of one slot of a step; see `native/train/slot_sums.h`. */
   endSlot(place: NativeSlotShares & { slot: number; rank: number }): Promise<void>
   /** Makes the gradient that of all slots and ranks; without `ranks` there is one rank. */
   sumSlots(shares: NativeSlotShares, ranks?: NativeRanks): Promise<void>
   /** Makes the gradient the sum of all ranks'. */
   sumGradients(ranks: NativeRanks): Promise<void>
-  /** Overwrites weights, value head and optimizer with those of rank 0, whose moments are of this kind. */
+  /** Bytes of the optimizer's moments, and masters if weights are not float32, that this process holds; for measurements. */
+  optimizerBytes(): Promise<number>
+  /** Spreads the optimizer's moments and masters over the ranks, or gives each all of them again. */
+  spread(ranks: NativeRanks, wanted: boolean): Promise<void>
+  /**
+   * Overwrites weights, value head and optimizer with those of rank 0, whose moments are of this kind; of an optimizer that is spread,
+   * the step count.
+   */
   copyFromFirst(ranks: NativeRanks, moments: string): Promise<void>
   dispose(): Promise<void>
 }

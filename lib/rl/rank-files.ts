@@ -1,6 +1,7 @@
 /**
- * Files of a team whose agents are spread over ranks. Rank 0 keeps the run, and asks for them; the first rank of each column writes those
- * of its agents: into rank 0's folder where it sees it, else into one of its own, from which they are sent.
+ * Files of a team whose agents or optimizers are spread over ranks. Rank 0 keeps the run, and asks for them; the first rank of each column
+ * writes those of its agents, of which the others of the column may have a part: into rank 0's folder where it sees it, else into one of its
+ * own, from which they are sent.
  */
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -15,54 +16,84 @@ import type { TrainingBackend } from './backend/training-backend.ts'
 /** Bytes of a file that are sent at once. */
 const partBytes = 4 << 20
 
-/** What rank 0 asks for. */
-type Order =
-  | { kind: 'done' }
-  /** Files of what is trained, or of the agents as others open them. `mark` is the name of a file that lies in the folder. */
-  | { kind: 'weights' | 'team'; number: number; directory: string; mark: string; policies: readonly number[] }
+/** What rank 0 asks for: files, or that the others go on, for a while or to their end. */
+type Order = { kind: 'on' | 'end' | 'listen' } | FileOrder
+
+/** Files of what is trained, or of the agents as others open them. `mark` is the name of a file that lies in the folder. */
+interface FileOrder {
+  kind: 'weights' | 'team'
+  number: number
+  directory: string
+  mark: string
+  policies: readonly number[]
+}
 
 /** A piece of what is sent. */
 type Part = { path: string; bytes: Uint8Array } | { end: true } | { error: string }
 
-/** The files of one run. With one column rank 0 writes them all. */
+/**
+ * The files of one run. Rank 0 writes them all by itself where it holds all agents and the whole of their optimizers.
+ *
+ * Ranks may meet here at different places, one of them after a step and one at the end of its run, since each hears at another moment that
+ * the run is to stop: all of them hear the same orders, one after the other.
+ */
 export class RankFiles {
   readonly #backend: TrainingBackend
   readonly #ranks: Ranks
   readonly #place: GridPlace
+  readonly #moments: string
+  /** Whether optimizers are spread over the ranks of a column, which then write together. */
+  readonly #isSpread: boolean
   #orders = 0
   #transfers = 0
   /** What this rank writes for rank 0. */
   readonly #underWay = new Map<number, Promise<void>>()
-  /** Orders that are about to be given. */
+  /** On rank 0: orders that are about to be given, and whether somebody hears them. */
   #given: Promise<unknown> = Promise.resolve()
+  #isHeard = false
+  #isOver = false
 
-  constructor(backend: TrainingBackend, ranks: Ranks) {
+  constructor(backend: TrainingBackend, ranks: Ranks, { sharded, moments }: { sharded: boolean; moments: string }) {
     this.#backend = backend
     this.#ranks = ranks
     this.#place = placeInGrid(ranks)
+    this.#moments = moments
+    this.#isSpread = sharded && this.#place.rows > 1
   }
 
-  get #isSplit(): boolean {
-    return this.#place.columns > 1
+  /** Whether rank 0 needs the others for its files. */
+  get isSplit(): boolean {
+    return this.#place.columns > 1 || this.#isSpread
   }
 
-  /** Does what may ask for files, on rank 0; the others do what is asked for meanwhile. All ranks call it at the same point. */
-  async during(work: () => Promise<void>): Promise<void> {
-    if (!this.#isSplit) return work()
-    if (this.#ranks.rank === 0) {
-      const [end] = await Promise.allSettled([work()])
-      await this.#given
-      await this.#say({ kind: 'done' })
-      if (end.status === 'rejected') throw end.reason
-      return
-    }
-    for (let order = await this.#say(null); order.kind !== 'done'; order = await this.#say(null)) {
-      const { number } = order
-      const asked = order
+  /**
+   * Does what may ask for files, on rank 0; the others do what is asked for meanwhile.
+   *
+   * @param after whether the run goes on afterwards, or ends
+   */
+  async during(after: 'on' | 'end', work: () => Promise<void>): Promise<void> {
+    if (!this.isSplit) return work()
+    if (this.#ranks.rank !== 0) return this.#obey(after)
+    // What the others said before they came here is heard first.
+    if (after === 'end') await this.#say({ kind: 'listen' })
+    this.#isHeard = true
+    const [end] = await Promise.allSettled([work()])
+    this.#isHeard = false
+    await this.#given
+    await this.#say({ kind: after })
+    if (end.status === 'rejected') throw end.reason
+  }
+
+  async #obey(after: 'on' | 'end'): Promise<void> {
+    while (!this.#isOver) {
+      const order = await this.#say(null)
+      if (order.kind === 'on' && after === 'on') return
+      this.#isOver = order.kind === 'end'
+      if (!('number' in order)) continue
       // Once the core was handed what it is to write, training may go on.
       await new Promise<void>((handedOver) => {
-        const writing = this.#follow(asked, handedOver).finally(() => this.#underWay.delete(number))
-        this.#underWay.set(number, writing)
+        const writing = this.#follow(order, handedOver).finally(() => this.#underWay.delete(order.number))
+        this.#underWay.set(order.number, writing)
         void writing.finally(handedOver)
       })
     }
@@ -87,46 +118,75 @@ export class RankFiles {
    * @param directory null on ranks other than 0, which alone know it
    */
   async read(directory: string | null, policies: readonly number[]): Promise<void> {
-    const { weights } = this.#backend
     const own = policies.filter((policy) => this.#holds(policy))
-    if (directory !== null) await weights.read(directory, own)
-    if (!this.#isSplit) return
+    const { column, row, columns } = this.#place
+    if (column > 0 && row === 0) return this.#readFromFirst(own)
+    if (column === 0) await this.#readOwn(directory, own)
+    if (columns === 1) return
     const mark = directory === null ? '' : await leaveMark(directory)
-    const where = await fromFirst(this.#ranks, 'state', () => ({ directory: resolve(directory!), mark }))
-    if (directory !== null) {
-      const names = await readdir(directory)
-      await Promise.all(
-        this.#others.map(async (column) => {
-          const [, sees] = await this.#pair(`state/${column}`, column, false)
-          if (sees) return
-          const prefixes = policies
-            .filter((policy) => this.#backend.columnOf!(policy) === column)
-            .map((policy) => `${weights.prefixOf(policy)}.`)
-          const wanted = names.filter((name) => prefixes.some((prefix) => name.startsWith(prefix)))
-          await this.#send(`state/${column}/files`, column, directory, wanted)
-        }),
-      )
-      await rm(join(directory, mark), { force: true })
-    } else if (this.#place.row === 0) {
-      const { column } = this.#place
-      const sees = existsSync(join(where.directory, where.mark))
-      await this.#pair(`state/${column}`, column, sees)
-      await inFolder(sees ? where.directory : null, async (folder) => {
-        if (!sees) await this.#receive(`state/${column}/files`, column, folder)
-        await weights.read(folder, own)
-      })
-    }
+    await fromFirst(this.#ranks, 'state', () => ({ directory: resolve(directory!), mark }))
+    if (column > 0) return this.#readOwn(null, own)
+    if (directory === null) return
+    await Promise.all(this.#others.map((other) => this.#giveState(directory, other, policies)))
+    await rm(join(directory, mark), { force: true })
+  }
+
+  /** What the first rank of a column other than 0 reads. */
+  async #readFromFirst(own: readonly number[]): Promise<void> {
+    const { column } = this.#place
+    const where = await fromFirst<{ directory: string; mark: string }>(this.#ranks, 'state', () => {
+      throw new Error('rank 0 alone knows')
+    })
+    const sees = existsSync(join(where.directory, where.mark))
+    await this.#pair(`state/${column}`, column, sees)
+    await inFolder(sees ? where.directory : null, async (folder) => {
+      if (!sees) await this.#receive(`state/${column}/files`, column, folder)
+      await this.#readOwn(folder, own)
+    })
+  }
+
+  /** Sends a column what its first rank does not see. */
+  async #giveState(directory: string, column: number, policies: readonly number[]): Promise<void> {
+    const [, sees] = await this.#pair(`state/${column}`, column, false)
+    if (sees) return
+    const { weights, columnOf } = this.#backend
+    const prefixes = policies
+      .filter((policy) => columnOf!(policy) === column)
+      .map((policy) => `${weights.prefixOf(policy)}.`)
+    const names = (await readdir(directory)).filter((name) => prefixes.some((prefix) => name.startsWith(prefix)))
+    await this.#send(`state/${column}/files`, column, directory, names)
+  }
+
+  /** Fills this column's policies; all of its ranks call it, the first one with the folder. */
+  async #readOwn(folder: string | null, own: readonly number[]): Promise<void> {
+    const { weights, engine } = this.#backend
+    if (this.#isSpread) return weights.spread!.read(folder, own)
+    if (folder !== null) await weights.read(folder, own)
+    if (this.#place.rows > 1) for (const policy of own) await engine.sums!.copyFromFirst(policy, this.#moments)
   }
 
   async #write(kind: 'weights' | 'team', directory: string, policies: readonly number[]): Promise<void> {
-    const own = this.#writeOwn(kind, directory, policies)
-    if (!this.#isSplit) return own
+    if (!this.isSplit) return this.#writeOwn(kind, directory, policies)
+    if (!this.#isHeard)
+      throw new MagrpoError(
+        'ERR_ARGUMENT',
+        'Expected files of a run whose agents or optimizers are spread over ranks to be written before onSnapshot, onBest or onEnd ' +
+          'returns, but it was later: the ranks have gone on. Call write() there and return its promise.',
+      )
     const number = this.#transfers++
-    const given = leaveMark(directory).then(async (mark) => {
+    const before = this.#given
+    const begin = async () => {
+      // What is spread is written by all ranks together, one thing after the other.
+      if (this.#isSpread) await before
+      const mark = await leaveMark(directory)
       await this.#say({ kind, number, directory: resolve(directory), mark, policies })
       return mark
-    })
-    this.#given = Promise.allSettled([this.#given, given])
+    }
+    const given = begin()
+    const own = this.#isSpread
+      ? given.then(() => this.#writeOwn(kind, directory, policies))
+      : this.#writeOwn(kind, directory, policies)
+    this.#given = Promise.allSettled(this.#isSpread ? [before, given, own] : [before, given])
     const mark = await given
     const received = this.#others.map((column) => this.#receive(`files/${number}/${column}`, column, directory))
     const ends = await Promise.allSettled([own, ...received])
@@ -137,21 +197,24 @@ export class RankFiles {
   #writeOwn(kind: 'weights' | 'team', directory: string, policies: readonly number[]): Promise<void> {
     const { save, weights } = this.#backend
     const own = policies.filter((policy) => this.#holds(policy))
-    return kind === 'team' ? save(directory) : weights.write(directory, own)
+    if (kind === 'team') return save(directory)
+    return this.#isSpread ? weights.spread!.write(directory, own) : weights.write(directory, own)
   }
 
-  async #follow(
-    { kind, number, directory, mark, policies }: Exclude<Order, { kind: 'done' }>,
-    onHandedOver: () => void,
-  ): Promise<void> {
+  async #follow({ kind, number, directory, mark, policies }: FileOrder, onHandedOver: () => void): Promise<void> {
     const { column, row } = this.#place
-    if (row !== 0 || column === 0) return
+    if (row !== 0) {
+      const own = policies.filter((policy) => this.#holds(policy))
+      // The first rank of the column tells of what goes wrong.
+      if (this.#isSpread && kind === 'weights') await this.#backend.weights.spread!.write(null, own).catch(() => {})
+      return
+    }
     const name = `files/${number}/${column}`
     const sees = existsSync(join(directory, mark))
     await inFolder(sees ? directory : null, async (folder) => {
       try {
         const written = this.#writeOwn(kind, folder, policies)
-        onHandedOver()
+        if (!this.#isSpread) onHandedOver()
         await written
       } catch (error) {
         await this.#pair<Part | null>(`${name}/0`, column, { error: describeThrown(error) })

@@ -21,10 +21,15 @@ import type { AgentSummary, ResolvedTrainOptions } from './types/options.ts'
 /**
  * Options with every default filled in.
  *
+ * @param ranks processes that train the team together
  * @throws ConfigError listing everything out of range
  * @throws MagrpoError `ERR_TASK` where task and team do not fit
  */
-export function resolveTrainOptions(options: Omit<TrainOptions, 'team'>, agents: AgentSummary[]): ResolvedTrainOptions {
+export function resolveTrainOptions(
+  options: Omit<TrainOptions, 'team'>,
+  agents: AgentSummary[],
+  ranks = 1,
+): ResolvedTrainOptions {
   const { task } = options
   expectTask(task, 'train')
   checkAgents(agents, task)
@@ -76,6 +81,7 @@ export function resolveTrainOptions(options: Omit<TrainOptions, 'team'>, agents:
   checkTogether(resolved, options, refuse)
   checkSize(resolved, refuse)
   checkPlan(resolved, task, refuse)
+  checkSharded(resolved, ranks, refuse)
   if (issues.length > 0) throw new ConfigError(issues, where)
   return resolved
 }
@@ -159,6 +165,24 @@ function checkSize(resolved: ResolvedTrainOptions, refuse: Refuse): void {
     const anEvaluation = `an evaluation (evalItems ${evalItems} x evalSamples ${evalSamples} x ${team.length} agents x ${turns} turns)`
     limit('evalSamples', evalItems * evalSamples * team.length * turns, anEvaluation)
   }
+}
+
+/** Whether there is something to spread, and something to spread it over. */
+function checkSharded({ optimizer, team }: ResolvedTrainOptions, ranks: number, refuse: Refuse): void {
+  if (!optimizer.sharded) return
+  const path = 'optimizer.sharded'
+  const adapters = team.filter(({ kind }) => kind === 'lora').map(({ name }) => `'${name}'`)
+  if (adapters.length > 0)
+    refuse(
+      path,
+      `expected agents whose weights are all trained (team.adapter: full), but ${adapters.join(', ')} ${adapters.length > 1 ? 'train adapters' : 'trains an adapter'}, ` +
+        'whose moments are small; leave optimizer.sharded out',
+    )
+  if (ranks === 1)
+    refuse(
+      path,
+      'expected several processes to spread the optimizer over, received one; start some with --processes 2 (processes: 2) or a launcher, or leave optimizer.sharded out',
+    )
 }
 
 /** Whether the algorithm can be played by the team on the task. */

@@ -1,5 +1,6 @@
 /** A run as its user holds it: it goes on as its reports are asked for. */
 import { ConfigError, MagrpoError } from '../base/errors.ts'
+import { placeInGrid, soleRank } from './backend/ranks.ts'
 import type { TrainingBackend } from './backend/training-backend.ts'
 import type { MemoryPlan } from './memory/plan.ts'
 import { resolveTrainOptions } from './resolve-options.ts'
@@ -17,7 +18,7 @@ import type { RunResult } from './types/sink.ts'
  * @throws ConfigError or MagrpoError `ERR_TASK` for options that are out of range or do not fit each other
  */
 export function startRun(backend: TrainingBackend, options: Omit<TrainOptions, 'team'>, store?: RunStore): Run {
-  const resolved = resolveTrainOptions(options, backend.agents)
+  const resolved = resolveTrainOptions(options, backend.agents, placeInGrid(backend.ranks ?? soleRank).rows)
   const issues = backend.auxiliary.check(resolved.algorithm)
   if (issues.length > 0) throw new ConfigError(issues, 'The team')
   const { task, sinks = [], signal } = options

@@ -86,7 +86,7 @@ export class Trainer {
         this.stopController.abort(error)
       },
     })
-    this.files = new RankFiles(backend, this.link.ranks)
+    this.files = new RankFiles(backend, this.link.ranks, options.optimizer)
     this.context = {
       backend,
       task,
@@ -175,7 +175,8 @@ export class Trainer {
       if (isAlone) await this.dropGradients()
     } finally {
       if (ending.reason !== 'finished') this.link.leave(this.stepsDone + 1, messageOf(ending, this.link.ranks.rank))
-      await this.link.end(isTogether(ending))
+      // Ranks that still write together hear of each other until they have done so.
+      if (!this.files.isSplit) await this.link.end(isTogether(ending))
       await this.end(ending, release)
     }
   }
@@ -186,14 +187,14 @@ export class Trainer {
     this.context.auxiliary = await backend.auxiliary.prepare(this.options.algorithm, this.options.seed)
     const { ranks } = this.link
     await ranks.alike()
+    const { column, rows } = placeInGrid(ranks)
+    const own = this.trained.filter((policy) => (backend.columnOf?.(policy) ?? 0) === column)
+    // An earlier run may have left it otherwise.
+    if (rows > 1) for (const policy of own) await backend.engine.sums!.spread(policy, this.options.optimizer.sharded)
     const state = await fromFirst(ranks, 'origin', () => origin?.state ?? null)
     if (state !== null) {
       this.isWhole = false
-      if (origin !== null || ranks.columns > 1) await this.files.read(origin?.directory ?? null, this.trained)
-      const { column, rows } = placeInGrid(ranks)
-      const own = this.trained.filter((policy) => (backend.columnOf?.(policy) ?? 0) === column)
-      if (rows > 1)
-        for (const policy of own) await backend.engine.sums!.copyFromFirst(policy, this.options.optimizer.moments)
+      await this.files.read(origin?.directory ?? null, this.trained)
       this.isWhole = true
       this.stepsDone = state.step
       this.skippedSteps = state.skippedSteps
@@ -227,7 +228,7 @@ export class Trainer {
         const report = await this.step(this.stepsDone + 1, rollouts)
         if (this.isEvaluationDue) await this.evaluate()
         const snapshot = this.snapshot()
-        await this.files.during(() => this.tell((sink) => sink.onSnapshot?.(snapshot)))
+        await this.files.during('on', () => this.tell((sink) => sink.onSnapshot?.(snapshot)))
         yield report
       }
     } finally {
@@ -294,7 +295,8 @@ export class Trainer {
     if (isBest) this.best = report
     await this.tell((sink) => sink.onEval?.(report))
     const { save } = this.files
-    if (isBest && options.keepBest) await this.files.during(() => this.tell((sink) => sink.onBest?.(report, save)))
+    if (isBest && options.keepBest)
+      await this.files.during('on', () => this.tell((sink) => sink.onBest?.(report, save)))
   }
 
   private async warn(warnings: readonly RunWarning[]): Promise<void> {
@@ -322,21 +324,23 @@ export class Trainer {
   private async end(ending: Pick<RunEnd, 'reason' | 'error'>, release: () => void = () => {}): Promise<void> {
     const end: RunEnd = { ...ending, steps: this.stepsDone, seconds: this.seconds, best: this.best, last: this.last }
     // Before the watch judges what is left of its window: a run that goes on from here must not know of an end.
-    // Agents that other ranks hold can be written while these go on.
-    const isShared = this.link.ranks.columns > 1
-    const snapshot = this.isWhole && (isTogether(end) || !isShared) ? this.snapshot() : null
-    const failures = end.reason === 'aborted' || end.reason === 'failed' ? [end.error] : []
+    // What other ranks hold can be written while these go on.
+    const together = isTogether(end)
+    const snapshot = this.isWhole && (together || !this.files.isSplit) ? this.snapshot() : null
+    const failures = together ? [] : [end.error]
     await this.warn(this.watch.end(this.stepsDone)).catch((error: unknown) => failures.push(error))
     const tellEnd = async () => {
-      for (const sink of this.listeners)
+      for (const sink of this.listeners) {
         try {
           await sink.onEnd?.(end, this.files.save, snapshot)
         } catch (error) {
           failures.push(error)
         }
+      }
     }
-    await (isTogether(end) ? this.files.during(tellEnd) : tellEnd()).catch((error: unknown) => failures.push(error))
+    await (together ? this.files.during('end', tellEnd) : tellEnd()).catch((error: unknown) => failures.push(error))
     await this.files.settle()
+    if (this.files.isSplit) await this.link.end(false)
     // Who waits for the result may begin another run on the team at once.
     release()
     if (failures.length === 0) this.settle.resolve(end as RunResult)

@@ -2,7 +2,7 @@
 import { ranksOfRun } from '../ranks/process-ranks.ts'
 import { ReportSink } from '../report/report-sink.ts'
 import { type Run, startRun } from '../rl/run.ts'
-import { backendOf } from '../rl/team/policy-engine.ts'
+import { backendOf, type TeamRanks } from '../rl/team/policy-engine.ts'
 import type { TrainOptions } from '../rl/train-options.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
 import type { RunWarning } from '../rl/types/reports.ts'
@@ -21,6 +21,8 @@ interface RunParts<Item> extends TrainOptions<Item> {
   record?: RecordOptions
   /** Default: none. */
   trackers?: readonly Tracker[]
+  /** Who trains the team, of a run that is planned and not begun. Default: the ranks that this process is one of. */
+  ranks?: TeamRanks
   /** Takes what a person should know, besides the warnings that `sinks` are told of. */
   onWarning?(message: string): void
 }
@@ -49,8 +51,8 @@ interface AssembledRun {
  * @throws ConfigError or MagrpoError `ERR_TASK` for options that are out of range or do not fit each other
  */
 export function assemble<Item>(parts: RunParts<Item>): AssembledRun {
-  const { team, name, onWarning, record: _, trackers: __, sinks: ___, ...options } = parts
-  const ranks = ranksOfRun(team.columns)
+  const { team, name, onWarning, record: _, trackers: __, sinks: ___, ranks: planned, ...options } = parts
+  const ranks = planned ?? ranksOfRun(team.columns)
   // Rank 0 alone shows and keeps the run.
   const { record, trackers = [], sinks: given = [] }: Partial<RunParts<Item>> = (ranks?.rank ?? 0) === 0 ? parts : {}
   const warn = warningsOf(given, onWarning)

@@ -1,7 +1,9 @@
 import type { RunConfig } from '../config/load.ts'
+import { ranksOfProcess } from '../ranks/process-ranks.ts'
 import { compareWithFree, type FreeOf, type MemoryVerdict } from '../rl/memory/fit.ts'
 import type { MemoryPlan } from '../rl/memory/plan.ts'
 import { WarningWatch } from '../rl/report/warnings.ts'
+import { plannedRanks } from '../rl/team/policy-engine.ts'
 import type { ResolvedTrainOptions } from '../rl/types/options.ts'
 import { assemble } from './assemble.ts'
 import { loadParts, trainSettings } from './load-parts.ts'
@@ -29,7 +31,9 @@ export async function planRun(
 ): Promise<PlannedRun> {
   const { task, loaded, algorithm, dispose } = await loadParts(config, { signal, onProgress, onWarning })
   try {
-    const { run } = assemble({ ...trainSettings(config), team: loaded.team, task, algorithm, signal, onWarning })
+    const { processes = 1 } = config
+    const ranks = processes > 1 && ranksOfProcess() === null ? plannedRanks(processes) : undefined
+    const { run } = assemble({ ...trainSettings(config), ranks, team: loaded.team, task, algorithm, signal, onWarning })
     for (const { message } of new WarningWatch(run.options).start()) onWarning(`warning: ${message}`)
     const plan = run.plan()!
     for (const { message } of await run.checkPrompts()) onWarning(`warning: ${message}`)

@@ -101,6 +101,11 @@ export async function prepareResume(runDir: string, options: PrepareResumeOption
   const { checkpointEvery, keepCheckpoints, ...others } = options
   const given = resolveConfig(recordedConfig(info), { where: `${runDir}/${runFiles.info}` })
   const config: RunConfig = { ...given, ...defined({ checkpointEvery, keepCheckpoints }), runDir }
+  if (config.optimizer.sharded && (ranks === null || ranks.place.size === 1)) {
+    // What is computed and saved is the same.
+    config.optimizer = { ...config.optimizer, sharded: false }
+    options.onWarning?.('The run has spread its optimizer over several processes; this one holds all of it.')
+  }
   if (isFollowing) return prepareParts(config, options)
   const folder = await RunFolder.resume(runDir)
   return prepareIn(folder, config, others, info)

@@ -45,7 +45,8 @@ function comparable(config: unknown): unknown {
     ...rest
   } = (config ?? {}) as Record<string, unknown>
   try {
-    return configFile({ ...resolveConfig(rest), runDir: '' })
+    const config = resolveConfig(rest)
+    return configFile({ ...config, optimizer: { ...config.optimizer, sharded: false }, runDir: '' })
   } catch {
     return rest // edited so that it is no configuration any more
   }

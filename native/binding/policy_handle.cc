@@ -75,7 +75,7 @@ Napi::Function PolicyHandle::define(Napi::Env env) {
                       exported<&PolicyHandle::write_tensors>("writeTensors"), exported<&PolicyHandle::read_tensors>("readTensors"),
                       exported<&PolicyHandle::end_slot>("endSlot"), exported<&PolicyHandle::sum_slots>("sumSlots"),
                       exported<&PolicyHandle::sum_gradients>("sumGradients"), exported<&PolicyHandle::copy_from_first>("copyFromFirst"),
-                      exported<&PolicyHandle::dispose>("dispose")});
+                      exported<&PolicyHandle::spread>("spread"), exported<&PolicyHandle::optimizer_bytes>("optimizerBytes"), exported<&PolicyHandle::dispose>("dispose")});
 }
 
 void PolicyHandle::describe(Napi::Object self) const {
@@ -87,12 +87,15 @@ Napi::Value PolicyHandle::step(const Napi::CallbackInfo& info) {
   // Arguments first: reading them may run getters, and these may dispose the policy.
   const train::StepOptions options = step_options(object_argument(info, 0, "the step's options"));
   const core::CancelFlagPtr cancel = cancel_option(info, 1);
+  const auto ranks = ranks_argument(info, 2);
   const auto current = state();
   JobSpec spec = writing_job(current, Value());
   spec.cancel = cancel;
   auto result = std::make_shared<train::StepResult>();
   spec.result = [result](Napi::Env env) { return to_js(env, *result); };
-  return start(info.Env(), std::move(spec), [current, options, result] { *result = current->policy->step(options); });
+  return start(info.Env(), std::move(spec), [current, options, result, ranks] {
+    *result = current->policy->step(options, ranks == nullptr ? nullptr : ranks->collectives.get());
+  });
 }
 
 Napi::Value PolicyHandle::zero_grad(const Napi::CallbackInfo& info) {
@@ -118,19 +121,27 @@ Napi::Value PolicyHandle::write_tensors(const Napi::CallbackInfo& info) {
   const train::Section section = section_argument(info);
   const std::string file = string_argument(info, 1, "the file");
   const std::string header = bytes_argument(info, 2, "the header");
+  const auto ranks = ranks_argument(info, 3);
+  core::check_argument(ranks == nullptr || section == train::Section::kOptimizer, "Expected no ranks but for the optimizer's state.");
   // Writing, as slices() allocates the optimizer's moments at their first use.
-  return start(info.Env(), writing_job(current, Value()),
-               [current, section, file, header] { model::write_tensors(file, header, current->policy->slices(section)); });
+  return start(info.Env(), writing_job(current, Value()), [current, section, file, header, ranks] {
+    if (ranks == nullptr) model::write_tensors(file, header, current->policy->slices(section));
+    else current->policy->write_spread(file, header, *ranks->collectives);
+  });
 }
 
 Napi::Value PolicyHandle::read_tensors(const Napi::CallbackInfo& info) {
   const train::Section section = section_argument(info);
   const auto sources = tensor_sources(info[1]);
+  const auto ranks = ranks_argument(info, 2);
+  core::check_argument(ranks == nullptr || section == train::Section::kOptimizer, "Expected no ranks but for the optimizer's state.");
   const auto current = state();
   JobSpec spec = writing_job(current, Value());
   spec.cancel = std::make_shared<core::CancelFlag>();
-  return start(info.Env(), std::move(spec),
-               [current, section, sources, cancel = spec.cancel] { current->policy->read(section, sources, cancel); });
+  return start(info.Env(), std::move(spec), [current, section, sources, ranks, cancel = spec.cancel] {
+    if (ranks == nullptr) current->policy->read(section, sources, cancel);
+    else current->policy->read_spread(sources, cancel, *ranks->collectives);
+  });
 }
 
 Napi::Value PolicyHandle::end_slot(const Napi::CallbackInfo& info) {
@@ -156,6 +167,24 @@ Napi::Value PolicyHandle::sum_gradients(const Napi::CallbackInfo& info) {
   core::check_argument(ranks != nullptr, "Expected the ranks of a run.");
   const auto current = state();
   return start(info.Env(), writing_job(current, Value()), [current, ranks] { current->policy->sum_gradients(*ranks->collectives); });
+}
+
+Napi::Value PolicyHandle::spread(const Napi::CallbackInfo& info) {
+  const auto ranks = ranks_argument(info, 0);
+  core::check_argument(ranks != nullptr, "Expected the ranks of a run.");
+  core::check_argument(info[1].IsBoolean(), "Expected whether the optimizer is to be spread.");
+  const bool wanted = info[1].As<Napi::Boolean>().Value();
+  const auto current = state();
+  return start(info.Env(), writing_job(current, Value()),
+               [current, ranks, wanted] { current->policy->spread(*ranks->collectives, wanted); });
+}
+
+Napi::Value PolicyHandle::optimizer_bytes(const Napi::CallbackInfo& info) {
+  const auto current = state();
+  JobSpec spec = writing_job(current, Value());
+  auto bytes = std::make_shared<int64_t>(0);
+  spec.result = [bytes](Napi::Env env) { return to_js(env, *bytes); };
+  return start(info.Env(), std::move(spec), [current, bytes] { *bytes = current->policy->optimizer_bytes(); });
 }
 
 Napi::Value PolicyHandle::copy_from_first(const Napi::CallbackInfo& info) {

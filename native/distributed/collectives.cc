@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <netdb.h>
 #include <sys/socket.h>
@@ -25,10 +26,10 @@
 namespace magrpo::distributed {
 namespace {
 
-// Large enough that gloo's latency does not count, small enough that the copies of small tensors are no burden.
-constexpr int64_t kBucketBytes = 32 << 20;
 // All ranks have met before they begin: a collective takes as long as its bytes, and one that hangs keeps its process from ending.
 constexpr std::chrono::minutes kTimeout{2};
+// Of what goes from one rank to one other, all of it in order.
+constexpr int kTag = 0;
 
 // This machine's address on the way to another; empty if there is no way.
 std::string address_towards(const std::string& host, int port) {
@@ -178,6 +179,23 @@ void Collectives::copy(std::vector<at::Tensor>& tensors, int from) {
     std::vector<at::Tensor> list{bucket.view({-1}).view(at::kByte)};
     group_->wait_for(bucket, [&](c10d::Backend& group) { return group.broadcast(list, options); });
   });
+}
+
+void Collectives::send(const at::Tensor& tensor, int to) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> list{tensor.cpu().reshape({-1}).contiguous().view(at::kByte)};
+  bytes_ += static_cast<int64_t>(tensor.nbytes());
+  group_->wait_for(list[0], [&](c10d::Backend& group) { return group.send(list, to, kTag); });
+}
+
+void Collectives::receive(at::Tensor tensor, int from) {
+  const at::NoGradGuard no_grad;
+  const bool is_direct = tensor.is_cpu() && tensor.is_contiguous();
+  const at::Tensor buffer = is_direct ? tensor : at::empty(tensor.sizes(), tensor.options().device(at::kCPU));
+  std::vector<at::Tensor> list{buffer.view({-1}).view(at::kByte)};
+  bytes_ += static_cast<int64_t>(tensor.nbytes());
+  group_->wait_for(list[0], [&](c10d::Backend& group) { return group.recv(list, from, kTag); });
+  if (!is_direct) tensor.copy_(buffer);
 }
 
 }  // namespace magrpo::distributed

@@ -11,6 +11,10 @@ namespace magrpo::distributed {
 
 class Switchboard;
 
+// Tensors that are sent together have at most so many bytes; one tensor may have more. Large enough that gloo's latency does not count,
+// small enough that the copies of small tensors are no burden.
+inline constexpr int64_t kBucketBytes = 32 << 20;
+
 // Every member makes the same calls in the same order, on tensors of the same shapes. A call blocks until this rank's part is done, and
 // throws ERR_RANK if another rank is gone.
 class Collectives {
@@ -28,6 +32,9 @@ class Collectives {
   void sum(std::vector<at::Tensor>& tensors);
   // Overwrites the tensors with those of member `from`.
   void copy(std::vector<at::Tensor>& tensors, int from);
+  // From one rank to one other, each of which makes its call.
+  void send(const at::Tensor& tensor, int to);
+  void receive(at::Tensor tensor, int from);
 
   // Bytes of the tensors that were handed over so far, for measurements.
   int64_t bytes() const { return bytes_; }

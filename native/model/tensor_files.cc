@@ -110,30 +110,46 @@ void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<Tenso
   }
 }
 
-void write_tensors(const std::string& file, const std::string& header, const std::vector<NamedSlice>& slices) {
-  const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  const auto fail = [&](const char* what) {
-    const int failure = errno;
-    if (descriptor >= 0) ::close(descriptor);
-    throw core::Error("ERR_RUN", "Cannot ", what, " ", file, ": ", std::strerror(failure), ".");
-  };
-  if (descriptor < 0) fail("create");
-  const auto write_all = [&](const char* data, size_t size) {
-    while (size > 0) {
-      const ssize_t written = ::write(descriptor, data, size);
-      if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) fail("write");
-      data += written;
-      size -= static_cast<size_t>(written);
-    }
-  };
+TensorWriter::TensorWriter(std::string file)
+    : file_(std::move(file)), descriptor_(::open(file_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) {
+  if (descriptor_ < 0) fail("create");
+}
+
+TensorWriter::TensorWriter(std::string file, const std::string& header) : TensorWriter(std::move(file)) {
   write_all(header.data(), header.size());
-  for (const auto& slice : slices) {
-    const at::Tensor bytes = slice.view().detach().cpu().contiguous();
-    write_all(static_cast<const char*>(bytes.const_data_ptr()), static_cast<size_t>(bytes.nbytes()));
+}
+
+TensorWriter::~TensorWriter() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void TensorWriter::write(const at::Tensor& tensor) {
+  const at::Tensor bytes = tensor.detach().cpu().contiguous();
+  write_all(static_cast<const char*>(bytes.const_data_ptr()), static_cast<size_t>(bytes.nbytes()));
+}
+
+void TensorWriter::finish() {
+  if (::fsync(descriptor_) != 0) fail("sync");
+}
+
+void TensorWriter::write_all(const char* data, size_t size) {
+  while (size > 0) {
+    const ssize_t written = ::write(descriptor_, data, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) fail("write");
+    data += written;
+    size -= static_cast<size_t>(written);
   }
-  if (::fsync(descriptor) != 0) fail("sync");
-  ::close(descriptor);
+}
+
+void TensorWriter::fail(const char* what) const {
+  throw core::Error("ERR_RUN", "Cannot ", what, " ", file_, ": ", std::strerror(errno), ".");
+}
+
+void write_tensors(const std::string& file, const std::string& header, const std::vector<NamedSlice>& slices) {
+  TensorWriter writer(file, header);
+  for (const auto& slice : slices) writer.write(slice.view());
+  writer.finish();
 }
 
 }  // namespace magrpo::model

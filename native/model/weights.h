@@ -79,6 +79,27 @@ void check_shapes(const std::vector<NamedSlice>& slices, const std::vector<Tenso
 void read_tensors(const std::vector<NamedSlice>& slices, const std::vector<TensorSource>& sources, const core::CancelFlagPtr& cancel,
                   const std::function<void(int64_t, int64_t)>& progress);
 
+// A file of `header` and the bytes of tensors, one after the other. Throws ERR_RUN if it cannot be written.
+class TensorWriter {
+ public:
+  TensorWriter(std::string file, const std::string& header);
+  ~TensorWriter();
+  TensorWriter(const TensorWriter&) = delete;
+  TensorWriter& operator=(const TensorWriter&) = delete;
+
+  void write(const at::Tensor& tensor);
+  // Syncs it to the disk.
+  void finish();
+
+ private:
+  explicit TensorWriter(std::string file);
+  void write_all(const char* data, size_t size);
+  [[noreturn]] void fail(const char* what) const;
+
+  std::string file_;
+  int descriptor_;
+};
+
 // Writes `header` and the slices' bytes to `file` and syncs it to the disk.
 void write_tensors(const std::string& file, const std::string& header, const std::vector<NamedSlice>& slices);
 

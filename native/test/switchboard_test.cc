@@ -2,9 +2,6 @@
 #include "distributed/switchboard.h"
 
 #include <ATen/ops/full.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <condition_variable>
 #include <memory>
@@ -14,34 +11,14 @@
 
 #include "distributed/collectives.h"
 #include "test/harness.h"
+#include "test/ranks.h"
 #include "test/tensors.h"
 
 namespace magrpo::distributed {
 namespace {
 
-int free_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  const bool is_bound = bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0;
-  const bool is_known = getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-  close(fd);
-  return is_bound && is_known ? ntohs(address.sin_port) : 0;
-}
-
-Place place_of(int rank, int size, int port) {
-  Place place;
-  place.rank = rank;
-  place.size = size;
-  place.address = "127.0.0.1";
-  place.port = port;
-  place.hosts_store = rank == 0;
-  place.prefix = "test";
-  place.timeout = std::chrono::milliseconds(20000);
-  return place;
-}
+using test::free_port;
+using test::place_of;
 
 // Something that another thread says once.
 template <typename T>

@@ -82,8 +82,9 @@ const Maps& maps() {
 // Random words of a block, (4, calls).
 template <int64_t calls>
 MAGRPO_INLINE void random_words(const MomentStep& step, int64_t block, uint32_t* words) {
-  const auto high = static_cast<uint32_t>(static_cast<uint64_t>(block * calls) >> 32);
-  const auto low = static_cast<uint32_t>(block * calls);  // a multiple of `calls`, which is a power of two
+  const int64_t first = (step.first_block + block) * calls;
+  const auto high = static_cast<uint32_t>(static_cast<uint64_t>(first) >> 32);
+  const auto low = static_cast<uint32_t>(first);  // a multiple of `calls`, which is a power of two
 #pragma omp simd
   for (uint32_t call = 0; call < calls; ++call) {
     const auto bits = core::philox({low + call, high, step.tensor, step.step}, {kMomentKey, 0});

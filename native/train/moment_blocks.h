@@ -36,6 +36,7 @@ struct MomentStep {
   float decay;       // learning rate · weight decay
   uint32_t step;     // t, and the tensor's number: counters of the random bits
   uint32_t tensor;
+  int64_t first_block = 0;  // of the numbers at hand in that tensor: another counter
 };
 
 // A tensor of `size` float32 weights with its gradient, which is followed uphill.

@@ -78,7 +78,8 @@ at::Tensor shifted(const at::Tensor& x, int64_t bits) { return at::bitwise_right
 // core::philox over the calls of blocks: four tensors (blocks, calls) of int64, each a word. Products of two words wrap in 64 bits.
 std::array<at::Tensor, 4> random_words(const Chunk& chunk, int64_t calls, const MomentStep& step) {
   constexpr int64_t kWord = 0xffffffff;
-  const at::Tensor number = at::arange(chunk.begin * calls, chunk.end * calls, chunk.first.options().dtype(at::kLong));
+  const at::Tensor number =
+      at::arange((step.first_block + chunk.begin) * calls, (step.first_block + chunk.end) * calls, chunk.first.options().dtype(at::kLong));
   std::array<at::Tensor, 4> words{number & kWord, shifted(number, 32) & kWord, at::full_like(number, int64_t{step.tensor}),
                                   at::full_like(number, int64_t{step.step})};
   std::array<uint32_t, 2> key{kMomentKey, 0};

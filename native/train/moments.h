@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <utility>
+
 #include "train/moment_blocks.h"
 
 namespace magrpo::train {
@@ -30,6 +32,12 @@ struct Moments {
   // Rows of the first dimension, of moments without scales. They share their memory.
   Moments rows(int64_t begin, int64_t count) const { return {first.narrow(0, begin, count), second.narrow(0, begin, count), {}, {}}; }
 };
+
+// What is saved of moments, with what precedes the name of the weights.
+inline constexpr std::pair<const char*, at::Tensor Moments::*> kMomentMembers[]{{"exp_avg.", &Moments::first},
+                                                                                {"exp_avg_sq.", &Moments::second},
+                                                                                {"exp_avg_scale.", &Moments::first_scales},
+                                                                                {"exp_avg_sq_scale.", &Moments::second_scales}};
 
 // One step of a contiguous float32 tensor, up its gradient; moments of bfloat16 or codes. Deterministic, whatever the threads.
 void step_tensor(const at::Tensor& weights, const at::Tensor& gradients, const Moments& moments, const MomentStep& step);

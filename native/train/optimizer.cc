@@ -6,22 +6,14 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
+#include "core/errors.h"
+
 namespace magrpo::train {
-namespace {
-
-// What is saved of moments, with what precedes the name of the weights.
-constexpr std::pair<const char*, at::Tensor Moments::*> kMembers[]{{"exp_avg.", &Moments::first},
-                                                                   {"exp_avg_sq.", &Moments::second},
-                                                                   {"exp_avg_scale.", &Moments::first_scales},
-                                                                   {"exp_avg_sq_scale.", &Moments::second_scales}};
-
-}  // namespace
 
 struct Optimizer::Batch {
   std::vector<at::Tensor> weights, gradients, first, second;
@@ -37,43 +29,66 @@ struct Optimizer::Batch {
 void Optimizer::add(const std::vector<model::NamedSlice>& slices) {
   for (const auto& slice : slices) {
     // Updates of 5e-6 vanish in bfloat16: trained bfloat16 weights keep float32 masters.
-    if (slice.row == 0) parameters_.push_back({slice.tensor, slice.tensor.to(at::kFloat), {}, {}});
-    parameters_.back().parts.push_back({slice, {}});
+    if (slice.row == 0) {
+      Parameter& p = parameters_.emplace_back();
+      p.weight = slice.tensor;
+      p.master = slice.tensor.to(at::kFloat);
+    }
+    Part& part = parameters_.back().parts.emplace_back();
+    part.slice = slice;
+    part.end = part.size();
   }
 }
 
 uint32_t Optimizer::step_count() const { return static_cast<uint32_t>(step_.item<float>()); }
 
+at::Tensor Optimizer::own(const Parameter& p, const Part& part, const at::Tensor& whole) {
+  const at::Tensor rows = whole.narrow(0, part.slice.row, part.slice.rows);
+  return p.is_cut ? rows.reshape({-1}).narrow(0, part.begin, part.end - part.begin) : rows;
+}
+
+at::Tensor Optimizer::master_of(const Parameter& p, const Part& part) {
+  return part.master.defined() ? part.master : own(p, part, p.master);
+}
+
+void Optimizer::make_step() {
+  if (!step_.defined() && !parameters_.empty()) step_ = at::zeros({}, parameters_.front().weight.options().dtype(at::kFloat));
+}
+
 void Optimizer::prepare(MomentKind kind) {
-  if (!step_.defined() && !parameters_.empty()) step_ = at::zeros({}, parameters_.front().master.options());
+  make_step();
   const bool changes = kind != *kind_;
   uint32_t tensor = 0;
   for (auto& p : parameters_) {
-    const bool had = p.parts.front().moments.first.defined();
+    const bool had = std::exchange(p.has_moments, true);
     if (had && !changes) {
       tensor += static_cast<uint32_t>(p.parts.size());
       continue;
     }
-    p.whole = kind == MomentKind::kFloat32 ? Moments::zeros_for(p.master, kind) : Moments();
-    for (auto& [slice, moments] : p.parts) {
-      const at::Tensor part = p.master.narrow(0, slice.row, slice.rows);
-      const Moments old = std::exchange(
-          moments, p.whole.first.defined() ? p.whole.rows(slice.row, slice.rows) : Moments::zeros_for(part, kind_for(kind, part.numel())));
-      if (had) convert(old, moments, {.step = step_count(), .tensor = tensor});
-      ++tensor;
+    p.whole = kind == MomentKind::kFloat32 && !p.is_cut ? Moments::zeros_for(p.master, kind) : Moments();
+    for (auto& part : p.parts) {
+      const uint32_t number = tensor++;
+      if (part.begin == part.end) continue;
+      const model::NamedSlice& slice = part.slice;
+      const Moments old =
+          std::exchange(part.moments, p.whole.first.defined() ? p.whole.rows(slice.row, slice.rows)
+                                                              : Moments::zeros_for(master_of(p, part), kind_for(kind, part.size())));
+      if (had) convert(old, part.moments, {.step = step_count(), .tensor = number, .first_block = part.begin / kMomentBlock});
     }
   }
   *kind_ = kind;
 }
 
 std::vector<at::Tensor> Optimizer::tensors(MomentKind kind) {
-  prepare(kind);
+  if (is_spread()) make_step();
+  else prepare(kind);
   std::vector<at::Tensor> result{step_};
   for (const auto& p : parameters_) {
     result.push_back(p.weight);
-    if (!p.master.is_same(p.weight)) result.push_back(p.master);
+    if (is_spread()) continue;
+    if (p.has_masters()) result.push_back(p.master);
     for (const auto& part : p.parts)
-      for (const auto& [name, member] : kMembers)
+      for (const auto& [name, member] : kMomentMembers)
         if ((part.moments.*member).defined()) result.push_back(part.moments.*member);
   }
   return result;
@@ -82,19 +97,20 @@ std::vector<at::Tensor> Optimizer::tensors(MomentKind kind) {
 void Optimizer::drop_moments() {
   for (auto& p : parameters_) {
     p.whole = {};
+    p.has_moments = false;
     for (auto& part : p.parts) part.moments = {};
   }
 }
 
 bool Optimizer::decays(const Parameter& parameter, const StepOptions& options) const {
-  return options.decay_all || parameter.master.dim() > 1;
+  return options.decay_all || parameter.weight.dim() > 1;
 }
 
 StepResult Optimizer::step(std::vector<at::Tensor> gradients, const StepOptions& options) {
   at::NoGradGuard no_grad;
   prepare(options.moments);
   for (size_t i = 0; i < gradients.size(); ++i)
-    if (!gradients[i].defined()) gradients[i] = at::zeros_like(parameters_[i].master);
+    if (!gradients[i].defined()) gradients[i] = at::zeros(parameters_[i].weight.sizes(), step_.options());
   StepResult result;
   result.grad_norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients))).item<double>();
   result.skipped = !std::isfinite(result.grad_norm);
@@ -109,7 +125,11 @@ StepResult Optimizer::step(std::vector<at::Tensor> gradients, const StepOptions&
       Batch batch;
       for (size_t i = 0; i < parameters_.size(); ++i) {
         const Parameter& p = parameters_[i];
-        if (decays(p, options) == decaying) batch.add(p.master, gradients[i], p.whole);
+        if (decays(p, options) != decaying) continue;
+        if (!p.is_cut) batch.add(p.master, gradients[i], p.whole);
+        else
+          for (const auto& part : p.parts)
+            if (part.begin < part.end) batch.add(master_of(p, part), own(p, part, gradients[i]), part.moments);
       }
       step_batch(batch, decaying, options);
     }
@@ -117,7 +137,9 @@ StepResult Optimizer::step(std::vector<at::Tensor> gradients, const StepOptions&
     step_parts(gradients, options);
   }
   for (auto& p : parameters_)
-    if (!p.master.is_same(p.weight)) p.weight.copy_(p.master);
+    if (p.has_masters())
+      for (auto& part : p.parts)
+        if (part.begin < part.end) own(p, part, p.weight).copy_(master_of(p, part));
   return result;
 }
 
@@ -144,10 +166,13 @@ void Optimizer::step_parts(const std::vector<at::Tensor>& gradients, const StepO
     const Parameter& p = parameters_[i];
     const bool decaying = decays(p, options);
     step.decay = decaying ? static_cast<float>(options.learning_rate * options.weight_decay) : 0.0f;
-    for (const auto& [slice, moments] : p.parts) {
-      const at::Tensor weights = p.master.narrow(0, slice.row, slice.rows), own = gradients[i].narrow(0, slice.row, slice.rows);
-      if (moments.kind() == MomentKind::kFloat32) small[decaying].add(weights, own, moments);
-      else step_tensor(weights, own.contiguous(), moments, step);
+    for (const auto& part : p.parts) {
+      step.first_block = part.begin / kMomentBlock;
+      if (part.begin < part.end) {
+        const at::Tensor weights = master_of(p, part), gradient = own(p, part, gradients[i]);
+        if (part.moments.kind() == MomentKind::kFloat32) small[decaying].add(weights, gradient, part.moments);
+        else step_tensor(weights, gradient.contiguous(), part.moments, step);
+      }
       ++step.tensor;
     }
   }
@@ -155,17 +180,20 @@ void Optimizer::step_parts(const std::vector<at::Tensor>& gradients, const StepO
 }
 
 bool Optimizer::has_masters() const {
-  return std::any_of(parameters_.begin(), parameters_.end(), [](const Parameter& p) { return !p.master.is_same(p.weight); });
+  return std::any_of(parameters_.begin(), parameters_.end(), [](const Parameter& p) { return p.has_masters(); });
 }
 
 std::vector<model::NamedSlice> Optimizer::slices() {
+  core::check_argument(!is_spread(),
+                       "Expected an optimizer whose state this process has, but a run with optimizer.sharded has spread it over "
+                       "its ranks: the checkpoints of that run hold it.");
   std::vector<model::NamedSlice> result{{"step", step_.defined() ? step_.view({1}) : at::zeros({1}), 0, 1}};
-  for (const auto& [prefix, member] : kMembers)
+  for (const auto& [prefix, member] : kMomentMembers)
     for (const auto& p : parameters_)
-      for (const auto& [slice, moments] : p.parts) {
-        const at::Tensor part = slice.view();
-        const at::Tensor saved = (moments.first.defined() ? moments : Moments::blanks_for(part, kind_for(*kind_, part.numel()))).*member;
-        if (saved.defined()) result.push_back({prefix + slice.name, saved, 0, saved.size(0)});
+      for (const auto& part : p.parts) {
+        const at::Tensor weights = part.slice.view();
+        const at::Tensor saved = (p.has_moments ? part.moments : Moments::blanks_for(weights, kind_for(*kind_, part.size()))).*member;
+        if (saved.defined()) result.push_back({prefix + part.slice.name, saved, 0, saved.size(0)});
       }
   if (has_masters())
     for (const auto& p : parameters_)
@@ -176,7 +204,7 @@ std::vector<model::NamedSlice> Optimizer::slices() {
 std::vector<model::TensorInfo> Optimizer::describe() const {
   const MomentKind kind = *kind_;
   std::vector<model::TensorInfo> result{{"step", at::kFloat, {1}}};
-  for (const auto& [prefix, member] : kMembers)
+  for (const auto& [prefix, member] : kMomentMembers)
     for (const auto& p : parameters_)
       for (const auto& part : p.parts) {
         // Not of the moments themselves, which a step on the executor may be replacing.
@@ -190,15 +218,19 @@ std::vector<model::TensorInfo> Optimizer::describe() const {
   return result;
 }
 
-void Optimizer::read(const std::vector<model::TensorSource>& sources, const core::CancelFlagPtr& cancel) {
-  at::NoGradGuard no_grad;
+MomentKind Optimizer::kind_of(const std::vector<model::TensorSource>& sources) {
   MomentKind saved = MomentKind::kFloat32;
   for (const auto& source : sources) {
     if (source.name.rfind("exp_avg.", 0) != 0) continue;
     if (source.dtype == at::kByte) saved = MomentKind::kInt8;
     else if (source.dtype == at::kBFloat16) saved = MomentKind::kBFloat16;
   }
-  prepare(saved);
+  return saved;
+}
+
+void Optimizer::read(const std::vector<model::TensorSource>& sources, const core::CancelFlagPtr& cancel) {
+  at::NoGradGuard no_grad;
+  prepare(kind_of(sources));
   model::read_tensors(slices(), sources, cancel, nullptr);
   // Nothing but zeros: the first step makes the moments that it is asked for.
   if (step_count() == 0) drop_moments();
@@ -206,7 +238,9 @@ void Optimizer::read(const std::vector<model::TensorSource>& sources, const core
 
 void Optimizer::weights_changed() {
   for (auto& p : parameters_)
-    if (!p.master.is_same(p.weight)) p.master.copy_(p.weight);
+    if (p.has_masters())
+      for (auto& part : p.parts)
+        if (part.begin < part.end) master_of(p, part).copy_(own(p, part, p.weight));
 }
 
 }  // namespace magrpo::train

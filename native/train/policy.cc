@@ -55,12 +55,18 @@ void Policy::zero_gradients() {
 
 void Policy::define_gradients() {
   for (size_t i = 0; i < gradients_.size(); ++i)
-    if (!gradients_[i].defined()) gradients_[i] = at::zeros_like(optimizer_.master(i));
+    if (!gradients_[i].defined()) gradients_[i] = at::zeros_like(optimizer_.weight(i), at::TensorOptions().dtype(at::kFloat));
 }
 
-StepResult Policy::step(const StepOptions& options) {
+StepResult Policy::step(const StepOptions& options, distributed::Collectives* ranks) {
+  core::check_argument(
+      !optimizer_.is_spread() || ranks != nullptr,
+      "Expected an optimizer whose state this process has, but a run with optimizer.sharded has spread it over its ranks. Train "
+      "the policy by another run of these ranks, or load what the run saved.");
   // A policy whose groups were all skipped steps with a zero gradient, so that moments and counters agree.
   const StepResult result = optimizer_.step(gradients_, options);
+  // All ranks have the same gradients, and so skip the same steps.
+  if (optimizer_.is_spread() && !result.skipped) optimizer_.share_weights(*ranks);
   zero_gradients();
   return result;
 }

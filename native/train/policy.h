@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/live_objects.h"
@@ -53,7 +54,8 @@ class Policy : core::Counted<Policy> {
   // Discards gradients of the last backward pass that were not absorbed.
   void discard_fresh_gradients();
   void zero_gradients();
-  StepResult step(const StepOptions& options);
+  // One step up the gradients, which are dropped. Of an optimizer that is spread over ranks, these are needed: all of them step at once.
+  StepResult step(const StepOptions& options, distributed::Collectives* ranks = nullptr);
 
   // Ends the gradient of one slot of a step, in ascending order; what is accumulated next belongs to another.
   void end_slot(int64_t slot, const SlotShares& shares, size_t rank);
@@ -61,7 +63,19 @@ class Policy : core::Counted<Policy> {
   void sum_slots(const SlotShares& shares, distributed::Collectives* ranks);
   // Makes the gradient the sum of all ranks'.
   void sum_gradients(distributed::Collectives& ranks);
-  // Overwrites weights, value head and optimizer with those of rank 0, whose moments are of this kind.
+  // Spreads the optimizer over the ranks, or gives each the whole of it again; see Optimizer::spread.
+  void spread(distributed::Collectives& ranks, bool wanted) { optimizer_.spread(ranks, wanted); }
+  // Bytes of the optimizer's moments and masters that this process holds.
+  int64_t optimizer_bytes() const { return optimizer_.state_bytes(); }
+  // Writes the optimizer's section to a file of rank 0, and reads it, where it is spread; see Optimizer.
+  void write_spread(const std::string& file, const std::string& header, distributed::Collectives& ranks) {
+    optimizer_.write(file, header, ranks);
+  }
+  void read_spread(const std::vector<model::TensorSource>& sources, const core::CancelFlagPtr& cancel, distributed::Collectives& ranks) {
+    optimizer_.read(sources, cancel, ranks);
+  }
+  // Overwrites weights, value head and optimizer with those of rank 0, whose moments are of this kind. An optimizer that is spread is not
+  // copied, but for its step count.
   void copy_from_first(distributed::Collectives& ranks, MomentKind kind);
 
   // The tensors of a section, in checkpoint names and a fixed order. Executor thread only.

@@ -54,9 +54,9 @@ void Policy::sum_slots(const SlotShares& shares, distributed::Collectives* ranks
   if (sums.empty()) return;
   int64_t offset = 0;
   for (size_t i = 0; i < gradients_.size(); ++i) {
-    const at::Tensor& master = optimizer_.master(i);
-    gradients_[i] = sums[0].sum.narrow(0, offset, master.numel()).view_as(master);
-    offset += master.numel();
+    const at::Tensor& weight = optimizer_.weight(i);
+    gradients_[i] = sums[0].sum.narrow(0, offset, weight.numel()).view(weight.sizes());
+    offset += weight.numel();
   }
 }
 
@@ -68,6 +68,7 @@ void Policy::sum_gradients(distributed::Collectives& ranks) {
 void Policy::copy_from_first(distributed::Collectives& ranks, MomentKind kind) {
   std::vector<at::Tensor> state = optimizer_.tensors(kind);
   ranks.copy(state, 0);
+  if (optimizer_.is_spread()) optimizer_.weights_changed();
 }
 
 }  // namespace magrpo::train

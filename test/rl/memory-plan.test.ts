@@ -41,6 +41,8 @@ const work = (changes: Partial<Workload> = {}): Workload => ({
   gradientCopies: 1,
   checkpointing: false,
   moments: 'float32',
+  ranks: 1,
+  sharded: false,
   evaluation: { items: 0, samples: 1 },
   sideBySide: 1,
   processBytes: 7,
@@ -80,6 +82,14 @@ test('moments: 8, 4 or 2 bytes a weight, with two scales for each 256 weights of
   t.is(momentBytes([4095, 5000], 'bfloat16'), 4 * 9095)
   t.is(momentBytes([4095, 5000], 'int8'), 8 * 4095 + 2 * 5000 + 2 * 4 * 20)
   t.is(partsOf(work({ policies: [{ model: 0, kind: 'full', parameters: 250, momentBytes: 42, rank: 0 }] })).moments, 42)
+})
+
+test('moments and masters are divided by the ranks that they are spread over, nothing else is', (t) => {
+  const halved = { ...model, dtype: 'bfloat16' as const }
+  const parts = (ranks: number, sharded: boolean) => partsOf(work({ models: [halved], ranks, sharded }))
+  const { masters, moments, ...others } = parts(3, false)
+  t.deepEqual([masters, moments], [1000, 2000])
+  t.deepEqual(parts(3, true), { masters: Math.ceil(1000 / 3), moments: Math.ceil(2000 / 3), ...others })
 })
 
 test('parts of a small step, by hand', (t) => {
@@ -238,6 +248,11 @@ const advice: [string, Partial<Workload>, RegExp][] = [
     'moments',
     { policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, rank: 0 }] },
     /set optimizer\.moments to int8, or train adapters/,
+  ],
+  [
+    'moments',
+    { ranks: 2, policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, rank: 0 }] },
+    /set optimizer\.sharded, or set optimizer\.moments to int8, or train adapters/,
   ],
   [
     'moments',

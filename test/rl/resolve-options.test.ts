@@ -8,8 +8,8 @@ import { TableEngine, tableBackend } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 
 const { agents } = tableBackend(new TableEngine(2, { prompts: 1, positions: 1, tokens: 2 }), ['left', 'right'])
-const resolve = (changes: Partial<Omit<TrainOptions<ToyItem>, 'team'>> = {}, team = agents) =>
-  resolveTrainOptions({ task: complementTask(), optimizer: { learningRate: 1e-3 }, steps: 2, ...changes }, team)
+const resolve = (changes: Partial<Omit<TrainOptions<ToyItem>, 'team'>> = {}, team = agents, ranks?: number) =>
+  resolveTrainOptions({ task: complementTask(), optimizer: { learningRate: 1e-3 }, steps: 2, ...changes }, team, ranks)
 
 test('every default is filled in, and the result is plain JSON', (t) => {
   const resolved = resolve()
@@ -24,6 +24,7 @@ test('every default is filled in, and the result is plain JSON', (t) => {
     moments: 'float32',
     schedule: 'constant',
     warmupSteps: 0,
+    sharded: false,
   })
   t.deepEqual(resolved.algorithm, { ...magrpo(), terminationThreshold: null })
 })
@@ -103,6 +104,17 @@ test('all that is wrong is said at once', (t) => {
     error.issues.map(({ path }) => path),
     ['promptsPerStep', 'minibatches', 'logSamples'],
   )
+})
+
+test('an optimizer is spread over several processes that train all weights, and nothing else', (t) => {
+  const optimizer = { learningRate: 1, sharded: true }
+  const full = agents.map((agent) => ({ ...agent, kind: 'full' as const }))
+  t.true(resolve({ optimizer }, full, 2).optimizer.sharded)
+  t.throws(() => resolve({ optimizer }, full, 1), {
+    message: /optimizer\.sharded: expected several processes .*received one/,
+  })
+  const mixed = [full[0]!, { ...agents[1]!, kind: 'lora' as const }]
+  t.throws(() => resolve({ optimizer }, mixed, 2), { message: /optimizer\.sharded: .*'right' trains an adapter/ })
 })
 
 test('team and task must fit', (t) => {

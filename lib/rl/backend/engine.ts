@@ -40,6 +40,8 @@ export interface GradientSums {
   sumSlots(policy: number, shares: SlotShares): Promise<void>
   /** Makes a policy's gradient the sum of all ranks'. */
   sum(policy: number): Promise<void>
+  /** Spreads what a policy's optimizer keeps over the ranks, or gives each all of it again. */
+  spread(policy: number, wanted: boolean): Promise<void>
   /** Overwrites a policy and its optimizer, whose moments are of this kind, with those of rank 0. */
   copyFromFirst(policy: number, moments: string): Promise<void>
 }

@@ -57,6 +57,14 @@ interface WeightFiles {
   prefixOf(policy: number): string
   /** Overwrites the policies with what {@link write} wrote. */
   read(directory: string, policies: readonly number[]): Promise<void>
+  /**
+   * The same where optimizers are spread over ranks: all of them call these at once, those above 0 with null in place of the folder.
+   * The files are the same. No policy may be stepped until the promise has settled.
+   */
+  spread?: {
+    write(directory: string | null, policies: readonly number[]): Promise<void>
+    read(directory: string | null, policies: readonly number[]): Promise<void>
+  }
 }
 
 /** (n) number of each agent's policy, null for a frozen one. */

@@ -57,6 +57,9 @@ export interface Workload {
   checkpointing: boolean
   /** What the optimizer keeps its moments in. */
   moments: MomentKind
+  /** Processes of the run, and whether moments and masters are spread over them. */
+  ranks: number
+  sharded: boolean
   /** Items and samples of one batch of an evaluation; items are 0 where there is none. */
   evaluation: { items: number; samples: number }
   /** Models that are trained side by side, a thread each: their activations exist together. */
@@ -116,6 +119,8 @@ export interface MemoryPlan {
     grows: boolean
     checkpointing: boolean
     moments: MomentKind
+    /** Moments and masters could be spread over the processes of the run, and are not. */
+    isSpreadable: boolean
   }
 }
 
@@ -132,7 +137,8 @@ interface Batch {
  * Plans a run.
  *
  * - weights: as loaded. masters: float32 copies of trained bfloat16 weights.
- * - moments: two numbers a trained weight, in `optimizer.moments`. gradients: one float, and the last pass's own beside it where there are several passes; that of
+ * - moments: two numbers a trained weight, in `optimizer.moments`. These and masters are divided by the ranks they are spread over.
+ * - gradients: one float, and the last pass's own beside it where there are several passes; that of
  *   a bfloat16 head once more in float32.
  * - cache: a slot for each token of each prompt, and `maxNewTokens` for each completion, all of one turn or of one batch of an
  *   evaluation; completions that end early leave theirs untouched.
@@ -165,6 +171,7 @@ export function planMemory(work: Workload): MemoryPlan {
       grows: work.turns > 1 && work.joints > 1,
       checkpointing: work.checkpointing,
       moments: work.moments,
+      isSpreadable: work.ranks > 1 && !work.sharded && work.policies.every(({ kind }) => kind === 'full'),
       isEvaluation: most(slots, [evaluation]) > most(slots, turns),
     },
   }
@@ -175,6 +182,7 @@ function planDevice(work: Workload, device: string): DeviceMemory {
   const policies = work.policies.filter(({ model }) => here.includes(model))
   const trained = parametersOf(policies)
   const adapters = policies.filter(({ kind }) => kind === 'lora')
+  const holders = work.sharded ? work.ranks : 1
   const mastered = policies.filter(({ kind, model }) => kind === 'full' && work.models[model]!.dtype === 'bfloat16')
   const weights = sum(here.map((index) => work.models[index]!.weightBytes)) + float * parametersOf(adapters)
   const passes = here.map((index) => passOf(work, index))
@@ -184,8 +192,12 @@ function planDevice(work: Workload, device: string): DeviceMemory {
   const parts: MemoryPart[] = [
     { name: 'process', bytes: device === 'cpu' ? work.processBytes : 0, during: 'always' },
     { name: 'weights', bytes: weights, during: 'always' },
-    { name: 'masters', bytes: float * parametersOf(mastered), during: 'always' },
-    { name: 'moments', bytes: sum(policies.map((policy) => policy.momentBytes)), during: 'always' },
+    { name: 'masters', bytes: Math.ceil((float * parametersOf(mastered)) / holders), during: 'always' },
+    {
+      name: 'moments',
+      bytes: Math.ceil(sum(policies.map((policy) => policy.momentBytes)) / holders),
+      during: 'always',
+    },
     { name: 'kept', bytes: device === 'cpu' ? keptOf(work) : 0, during: 'always' },
     { name: 'cache', bytes: generation.cache, during: 'generation' },
     { name: 'decoding', bytes: generation.decoding, during: 'generation' },

@@ -1,6 +1,6 @@
 /** Settings of the optimizer over a run: their meaning, defaults and bounds. */
 import type { z } from 'zod'
-import { integer } from '../../base/fields.ts'
+import { flag, integer } from '../../base/fields.ts'
 import { choice, section } from '../../base/validate.ts'
 import { stepShape } from '../../model/step-options.ts'
 import { scheduleNames } from './schedule.ts'
@@ -12,6 +12,13 @@ export const optimizerSection = section({
   schedule: choice(scheduleNames).default('constant'),
   /** Steps over which the learning rate rises linearly to its full value. Defaults to `0`. */
   warmupSteps: integer({ from: 0 }).default(0),
+  /**
+   * Spreads AdamW's moments, and the float32 masters of bfloat16 weights, over the ranks of the run (ZeRO stage 1, Rajbhandari et al.,
+   * arXiv 1910.02054): each of W processes holds and moves one W-th of every policy's, and the weights are gathered after each step. The
+   * results are the same to the last bit, and so are checkpoints, which go on with or without it. For several processes that train
+   * all weights (`adapter: full`). Defaults to `false`.
+   */
+  sharded: flag().default(false),
 })
 
 /** AdamW's settings and how the learning rate moves over the run. */

@@ -3,13 +3,13 @@ import { basename, join } from 'node:path'
 import { MagrpoError } from '../../base/errors.ts'
 import { generateBatch } from '../../model/generate.ts'
 import type { Policy } from '../../model/policy.ts'
-import { readPolicyState, writePolicyState } from '../../model/policy-state.ts'
+import { readPolicyState, readSpreadState, writePolicyState, writeSpreadState } from '../../model/policy-state.ts'
 import { accumulateBatch, scoreBatch } from '../../model/score.ts'
 import { checkPromptIds, throwFirst } from '../../model/token-tree.ts'
 import type { Prompt } from '../../model/types.ts'
 import type { NativeRanks } from '../../native/addon-types.ts'
 import type { Engine } from '../backend/engine.ts'
-import type { Ranks } from '../backend/ranks.ts'
+import { type Ranks, soleRank } from '../backend/ranks.ts'
 import type { TrainingBackend } from '../backend/training-backend.ts'
 import { checkAuxiliaryModels, prepareAuxiliaryModels } from './auxiliary-models.ts'
 import type { Team } from './team.ts'
@@ -20,14 +20,19 @@ interface EngineSettings {
   deterministic?: boolean
   activationCheckpointing?: boolean
   /** The processes that train the policies together. Default: this one. */
-  ranks?: Ranks & TensorRanks
+  ranks?: TeamRanks
 }
 
 /** Ranks that exchange tensors. */
-export interface TensorRanks {
+export interface TeamRanks extends Ranks {
   /** For the native part; undefined for one rank. */
   readonly native?: NativeRanks
 }
+
+const rowsOf = (ranks: TeamRanks | undefined): number => (ranks === undefined ? 1 : ranks.size / ranks.columns)
+
+/** So many ranks, for a run that is planned and not begun. */
+export const plannedRanks = (size: number): TeamRanks => ({ ...soleRank, size })
 
 /**
  * An engine over distinct policies; number i is `policies[i]`, also of those that are added later.
@@ -61,12 +66,13 @@ export function policyEngine(
     },
     score: (groups, options) => scoreBatch(groups.map(withPolicy), { ...options, ...settings }),
     accumulate: (groups, options) => accumulateBatch(groups.map(withPolicy), { ...options, ...settings }),
-    step: (policy, options) => policies[policy]!.step(options),
+    step: (policy, options) => policies[policy]!.stepWith(options, column()),
     zeroGrad: (policy) => policies[policy]!.zeroGrad(),
     sums: {
       endSlot: (policy, place) => policies[policy]!.withNative((native) => native.endSlot(place)),
       sumSlots: (policy, shares) => policies[policy]!.withNative((native) => native.sumSlots(shares, column())),
       sum: (policy) => policies[policy]!.withNative((native) => native.sumGradients(column()!)),
+      spread: (policy, wanted) => policies[policy]!.withNative((native) => native.spread(column()!, wanted)),
       copyFromFirst: (policy, moments) =>
         policies[policy]!.withNative((native) => native.copyFromFirst(column()!, moments)),
     },
@@ -101,7 +107,7 @@ export function backendOf(team: Team, settings: EngineSettings = {}): TrainingBa
       return { tokens: ids.length, contextLength }
     },
     claim: () => claim(team),
-    planMemory: (task, options) => planTeamMemory(team, task, options),
+    planMemory: (task, options) => planTeamMemory(team, task, options, rowsOf(settings.ranks)),
     columnOf: (number) => team.columnOf(policies[number]!),
     save: (directory) => team.save(directory),
     weights: {
@@ -112,6 +118,17 @@ export function backendOf(team: Team, settings: EngineSettings = {}): TrainingBa
       },
       read: async (directory, numbers) => {
         for (const number of numbers) await readPolicyState(policies[number]!, prefixOf(directory, number))
+      },
+      // One policy after the other, on every rank in the same order.
+      spread: {
+        write: async (directory, numbers) => {
+          for (const number of numbers)
+            await writeSpreadState(policies[number]!, directory && prefixOf(directory, number), settings.ranks!.native!)
+        },
+        read: async (directory, numbers) => {
+          for (const number of numbers)
+            await readSpreadState(policies[number]!, directory && prefixOf(directory, number), settings.ranks!.native!)
+        },
       },
     },
   }

@@ -30,8 +30,12 @@ const promptScan = { items: 4096, counted: 8 }
 /** Rank of the adapters that are made for critics. */
 const criticRank = adapterShape.rank.parse(undefined)
 
-/** Plans the memory of a run; the team's models are loaded already. */
-export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOptions): MemoryPlan {
+/**
+ * Plans the memory of a run; the team's models are loaded already.
+ *
+ * @param ranks processes that train the team together
+ */
+export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOptions, ranks = 1): MemoryPlan {
   const references = options.algorithm.kl ? team.agents.flatMap(({ reference }) => reference ?? []) : []
   const here = ({ model }: Policy) => model.isHere
   const models = [...new Set([...team.policies, ...references, ...team.critics].filter(here).map(({ model }) => model))]
@@ -72,6 +76,8 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
     gradientCopies: gradientCopies(options.deterministic, options.promptsPerStep),
     checkpointing: options.activationCheckpointing,
     moments: options.optimizer.moments,
+    ranks,
+    sharded: options.optimizer.sharded,
     evaluation: { items: evalEvery > 0 ? items : 0, samples: evalSamples },
     sideBySide: atOnce.models,
     processBytes: Math.max(0, process.memoryUsage.rss() - held) + growthBytes,
