@@ -94,7 +94,7 @@ Napi::Value PolicyHandle::step(const Napi::CallbackInfo& info) {
   auto result = std::make_shared<train::StepResult>();
   spec.result = [result](Napi::Env env) { return to_js(env, *result); };
   return start(info.Env(), std::move(spec), [current, options, result, ranks] {
-    *result = current->policy->step(options, ranks == nullptr ? nullptr : ranks->collectives.get());
+    *result = current->policy->step(options, ranks == nullptr ? nullptr : ranks->collectives);
   });
 }
 
