@@ -75,7 +75,8 @@ Napi::Function PolicyHandle::define(Napi::Env env) {
                       exported<&PolicyHandle::write_tensors>("writeTensors"), exported<&PolicyHandle::read_tensors>("readTensors"),
                       exported<&PolicyHandle::end_slot>("endSlot"), exported<&PolicyHandle::sum_slots>("sumSlots"),
                       exported<&PolicyHandle::sum_gradients>("sumGradients"), exported<&PolicyHandle::copy_from_first>("copyFromFirst"),
-                      exported<&PolicyHandle::spread>("spread"), exported<&PolicyHandle::optimizer_bytes>("optimizerBytes"), exported<&PolicyHandle::dispose>("dispose")});
+                      exported<&PolicyHandle::spread>("spread"), exported<&PolicyHandle::optimizer_bytes>("optimizerBytes"),
+                      exported<&PolicyHandle::dispose>("dispose")});
 }
 
 void PolicyHandle::describe(Napi::Object self) const {
