@@ -218,6 +218,15 @@ export const rows: readonly RowSpec[] = [
     bars: { m30: 3 },
   },
   {
+    id: 'agents-by-rank',
+    suite: 'scale',
+    what: 'what a rank that holds one of two agents gives and gets in a step, all weights, 8 prompts of 128 + 8 x 64 tokens',
+    against: '200 kB',
+    unit: 'kB',
+    kind: 'cost',
+    bars: { m30: 1 },
+  },
+  {
     id: 'zero1',
     suite: 'scale',
     what: 'moments that each of 2 ranks holds with optimizer.sharded, all weights',

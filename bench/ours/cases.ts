@@ -6,6 +6,7 @@ import { accumulateBatch, scoreBatch } from '../../lib/model/score.ts'
 import { TreeBuilder } from '../../lib/model/token-tree.ts'
 import type { LossOptions, ScoredGroup } from '../../lib/model/types.ts'
 import { callNative } from '../../lib/native/call.ts'
+import { ranksOfProcess } from '../../lib/ranks/process-ranks.ts'
 import { magrpo } from '../../lib/rl/algorithms/magrpo.ts'
 import { Team } from '../../lib/rl/team/team.ts'
 import { train } from '../../lib/session/train.ts'
@@ -107,6 +108,13 @@ let sumShare = 0
 /** Share of the last step that was spent on summing gradients over ranks. */
 export const lastSumShare = (): number => sumShare
 
+let exchanged = 0
+
+/** Bytes of what this rank gave to the others in the last step, and got from them, besides tensors. */
+export const lastExchanged = (): number => exchanged
+
+const gatheredBytes = async () => (await ranksOfProcess()?.native?.traffic())?.values ?? 0
+
 const stepped: Policy[] = []
 
 /** Bytes of moments and masters that this process holds, of the policies that steps train. */
@@ -121,7 +129,10 @@ async function openStep(request: CaseRequest) {
   const policies = await loadPolicies(request)
   stepped.push(...policies)
   const names = policies.map((_, agent) => `agent ${agent}`)
-  const team = await Team.of(policies.map((policy, agent) => ({ name: names[agent]!, policy })))
+  const team = await Team.of(
+    policies.map((policy, agent) => ({ name: names[agent]!, policy })),
+    request.byAgent ? { columns: [...policies.keys()] } : {},
+  )
   const promptIds = Int32Array.from(request.promptIds)
   const { stepPrompts: prompts = 1, deterministic, sharded } = request
   const share = (ids: Int32Array, rest: number) => ids.filter((id) => id % 2 === rest).length / ids.length
@@ -152,7 +163,9 @@ async function openStep(request: CaseRequest) {
   })
   const steps = run[Symbol.asyncIterator]()
   return async () => {
+    const before = await gatheredBytes()
     const { value } = await steps.next()
+    exchanged = (await gatheredBytes()) - before
     if (value === undefined) throw new Error('Expected another step but the run has ended.')
     sumShare = value.timings['time/gradient_sum_s']! / value.timings['time/step_s']!
     if (!(value.metrics['train/log_prob_difference_max']! < 1e-3))

@@ -13,6 +13,7 @@ export interface CaseRequest extends Inputs {
     | 'sumShare'
     | 'weightBytes'
     | 'optimizerBytes'
+    | 'exchanged'
     | 'resident'
     | 'tokens'
     | 'tie'
@@ -47,6 +48,8 @@ export interface CaseRequest extends Inputs {
   deterministic?: boolean
   /** `step`: AdamW's moments are spread over the ranks. */
   sharded?: boolean
+  /** `step`: each rank holds one agent. */
+  byAgent?: boolean
   /** `update`: what AdamW's moments are kept in. */
   moments?: MomentKind
 }

@@ -10,12 +10,15 @@ export const modelFolderOf = ({ root, model }: CaseRequest, agent: number) => jo
 
 /** Loads what a request names. The process ends with its trial, so that nothing is disposed. */
 export async function loadPolicies(request: CaseRequest): Promise<Policy[]> {
-  const { root, model, agents, adapters } = request
+  const { root, model, agents, adapters, byAgent } = request
   const options = { device: 'cpu', dtype: 'float32' } as const
   const numbers = Array.from({ length: agents }, (_, agent) => agent)
   if (!adapters)
     return Promise.all(
-      numbers.map(async (agent) => Policy.full(await Model.load(modelFolderOf(request, agent), options))),
+      numbers.map(async (agent) => {
+        const weights = byAgent !== true || agent === Number(process.env.RANK)
+        return Policy.full(await Model.load(modelFolderOf(request, agent), { ...options, weights }))
+      }),
     )
   const base = await Model.load(modelFolderOf(request, 0), options)
   // Two adapters were written; larger teams take them in turn, each as a policy of its own.

@@ -2,7 +2,7 @@
 import readline from 'node:readline'
 import type { generateBatch } from '../../lib/model/generate.ts'
 import { loadAddon } from '../../lib/native/load-addon.ts'
-import { lastSumShare, openCase, openedModels, optimizerBytes, tieOf } from './cases.ts'
+import { lastExchanged, lastSumShare, openCase, openedModels, optimizerBytes, tieOf } from './cases.ts'
 import { writeGate } from './gate.ts'
 import type { CaseRequest } from './request.ts'
 
@@ -45,6 +45,8 @@ async function serve(request: CaseRequest): Promise<unknown> {
       return tieOf(request)
     case 'weightBytes':
       return openedModels()[0]!.weightBytes
+    case 'exchanged':
+      return lastExchanged()
     case 'optimizerBytes':
       return optimizerBytes()
     case 'resident':

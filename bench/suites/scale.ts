@@ -13,6 +13,7 @@ const leastSaved = 0.8
 /** One row for one model. @throws Error where it cannot be measured */
 export function scaleRow(session: Session, spec: RowSpec, model: string): Promise<Row> {
   if (spec.id === 'moments-int8') return momentsRow(session, spec, model)
+  if (spec.id === 'agents-by-rank') return agentsRow(session, spec, model)
   if (spec.id === 'zero1') return shardedRow(session, spec, model)
   return spec.id === 'peer-ddp' ? peerRow(session, spec, model) : ranksRow(session, spec, model)
 }
@@ -60,6 +61,29 @@ async function peerRow(session: Session, spec: RowSpec, model: string): Promise<
     const [own, other] = await alternate(sides, session.options.reps)
     const details = { ours: own, peer: other }
     return finishRow(spec, model, { ours: significant(own!.median), peer: significant(other!.median), details })
+  } finally {
+    await endAll(sides)
+  }
+}
+
+/** Kilobytes of a step of two ranks that hold an agent each, without what libtorch's store adds to them. */
+const mostKilobytes = 200
+
+/** Two ranks that hold one agent each. @throws Error where it cannot be measured */
+async function agentsRow(session: Session, spec: RowSpec, model: string): Promise<Row> {
+  await session.prepare(model)
+  const sides: Asked[] = []
+  try {
+    const ranks = await session.ranks(2, (env) => session.ours(env))
+    sides.push(ranks)
+    await ranks.ask('open', { ...session.request(model), case: 'step', stepPrompts, byAgent: true })
+    const [step] = await alternate(sides, session.options.reps)
+    const bytes = await ranks.ask<number>('exchanged')
+    return finishRow(spec, model, {
+      ours: significant(bytes / 1000),
+      peer: mostKilobytes,
+      details: { step, note: `a step takes ${significant(step!.median)} s` },
+    })
   } finally {
     await endAll(sides)
   }
