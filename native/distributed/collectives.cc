@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <set>
+#include <thread>
 #include <string>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -28,6 +29,8 @@ namespace {
 
 // All ranks have met before they begin: a collective takes as long as its bytes, and one that hangs keeps its process from ending.
 constexpr std::chrono::minutes kTimeout{2};
+// How often a collective is looked at, at least.
+constexpr std::chrono::microseconds kLook{500};
 // Of what goes from one rank to one other, all of it in order.
 constexpr int kTag = 0;
 
@@ -72,7 +75,7 @@ int64_t place_of(const at::Device& device) {
 
 class Collectives::Group {
  public:
-  Group(const Switchboard& switchboard, const std::vector<int>& members, int rank) : rank_(rank), size_(static_cast<int>(members.size())) {
+  Group(const Switchboard& switchboard, const std::vector<int>& members, int rank) : switchboard_(switchboard), rank_(rank), size_(static_cast<int>(members.size())) {
     const Place& place = switchboard.place();
     std::string name;
     for (const int member : members) name += core::concat(name.empty() ? "" : ",", member);
@@ -88,10 +91,22 @@ class Collectives::Group {
     }
   }
 
+  ~Group() {
+    // Ending the group would wait for what never comes.
+    if (switchboard_.has_lost()) gloo_.release();
+  }
+
+  // `tells` says whether gloo tells when it is done; of messages between two ranks it does not.
   template <typename Begin>
-  void wait_for(const at::Tensor& tensor, const Begin& begin) {
+  void wait_for(const at::Tensor& tensor, const Begin& begin, bool tells = true) {
     try {
-      begin(tensor.is_cpu() ? static_cast<c10d::Backend&>(*gloo_) : *nccl_)->wait();
+      const auto work = begin(tensor.is_cpu() ? static_cast<c10d::Backend&>(*gloo_) : *nccl_);
+      // A rank that hangs keeps its connections, and gloo waits for it until the timeout.
+      for (auto time = std::chrono::microseconds(10); tells && tensor.is_cpu() && !work->isCompleted(); time = std::min(2 * time, kLook)) {
+        core::check(!switchboard_.has_lost(), "ERR_RANK", "it gives no sign of life");
+        std::this_thread::sleep_for(time);
+      }
+      work->wait();
     } catch (const std::exception& error) {
       const std::string text = error.what();
       throw core::Error("ERR_RANK", "Expected all ranks to exchange their tensors, but one is gone: ", text.substr(0, text.find('\n')));
@@ -117,6 +132,7 @@ class Collectives::Group {
   }
 
  private:
+  const Switchboard& switchboard_;
   const int rank_, size_;
   bool is_settled_ = false;
   c10::intrusive_ptr<c10d::Store> store_;
@@ -185,7 +201,7 @@ void Collectives::send(const at::Tensor& tensor, int to) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> list{tensor.cpu().reshape({-1}).contiguous().view(at::kByte)};
   bytes_ += static_cast<int64_t>(tensor.nbytes());
-  group_->wait_for(list[0], [&](c10d::Backend& group) { return group.send(list, to, kTag); });
+  group_->wait_for(list[0], [&](c10d::Backend& group) { return group.send(list, to, kTag); }, false);
 }
 
 void Collectives::receive(at::Tensor tensor, int from) {
@@ -194,7 +210,7 @@ void Collectives::receive(at::Tensor tensor, int from) {
   const at::Tensor buffer = is_direct ? tensor : at::empty(tensor.sizes(), tensor.options().device(at::kCPU));
   std::vector<at::Tensor> list{buffer.view({-1}).view(at::kByte)};
   bytes_ += static_cast<int64_t>(tensor.nbytes());
-  group_->wait_for(list[0], [&](c10d::Backend& group) { return group.recv(list, from, kTag); });
+  group_->wait_for(list[0], [&](c10d::Backend& group) { return group.recv(list, from, kTag); }, false);
   if (!is_direct) tensor.copy_(buffer);
 }
 

@@ -101,6 +101,7 @@ class Switchboard::Thread {
 
   const Place& place() const { return place_; }
   int64_t bytes() const { return bytes_; }
+  bool has_lost() const { return is_lost_; }
 
   void run() {
     try {
@@ -270,7 +271,7 @@ class Switchboard::Thread {
   }
 
   void lose(int rank, const std::string& why) {
-    if (std::exchange(is_lost_, true)) return;
+    if (is_lost_.exchange(true)) return;
     listener_.on_lost(rank, why);
   }
 
@@ -309,6 +310,7 @@ class Switchboard::Thread {
   bool is_over_ = false;
 
   std::atomic<int64_t> bytes_ = 0;
+  std::atomic<bool> is_lost_ = false;
 
   // Of the thread alone.
   c10::intrusive_ptr<c10d::Store> store_;
@@ -320,7 +322,6 @@ class Switchboard::Thread {
   int64_t beat_ = 0;
   int64_t letters_ = 0;
   bool is_leaving_ = false;
-  bool is_lost_ = false;
 };
 
 Switchboard::Switchboard(Place place, Listener listener) : thread_(std::make_shared<Thread>(std::move(place), std::move(listener))) {
@@ -332,6 +333,8 @@ Switchboard::Switchboard(Place place, Listener listener) : thread_(std::make_sha
 Switchboard::~Switchboard() { close(); }
 
 const Place& Switchboard::place() const { return thread_->place(); }
+
+bool Switchboard::has_lost() const { return thread_->has_lost(); }
 
 int64_t Switchboard::bytes() const { return thread_->bytes(); }
 

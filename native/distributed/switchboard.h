@@ -49,6 +49,8 @@ class Switchboard {
   ~Switchboard();
 
   const Place& place() const;
+  // Whether another rank was lost, so that nothing it was to do comes.
+  bool has_lost() const;
   // Of the values this rank gave to gatherings and got from other members, so far.
   int64_t bytes() const;
 

@@ -1,9 +1,10 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'ava'
 import { outcomeOfRun, writeConfig } from '../support/kill-runs.ts'
 import { checkRankKills } from '../support/rank-kills.ts'
-import { runRanks } from '../support/rank-runs.ts'
+import { ranksBelow, runRanks } from '../support/rank-runs.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 /** Runs whose state and whose messages differ. */
@@ -115,6 +116,25 @@ test.serial("one rank's gradient that is not finite is skipped by all, which go 
   t.deepEqual(outcomeOfRun(join(folder, 'a2')), outcomeOfRun(join(folder, 'r1')), 'by agent')
   const lines = readFileSync(join(folder, 'r1/metrics.jsonl'), 'utf8').trim().split('\n')
   t.true(lines.some((line) => (JSON.parse(line) as Record<string, number>)['train/skipped_steps']! > 0))
+})
+
+test.serial('a rank that hangs, with its connections open, is named, and nobody waits for it', async (t) => {
+  const folder = await temporaryFolder(t)
+  const args = [...(await writeConfig(folder, { team: 'adapter: full' })), '--set', 'steps=100000', '--quiet']
+  const metrics = join(folder, 'run/metrics.jsonl')
+  const lines = () => (existsSync(metrics) ? readFileSync(metrics, 'utf8').split('\n').length : 0)
+  let stoppedAt = 0
+  const { code, stderr } = await runRanks(2, ['train', ...args, '--run-dir', 'run'], {
+    cwd: folder,
+    onSpawn: async (child) => {
+      while (child.exitCode === null && lines() < 4) await sleep(10)
+      stoppedAt = performance.now()
+      process.kill(ranksBelow(child.pid!).get(1)!, 'SIGSTOP')
+    },
+  })
+  t.is(code, 1)
+  t.regex(stderr, /rank 1 is gone: it has given no sign of life for 20 s/)
+  t.true(performance.now() - stoppedAt < 100_000)
 })
 
 test.serial('killed at 20 random instants on any rank, resumed with another number of ranks', (t) =>
