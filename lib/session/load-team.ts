@@ -27,6 +27,8 @@ export interface LoadTeamOptions {
   weights?: string
   /** What the team is to be trained with: brings the frozen references and separate critics it needs. */
   algorithm?: Algorithm
+  /** Where this process stands among those of the run. Default: as its launcher says. */
+  processes?: { rank: number; size: number }
   signal?: AbortSignal
   /** Commits of models of the hub, by their names in the configuration. Default: what the name says, else `main`. */
   commits?: Readonly<Record<string, string>>
@@ -76,7 +78,11 @@ export async function loadTeam(
 ): Promise<LoadedTeam> {
   const { weights } = options
   const devices = teamDevices(config, names)
-  const columns = teamColumns(config, names.length, ranksOfProcess()?.place ?? { rank: 0, size: 1 })
+  const columns = teamColumns(
+    config,
+    names.length,
+    options.processes ?? ranksOfProcess()?.place ?? { rank: 0, size: 1 },
+  )
   // Trained as a whole, each agent's weights are a model of their own.
   const isWhole = weights !== undefined && config.adapter === 'full'
   const sources = isWhole ? names.map((name) => join(weights, name)) : modelSources(config, names)

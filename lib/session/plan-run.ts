@@ -29,10 +29,12 @@ export async function planRun(
   { signal, onProgress, onWarning = () => {} }: PrepareRunOptions = {},
   freeOf?: FreeOf,
 ): Promise<PlannedRun> {
-  const { task, loaded, algorithm, dispose } = await loadParts(config, { signal, onProgress, onWarning })
+  // A run that is planned stands for one that is begun with so many processes.
+  const { processes: size = 1 } = config
+  const processes = size > 1 && ranksOfProcess() === null ? { rank: 0, size } : undefined
+  const { task, loaded, algorithm, dispose } = await loadParts(config, { processes, signal, onProgress, onWarning })
   try {
-    const { processes = 1 } = config
-    const ranks = processes > 1 && ranksOfProcess() === null ? plannedRanks(processes) : undefined
+    const ranks = processes && plannedRanks(size, loaded.team.columns)
     const { run } = assemble({ ...trainSettings(config), ranks, team: loaded.team, task, algorithm, signal, onWarning })
     for (const { message } of new WarningWatch(run.options).start()) onWarning(`warning: ${message}`)
     const plan = run.plan()!

@@ -32,7 +32,7 @@ export interface TeamRanks extends Ranks {
 const rowsOf = (ranks: TeamRanks | undefined): number => (ranks === undefined ? 1 : ranks.size / ranks.columns)
 
 /** So many ranks, for a run that is planned and not begun. */
-export const plannedRanks = (size: number): TeamRanks => ({ ...soleRank, size })
+export const plannedRanks = (size: number, columns: number): TeamRanks => ({ ...soleRank, size, columns })
 
 /**
  * An engine over distinct policies; number i is `policies[i]`, also of those that are added later.
