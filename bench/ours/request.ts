@@ -30,10 +30,13 @@ export interface CaseRequest extends Inputs {
   sampling?: Pick<Sampling, 'temperature' | 'topP'>
   /** `decode`: a model folder in place of `root` and `model`. */
   source?: string
+  /** Default: float32. */
   dtype?: 'float32' | 'bfloat16'
   /** `step`: prompts of a step, all of one length. Default: 1. */
   stepPrompts?: number
   deterministic?: boolean
+  /** Default: the CPU. */
+  device?: `cuda:${number}`
   /** `update`: what AdamW's moments are kept in. */
   moments?: MomentKind
 }
