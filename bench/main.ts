@@ -5,6 +5,7 @@ import { type BenchOptions, help, parseOptions } from './options.ts'
 import { mergeRecord, type Results, readRecord, writeReport } from './report.ts'
 import { chooseRows, failedRow, type Row, type Suite } from './rows.ts'
 import { Session } from './session.ts'
+import { gpuCells, gpuReport, measureGpu, readGpu, writeGpu } from './suites/gpu.ts'
 import { kernelCells, measureKernels } from './suites/kernels.ts'
 import { limitsRow } from './suites/limits.ts'
 import { peersRow } from './suites/peers.ts'
@@ -52,6 +53,7 @@ async function main(args: readonly string[]): Promise<number> {
     const machine = describeMachine(options.threads, loadBefore, session.versions)
     await writeReport(options.out, mergeRecord(await readRecord(options.out), { ...part, machine }))
   }
+  let gpu: Awaited<ReturnType<typeof measureGpu>> | undefined
   const tables: { header: string[]; lines: string[][] }[] = []
   for (const suite of options.suites) {
     if (suite === 'peers' || suite === 'limits' || suite === 'scale') {
@@ -69,20 +71,36 @@ async function main(args: readonly string[]): Promise<number> {
       news.scaling = { at: new Date().toISOString(), rows }
       await record({ scaling: news.scaling })
       tables.push(scalingCells(rows))
+    } else if (suite === 'gpu') {
+      gpu = await measureGpu(session, options)
+      tables.push(gpuCells(gpu))
+      if (!options.json) process.stdout.write(`${gpuReport(gpu)}\n\n`)
+      if (options.out !== null) log(await writeGpu(options.out, gpu))
     }
   }
   const machine = describeMachine(options.threads, loadBefore, session.versions)
-  const isMeasured = Object.keys(news).length > 0
+  const isMeasured = Object.keys(news).length > 0 || gpu !== undefined
   if (!options.json) {
     for (const { header, lines } of tables) process.stdout.write(`${textTable(header, lines)}\n\n`)
     if (isMeasured) process.stdout.write(`${JSON.stringify(machine, null, 2)}\n`)
   }
   if (options.out !== null) {
-    if (options.suites.includes('report')) await writeReport(options.out, await readRecord(options.out))
-    log(`wrote benchmarks.md, benchmarks.json and images/benchmarks.svg in ${options.out}`)
+    if (options.suites.includes('report')) {
+      await writeReport(options.out, await readRecord(options.out))
+      const recorded = await readGpu(options.out)
+      if (recorded !== null) log(await writeGpu(options.out, recorded))
+    }
+    if (Object.keys(news).length > 0 || options.suites.includes('report'))
+      log(`wrote benchmarks.md, benchmarks.json and images/benchmarks.svg in ${options.out}`)
   }
   const { rows = [], kernels, scaling } = news
-  const line = { rows, ...(kernels && { kernels: kernels.rows }), ...(scaling && { scaling: scaling.rows }), machine }
+  const line = {
+    rows,
+    ...(kernels && { kernels: kernels.rows }),
+    ...(scaling && { scaling: scaling.rows }),
+    ...(gpu && { gpu }),
+    machine,
+  }
   process.stdout.write(`${JSON.stringify(line)}\n`)
   return 0
 }

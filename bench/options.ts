@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 
 /** What can be run. */
-export const suites = ['peers', 'limits', 'scale', 'kernels', 'scaling', 'report'] as const
+export const suites = ['peers', 'limits', 'scale', 'kernels', 'scaling', 'gpu', 'report'] as const
 
 /** A suite's name. */
 export type SuiteName = (typeof suites)[number]
@@ -17,6 +17,10 @@ export interface BenchOptions {
   /** Trials per side. */
   reps: number
   threads: number
+  /** `gpu`: the device that is measured, such as `cuda:0`. */
+  device: string
+  /** `gpu`: a small model and few repetitions. */
+  quick: boolean
   /** Folder of documents whose tables and pictures are made anew; null: none. */
   out: string | null
   help: boolean
@@ -31,6 +35,7 @@ Suites:
   scale      several ranks against one and against TRL's; memory that a setting saves
   kernels    each kernel against the plain libtorch operations and the machine's limits
   scaling    agents, group sizes and threads
+  gpu        decoding, training and a team's step on a GPU: shares of its bandwidth and peak, beside transformers and TRL
   report     no trials: tables and pictures of --out from what is recorded there
 
 Options:
@@ -39,6 +44,8 @@ Options:
   --models a,b      only these models: tiny, m30, bigv, smollm2
   --reps N          trials a side (default 7)
   --threads N       threads of both sides (default: all cores)
+  --device cuda:N   what gpu measures (default cuda:0)
+  --quick           gpu: a small model, in less than a minute
   --out FOLDER      record the results in FOLDER, and make its benchmarks.md and pictures anew
 `
 
@@ -63,6 +70,8 @@ export function parseOptions(args: readonly string[], cores: number): BenchOptio
     models: list(values.models),
     reps: positive('--reps', values.reps, 7),
     threads: positive('--threads', values.threads, cores),
+    device: deviceOf(values.device),
+    quick: values.quick,
     out: values.out ?? null,
     help: values.help,
   }
@@ -78,10 +87,17 @@ function read(args: readonly string[]) {
       models: { type: 'string' },
       reps: { type: 'string' },
       threads: { type: 'string' },
+      device: { type: 'string', default: 'cuda:0' },
+      quick: { type: 'boolean', default: false },
       out: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
+}
+
+function deviceOf(name: string): string {
+  if (!/^cuda:\d+$/.test(name)) throw new RangeError(`Expected cuda:N for --device but received ${name}.`)
+  return name
 }
 
 function positive(name: string, text: string | undefined, fallback: number): number {

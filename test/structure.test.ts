@@ -51,7 +51,8 @@ const architecture = `
   session: base native ranks model tasks/task tasks rl/options rl/types rl/memory rl/algorithms rl/report rl/team rl run track ui report config
   compare: base ranks model tasks/task tasks/baselines rl/options rl/types rl/backend rl/rollout rl/team rl run report/comparison config session
   doctor: base native
-  cli: base native ranks model tasks/task tasks rl/types rl/memory rl/algorithms run watch ui report/comparison report config session compare doctor
+  check: base native model rl/algorithms rl/team session tasks/task
+  cli: base native ranks model tasks/task tasks rl/types rl/memory rl/algorithms run watch ui report/comparison report config session compare doctor check
   .: base native hub sandbox text model tasks/task tasks/datasets tasks/baselines tasks/writing tasks/code tasks/tldr tasks/arxiv tasks/story tasks/mbpp tasks/mini-code tasks rl/options rl/types rl/memory rl/credit rl/algorithms rl/team rl run track watch report/comparison report config session compare doctor
 `
 

@@ -186,7 +186,7 @@ export async function tieOf({ promptIds, candidates = [0, 0] }: CaseRequest): Pr
 /** One request of so many rows over a model's bare weights. */
 async function openDecode(request: CaseRequest) {
   const model = await Model.load(request.source ?? modelFolderOf(request, 0), {
-    device: 'cpu',
+    device: request.device ?? 'cpu',
     dtype: request.dtype ?? 'float32',
   })
   opened.push(model)

@@ -42,6 +42,7 @@ export interface CaseRequest extends Inputs {
   sampling?: Pick<Sampling, 'temperature' | 'topP'>
   /** `decode`: a model folder in place of `root` and `model`. */
   source?: string
+  /** Default: float32. */
   dtype?: 'float32' | 'bfloat16'
   /** `step`: prompts of a step, all of one length. Default: 1. */
   stepPrompts?: number
@@ -50,6 +51,8 @@ export interface CaseRequest extends Inputs {
   sharded?: boolean
   /** `step`: each rank holds one agent. */
   byAgent?: boolean
+  /** Default: the CPU. */
+  device?: `cuda:${number}`
   /** `update`: what AdamW's moments are kept in. */
   moments?: MomentKind
 }

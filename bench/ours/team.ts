@@ -11,7 +11,7 @@ export const modelFolderOf = ({ root, model }: CaseRequest, agent: number) => jo
 /** Loads what a request names. The process ends with its trial, so that nothing is disposed. */
 export async function loadPolicies(request: CaseRequest): Promise<Policy[]> {
   const { root, model, agents, adapters, byAgent } = request
-  const options = { device: 'cpu', dtype: 'float32' } as const
+  const options = { device: request.device ?? 'cpu', dtype: request.dtype ?? 'float32' } as const
   const numbers = Array.from({ length: agents }, (_, agent) => agent)
   if (!adapters)
     return Promise.all(

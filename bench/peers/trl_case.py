@@ -49,7 +49,7 @@ class Loop:
             max_completion_length=tokens,
             max_steps=100_000,
             learning_rate=request["learningRate"],
-            use_cpu=True,
+            use_cpu=request.get("device") is None,
             **({"ddp_backend": "gloo"} if ranks > 1 else {}),
             bf16=False,
             gradient_checkpointing=False,

@@ -23,6 +23,8 @@ CASES = {
     "step-rows": "step_case",
     "step-trl": "trl_case",
     "step-comlrl": "comlrl_case",
+    "device-decode": "device_case",
+    "device-update": "device_case",
 }
 
 

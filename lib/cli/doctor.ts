@@ -1,20 +1,49 @@
-/** `magrpo doctor`: what this machine has of what magrpo needs. */
+/** `magrpo doctor`: what this machine has of what magrpo needs, and whether a device computes what the CPU computes. */
 import type { Command } from 'commander'
 import { formatBytes } from '../base/format.ts'
+import { checkDevice, deviceProblem } from '../check/check-device.ts'
 import { type DoctorReport, diagnose } from '../doctor/doctor.ts'
 import { softwareVariant } from '../native/addon-types.ts'
 import { limitOf } from '../native/free-memory.ts'
+import { checkText } from './check-text.ts'
+import { interruptible } from './interrupts.ts'
+import { exitCodes, note, UsageError } from './output.ts'
 
-/** Adds `magrpo doctor [--json]` to the program; it prints to stdout and ends well whatever it finds. */
+/**
+ * Adds `magrpo doctor` to the program; it prints to stdout. Without `--check` it ends well whatever it finds, with it only if all checks
+ * passed.
+ */
 export function addDoctorCommand(program: Command): void {
   program
     .command('doctor')
     .description('show node, libtorch, the addon, CPU, CUDA or the reason why not, the sandbox and Python')
+    .option(
+      '--check <device>',
+      'compare a device such as cuda:0 with the CPU: kernels, small models, settings; exit code 1 if one differs',
+    )
+    .option('--quick', 'with --check: fewer sizes and models, in less than a minute')
     .option('--json', 'print one JSON object')
-    .action(async (options: { json?: boolean }) => {
+    .action(async (options: DoctorOptions) => {
+      if (options.check !== undefined) return check(options.check, options)
+      if (options.quick) throw new UsageError('--quick needs --check: magrpo doctor --check cuda:0 --quick')
       const report = await diagnose()
       process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : doctorText(report))
     })
+}
+
+interface DoctorOptions {
+  check?: string
+  quick?: boolean
+  json?: boolean
+}
+
+async function check(device: string, { quick, json }: DoctorOptions): Promise<void> {
+  const problem = deviceProblem(device)
+  if (problem !== null) throw new UsageError(problem)
+  const onStage = (stage: string) => note(`checking ${stage} ...`)
+  const report = await interruptible((signal) => checkDevice(device, { quick, signal, ...(json ? {} : { onStage }) }))
+  process.stdout.write(json ? `${JSON.stringify(report)}\n` : checkText(report))
+  if (!report.passed) process.exitCode = exitCodes.error
 }
 
 const cudaReasons = {

@@ -387,6 +387,31 @@ export interface NativeInfo {
   cuda: { available: boolean; reason: null | 'cpu_build' | 'no_driver' | 'no_device' | 'driver_too_old' }
 }
 
+/** One case of a kernel on a device and on the CPU. */
+export interface NativeKernelResult {
+  kernel: string
+  shape: string
+  dtype: string
+  /** The largest difference, relative for numbers above 1; NaN where one side alone has none, or the case threw. */
+  difference: number
+  bound: number
+  passed: boolean
+  /** Of the largest difference, such as `d_q[3, 17]`; or what was thrown. */
+  where: string
+  /** The CPU's number there, and the device's. */
+  expected: number
+  seen: number
+}
+
+/** The roofs of a device, measured. */
+export interface NativeDeviceSpeed {
+  /** Read and written by a large copy within the device. */
+  bytesPerSecond: number
+  /** Operations a second of a large square product, a multiply-add counted as two. */
+  float32: number
+  bfloat16: number
+}
+
 export interface NativeAddon {
   /** The architectures as they were compiled, for the test that compares them with their files. */
   architectures(): NativeArchitecture[]
@@ -394,11 +419,34 @@ export interface NativeAddon {
   /** Intra-op threads of the CPU executor. */
   setThreads(count: number): void
   /**
-   * Memory of a CUDA device for this process: what it may still take, and what it holds.
+   * Memory of a CUDA device for this process: what it may still take, what it holds, and the most it has held.
    *
    * @throws `ERR_DEVICE` where there is none, `ERR_ARGUMENT` for the CPU
    */
-  deviceMemory(device: string): { freeBytes: number; heldBytes: number }
+  deviceMemory(device: string): { freeBytes: number; heldBytes: number; peakBytes: number }
+  /**
+   * What the maker calls a CUDA device.
+   *
+   * @throws as {@link deviceMemory}
+   */
+  deviceName(device: string): string
+  /**
+   * Runs every kernel on a CUDA device and on the CPU (`native/check/kernel_check.h`); a case that fails is a result.
+   *
+   * @param quick fewer sizes
+   * @throws as {@link deviceMemory}
+   */
+  checkKernels(device: string, quick: boolean, job?: NativeJobOptions): Promise<NativeKernelResult[]>
+  /**
+   * What a device gives at its best (`native/check/device_speed.h`), in about a second.
+   *
+   * @param sizes bytes of the buffer that is copied, rows of the square matrices
+   */
+  deviceSpeed(
+    device: string,
+    sizes: { bytes: number; size: number },
+    job?: NativeJobOptions,
+  ): Promise<NativeDeviceSpeed>
   CancelFlag: new () => NativeCancelFlag
   loadModel(
     spec: NativeModelSpec,

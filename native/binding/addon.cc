@@ -65,7 +65,11 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
 
 Napi::Value device_memory_of(const Napi::CallbackInfo& info) {
   const core::DeviceMemory memory = core::device_memory(info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "");
-  return to_object(info.Env(), "freeBytes", memory.free_bytes, "heldBytes", memory.held_bytes);
+  return to_object(info.Env(), "freeBytes", memory.free_bytes, "heldBytes", memory.held_bytes, "peakBytes", memory.peak_bytes);
+}
+
+Napi::Value device_name_of(const Napi::CallbackInfo& info) {
+  return to_js(info.Env(), core::device_name(string_argument(info, 0, "the device")));
 }
 
 Napi::Value live_objects(const Napi::CallbackInfo& info) {
@@ -103,6 +107,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_function<architectures_of>(exports, "architectures");
   export_function<set_threads>(exports, "setThreads");
   export_function<device_memory_of>(exports, "deviceMemory");
+  export_function<device_name_of>(exports, "deviceName");
+  export_function<check_kernels>(exports, "checkKernels");
+  export_function<device_speed>(exports, "deviceSpeed");
   export_function<live_objects>(exports, "liveObjects");
   return exports;
 }

@@ -186,6 +186,10 @@ Napi::Value open_ranks(const Napi::CallbackInfo& info);
 // The addon's loadModel(spec, job).
 Napi::Value load_model(const Napi::CallbackInfo& info);
 
+// The addon's checkKernels(device, quick, job) and deviceSpeed(device, sizes, job).
+Napi::Value check_kernels(const Napi::CallbackInfo& info);
+Napi::Value device_speed(const Napi::CallbackInfo& info);
+
 // Options that every asynchronous call may get as its argument number `index`: { cancel }.
 core::CancelFlagPtr cancel_option(const Napi::CallbackInfo& info, size_t index);
 

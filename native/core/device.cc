@@ -40,13 +40,24 @@ c10::Device resolve_device(const std::string& name) {
   return device;
 }
 
-DeviceMemory device_memory(const std::string& name) {
+c10::Device resolve_cuda_device(const std::string& name) {
   const c10::Device device = resolve_device(name);
   check_argument(device.is_cuda(), "Expected a CUDA device but received \"", name, "\".");
+  return device;
+}
+
+DeviceMemory device_memory(const std::string& name) {
+  [[maybe_unused]] const c10::Device device = resolve_cuda_device(name);
   if constexpr (kHasCuda) {
-    const auto [free, reserved, allocated] = cuda::device_memory(device);
-    return {free + reserved - allocated, allocated};
+    const auto [free, reserved, allocated, peak] = cuda::device_memory(device);
+    return {free + reserved - allocated, allocated, peak};
   }
+  return {};
+}
+
+std::string device_name(const std::string& name) {
+  [[maybe_unused]] const c10::Device device = resolve_cuda_device(name);
+  if constexpr (kHasCuda) return cuda::device_name(device);
   return {};
 }
 

@@ -30,13 +30,20 @@ inline constexpr const char* kNowhere = "meta";
 // The device "cpu", "cuda:N" or kNowhere. Throws ERR_DEVICE, with the reason, if it is unavailable.
 c10::Device resolve_device(const std::string& name);
 
-// Memory of a CUDA device for this process: still available to it, and held by it. Throws ERR_DEVICE as resolve_device does, and
-// ERR_ARGUMENT for the CPU.
+// The same, and throws ERR_ARGUMENT for the CPU.
+c10::Device resolve_cuda_device(const std::string& name);
+
+// Memory of a CUDA device for this process: still available to it, held by it, and the most it ever held. Throws as
+// resolve_cuda_device does.
 struct DeviceMemory {
   int64_t free_bytes;
   int64_t held_bytes;
+  int64_t peak_bytes;
 };
 DeviceMemory device_memory(const std::string& name);
+
+// What the maker calls a CUDA device. Throws as device_memory does.
+std::string device_name(const std::string& name);
 
 // RAII guard: makes a CUDA device, and a stream of it if not null, current on this thread; no effect on the CPU. Hold one around any
 // allocation or launch.

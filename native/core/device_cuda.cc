@@ -50,7 +50,14 @@ Memory device_memory(const c10::Device& device) {
   C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
   const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
   constexpr auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-  return {static_cast<int64_t>(free), stats.reserved_bytes[all].current, stats.allocated_bytes[all].current};
+  return {static_cast<int64_t>(free), stats.reserved_bytes[all].current, stats.allocated_bytes[all].current,
+          stats.allocated_bytes[all].peak};
+}
+
+std::string device_name(const c10::Device& device) {
+  cudaDeviceProp properties;
+  C10_CUDA_CHECK(cudaGetDeviceProperties(&properties, device.index()));
+  return properties.name;
 }
 
 CudaStream current_stream() { return c10::cuda::getCurrentCUDAStream().stream(); }

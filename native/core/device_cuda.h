@@ -24,11 +24,14 @@ std::string variant();
 // Number of usable devices.
 int device_count();
 
-// Bytes of a device: free, reserved by this process's libtorch allocator, and allocated from the reserved ones.
+// Bytes of a device: free, reserved by this process's libtorch allocator, allocated from the reserved ones, and the most that ever were.
 struct Memory {
-  int64_t free, reserved, allocated;
+  int64_t free, reserved, allocated, peak;
 };
 Memory device_memory(const c10::Device& device);
+
+// What the maker calls it.
+std::string device_name(const c10::Device& device);
 
 // The stream that this thread's libtorch operations are queued on.
 CudaStream current_stream();

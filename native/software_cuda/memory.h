@@ -55,7 +55,7 @@ class PinnedAccess {
 };
 
 struct MemoryUse {
-  int64_t total, allocated;
+  int64_t total, allocated, peak;
 };
 // The lock must be held.
 MemoryUse memory_use(int device);

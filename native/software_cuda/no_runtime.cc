@@ -15,6 +15,7 @@ std::shared_ptr<const c10::Stream> make_model_stream(const c10::Device& device) 
 
 // Only for devices, and without the table there are none.
 Memory device_memory(const c10::Device& device) { return table()->device_memory(device); }
+std::string device_name(const c10::Device& device) { return table()->device_name(device); }
 CudaStream current_stream() { return table()->current_stream(); }
 std::shared_ptr<c10::Event> record_event(const c10::Device& device) { return table()->record_event(device); }
 void synchronize(const c10::Event& event) { table()->synchronize(event); }

@@ -37,9 +37,11 @@ int device_count() { return software::kDevices; }
 
 Memory device_memory(const c10::Device& device) {
   const software::Lock lock(software::state_mutex());
-  const auto [total, allocated] = software::memory_use(device.index());
-  return {total - allocated, allocated, allocated};
+  const auto [total, allocated, peak] = software::memory_use(device.index());
+  return {total - allocated, allocated, allocated, peak};
 }
+
+std::string device_name(const c10::Device&) { return "software device"; }
 
 CudaStream current_stream() { return software::handle_of(software::current_stream(software::current_device())); }
 

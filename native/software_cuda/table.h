@@ -22,6 +22,7 @@ namespace magrpo::software_cuda {
   X(variant)                        \
   X(device_count)                   \
   X(device_memory)                  \
+  X(device_name)                    \
   X(current_stream)                 \
   X(make_model_stream)              \
   X(pins_memory)                    \

@@ -7,6 +7,7 @@
 
 #include <optional>
 
+#include "check/kernel_check.h"
 #include "core/random.h"
 #include "rollout/drawn_tokens.h"
 #include "rollout/generate.h"
@@ -159,6 +160,34 @@ TEST("device: generation with adapters, graphs, streams and pinned memory draws 
           EXPECT_NEAR(seen.rows[r].log_probs[i], expected.rows[r].log_probs[i], 1e-4, "switches ", switches, " row ", r, " token ", i);
       }
     }
+}
+
+TEST("device: every kernel computes on CUDA what the CPU's computes") {
+  for (const at::Device& device : cuda_devices())
+    for (const check::KernelCase& kernel_case : check::kernel_cases(/*quick=*/core::build_variant() == "software")) {
+      const check::KernelResult result = check::run_case(kernel_case, device);
+      EXPECT(result.passed, result.kernel, ", ", result.shape, ", ", result.dtype, ": ", result.where, " is ", result.seen, " instead of ",
+             result.expected, ", bound ", result.bound);
+    }
+}
+
+TEST("device: a kernel that differs from the CPU's is found, with its place") {
+  const check::KernelCase wrong{"wrong", "2 x 3", "float32", 1e-3, [](const at::Device& device) {
+                                  at::Tensor y = random({2, 3}, 1).to(device);
+                                  if (device.is_cuda()) y.narrow(0, 1, 1).narrow(1, 2, 1).fill_(7.0);
+                                  return check::Outputs{{"y", y}};
+                                }};
+  for (const at::Device& device : cuda_devices()) {
+    const check::KernelResult result = check::run_case(wrong, device);
+    EXPECT(!result.passed && result.where == "y[1, 2]" && result.seen == 7.0, result.where);
+    const check::KernelCase unwritten{"nothing", "2", "float32", 1.0, [](const at::Device& at) {
+                                        return check::Outputs{{"y", at.is_cuda() ? check::unwritten({2}, at) : random({2}, 1)}};
+                                      }};
+    EXPECT(!check::run_case(unwritten, device).passed);
+    const check::KernelCase throws{"none", "0", "float32", 1.0,
+                                   [](const at::Device&) -> check::Outputs { throw std::runtime_error("no such kernel"); }};
+    EXPECT(check::run_case(throws, device).where == "no such kernel");
+  }
 }
 
 }  // namespace magrpo::test

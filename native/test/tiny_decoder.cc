@@ -1,6 +1,5 @@
 #include "test/tiny_decoder.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
@@ -12,14 +11,6 @@
 #include <numbers>
 
 namespace magrpo::test {
-
-at::Tensor random(at::IntArrayRef shape, uint64_t seed) {
-  return at::empty(shape, at::kFloat).normal_(0.0, 1.0, at::detail::createCPUGenerator(seed));
-}
-
-double largest_difference(const at::Tensor& a, const at::Tensor& b) {
-  return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
-}
 
 model::Config tiny_config(const std::string& architecture) {
   model::Config config;

@@ -7,15 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "check/tensors.h"
 #include "model/decoder.h"
 
 namespace magrpo::test {
 
-// (shape) float32 normal numbers, a function of the seed.
-at::Tensor random(at::IntArrayRef shape, uint64_t seed);
-
-// Largest |a - b|, in double.
-double largest_difference(const at::Tensor& a, const at::Tensor& b);
+using check::largest_difference;
+using check::random;
 
 // Those that between them have every block.
 inline constexpr const char* kArchitectures[]{"qwen3", "gemma3_text"};

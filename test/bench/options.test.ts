@@ -9,6 +9,8 @@ test('defaults', (t) => {
     models: [],
     reps: 7,
     threads: 4,
+    device: 'cuda:0',
+    quick: false,
     out: null,
     help: false,
   })
@@ -26,5 +28,6 @@ test('what is not understood is said', (t) => {
   t.throws(() => parseOptions(['fast'], 2), { message: /Expected a suite among peers, .* but received fast/ })
   t.throws(() => parseOptions([], 2), { message: /Expected a suite/ })
   t.throws(() => parseOptions(['peers', '--reps', '0'], 2), { message: /positive integer for --reps but received 0/ })
+  t.throws(() => parseOptions(['gpu', '--device', 'cpu'], 2), { message: /cuda:N for --device but received cpu/ })
   t.throws(() => parseOptions(['peers', '--fast'], 2), { instanceOf: RangeError })
 })

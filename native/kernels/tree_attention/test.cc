@@ -11,6 +11,8 @@
 #include <array>
 #include <vector>
 
+#include "check/attention_inputs.h"
+#include "check/tensors.h"
 #include "kernels/tree_attention/plan.h"
 #include "kernels/tree_attention/reference.h"
 #include "kernels/tree_attention/tree_attention.h"
@@ -28,134 +30,36 @@ using test::name_of;
 using test::random;
 using test::Version;
 
-struct Case {
-  const char* name;
-  int64_t heads, kv_heads, dim, window;
-  int64_t queries, slots;
-  int64_t padding;  // floats between the tokens of q, k and v
-  std::vector<QuerySpan> spans;
-  std::vector<KeyRange> ranges;
-  std::vector<SpanGroup> groups;  // empty: a cache, forward only
-};
-
-// A prompt of 5 with children of 3 and 1, a grandchild of 4 under the first, and a second text of 2; keys are the pass's rows.
-Case tree_case(const char* name, int64_t heads, int64_t kv_heads, int64_t dim, int64_t window, int64_t padding = 0) {
-  return {name,
-          heads,
-          kv_heads,
-          dim,
-          window,
-          15,
-          15,
-          padding,
-          {{0, 5, 0, 0, 1}, {5, 3, 5, 1, 3}, {8, 1, 5, 3, 5}, {9, 4, 8, 5, 8}, {13, 2, 0, 8, 9}},
-          {{0, 5, 0}, {0, 5, 0}, {5, 3, 5}, {0, 5, 0}, {8, 1, 5}, {0, 5, 0}, {5, 3, 5}, {9, 4, 8}, {13, 2, 0}},
-          {{0, 4}, {4, 5}}};
-}
-
-// A prompt of 45 with two completions of 37 and 5: more keys and queries than a block of any version holds.
-Case long_case(const char* name, int64_t window) {
-  return {name,
-          4,
-          2,
-          24,
-          window,
-          87,
-          87,
-          0,
-          {{0, 45, 0, 0, 1}, {45, 37, 45, 1, 3}, {82, 5, 45, 3, 5}},
-          {{0, 45, 0}, {0, 45, 0}, {45, 37, 45}, {0, 45, 0}, {82, 5, 45}},
-          {{0, 3}}};
-}
-
-// Two rows behind a shared prompt of 500 and tails of 80 and 1: paths that decoding cuts into parts.
-Case long_cache_case(const char* name, int64_t dim, int64_t window) {
-  return {name,
-          10,
-          1,
-          dim,
-          window,
-          2,
-          600,
-          0,
-          {{0, 1, 579, 0, 2}, {1, 1, 500, 2, 4}},
-          {{0, 500, 0}, {510, 80, 500}, {0, 500, 0}, {595, 1, 500}},
-          {}};
-}
-
-std::vector<Case> cases() {
-  // Three rows that continue ranges of a cache with gaps, and a span of 3 new tokens behind two ranges.
-  const std::vector<QuerySpan> spans{{0, 1, 6, 0, 2}, {1, 1, 5, 2, 3}, {2, 1, 0, 3, 4}, {3, 3, 4, 4, 7}};
-  const std::vector<KeyRange> ranges{{20, 4, 0}, {31, 3, 4}, {5, 6, 0}, {40, 1, 0}, {20, 3, 0}, {12, 1, 3}, {25, 3, 4}};
-  return {tree_case("one head", 1, 1, 8, 0),
-          tree_case("grouped heads", 6, 2, 16, 0),
-          tree_case("odd sizes", 3, 3, 5, 0),
-          tree_case("strided", 4, 2, 64, 0, 7),
-          tree_case("window of 1", 2, 1, 8, 1),
-          tree_case("window of 4", 4, 2, 24, 4, 3),
-          tree_case("window beyond the text", 2, 2, 8, 100),
-          tree_case("large heads", 10, 1, 96, 0),
-          tree_case("largest heads", 2, 1, 160, 5, 2),
-          long_case("long text", 0),
-          long_case("long text with a window", 40),
-          {"cache", 6, 3, 8, 0, 6, 44, 0, spans, ranges, {}},
-          long_cache_case("long cache", 8, 0),
-          long_cache_case("long cache with a window", 130, 100),
-          {"strided cache with a window", 6, 3, 12, 3, 6, 44, 5, spans, ranges, {}}};
-}
-
-// A tensor of `width` columns whose rows lie `padding` floats apart.
-at::Tensor strided(int64_t rows, int64_t width, int64_t padding, uint64_t seed) {
-  return random({rows, width + padding}, seed).narrow(1, 0, width);
-}
-
-struct Inputs {
-  at::Tensor q, k, v;  // (N, H x D), (slots, K x D) twice
-  AttentionShape shape;
-
-  explicit Inputs(const Case& c)
-      : q(strided(c.queries, c.heads * c.dim, c.padding, 1)),
-        k(strided(c.slots, c.kv_heads * c.dim, c.padding, 2)),
-        v(strided(c.slots, c.kv_heads * c.dim, c.padding, 3)),
-        shape{c.heads, c.kv_heads, c.dim, c.window, 1.0f / std::sqrt(static_cast<float>(c.dim)), q.stride(0), k.stride(0), v.stride(0)} {}
-};
-
-struct Forward {
-  at::Tensor out, lse;
-};
+using Case = check::AttentionCase;
+using Inputs = check::AttentionInputs;
+using Forward = check::AttentionForward;
+using check::attention_cases;
+using check::long_cache_case;
+using check::long_case;
+using check::tree_case;
+using Gradients = check::AttentionBackward;
 
 // A version of the kernel over all spans and heads. Outputs start as NaN: every row has to be written.
 Forward run_forward(Version version, const Case& c, const Inputs& in) {
-  Forward result{at::full({c.queries, c.heads * c.dim}, NAN, at::kFloat), at::full({c.queries, c.heads}, NAN, at::kFloat)};
-  const AttentionPointers data{in.q.const_data_ptr<float>(), in.k.const_data_ptr<float>(), in.v.const_data_ptr<float>(),
-                               result.out.mutable_data_ptr<float>(), result.lse.mutable_data_ptr<float>()};
-  if (version == Version::kCudaOnCpu) {
-    const AttentionPlan plan = make_attention_plan(in.shape, c.spans, c.ranges, c.groups.empty());
-    std::vector<float> partials(static_cast<size_t>(plan.partial_floats), NAN);
-    tree_attention_forward_cuda(in.shape, data, plan.view(plan.words.data()), partials.data(), nullptr);
-    return result;
-  }
-  const int64_t spans = static_cast<int64_t>(c.spans.size());
-  std::vector<float> scratch(static_cast<size_t>(forward_scratch(in.shape, longest_context(c.spans.data(), spans))), NAN);
-  for (int64_t head = 0; head < c.kv_heads; ++head)
-    tree_attention_forward(in.shape, data, c.spans.data(), c.ranges.data(), 0, spans, head, scratch.data());
+  if (version == Version::kCpu) return check::attention_forward_cpu(c, in);
+  const Forward result{check::unwritten({c.queries, c.heads * c.dim}), check::unwritten({c.queries, c.heads})};
+  const AttentionPointers data{check::in(in.q), check::in(in.k), check::in(in.v), check::out(result.out), check::out(result.lse)};
+  const AttentionPlan plan = make_attention_plan(in.shape, c.spans, c.ranges, c.groups.empty());
+  std::vector<float> partials(static_cast<size_t>(plan.partial_floats), NAN);
+  tree_attention_forward_cuda(in.shape, data, plan.view(plan.words.data()), partials.data(), nullptr);
   return result;
 }
 
-// d_q, d_k and d_v, written into `gradients`.
-void run_backward(Version version, const Case& c, const Inputs& in, const Forward& forward, const AttentionGradients& gradients) {
-  const AttentionPointers data{in.q.const_data_ptr<float>(), in.k.const_data_ptr<float>(), in.v.const_data_ptr<float>(),
-                               forward.out.mutable_data_ptr<float>(), forward.lse.mutable_data_ptr<float>()};
-  if (version == Version::kCudaOnCpu) {
-    const AttentionPlan plan = make_attention_plan(in.shape, c.spans, c.ranges, false);
-    std::vector<float> delta(static_cast<size_t>(c.queries * c.heads), NAN);
-    return tree_attention_backward_cuda(in.shape, data, gradients, plan.view(plan.words.data()), c.queries, delta.data(), nullptr);
-  }
-  const int64_t context = longest_context(c.spans.data(), static_cast<int64_t>(c.spans.size()));
-  std::vector<float> scratch(static_cast<size_t>(backward_scratch(in.shape, context)), NAN);
-  for (const auto& group : c.groups)
-    for (int64_t head = 0; head < c.kv_heads; ++head)
-      tree_attention_backward(in.shape, data, gradients, c.spans.data(), c.ranges.data(), group.begin, group.end, head, scratch.data());
+Gradients run_backward(Version version, const Case& c, const Inputs& in, const Forward& forward, const at::Tensor& d_out) {
+  if (version == Version::kCpu) return check::attention_backward_cpu(c, in, forward, d_out);
+  const Gradients result{check::unwritten({c.queries, c.heads * c.dim}), at::zeros({c.slots, c.kv_heads * c.dim}, at::kFloat),
+                         at::zeros({c.slots, c.kv_heads * c.dim}, at::kFloat)};
+  const AttentionPointers data{check::in(in.q), check::in(in.k), check::in(in.v), check::out(forward.out), check::out(forward.lse)};
+  const AttentionGradients gradients{check::in(d_out), check::out(result.d_q), check::out(result.d_k), check::out(result.d_v)};
+  const AttentionPlan plan = make_attention_plan(in.shape, c.spans, c.ranges, false);
+  std::vector<float> delta(static_cast<size_t>(c.queries * c.heads), NAN);
+  tree_attention_backward_cuda(in.shape, data, gradients, plan.view(plan.words.data()), c.queries, delta.data(), nullptr);
+  return result;
 }
 
 // Attention and log of the softmax's sum by loops over every query, head and key, in double.
@@ -186,7 +90,7 @@ Forward naive_forward(const Case& c, const Inputs& in) {
 }
 
 TEST("attention: every version and the reference give what loops in double give") {
-  for (const auto& c : cases()) {
+  for (const auto& c : attention_cases()) {
     const Inputs in(c);
     const Forward naive = naive_forward(c, in);
     const auto reference = [&](at::ScalarType type) {
@@ -204,7 +108,7 @@ TEST("attention: every version and the reference give what loops in double give"
 }
 
 TEST("attention: gradients of every version are those of the reference in double") {
-  for (const auto& c : cases()) {
+  for (const auto& c : attention_cases()) {
     if (c.groups.empty()) continue;
     const Inputs in(c);
     const at::Tensor d_out = random({c.queries, c.heads * c.dim}, 4);
@@ -212,11 +116,7 @@ TEST("attention: gradients of every version are those of the reference in double
     const at::Tensor q = leaf(in.q), k = leaf(in.k), v = leaf(in.v);
     (tree_attention_reference(in.shape, q, k, v, c.spans, c.ranges) * d_out).sum().backward();
     for (const Version version : kVersions) {
-      const at::Tensor d_q = at::full({c.queries, c.heads * c.dim}, NAN, at::kFloat);
-      const at::Tensor d_k = at::zeros({c.slots, c.kv_heads * c.dim}, at::kFloat), d_v = at::zeros_like(d_k);
-      const AttentionGradients gradients{d_out.const_data_ptr<float>(), d_q.mutable_data_ptr<float>(), d_k.mutable_data_ptr<float>(),
-                                         d_v.mutable_data_ptr<float>()};
-      run_backward(version, c, in, run_forward(version, c, in), gradients);
+      const auto [d_q, d_k, d_v] = run_backward(version, c, in, run_forward(version, c, in), d_out);
       EXPECT(largest_difference(d_q, q.grad()) < 1e-5, c.name, ", ", name_of(version));
       EXPECT(largest_difference(d_k, k.grad()) < 2e-5, c.name, ", ", name_of(version));
       EXPECT(largest_difference(d_v, v.grad()) < 2e-5, c.name, ", ", name_of(version));
@@ -225,7 +125,7 @@ TEST("attention: gradients of every version are those of the reference in double
 }
 
 TEST("attention: a row does not depend on what else is in the batch") {
-  for (const auto& c : cases()) {
+  for (const auto& c : attention_cases()) {
     if (!c.groups.empty()) continue;
     const Inputs in(c);
     for (const Version version : kVersions) {
