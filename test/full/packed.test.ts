@@ -26,7 +26,7 @@ test('nothing is packed that a user does not need, and all that one needs', asyn
   const { files } = pack(await temporaryFolder(t))
   const paths = files.map(({ path }) => path)
   const allowed =
-    /^(bin\/magrpo\.mjs|dist\/.*(\.js(\.map)?|\.d\.ts|\.css|\.html|\.svg)|native\/(binding|core|distributed|kernels|model|rollout|software_cuda|train)\/\w+\.(h|cc|cu)|native\/distributed\/gloo_declarations\/gloo\/(\w+\/)?\w+\.h|native\/model\/arch\/\w+\.(json|cmake)|native\/kernels\/\w+\/(?!(reference|test|bench)\.)\w+\.(h|cc|cu)|scripts\/(setup|libtorch)\.mjs|scripts\/setup\/[\w-]+\.mjs|scripts\/fixtures\/(stories260k\.mjs|smollm2\.py)|models\/[\w-]+\/\w+\.(json|safetensors)|python\/(\w+\/)?\w+\.py|schemas\/\w+\.json|examples\/([\w-]+\/)?[\w-]+\.(ts|yaml|jsonl|py)|docs\/([\w-]+\/)?[\w-]+\.(md|json|png|svg)|CMakeLists\.txt|package\.json|[A-Z]+\.md|CITATION\.cff|LICENSE)$/
+    /^(bin\/magrpo\.mjs|dist\/.*(\.js(\.map)?|\.d\.ts|\.css|\.html|\.svg)|native\/(binding|check|core|distributed|kernels|model|rollout|software_cuda|train)\/\w+\.(h|cc|cu)|native\/distributed\/gloo_declarations\/gloo\/(\w+\/)?\w+\.h|native\/model\/arch\/\w+\.(json|cmake)|native\/kernels\/\w+\/(?!(reference|test|bench)\.)\w+\.(h|cc|cu)|scripts\/(setup|libtorch)\.mjs|scripts\/setup\/[\w-]+\.mjs|scripts\/fixtures\/(stories260k\.mjs|smollm2\.py)|models\/[\w-]+\/\w+\.(json|safetensors)|python\/(\w+\/)?\w+\.py|schemas\/\w+\.json|examples\/([\w-]+\/)?[\w-]+\.(ts|yaml|jsonl|py)|docs\/([\w-]+\/)?[\w-]+\.(md|json|png|svg)|CMakeLists\.txt|package\.json|[A-Z]+\.md|CITATION\.cff|LICENSE)$/
   t.deepEqual(
     paths.filter((path) => !allowed.test(path)),
     [],
