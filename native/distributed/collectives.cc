@@ -15,8 +15,8 @@
 #include <functional>
 #include <memory>
 #include <set>
-#include <thread>
 #include <string>
+#include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
@@ -75,7 +75,8 @@ int64_t place_of(const at::Device& device) {
 
 class Collectives::Group {
  public:
-  Group(const Switchboard& switchboard, const std::vector<int>& members, int rank) : switchboard_(switchboard), rank_(rank), size_(static_cast<int>(members.size())) {
+  Group(const Switchboard& switchboard, const std::vector<int>& members, int rank)
+      : switchboard_(switchboard), rank_(rank), size_(static_cast<int>(members.size())) {
     const Place& place = switchboard.place();
     std::string name;
     for (const int member : members) name += core::concat(name.empty() ? "" : ",", member);

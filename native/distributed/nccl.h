@@ -19,6 +19,7 @@ std::string nccl_version();
 
 // The ranks' group; ranks call it at about the same time, each with the GPU that it uses from now on as its current device. Null where
 // there is no NCCL.
-c10::intrusive_ptr<c10d::Backend> connect_nccl(c10::intrusive_ptr<c10d::Store> store, int rank, int size, std::chrono::milliseconds timeout);
+c10::intrusive_ptr<c10d::Backend> connect_nccl(c10::intrusive_ptr<c10d::Store> store, int rank, int size,
+                                               std::chrono::milliseconds timeout);
 
 }  // namespace magrpo::distributed

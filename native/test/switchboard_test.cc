@@ -98,10 +98,12 @@ TEST("switchboard: what a rank says before it gathers is heard before its value"
     const std::string name(1, static_cast<char>('a' + round));
     // Some of the ranks gather among themselves.
     const auto here = std::make_shared<Said<size_t>>(), there = std::make_shared<Said<size_t>>();
-    a.switchboard.gather(name, {}, [&, here](const std::vector<Bytes>& values, const std::string&) {
-      const std::lock_guard<std::mutex> lock(a.mutex);
-      here->say(values.size() * a.letters.size());
-    }, {0, 2});
+    a.switchboard.gather(name, {},
+                         [&, here](const std::vector<Bytes>& values, const std::string&) {
+                           const std::lock_guard<std::mutex> lock(a.mutex);
+                           here->say(values.size() * a.letters.size());
+                         },
+                         {0, 2});
     c.switchboard.tell(0, {round});
     c.switchboard.gather(name, {}, [there](const std::vector<Bytes>& values, const std::string&) { there->say(values.size()); }, {0, 2});
     EXPECT(here->wait() == 2 * (static_cast<size_t>(round) + 1));
