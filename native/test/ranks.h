@@ -10,6 +10,7 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <numeric>
 #include <thread>
 #include <vector>
 
@@ -61,7 +62,9 @@ inline void with_ranks(int size, const std::function<void(distributed::Collectiv
         std::unique_lock<std::mutex> lock(mutex);
         changed.wait(lock, [&] { return has_joined; });
       }
-      distributed::Collectives collectives(switchboard);
+      std::vector<int> members(static_cast<size_t>(size));
+      std::iota(members.begin(), members.end(), 0);
+      distributed::Collectives collectives(switchboard, members);
       work(collectives);
       switchboard.close();
     } catch (...) {
