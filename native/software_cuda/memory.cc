@@ -71,7 +71,7 @@ struct Range {
   std::map<uintptr_t, Block> blocks;
   std::map<uintptr_t, size_t> free;               // by address
   std::set<std::pair<size_t, uintptr_t>> by_size;  // the same
-  size_t allocated = 0;
+  size_t allocated = 0, peak = 0;
 
   void add_free(uintptr_t begin, size_t size) {
     free.emplace(begin, size);
@@ -151,6 +151,7 @@ class DeviceAllocator final : public c10::Allocator {
     TORCH_CHECK_WITH(OutOfMemoryError, block.begin != 0, "Software device: cuda:", device, " is out of memory: ", bytes,
                      " bytes were wanted, and of its ", bytes_per_device(), " are ", range.allocated, " in use.");
     range.allocated += size;
+    range.peak = std::max(range.peak, range.allocated);
     char* content = content_at(block.begin);
     std::memset(content, kFresh, bytes);
     std::memset(content + bytes, kFenceByte, kFence);
@@ -314,6 +315,11 @@ PinnedAccess::~PinnedAccess() {
 
 MemoryUse memory_use(int device) {
   return {static_cast<int64_t>(bytes_per_device()), static_cast<int64_t>(state().ranges[static_cast<size_t>(device)].allocated)};
+}
+
+int64_t take_peak(int device) {
+  Range& range = state().ranges[static_cast<size_t>(device)];
+  return static_cast<int64_t>(std::exchange(range.peak, range.allocated));
 }
 
 void explain_faults() {
