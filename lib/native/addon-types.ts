@@ -277,6 +277,8 @@ export interface NativePolicy {
   optimizerBytes(): Promise<number>
   /** Spreads the optimizer's moments and masters over the ranks, or gives each all of them again. */
   spread(ranks: NativeRanks, wanted: boolean): Promise<void>
+  /** Keeps the optimizer's moments and masters in the host's memory, or on the device again; no effect on the processor. */
+  offload(wanted: boolean): Promise<void>
   /**
    * Overwrites weights, value head and optimizer with those of rank 0, whose moments are of this kind; of an optimizer that is spread,
    * the step count.

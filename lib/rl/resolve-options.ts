@@ -21,14 +21,14 @@ import type { AgentSummary, ResolvedTrainOptions } from './types/options.ts'
 /**
  * Options with every default filled in.
  *
- * @param ranks processes that train the team together
+ * @param where `ranks`: processes that train the team together, by default one; `devices`: of the agents, by default `cpu` each
  * @throws ConfigError listing everything out of range
  * @throws MagrpoError `ERR_TASK` where task and team do not fit
  */
 export function resolveTrainOptions(
   options: Omit<TrainOptions, 'team'>,
   agents: AgentSummary[],
-  ranks = 1,
+  { ranks = 1, devices = [] }: { ranks?: number; devices?: readonly string[] } = {},
 ): ResolvedTrainOptions {
   const { task } = options
   expectTask(task, 'train')
@@ -82,6 +82,7 @@ export function resolveTrainOptions(
   checkSize(resolved, refuse)
   checkPlan(resolved, task, refuse)
   checkSharded(resolved, ranks, refuse)
+  checkOffload(resolved, devices, refuse)
   if (issues.length > 0) throw new ConfigError(issues, where)
   return resolved
 }
@@ -183,6 +184,20 @@ function checkSharded({ optimizer, team }: ResolvedTrainOptions, ranks: number, 
       path,
       'expected several processes to spread the optimizer over, received one; start some with --processes 2 (processes: 2) or a launcher, or leave optimizer.sharded out',
     )
+}
+
+/** Whether moments and masters are anywhere but in the host's memory. */
+function checkOffload({ optimizer, team }: ResolvedTrainOptions, devices: readonly string[], refuse: Refuse): void {
+  if (!optimizer.offload) return
+  const onHost = team.flatMap(({ name, kind }, agent) =>
+    kind !== 'base' && (devices[agent] ?? 'cpu') === 'cpu' ? [`'${name}'`] : [],
+  )
+  if (onHost.length === 0) return
+  refuse(
+    'optimizer.offload',
+    `expected agents on CUDA devices (team.device), but ${onHost.join(', ')} ${onHost.length > 1 ? 'train' : 'trains'} on the processor, ` +
+      "where moments and masters are in the host's memory already; leave optimizer.offload out",
+  )
 }
 
 /** Whether the algorithm can be played by the team on the task. */

@@ -18,7 +18,11 @@ import type { RunResult } from './types/sink.ts'
  * @throws ConfigError or MagrpoError `ERR_TASK` for options that are out of range or do not fit each other
  */
 export function startRun(backend: TrainingBackend, options: Omit<TrainOptions, 'team'>, store?: RunStore): Run {
-  const resolved = resolveTrainOptions(options, backend.agents, placeInGrid(backend.ranks ?? soleRank).rows)
+  const devices = backend.agents.map(({ policy }) => backend.deviceOf?.(policy) ?? 'cpu')
+  const resolved = resolveTrainOptions(options, backend.agents, {
+    ranks: placeInGrid(backend.ranks ?? soleRank).rows,
+    devices,
+  })
   const issues = backend.auxiliary.check(resolved.algorithm)
   if (issues.length > 0) throw new ConfigError(issues, 'The team')
   const { task, sinks = [], signal } = options

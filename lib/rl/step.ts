@@ -124,7 +124,7 @@ export async function runStep(context: StepContext, index: number, rollouts: Rol
   const spread = { ranks: context.ranks, columnOf, step: index, slots: context.order.step(index).length }
   const { engine, sumSeconds } = rankedEngine(backend.engine, { ...spread, deterministic: options.deterministic })
   const { signals, inputs } = await scoreReferencesAndCritics(context, engine, rollout.nodes, limits, sampling)
-  const { schedule, warmupSteps, sharded: _, learningRate: peak, ...settings } = options.optimizer
+  const { schedule, warmupSteps, sharded: _, offload: __, learningRate: peak, ...settings } = options.optimizer
   const rateOf = (full: number) =>
     learningRateAt({ name: schedule, peak: full, warmupSteps, totalSteps: options.steps }, index)
   const learningRate = rateOf(peak)

@@ -191,6 +191,7 @@ export class Trainer {
     const own = this.trained.filter((policy) => (backend.columnOf?.(policy) ?? 0) === column)
     // An earlier run may have left it otherwise.
     if (rows > 1) for (const policy of own) await backend.engine.sums!.spread(policy, this.options.optimizer.sharded)
+    for (const policy of own) await backend.engine.offload?.(policy, this.options.optimizer.offload)
     const state = await fromFirst(ranks, 'origin', () => origin?.state ?? null)
     if (state !== null) {
       this.isWhole = false

@@ -74,7 +74,7 @@ function checkOptions({ directory, state }: Checkpoint, { options, data }: Resum
 /** Models may have moved, and what is computed and saved does not depend on where an optimizer's state is held. */
 function comparable(name: string, value: unknown): unknown {
   if (name === 'optimizer') {
-    const { sharded: _, ...settings } = (value ?? {}) as Record<string, unknown>
+    const { sharded: _, offload: __, ...settings } = (value ?? {}) as Record<string, unknown>
     return settings
   }
   if (name !== 'team' || !Array.isArray(value)) return value

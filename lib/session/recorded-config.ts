@@ -46,7 +46,7 @@ function comparable(config: unknown): unknown {
   } = (config ?? {}) as Record<string, unknown>
   try {
     const config = resolveConfig(rest)
-    return configFile({ ...config, optimizer: { ...config.optimizer, sharded: false }, runDir: '' })
+    return configFile({ ...config, optimizer: { ...config.optimizer, sharded: false, offload: false }, runDir: '' })
   } catch {
     return rest // edited so that it is no configuration any more
   }

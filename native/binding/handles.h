@@ -159,6 +159,7 @@ class PolicyHandle : public Handle<PolicyHandle, PolicyState> {
   Napi::Value sum_gradients(const Napi::CallbackInfo& info);
   Napi::Value copy_from_first(const Napi::CallbackInfo& info);
   Napi::Value spread(const Napi::CallbackInfo& info);
+  Napi::Value offload(const Napi::CallbackInfo& info);
   Napi::Value optimizer_bytes(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
 };

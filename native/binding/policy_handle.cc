@@ -75,8 +75,8 @@ Napi::Function PolicyHandle::define(Napi::Env env) {
                       exported<&PolicyHandle::write_tensors>("writeTensors"), exported<&PolicyHandle::read_tensors>("readTensors"),
                       exported<&PolicyHandle::end_slot>("endSlot"), exported<&PolicyHandle::sum_slots>("sumSlots"),
                       exported<&PolicyHandle::sum_gradients>("sumGradients"), exported<&PolicyHandle::copy_from_first>("copyFromFirst"),
-                      exported<&PolicyHandle::spread>("spread"), exported<&PolicyHandle::optimizer_bytes>("optimizerBytes"),
-                      exported<&PolicyHandle::dispose>("dispose")});
+                      exported<&PolicyHandle::spread>("spread"), exported<&PolicyHandle::offload>("offload"),
+                      exported<&PolicyHandle::optimizer_bytes>("optimizerBytes"), exported<&PolicyHandle::dispose>("dispose")});
 }
 
 void PolicyHandle::describe(Napi::Object self) const {
@@ -178,6 +178,13 @@ Napi::Value PolicyHandle::spread(const Napi::CallbackInfo& info) {
   const auto current = state();
   return start(info.Env(), writing_job(current, Value()),
                [current, ranks, wanted] { current->policy->spread(*ranks->collectives, wanted); });
+}
+
+Napi::Value PolicyHandle::offload(const Napi::CallbackInfo& info) {
+  core::check_argument(info[0].IsBoolean(), "Expected whether the optimizer's state is to be in the host's memory.");
+  const bool wanted = info[0].As<Napi::Boolean>().Value();
+  const auto current = state();
+  return start(info.Env(), writing_job(current, Value()), [current, wanted] { current->policy->offload(wanted); });
 }
 
 Napi::Value PolicyHandle::optimizer_bytes(const Napi::CallbackInfo& info) {

@@ -318,6 +318,11 @@ MemoryUse memory_use(int device) {
   return {static_cast<int64_t>(bytes_per_device()), static_cast<int64_t>(range.allocated), static_cast<int64_t>(range.peak)};
 }
 
+int64_t take_peak(int device) {
+  Range& range = state().ranges[static_cast<size_t>(device)];
+  return static_cast<int64_t>(std::exchange(range.peak, range.allocated));
+}
+
 void explain_faults() {
   reservation();  // not for the first time in the handler
   state();

@@ -59,6 +59,8 @@ struct MemoryUse {
 };
 // The lock must be held.
 MemoryUse memory_use(int device);
+// Most bytes that were allocated at once since the last call. The lock must be held.
+int64_t take_peak(int device);
 
 // Makes a host's touch of device or pinned memory say what happened before the process ends by it.
 void explain_faults();

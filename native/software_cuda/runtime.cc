@@ -94,14 +94,20 @@ std::map<std::string, int64_t> taken_waits() {
   return take_waits();
 }
 
+int64_t taken_peak(int device) {
+  const Lock lock(state_mutex());
+  return take_peak(device);
+}
+
 const Table own_table{
 #define MAGRPO_ENTRY(name) &core::cuda::name,
     MAGRPO_RUNTIME_FUNCTIONS(MAGRPO_ENTRY)
 #undef MAGRPO_ENTRY
 #define MAGRPO_ENTRY(name) &kernels::name,
-        MAGRPO_KERNEL_FUNCTIONS(MAGRPO_ENTRY)
+            MAGRPO_KERNEL_FUNCTIONS(MAGRPO_ENTRY)
 #undef MAGRPO_ENTRY
-    & taken_waits};
+        & taken_waits,
+    &taken_peak};
 
 }  // namespace
 }  // namespace magrpo::software_cuda

@@ -57,6 +57,8 @@ struct Table {
 #undef MAGRPO_ENTRY
   // Operations that made the host wait since the last call, by reason.
   std::map<std::string, int64_t> (*take_waits)();
+  // Most bytes of a device that were in use at once since the last call.
+  int64_t (*take_peak)(int device);
 };
 
 // The function of the library that returns its table, and its type.

@@ -11,7 +11,6 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <array>
@@ -152,8 +151,10 @@ MomentKind Moments::kind() const {
   return dtype == at::kByte ? MomentKind::kInt8 : dtype == at::kBFloat16 ? MomentKind::kBFloat16 : MomentKind::kFloat32;
 }
 
-Moments Moments::zeros_for(const at::Tensor& tensor, MomentKind kind) {
-  const auto made = [](const at::Tensor& blank) { return blank.defined() ? at::zeros_like(blank, at::MemoryFormat::Contiguous) : blank; };
+Moments Moments::zeros_for(const at::Tensor& tensor, MomentKind kind, const at::TensorOptions& place) {
+  const auto made = [&](const at::Tensor& blank) {
+    return blank.defined() ? at::zeros(blank.sizes(), place.dtype(blank.scalar_type())) : blank;
+  };
   const Moments blanks = blanks_for(tensor, kind);
   return {made(blanks.first), made(blanks.second), made(blanks.first_scales), made(blanks.second_scales)};
 }

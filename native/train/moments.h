@@ -24,8 +24,9 @@ struct Moments {
   at::Tensor first, second;                // of the tensor's shape: float32, bfloat16, or uint8 codes
   at::Tensor first_scales, second_scales;  // (blocks) float32, of codes alone
 
-  // Zeros for a tensor, on its device.
-  static Moments zeros_for(const at::Tensor& tensor, MomentKind kind);
+  // Zeros for a tensor, where the options say.
+  static Moments zeros_for(const at::Tensor& tensor, MomentKind kind, const at::TensorOptions& place);
+  static Moments zeros_for(const at::Tensor& tensor, MomentKind kind) { return zeros_for(tensor, kind, tensor.options()); }
   // The same without memory, as a zero that every number shares: not to be written to.
   static Moments blanks_for(const at::Tensor& tensor, MomentKind kind);
   MomentKind kind() const;

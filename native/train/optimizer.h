@@ -66,6 +66,9 @@ class Optimizer {
   void read(const std::vector<model::TensorSource>& sources, const core::CancelFlagPtr& cancel);
   // Call after weights were overwritten: masters follow.
   void weights_changed();
+  // Keeps moments and masters of weights on a CUDA device in the host's memory, or on the device again. A step then has a few of them at a time
+  // on the device, see offload.h; its result is the same. No effect on the CPU.
+  void offload(bool wanted);
 
   // What follows is called on all ranks at once. See optimizer_ranks.cc.
 
@@ -105,7 +108,8 @@ class Optimizer {
   };
   // One tensor of the state as it is saved.
   struct Entry;
-  // What the fused kernel takes.
+  // What a step moves at once, and what the fused kernel takes.
+  struct Piece;
   struct Batch;
 
   // Gives every tensor moments of a kind: zeros, or what it had in another.
@@ -113,12 +117,21 @@ class Optimizer {
   void make_step();
   void drop_moments();
   uint32_t step_count() const;
-  void step_parts(const std::vector<at::Tensor>& gradients, const StepOptions& options);
+  std::vector<Piece> pieces(const std::vector<at::Tensor>& gradients, const StepOptions& options) const;
+  void step_pieces(const std::vector<Piece>& pieces, const StepOptions& options, MomentStep step);
+  void step_staged(const std::vector<Piece>& pieces, const StepOptions& options, const MomentStep& step);
   void step_batch(const Batch& batch, bool decays, const StepOptions& options);
   bool decays(const Parameter& parameter, const StepOptions& options) const;
   bool has_masters() const;
   // The kind that was saved.
   static MomentKind kind_of(const std::vector<model::TensorSource>& sources);
+  // Where moments and masters are.
+  at::TensorOptions place() const;
+  // A copy there.
+  at::Tensor placed(const at::Tensor& tensor) const;
+  void move_state(Parameter& p);
+  // Whether libtorch's kernel comes to the same bits for parts as for the tensor.
+  static bool is_aligned(const Parameter& p);
   // What this rank moves of something of the parameter's shape: rows of it, flat if the parameter is cut.
   static at::Tensor own(const Parameter& p, const Part& part, const at::Tensor& whole);
   static at::Tensor master_of(const Parameter& p, const Part& part);
@@ -129,6 +142,7 @@ class Optimizer {
   std::vector<Entry> entries() const;
 
   std::vector<Parameter> parameters_;
+  bool is_offloaded_ = false;
   at::Tensor step_;  // () float32, as the fused kernel expects it
   // Of all moments; a pointer, so that policies can be moved.
   std::unique_ptr<std::atomic<MomentKind>> kind_ = std::make_unique<std::atomic<MomentKind>>(MomentKind::kFloat32);

@@ -17,10 +17,6 @@
 namespace magrpo::train {
 namespace {
 
-// The kernels of libtorch step numbers in vectors of up to this many, and what is left at the end of a tensor one by one, whose last bits
-// may differ. So a tensor that they step is cut at multiples alone.
-constexpr int64_t kVector = 16;
-
 // Bounds of what has one number for `unit` of those that are bounded.
 std::vector<int64_t> scaled(const std::vector<int64_t>& bounds, int64_t unit) {
   std::vector<int64_t> result;
@@ -67,9 +63,7 @@ std::vector<std::vector<std::vector<int64_t>>> Optimizer::bounds_for(int ranks) 
   std::vector<std::vector<std::vector<int64_t>>> result;
   int64_t before = 0;
   for (const auto& p : parameters_) {
-    const bool is_aligned = std::all_of(p.parts.begin(), p.parts.end(), [row = p.weight.numel() / p.weight.size(0)](const Part& part) {
-      return part.slice.row * row % kVector == 0;
-    });
+    const bool is_whole = !is_aligned(p);
     auto& parts = result.emplace_back();
     const int64_t start = before;
     for (const auto& part : p.parts) {
@@ -77,7 +71,7 @@ std::vector<std::vector<std::vector<int64_t>>> Optimizer::bounds_for(int ranks) 
       const int64_t size = part.size();
       for (int rank = 0; rank <= ranks; ++rank) {
         const int64_t target = count * rank / ranks;
-        if (!is_aligned) bounds.push_back(target - start >= p.weight.numel() / 2 || rank == ranks ? size : 0);
+        if (is_whole) bounds.push_back(target - start >= p.weight.numel() / 2 || rank == ranks ? size : 0);
         else if (size < kLeastInt8) bounds.push_back(target - before >= size / 2 || rank == ranks ? size : 0);
         else bounds.push_back(target >= before + size ? size : std::max<int64_t>(0, (target - before) / kMomentBlock * kMomentBlock));
       }
@@ -115,13 +109,13 @@ void Optimizer::cut(Parameter& p) {
   for (auto& part : p.parts) {
     const Moments all = std::exchange(part.moments, {});
     if (part.begin == part.end) continue;
-    if (p.has_masters()) part.master = own(p, part, p.master).clone();
+    if (p.has_masters()) part.master = placed(own(p, part, p.master));
     if (!p.has_moments) continue;
     for (const auto& [name, member] : kMomentMembers) {
       if (!(all.*member).defined()) continue;
       const int64_t unit = (all.*member).numel() == part.size() ? 1 : kMomentBlock;
       const int64_t begin = part.begin / unit, end = (part.end + unit - 1) / unit;
-      part.moments.*member = (all.*member).reshape({-1}).narrow(0, begin, end - begin).clone();
+      part.moments.*member = placed((all.*member).reshape({-1}).narrow(0, begin, end - begin));
     }
   }
   p.whole = {};
@@ -129,9 +123,8 @@ void Optimizer::cut(Parameter& p) {
 }
 
 void Optimizer::gather(Parameter& p, distributed::Collectives& ranks) {
-  const auto floats = p.weight.options().dtype(at::kFloat);
   if (p.has_masters()) {
-    const at::Tensor master = at::empty(p.weight.sizes(), floats);
+    const at::Tensor master = at::empty(p.weight.sizes(), place().dtype(at::kFloat));
     for (auto& part : p.parts) {
       const at::Tensor flat = master.narrow(0, part.slice.row, part.slice.rows).view({-1});
       collect(flat, part.begin < part.end ? master_of(p, part) : at::Tensor(), part.bounds, ranks);
@@ -141,10 +134,10 @@ void Optimizer::gather(Parameter& p, distributed::Collectives& ranks) {
   }
   if (!p.has_moments) return;
   const bool is_whole = *kind_ == MomentKind::kFloat32;
-  const Moments whole = is_whole ? Moments::zeros_for(p.master, *kind_) : Moments();
+  const Moments whole = is_whole ? Moments::zeros_for(p.weight, *kind_, place()) : Moments();
   for (auto& part : p.parts) {
-    const Moments all =
-        is_whole ? whole.rows(part.slice.row, part.slice.rows) : Moments::zeros_for(part.slice.view(), kind_for(*kind_, part.size()));
+    const Moments all = is_whole ? whole.rows(part.slice.row, part.slice.rows)
+                                 : Moments::zeros_for(part.slice.view(), kind_for(*kind_, part.size()), place());
     for (const auto& [name, member] : kMomentMembers) {
       if (!(all.*member).defined()) continue;
       const int64_t unit = (all.*member).numel() == part.size() ? 1 : kMomentBlock;

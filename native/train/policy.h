@@ -65,6 +65,8 @@ class Policy : core::Counted<Policy> {
   void sum_gradients(distributed::Collectives& ranks);
   // Spreads the optimizer over the ranks, or gives each the whole of it again; see Optimizer::spread.
   void spread(distributed::Collectives& ranks, bool wanted) { optimizer_.spread(ranks, wanted); }
+  // Keeps the optimizer's state in the host's memory, or on the device again; see Optimizer::offload.
+  void offload(bool wanted) { optimizer_.offload(wanted); }
   // Bytes of the optimizer's moments and masters that this process holds.
   int64_t optimizer_bytes() const { return optimizer_.state_bytes(); }
   // Writes the optimizer's section to a file of rank 0, and reads it, where it is spread; see Optimizer.

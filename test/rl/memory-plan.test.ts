@@ -28,7 +28,7 @@ const model = { shape, dtype: 'float32' as const, device: 'cpu', weightBytes: 10
 
 const work = (changes: Partial<Workload> = {}): Workload => ({
   models: [model],
-  policies: [{ model: 0, kind: 'full', parameters: 250, momentBytes: 2000, rank: 0 }],
+  policies: [{ model: 0, kind: 'full', parameters: 250, momentBytes: 2000, stagedBytes: 0, rank: 0 }],
   agents: [{ model: 0, isTrained: true, promptTokens: 10 }],
   promptsPerStep: 1,
   groupSize: 4,
@@ -43,6 +43,7 @@ const work = (changes: Partial<Workload> = {}): Workload => ({
   moments: 'float32',
   ranks: 1,
   sharded: false,
+  offload: false,
   evaluation: { items: 0, samples: 1 },
   sideBySide: 1,
   processBytes: 7,
@@ -81,7 +82,11 @@ test('moments: 8, 4 or 2 bytes a weight, with two scales for each 256 weights of
   t.is(momentBytes([4095, 5000], 'float32'), 8 * 9095)
   t.is(momentBytes([4095, 5000], 'bfloat16'), 4 * 9095)
   t.is(momentBytes([4095, 5000], 'int8'), 8 * 4095 + 2 * 5000 + 2 * 4 * 20)
-  t.is(partsOf(work({ policies: [{ model: 0, kind: 'full', parameters: 250, momentBytes: 42, rank: 0 }] })).moments, 42)
+  t.is(
+    partsOf(work({ policies: [{ model: 0, kind: 'full', parameters: 250, momentBytes: 42, stagedBytes: 0, rank: 0 }] }))
+      .moments,
+    42,
+  )
 })
 
 test('moments and masters are divided by the ranks that they are spread over, nothing else is', (t) => {
@@ -90,6 +95,21 @@ test('moments and masters are divided by the ranks that they are spread over, no
   const { masters, moments, ...others } = parts(3, false)
   t.deepEqual([masters, moments], [1000, 2000])
   t.deepEqual(parts(3, true), { masters: Math.ceil(1000 / 3), moments: Math.ceil(2000 / 3), ...others })
+})
+
+test('offloaded, moments and masters are on the host, and two buffers of the largest tensor on the device', (t) => {
+  const halved = { ...model, dtype: 'bfloat16' as const, device: 'cuda:0' }
+  const policies = [{ model: 0, kind: 'full' as const, parameters: 250, momentBytes: 2000, stagedBytes: 60, rank: 0 }]
+  const settings = { models: [halved], policies, ranks: 2, sharded: true }
+  const [plain] = planMemory(work(settings)).devices
+  const [device, host, ...others] = planMemory(work({ ...settings, offload: true })).devices
+  t.deepEqual(others, [])
+  const sizes = (of: typeof plain) => Object.fromEntries(of!.parts.map(({ name, bytes }) => [name, bytes]))
+  const { masters, moments, ...rest } = sizes(plain)
+  t.deepEqual([masters, moments], [500, 1000])
+  t.deepEqual(sizes(device), { ...rest, staging: 120 })
+  t.is(host!.device, 'cpu')
+  t.deepEqual(sizes(host), { process: 7, masters: 500, moments: 1000 })
 })
 
 test('parts of a small step, by hand', (t) => {
@@ -135,7 +155,10 @@ test('bfloat16 weights that are trained have float32 masters, adapters are float
   const bfloat16 = { ...model, dtype: 'bfloat16' as const, weightBytes: 500 }
   t.is(partsOf(work({ models: [bfloat16] })).masters, 1000)
   const lora = partsOf(
-    work({ models: [bfloat16], policies: [{ model: 0, kind: 'lora', parameters: 50, momentBytes: 400, rank: 1 }] }),
+    work({
+      models: [bfloat16],
+      policies: [{ model: 0, kind: 'lora', parameters: 50, momentBytes: 400, stagedBytes: 0, rank: 1 }],
+    }),
   )
   t.is(lora.masters, undefined)
   t.is(lora.weights, 500 + 200)
@@ -149,6 +172,7 @@ test('models that compute side by side have their activations together', (t) => 
       kind: 'full' as const,
       parameters: 250,
       momentBytes: 2000,
+      stagedBytes: 0,
       rank: 0,
     })),
     agents: [0, 1].map((index) => ({ model: index, isTrained: true, promptTokens: 10 })),
@@ -159,7 +183,14 @@ test('models that compute side by side have their activations together', (t) => 
 })
 
 test('a pass is shared by the policies of a model, whether one after the other or side by side', (t) => {
-  const policies = [0, 1].map(() => ({ model: 0, kind: 'lora' as const, parameters: 50, momentBytes: 400, rank: 1 }))
+  const policies = [0, 1].map(() => ({
+    model: 0,
+    kind: 'lora' as const,
+    parameters: 50,
+    momentBytes: 400,
+    stagedBytes: 0,
+    rank: 1,
+  }))
   // 50 prompts of 10 tokens with 4 completions of 5 for two agents: 3,000 tokens.
   const team = {
     policies,
@@ -215,6 +246,7 @@ test('each device is judged by what is free there; the worst decides', (t) => {
     kind: 'full' as const,
     parameters: 50,
     momentBytes: 400,
+    stagedBytes: 0,
     rank: 0,
   }))
   const plan = planMemory(work({ models, policies }))
@@ -240,23 +272,34 @@ const advice: [string, Partial<Workload>, RegExp][] = [
     'weights',
     {
       models: [{ ...model, weightBytes: 1e9 }],
-      policies: [{ model: 0, kind: 'lora', parameters: 50, momentBytes: 400, rank: 1 }],
+      policies: [{ model: 0, kind: 'lora', parameters: 50, momentBytes: 400, stagedBytes: 0, rank: 1 }],
     },
     /team\.dtype/,
   ],
   [
     'moments',
-    { policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, rank: 0 }] },
+    { policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, stagedBytes: 0, rank: 0 }] },
     /set optimizer\.moments to int8, or train adapters/,
   ],
   [
     'moments',
-    { ranks: 2, policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, rank: 0 }] },
+    { ranks: 2, policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, stagedBytes: 0, rank: 0 }] },
     /set optimizer\.sharded, or set optimizer\.moments to int8, or train adapters/,
   ],
   [
     'moments',
-    { moments: 'int8', policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, rank: 0 }] },
+    {
+      models: [{ ...model, device: 'cuda:0' }],
+      policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, stagedBytes: 0, rank: 0 }],
+    },
+    /set optimizer\.offload, or set optimizer\.moments to int8, or train adapters/,
+  ],
+  [
+    'moments',
+    {
+      moments: 'int8',
+      policies: [{ model: 0, kind: 'full', parameters: 1e9, momentBytes: 8e9, stagedBytes: 0, rank: 0 }],
+    },
     /is moments, .*: train adapters/,
   ],
   [

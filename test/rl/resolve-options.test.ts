@@ -8,8 +8,12 @@ import { TableEngine, tableBackend } from './support/table-engine.ts'
 import { complementTask, type ToyItem } from './support/toy-task.ts'
 
 const { agents } = tableBackend(new TableEngine(2, { prompts: 1, positions: 1, tokens: 2 }), ['left', 'right'])
-const resolve = (changes: Partial<Omit<TrainOptions<ToyItem>, 'team'>> = {}, team = agents, ranks?: number) =>
-  resolveTrainOptions({ task: complementTask(), optimizer: { learningRate: 1e-3 }, steps: 2, ...changes }, team, ranks)
+const resolve = (
+  changes: Partial<Omit<TrainOptions<ToyItem>, 'team'>> = {},
+  team = agents,
+  where?: Parameters<typeof resolveTrainOptions>[2],
+) =>
+  resolveTrainOptions({ task: complementTask(), optimizer: { learningRate: 1e-3 }, steps: 2, ...changes }, team, where)
 
 test('every default is filled in, and the result is plain JSON', (t) => {
   const resolved = resolve()
@@ -25,6 +29,7 @@ test('every default is filled in, and the result is plain JSON', (t) => {
     schedule: 'constant',
     warmupSteps: 0,
     sharded: false,
+    offload: false,
   })
   t.deepEqual(resolved.algorithm, { ...magrpo(), terminationThreshold: null })
 })
@@ -109,12 +114,26 @@ test('all that is wrong is said at once', (t) => {
 test('an optimizer is spread over several processes that train all weights, and nothing else', (t) => {
   const optimizer = { learningRate: 1, sharded: true }
   const full = agents.map((agent) => ({ ...agent, kind: 'full' as const }))
-  t.true(resolve({ optimizer }, full, 2).optimizer.sharded)
-  t.throws(() => resolve({ optimizer }, full, 1), {
+  t.true(resolve({ optimizer }, full, { ranks: 2 }).optimizer.sharded)
+  t.throws(() => resolve({ optimizer }, full, { ranks: 1 }), {
     message: /optimizer\.sharded: expected several processes .*received one/,
   })
   const mixed = [full[0]!, { ...agents[1]!, kind: 'lora' as const }]
-  t.throws(() => resolve({ optimizer }, mixed, 2), { message: /optimizer\.sharded: .*'right' trains an adapter/ })
+  t.throws(() => resolve({ optimizer }, mixed, { ranks: 2 }), {
+    message: /optimizer\.sharded: .*'right' trains an adapter/,
+  })
+})
+
+test("an optimizer is offloaded from CUDA devices alone, as the processor's memory is the host's", (t) => {
+  const optimizer = { learningRate: 1, offload: true }
+  t.true(resolve({ optimizer }, agents, { devices: ['cuda:0', 'cuda:1'] }).optimizer.offload)
+  t.throws(() => resolve({ optimizer }, agents, { devices: ['cuda:0', 'cpu'] }), {
+    instanceOf: ConfigError,
+    message: /optimizer\.offload: expected agents on CUDA devices .*'right' trains on the processor/,
+  })
+  t.throws(() => resolve({ optimizer }), { message: /'left', 'right' train on the processor, where .* already/ })
+  const frozen = [agents[0]!, { ...agents[1]!, kind: 'base' as const }]
+  t.true(resolve({ optimizer }, frozen, { devices: ['cuda:0', 'cpu'] }).optimizer.offload)
 })
 
 test('team and task must fit', (t) => {

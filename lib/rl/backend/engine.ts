@@ -82,6 +82,8 @@ export interface Engine {
   step(policy: number, options: StepOptions): Promise<StepResult>
   /** Drops accumulated gradients. */
   zeroGrad(policy: number): Promise<void>
+  /** Keeps what a policy's optimizer keeps in the host's memory, or on its device again. Default: it cannot, and need not. */
+  offload?(policy: number, wanted: boolean): Promise<void>
   /** Default: there is one rank, and gradients are summed as they come. */
   sums?: GradientSums
 }

@@ -19,6 +19,8 @@ export interface TrainingBackend {
   ranks?: Ranks
   /** Column of the ranks that hold a policy, by its number. Default: 0. */
   columnOf?(policy: number): number
+  /** Device of a policy, by its number; none where there is no real model. */
+  deviceOf?(policy: number): string
   save: SaveTeam
   weights: WeightFiles
   /**

@@ -91,11 +91,12 @@ export function adviceFor({ facts, rows, passTokens }: MemoryPlan, { name }: Pic
     case 'moments':
     case 'gradients': {
       const spread = name !== 'gradients' && facts.isSpreadable ? 'set optimizer.sharded, or ' : ''
+      const away = name !== 'gradients' && facts.isOffloadable ? 'set optimizer.offload, or ' : ''
       const shorter = name === 'moments' && facts.moments !== 'int8' ? 'set optimizer.moments to int8, or ' : ''
       const fewer = facts.isFull
         ? 'train adapters (team.adapter with a rank) instead of all weights (full)'
         : 'lower team.adapter.rank, or adapt fewer projections (team.adapter.targets)'
-      return spread + shorter + fewer
+      return spread + away + shorter + fewer
     }
     case 'kept':
       return 'turn sampling.topP and sampling.minP off, or set algorithm.logProbs to model'

@@ -31,6 +31,8 @@ export interface PlannedPolicy {
   parameters: number
   /** Bytes of the optimizer's moments. */
   momentBytes: number
+  /** Bytes of the moments and masters of its largest tensor, which an offloaded step has on the device twice. */
+  stagedBytes: number
   /** Of an adapter. */
   rank: number
 }
@@ -60,6 +62,8 @@ export interface Workload {
   /** Processes of the run, and whether moments and masters are spread over them. */
   ranks: number
   sharded: boolean
+  /** Whether moments and masters are in the host's memory, whatever the device. */
+  offload: boolean
   /** Items and samples of one batch of an evaluation; items are 0 where there is none. */
   evaluation: { items: number; samples: number }
   /** Models that are trained side by side, a thread each: their activations exist together. */
@@ -74,6 +78,7 @@ export type MemoryPartName =
   | 'weights'
   | 'masters'
   | 'moments'
+  | 'staging'
   | 'gradients'
   | 'cache'
   | 'decoding'
@@ -121,6 +126,8 @@ export interface MemoryPlan {
     moments: MomentKind
     /** Moments and masters could be spread over the processes of the run, and are not. */
     isSpreadable: boolean
+    /** They could be in the host's memory, and are not: all agents are on CUDA devices. */
+    isOffloadable: boolean
   }
 }
 
@@ -137,7 +144,8 @@ interface Batch {
  * Plans a run.
  *
  * - weights: as loaded. masters: float32 copies of trained bfloat16 weights.
- * - moments: two numbers a trained weight, in `optimizer.moments`. These and masters are divided by the ranks they are spread over.
+ * - moments: two numbers a trained weight, in `optimizer.moments`. These and masters are divided by the ranks they are spread over,
+ *   and offloaded they are on the host. staging: what an offloaded step has of them on the device.
  * - gradients: one float, and the last pass's own beside it where there are several passes; that of
  *   a bfloat16 head once more in float32.
  * - cache: a slot for each token of each prompt, and `maxNewTokens` for each completion, all of one turn or of one batch of an
@@ -151,7 +159,8 @@ interface Batch {
  * Later turns are planned as if every branch went on, with prompts that hold all completions before them.
  */
 export function planMemory(work: Workload): MemoryPlan {
-  const devices = [...new Set(work.models.map(({ device }) => device))].map((device) => planDevice(work, device))
+  const names = new Set([...work.models.map(({ device }) => device), ...(work.offload ? ['cpu'] : [])])
+  const devices = [...names].map((device) => planDevice(work, device))
   const turns = turnsOf(work)
   const evaluation = evaluationOf(work)
   const most = (count: (batch: Batch) => number, batches: readonly Batch[][]) =>
@@ -172,6 +181,7 @@ export function planMemory(work: Workload): MemoryPlan {
       checkpointing: work.checkpointing,
       moments: work.moments,
       isSpreadable: work.ranks > 1 && !work.sharded && work.policies.every(({ kind }) => kind === 'full'),
+      isOffloadable: !work.offload && work.models.every(({ device }) => device !== 'cpu'),
       isEvaluation: most(slots, [evaluation]) > most(slots, turns),
     },
   }
@@ -183,7 +193,10 @@ function planDevice(work: Workload, device: string): DeviceMemory {
   const trained = parametersOf(policies)
   const adapters = policies.filter(({ kind }) => kind === 'lora')
   const holders = work.sharded ? work.ranks : 1
-  const mastered = policies.filter(({ kind, model }) => kind === 'full' && work.models[model]!.dtype === 'bfloat16')
+  const isStaged = work.offload && device !== 'cpu'
+  // Whose moments and masters are here.
+  const keepers = isStaged ? [] : work.offload ? work.policies : policies
+  const mastered = keepers.filter(({ kind, model }) => kind === 'full' && work.models[model]!.dtype === 'bfloat16')
   const weights = sum(here.map((index) => work.models[index]!.weightBytes)) + float * parametersOf(adapters)
   const passes = here.map((index) => passOf(work, index))
   // Models one after the other: the largest counts. Side by side: as many as there are threads for.
@@ -195,8 +208,14 @@ function planDevice(work: Workload, device: string): DeviceMemory {
     { name: 'masters', bytes: Math.ceil((float * parametersOf(mastered)) / holders), during: 'always' },
     {
       name: 'moments',
-      bytes: Math.ceil(sum(policies.map((policy) => policy.momentBytes)) / holders),
+      bytes: Math.ceil(sum(keepers.map((policy) => policy.momentBytes)) / holders),
       during: 'always',
+    },
+    {
+      name: 'staging',
+      // Policies of a device step one after the other.
+      bytes: isStaged ? 2 * Math.max(0, ...policies.map(({ stagedBytes }) => stagedBytes)) : 0,
+      during: 'training',
     },
     { name: 'kept', bytes: device === 'cpu' ? keptOf(work) : 0, during: 'always' },
     { name: 'cache', bytes: generation.cache, during: 'generation' },

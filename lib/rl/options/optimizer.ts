@@ -19,6 +19,13 @@ export const optimizerSection = section({
    * all weights (`adapter: full`). Defaults to `false`.
    */
   sharded: flag().default(false),
+  /**
+   * Keeps AdamW's moments, and the float32 masters of bfloat16 weights, of agents on CUDA devices in the host's memory. A step copies them to
+   * the device and back piece by piece, through two buffers of the largest tensor's size. The results are the same to the last bit, and
+   * so are checkpoints, which go on with or without it. Refused for agents on the processor, where they are in that memory already.
+   * Defaults to `false`.
+   */
+  offload: flag().default(false),
 })
 
 /** AdamW's settings and how the learning rate moves over the run. */

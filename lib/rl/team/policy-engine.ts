@@ -67,6 +67,7 @@ export function policyEngine(
     score: (groups, options) => scoreBatch(groups.map(withPolicy), { ...options, ...settings }),
     accumulate: (groups, options) => accumulateBatch(groups.map(withPolicy), { ...options, ...settings }),
     step: (policy, options) => policies[policy]!.stepWith(options, column()),
+    offload: (policy, wanted) => policies[policy]!.withNative((native) => native.offload(wanted)),
     zeroGrad: (policy) => policies[policy]!.zeroGrad(),
     sums: {
       endSlot: (policy, place) => policies[policy]!.withNative((native) => native.endSlot(place)),
@@ -107,6 +108,7 @@ export function backendOf(team: Team, settings: EngineSettings = {}): TrainingBa
       return { tokens: ids.length, contextLength }
     },
     claim: () => claim(team),
+    deviceOf: (number) => policies[number]!.model.device,
     planMemory: (task, options) => planTeamMemory(team, task, options, rowsOf(settings.ranks)),
     columnOf: (number) => team.columnOf(policies[number]!),
     save: (directory) => team.save(directory),

@@ -50,8 +50,10 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
   const evalSamples = options.evalGreedy ? 1 : options.evalSamples
   const items = Math.min(evalItems, itemsAtOnce(evalSamples, team.agents.length))
   const policies = policiesOf(team, models, options)
-  // Masters are made with the policy, before the run.
-  const masters = policies.filter(({ kind, model }) => kind === 'full' && models[model]!.dtype === 'bfloat16')
+  // Masters are made with the policy, before the run, on its device.
+  const masters = policies.filter(
+    ({ kind, model }) => kind === 'full' && models[model]!.dtype === 'bfloat16' && models[model]!.device === 'cpu',
+  )
   const held = sum(onHost) + 4 * sum(masters.map(({ parameters }) => parameters))
   return planMemory({
     models: planned,
@@ -78,11 +80,15 @@ export function planTeamMemory(team: Team, task: Task, options: ResolvedTrainOpt
     moments: options.optimizer.moments,
     ranks,
     sharded: options.optimizer.sharded,
+    offload: options.optimizer.offload,
     evaluation: { items: evalEvery > 0 ? items : 0, samples: evalSamples },
     sideBySide: atOnce.models,
     processBytes: Math.max(0, process.memoryUsage.rss() - held) + growthBytes,
   })
 }
+
+/** Bytes of a trained weight's master. */
+const masterBytes = ({ dtype }: Model, kind: PlannedPolicy['kind']) => (kind === 'full' && dtype === 'bfloat16' ? 4 : 0)
 
 /** What is trained: the agents' policies, with value heads where critics share them, and separate critics. */
 function policiesOf(
@@ -98,6 +104,10 @@ function policiesOf(
     kind,
     parameters: sum(tensors),
     momentBytes: momentBytes(tensors, optimizer.moments),
+    stagedBytes: Math.max(
+      0,
+      ...tensors.map((size) => momentBytes([size], optimizer.moments) + masterBytes(model, kind) * size),
+    ),
     rank,
   })
   const ofPolicy = (policy: Policy, withHead: boolean): PlannedPolicy => {

@@ -107,10 +107,19 @@ export function rankedEngine(engine: Engine, { ranks, columnOf, step, slots, det
       const shares = sharesOf(policy)
       summed.delete(policy)
       const name = `moved/${step}/${gatherings++}`
-      const moved = holds(policy) ? await move(policy, shares, options) : null
+      const moved = holds(policy) ? await inTurn(() => move(policy, shares, options)) : null
       if (columns === 1) return moved!
       return (await ranks.gather(name, moved))[rankAt(place, columnOf(policy), 0)]!
     },
+  }
+
+  /** Ranks exchange tensors in the same order: policies of one column move one after the other, whatever devices they are on. */
+  let last: Promise<unknown> = Promise.resolve()
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (rows === 1) return work()
+    const done = last.then(work)
+    last = done.catch(() => {})
+    return done
   }
 
   async function move(policy: number, shares: SlotShares, options: StepOptions): Promise<StepResult> {
