@@ -46,8 +46,11 @@ export async function runProcesses(count: number, args: readonly string[]): Prom
       const { code, signal } = await endOf(child)
       if (code === 0) return
       first ??= code ?? 1
-      // A rank that ends by itself has told the others.
-      if (signal !== null) tell(ranks, rank, `it was ended by ${signal}`)
+      // A rank that ends by itself has told the others. Of one that is killed nobody else may speak: they may have ended already.
+      if (signal !== null && timer === undefined) {
+        process.stderr.write(`magrpo: rank ${rank} was ended by ${signal}\n`)
+        tell(ranks, rank, `it was ended by ${signal}`)
+      }
       timer ??= setTimeout(() => {
         for (const other of ranks) other.kill('SIGKILL')
       }, patienceMs)
