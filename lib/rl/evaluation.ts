@@ -15,11 +15,12 @@ import { completionMetrics, onlyFinite, rewardMetrics, withPrefix } from './repo
 import { sampleRows } from './report/sample-rows.ts'
 import { resolveSampling } from './resolve-options.ts'
 import { surveyFirstPrompts } from './rollout/first-prompts.ts'
+import type { StepItem } from './rollout/item-order.ts'
 import { PromptLengths } from './rollout/long-prompts.ts'
 import { itemsAtOnce, type RolloutPlan } from './rollout/plan.ts'
 import { rewardTimeoutOf } from './rollout/reward-queue.ts'
 import { type Rollout, rollOut } from './rollout/rollout.ts'
-import { Row } from './rollout/row.ts'
+import { Row, slotsOf } from './rollout/row.ts'
 import { inOrder, shareRollout } from './rollout/share-rollout.ts'
 import { jointOf, type RolloutNode } from './rollout/tree.ts'
 import type { EvalReport, Metrics, SampleRow } from './types/reports.ts'
@@ -62,7 +63,7 @@ export async function evaluateBackend(
   const pass = async (phase: 'eval' | 'greedy', passPlan: RolloutPlan) => {
     const rewards = memory && { memory, part: `${phase}/${index}` }
     const own = await rollOutAll({ ...passPlan, rewards, chosen: rowShare(plan.chosen, ranks) }, maxRows, {
-      rowOf: (begin) => new Row(backend, `${phase}/${index}/${begin}`),
+      rowOf: (begin, items) => new Row(backend, `${phase}/${index}/${begin}`, slotsOf(items)),
       onItems: (items) => {
         done += items
         settings.onProgress?.(done, total)
@@ -147,14 +148,14 @@ function skippedMetric({ items, chosen }: RolloutPlan): Metrics {
 async function rollOutAll(
   plan: RolloutPlan,
   maxRows: number,
-  { rowOf, onItems }: { rowOf(begin: number): Row; onItems(items: number): void },
+  { rowOf, onItems }: { rowOf(begin: number, items: readonly StepItem[]): Row; onItems(items: number): void },
 ): Promise<Rollout> {
   const size = itemsAtOnce(plan.groupSize, plan.policies.length, maxRows)
   const whole: Rollout = { nodes: [], generateSeconds: 0, rewardSeconds: 0, newTokens: 0 }
   for (let begin = 0; begin < plan.chosen.length; begin += size) {
     plan.signal?.throwIfAborted()
     const chosen = plan.chosen.slice(begin, begin + size)
-    whole.nodes.push(...(await rollOut({ ...plan, chosen, row: rowOf(begin) })).nodes)
+    whole.nodes.push(...(await rollOut({ ...plan, chosen, row: rowOf(begin, chosen) })).nodes)
     onItems(chosen.length)
   }
   // Batches differ with the number of ranks, sums over nodes shall not.

@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, resolve, sep } from 'node:path'
 import { MagrpoError } from '../base/errors.ts'
 import { describeThrown } from '../base/thrown.ts'
 import { fromFirst, type GridPlace, placeInGrid, type Ranks, rankAt } from './backend/ranks.ts'
@@ -137,7 +137,7 @@ export class RankFiles {
     const where = await fromFirst<{ directory: string; mark: string }>(this.#ranks, 'state', () => {
       throw new Error('rank 0 alone knows')
     })
-    const sees = existsSync(join(where.directory, where.mark))
+    const sees = isMarked(where.directory, where.mark)
     await this.#pair(`state/${column}`, column, sees)
     await inFolder(sees ? where.directory : null, async (folder) => {
       if (!sees) await this.#receive(`state/${column}/files`, column, folder)
@@ -210,7 +210,7 @@ export class RankFiles {
       return
     }
     const name = `files/${number}/${column}`
-    const sees = existsSync(join(directory, mark))
+    const sees = isMarked(directory, mark)
     await inFolder(sees ? directory : null, async (folder) => {
       try {
         const written = this.#writeOwn(kind, folder, policies)
@@ -266,7 +266,7 @@ export class RankFiles {
         if ('end' in part) return
         if (part.path !== file?.path) {
           await close()
-          const path = join(folder, part.path)
+          const path = pathBelow(folder, part.path)
           await mkdir(dirname(path), { recursive: true })
           file = { path: part.path, handle: await open(path, 'w') }
         }
@@ -301,6 +301,20 @@ async function leaveMark(directory: string): Promise<string> {
   const mark = `.seen-${randomUUID()}`
   await writeFile(join(directory, mark), '')
   return mark
+}
+
+/** Whether a folder is the one with this mark. A name that leaveMark() does not make is none. */
+function isMarked(directory: string, mark: string): boolean {
+  return /^\.seen-[\da-f-]{36}$/.test(mark) && existsSync(join(directory, mark))
+}
+
+/** A path that another rank named, below the folder that it is for. @throws MagrpoError `ERR_RANK` if it leads out of it */
+function pathBelow(folder: string, path: string): string {
+  const whole = resolve(folder, path)
+  if (whole.startsWith(`${resolve(folder)}${sep}`)) return whole
+  throw new MagrpoError('ERR_RANK', `Expected files below ${folder} from another rank but received one for ${whole}.`, {
+    details: { path },
+  })
 }
 
 /** Works in a folder, or in one of its own that is removed afterwards. */

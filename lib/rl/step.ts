@@ -35,7 +35,7 @@ import type { ItemOrder } from './rollout/item-order.ts'
 import { PromptLengths } from './rollout/long-prompts.ts'
 import type { RolloutPipeline } from './rollout/pipeline.ts'
 import { type Rollout, rollOut } from './rollout/rollout.ts'
-import { Row } from './rollout/row.ts'
+import { Row, slotsOf } from './rollout/row.ts'
 import { shareRollout } from './rollout/share-rollout.ts'
 import { type RolloutNode, withModelLogProbs } from './rollout/tree.ts'
 import type { ResolvedTrainOptions } from './types/options.ts'
@@ -78,12 +78,13 @@ export async function rollOutStep(
   how: { signal: AbortSignal; onGenerated(): void },
 ): Promise<Rollout> {
   const { algorithm } = options
+  const chosen = rowShare(order.step(index), ranks)
   const own = await rollOut({
     engine: backend.engine,
     policies: backend.agents.map(({ policy }) => policy),
     task,
     items: task.items,
-    chosen: rowShare(order.step(index), ranks),
+    chosen,
     sampling: options.sampling,
     groupSize: algorithm.groupSize,
     laterGroupSize: algorithm.groupSize,
@@ -96,7 +97,7 @@ export async function rollOutStep(
     rewardConcurrency: options.rewardConcurrency,
     rewardTimeoutMs: options.rewardTimeoutMs,
     ...how,
-    row: new Row(backend, `rollout/${index}`),
+    row: new Row(backend, `rollout/${index}`, slotsOf(chosen)),
     rewards: rewards && { memory: rewards, part: `train/${index}` },
   })
   return shareRollout(ranks, `rollout/${index}`, own, how.signal)

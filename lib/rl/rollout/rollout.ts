@@ -86,7 +86,7 @@ async function playTurn(plan: RolloutPlan, open: readonly OpenNode[], rollout: R
   const nodes = open.map((node) => emptyNode(plan, node))
   const { row } = plan
   const isSplit = row !== undefined && !row.isSole
-  const judged = isSplit ? row.judged(nodes) : nodes
+  const judged = isSplit ? nodes.filter(({ slot }) => row.judges(slot)) : nodes
   const stop = new AbortController()
   const rewards = new TurnRewards(plan, judged, (error) => stop.abort(error))
   const onSample = ({ request, sample, value }: SampleEvent) =>
@@ -142,8 +142,8 @@ type Verdict = Pick<JointAction, 'reward' | 'parts' | 'reason' | 'retries' | 'me
 
 /** Fills in what the other ranks of the row know of the nodes that they judged. */
 async function shareVerdicts(row: Row, nodes: readonly RolloutNode[], signal: AbortSignal | undefined): Promise<void> {
-  const own = row
-    .judged(nodes)
+  const own = nodes
+    .filter(({ slot }) => row.judges(slot))
     .map(({ joints }) => joints.map(({ picks: _, child: __, ...verdict }): Verdict => verdict))
   const all = (await row.gather(`verdicts/${nodes[0]!.turn}`, own, signal)).flat()
   for (const [index, { joints }] of nodes.entries())
@@ -199,7 +199,7 @@ async function nextTurn(plan: RolloutPlan, nodes: readonly RolloutNode[]): Promi
   )
   const branches = going.flatMap((node) => node.joints.map((_, joint) => ({ node, joint })))
   const { row, signal } = plan
-  const own = row?.judged(branches) ?? branches
+  const own = branches.filter(({ node }) => row?.judges(node.slot) ?? true)
   let turns = await Promise.all(own.map(({ node, joint }) => askTransition(plan, node, joint)))
   signal?.throwIfAborted()
   if (row !== undefined && !row.isSole && branches.length > 0)

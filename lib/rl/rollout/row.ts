@@ -2,6 +2,7 @@
 import type { GenerateStats, Generation } from '../../model/types.ts'
 import { type GridPlace, placeInGrid, type Ranks, rankAt, shareOf, soleRank } from '../backend/ranks.ts'
 import type { TrainingBackend } from '../backend/training-backend.ts'
+import type { StepItem } from './item-order.ts'
 
 /** What a rank's agents wrote in a turn. */
 interface Written {
@@ -9,19 +10,32 @@ interface Written {
   stats: GenerateStats
 }
 
+/** Slots of what is played. */
+export const slotsOf = (chosen: readonly StepItem[]): number[] => chosen.map(({ slot }) => slot)
+
 /** This rank among those of its row, in one rollout. */
 export class Row {
   readonly #ranks: Ranks
   readonly #place: GridPlace
   readonly #columnOf: (policy: number) => number
   readonly #name: string
+  /** Slots that this rank judges. */
+  readonly #judged: ReadonlySet<number>
 
-  /** @param name of the rollout; no two of a run have the same */
-  constructor({ ranks = soleRank, columnOf = () => 0 }: Pick<TrainingBackend, 'ranks' | 'columnOf'>, name: string) {
+  /**
+   * @param name of the rollout; no two of a run have the same
+   * @param slots that it plays, ascending
+   */
+  constructor(
+    { ranks = soleRank, columnOf = () => 0 }: Pick<TrainingBackend, 'ranks' | 'columnOf'>,
+    name: string,
+    slots: readonly number[],
+  ) {
     this.#ranks = ranks
     this.#place = placeInGrid(ranks)
     this.#columnOf = columnOf
     this.#name = name
+    this.#judged = new Set(shareOf(slots, this.#place.column, this.#place.columns))
   }
 
   /** Whether this rank holds all agents. */
@@ -34,9 +48,12 @@ export class Row {
     return this.#columnOf(policy) === this.#place.column
   }
 
-  /** Those of a list whose rewards, and what follows them, this rank asks for. */
-  judged<T>(list: readonly T[]): T[] {
-    return shareOf(list, this.#place.column, this.#place.columns)
+  /**
+   * Whether this rank asks for the rewards of a slot, and for what follows them: one rank does, in all turns. In the order of the slots,
+   * what the ranks judged follows one another by column.
+   */
+  judges(slot: number): boolean {
+    return this.#judged.has(slot)
   }
 
   /** What the ranks of the row give under a name, by column. */
