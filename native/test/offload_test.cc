@@ -11,6 +11,7 @@
 #include "test/devices.h"
 #include "test/harness.h"
 #include "test/ranks.h"
+#include "test/saved_state.h"
 #include "test/tiny_decoder.h"
 #include "train/optimizer.h"
 
@@ -18,6 +19,7 @@ namespace magrpo::train {
 namespace {
 
 using distributed::Collectives;
+using test::sources_of;
 
 constexpr MomentKind kKinds[]{MomentKind::kFloat32, MomentKind::kBFloat16, MomentKind::kInt8};
 
@@ -67,16 +69,6 @@ struct Subject {
 void expect_alike(const std::vector<at::Tensor>& actual, const std::vector<at::Tensor>& expected, const std::string& what) {
   EXPECT(actual.size() == expected.size(), what);
   for (size_t i = 0; i < expected.size(); ++i) EXPECT(actual[i].equal(expected[i]), what, ": tensor ", i);
-}
-
-std::vector<model::TensorSource> sources_of(const Optimizer& optimizer, const std::string& file) {
-  std::vector<model::TensorSource> result;
-  int64_t begin = 0;
-  for (const auto& info : optimizer.describe()) {
-    result.push_back({info.name, file, info.dtype, info.shape, begin});
-    begin += std::accumulate(info.shape.begin(), info.shape.end(), static_cast<int64_t>(c10::elementSize(info.dtype)), std::multiplies<>());
-  }
-  return result;
 }
 
 std::string name_of(MomentKind kind, at::ScalarType dtype) {

@@ -6,12 +6,12 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <numeric>
 #include <set>
 
 #include "model/weights.h"
 #include "test/harness.h"
 #include "test/ranks.h"
+#include "test/saved_state.h"
 #include "test/tiny_decoder.h"
 #include "train/optimizer.h"
 
@@ -20,6 +20,7 @@ namespace {
 
 using distributed::Collectives;
 using test::random;
+using test::sources_of;
 
 constexpr MomentKind kKinds[]{MomentKind::kFloat32, MomentKind::kBFloat16, MomentKind::kInt8};
 
@@ -79,17 +80,6 @@ std::string file_of(const char* name) {
 std::string bytes_of(const std::string& file) {
   std::ifstream stream(file, std::ios::binary);
   return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-// Where write_tensors() puts what is described.
-std::vector<model::TensorSource> sources_of(const Optimizer& optimizer, const std::string& file) {
-  std::vector<model::TensorSource> result;
-  int64_t begin = 0;
-  for (const auto& info : optimizer.describe()) {
-    result.push_back({info.name, file, info.dtype, info.shape, begin});
-    begin += std::accumulate(info.shape.begin(), info.shape.end(), static_cast<int64_t>(c10::elementSize(info.dtype)), std::multiplies<>());
-  }
-  return result;
 }
 
 TEST("optimizer over ranks: weights and what is saved are those of one rank, bit for bit, for moments and weights of each kind") {
